@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal, Optional, cast
+from typing import Literal, Optional, Tuple, cast
 
 Protocol = Literal["tcp", "udp", "icmp"]
 Failure = Literal["timeout", "refused", "unreachable", "reset", "closed", "error"]
 
-PROTOCOLS = ("tcp", "udp", "icmp")
+PROTOCOLS: Tuple[Protocol, ...] = ("tcp", "udp", "icmp")
 
 
 @dataclass(frozen=True)
