@@ -1,0 +1,33 @@
+"""The AWS of the lab and of all tests: EC2, STS and IMDS with EC2's own semantics, faults and stale reads.
+
+with running_aws(extra_route_tables=3) as aws:
+    boto3.client("ec2", endpoint_url=aws.ec2_url, ...)
+    aws.faults.add(Fault("error", action="ReplaceRoute", code="RequestLimitExceeded", times=2))
+    aws.calls("ReplaceRoute")
+"""
+
+from __future__ import annotations
+
+from aws_ipfailover.lab.aws.account import Account, Consistency, LabInstance, Timing
+from aws_ipfailover.lab.aws.calls import Call
+from aws_ipfailover.lab.aws.faults import Fault
+from aws_ipfailover.lab.aws.identity import Credentials, Policy, Role, Statement
+from aws_ipfailover.lab.aws.running import RunningAws, environment, key_environment, running_aws, start_aws
+
+__all__ = [
+    "Account",
+    "Call",
+    "Consistency",
+    "Credentials",
+    "Fault",
+    "LabInstance",
+    "Policy",
+    "Role",
+    "RunningAws",
+    "Statement",
+    "Timing",
+    "environment",
+    "key_environment",
+    "running_aws",
+    "start_aws",
+]

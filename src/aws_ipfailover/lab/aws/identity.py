@@ -1,0 +1,202 @@
+"""Who calls, and what they may do: credentials, roles, and as much of IAM as a resource agent meets."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from secrets import token_hex, token_urlsafe
+from threading import Lock
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from aws_ipfailover.lab.aws.errors import ApiError
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One `Allow` of an IAM policy; actions like `ec2:ReplaceRoute` and ARNs, both with `*` and `?`."""
+
+    actions: Tuple[str, ...]
+    resources: Tuple[str, ...] = ("*",)
+
+    def allows(self, action: str, resource: str) -> bool:
+        """Whether this statement allows `action` on `resource`; actions compare without case, as IAM's do."""
+        return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in self.actions) and any(
+            fnmatchcase(resource, pattern) for pattern in self.resources
+        )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """An identity's permissions. Conditions and `Deny` are not known: a document that has them is refused."""
+
+    statements: Tuple[Statement, ...]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Policy:
+        """From an IAM policy document, as an administrator would attach it. Raises ValueError for what is not known."""
+        statements: List[Statement] = []
+        listed = document["Statement"]
+        for entry in [listed] if isinstance(listed, Mapping) else listed:
+            unknown = set(entry) - {"Sid", "Effect", "Action", "Resource"}
+            if unknown or entry["Effect"] != "Allow":
+                raise ValueError(f"the lab's IAM knows only Allow, Action and Resource, not {sorted(unknown)}")
+            statements.append(Statement(_texts(entry["Action"]), _texts(entry["Resource"])))
+        return cls(tuple(statements))
+
+    def allows(self, action: str, resource: str) -> bool:
+        """Whether any statement allows it."""
+        return any(statement.allows(action, resource) for statement in self.statements)
+
+
+def _texts(value: Any) -> Tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who calls: the ARN that AWS names in its errors, the account, and the role behind it if any."""
+
+    arn: str
+    account_id: str
+    role_arn: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """An access key; with a session token and an expiry (seconds since the epoch) if it is temporary."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    identity: Identity
+    session_token: Optional[str] = field(default=None, repr=False)
+    expires: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role that may be assumed, by these accounts; `policy` None allows everything."""
+
+    arn: str
+    policy: Optional[Policy] = None
+    trusted_accounts: FrozenSet[str] = frozenset()
+
+    @property
+    def account_id(self) -> str:
+        """The account the role belongs to."""
+        return self.arn.split(":")[4]
+
+
+class Identities:
+    """The account's credentials and roles.
+
+    `enforce`: an access key that is not known is refused (AuthFailure); otherwise it counts as the account's root.
+    Policies and expiry always hold for keys that are known.
+    """
+
+    def __init__(self, account_id: str, instance_role: str) -> None:
+        self._lock = Lock()
+        self.enforce = False
+        self.account_id = account_id
+        self.instance_role_arn = f"arn:aws:iam::{account_id}:role/{instance_role}"
+        self.credential_seconds = 6 * 3600.0
+        self._roles: Dict[str, Role] = {self.instance_role_arn: Role(self.instance_role_arn)}
+        self._credentials: Dict[str, Credentials] = {}
+        self._of_instance: Dict[str, Credentials] = {}
+
+    def put_role(self, role: Role) -> None:
+        """Add a role, or change one (the instances' role has its ARN in `instance_role_arn`)."""
+        with self._lock:
+            self._roles[role.arn] = role
+
+    def restrict_instances(self, policy: Optional[Policy]) -> None:
+        """What the instances' own role may do; None for everything."""
+        self.put_role(Role(self.instance_role_arn, policy))
+
+    def user(self, name: str = "administrator") -> Credentials:
+        """A new long-lived access key of an IAM user who may do everything."""
+        made = Credentials(
+            "AKIA" + token_hex(8).upper(),
+            token_urlsafe(30),
+            Identity(f"arn:aws:iam::{self.account_id}:user/{name}", self.account_id),
+        )
+        with self._lock:
+            self._credentials[made.access_key_id] = made
+        return made
+
+    def of_instance(self, instance_id: str) -> Credentials:
+        """The session credentials that IMDS hands to an instance; renewed five minutes before they expire."""
+        with self._lock:
+            held = self._of_instance.get(instance_id)
+            if (
+                held is not None
+                and held.expires is not None
+                and held.expires - time.time() > min(300.0, self.credential_seconds / 2)
+            ):
+                return held
+            made = self._session(self._roles[self.instance_role_arn], instance_id, self.credential_seconds)
+            self._of_instance[instance_id] = made
+            return made
+
+    def expire(self, access_key_id: Optional[str] = None) -> None:
+        """Let one temporary key, or all, be expired from now on."""
+        with self._lock:
+            for key, held in list(self._credentials.items()):
+                if held.expires is not None and access_key_id in (None, key):
+                    self._credentials[key] = replace(held, expires=time.time() - 1)
+            self._of_instance.clear()
+
+    def who(self, access_key_id: Optional[str], session_token: Optional[str], service: str) -> Identity:
+        """The caller of a request; else AuthFailure or RequestExpired (STS: InvalidClientTokenId, ExpiredToken)."""
+        with self._lock:
+            held = self._credentials.get(access_key_id or "")
+        if held is None:
+            if self.enforce:
+                raise ApiError("AuthFailure" if service == "ec2" else "InvalidClientTokenId")
+            return Identity(f"arn:aws:iam::{self.account_id}:root", self.account_id)
+        if held.session_token is not None and held.session_token != session_token:
+            raise ApiError("AuthFailure" if service == "ec2" else "InvalidClientTokenId")
+        if held.expires is not None and held.expires <= time.time():
+            raise ApiError("RequestExpired" if service == "ec2" else "ExpiredToken")
+        return held.identity
+
+    def authorize(self, identity: Identity, action: str, resources: Sequence[str]) -> None:
+        """Refuse, as EC2 does, what the caller's role does not allow."""
+        with self._lock:
+            role = self._roles.get(identity.role_arn or "")
+        if role is None or role.policy is None:
+            return
+        for resource in resources:
+            if not role.policy.allows(action, resource):
+                on = "" if resource == "*" else f" on resource: {resource}"
+                raise ApiError(
+                    "UnauthorizedOperation",
+                    f"You are not authorized to perform this operation. User: {identity.arn} is not authorized to "
+                    f"perform: {action}{on} because no identity-based policy allows the {action} action. "
+                    f"Encoded authorization failure message: {token_urlsafe(120)}",
+                )
+
+    def assume(self, identity: Identity, role_arn: str, session_name: str, seconds: float) -> Credentials:
+        """Session credentials of another role; otherwise AccessDenied, which does not tell whether the role exists."""
+        with self._lock:
+            role = self._roles.get(role_arn)
+            own = self._roles.get(identity.role_arn or "")
+            may = own is None or own.policy is None or own.policy.allows("sts:AssumeRole", role_arn)
+            if role is None or not may or identity.account_id not in role.trusted_accounts:
+                raise ApiError(
+                    "AccessDenied",
+                    f"User: {identity.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
+                )
+            return self._session(role, session_name, seconds)
+
+    def _session(self, role: Role, session_name: str, seconds: float) -> Credentials:
+        name = role.arn.rpartition("/")[2]
+        partition = role.arn.split(":")[1]
+        identity = Identity(
+            f"arn:{partition}:sts::{role.account_id}:assumed-role/{name}/{session_name}", role.account_id, role.arn
+        )
+        made = Credentials(
+            "ASIA" + token_hex(8).upper(), token_urlsafe(30), identity, token_urlsafe(200), time.time() + seconds
+        )
+        self._credentials[made.access_key_id] = made
+        return made

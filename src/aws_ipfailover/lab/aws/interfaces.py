@@ -1,0 +1,395 @@
+"""Elastic network interfaces: attach, detach, addresses, source/destination check, and how EC2 shows them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import chain
+from typing import Dict, Iterator, List, Tuple
+
+from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
+from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
+from aws_ipfailover.lab.aws.routes import paged
+from aws_ipfailover.lab.aws.world import Attachment, Interface, World, identifier
+
+# ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
+LIMITS: Dict[str, Tuple[int, int]] = {
+    "t3.micro": (2, 2),
+    "t3.medium": (3, 6),
+    "m5.large": (3, 10),
+    "m5.xlarge": (4, 15),
+}
+
+
+def timestamp(seconds: float) -> str:
+    """A time as EC2 writes it."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def interface(world: World, network_interface_id: str) -> Interface:
+    """An ENI; otherwise InvalidNetworkInterfaceID.NotFound or .Malformed."""
+    if not network_interface_id.startswith("eni-"):
+        raise ApiError(
+            "InvalidNetworkInterfaceId.Malformed", f'Invalid id: "{network_interface_id}" (expecting "eni-...")'
+        )
+    found = world.interfaces.get(network_interface_id)
+    if found is None:
+        raise not_found("InvalidNetworkInterfaceID.NotFound", "networkInterface", network_interface_id)
+    return found
+
+
+def by_attachment(world: World, attachment_id: str) -> Tuple[Interface, Attachment]:
+    """The ENI with this attachment; otherwise InvalidAttachmentID.NotFound."""
+    for one in world.interfaces.values():
+        if one.attachment is not None and one.attachment.attachment_id == attachment_id:
+            return one, one.attachment
+    raise ApiError("InvalidAttachmentID.NotFound", f"The interface attachment '{attachment_id}' does not exist.")
+
+
+def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
+    """AttachNetworkInterface: the ENI is `attaching` afterwards."""
+    index = query.number("DeviceIndex")
+    if index is None:
+        raise missing("deviceIndex")
+    one = interface(world, query.require("NetworkInterfaceId"))
+    instance_id = query.require("InstanceId")
+    instance = world.instances.get(instance_id)
+    if instance is None or instance.state == "terminated":
+        raise not_found("InvalidInstanceID.NotFound", "instance", instance_id)
+    if one.attachment is not None:
+        raise ApiError("InvalidNetworkInterface.InUse", f"Interface: [{one.network_interface_id}] in use.")
+    if one.availability_zone != instance.availability_zone:
+        raise ApiError(
+            "InvalidParameterCombination",
+            "You may not attach a network interface to an instance if they are not in the same availability zone",
+        )
+    if instance.state not in ("running", "stopped"):
+        raise ApiError("IncorrectState", f"Instance '{instance_id}' is not 'running' or 'stopped'.")
+    held = world.interfaces_of(instance_id)
+    if any(other.attachment is not None and other.attachment.device_index == index for other in held):
+        raise invalid_value(f"Instance '{instance_id}' already has an interface attached at device index '{index}'.")
+    most = LIMITS.get(instance.instance_type, (8, 30))[0]
+    if len(held) >= most:
+        raise ApiError(
+            "AttachmentLimitExceeded",
+            f"Interface count {len(held) + 1} exceeds the limit for {instance.instance_type}",
+        )
+    made = Attachment(
+        identifier("eni-attach", one.network_interface_id, instance_id, str(now)),
+        instance_id,
+        index,
+        "attaching",
+        False,
+        now,
+    )
+    return world.with_interface(replace(one, attachment=made)), made
+
+
+def detach(world: World, query: Query) -> Tuple[World, str]:
+    """DetachNetworkInterface: the ENI is `detaching` afterwards. Returns its id as well."""
+    one, attachment = by_attachment(world, query.require("AttachmentId"))
+    if attachment.device_index == 0:
+        raise ApiError(
+            "OperationNotPermitted",
+            "The network interface at device index 0 and networkCard index 0 cannot be detached.",
+        )
+    detaching = replace(one, attachment=replace(attachment, status="detaching"))
+    return world.with_interface(detaching), one.network_interface_id
+
+
+def settle(world: World, network_interface_id: str, attachment_id: str, status: str) -> World:
+    """The end of `attaching` or `detaching`; nothing if the attachment has meanwhile gone another way."""
+    one = world.interfaces.get(network_interface_id)
+    if one is None or one.attachment is None or one.attachment.attachment_id != attachment_id:
+        return world
+    if one.attachment.status != status:
+        return world
+    if status == "attaching":
+        return world.with_interface(replace(one, attachment=replace(one.attachment, status="attached")))
+    return world.with_interface(replace(one, attachment=None))
+
+
+def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]:
+    """CreateNetworkInterface."""
+    subnet_id = query.require("SubnetId")
+    subnet = world.subnets.get(subnet_id)
+    if subnet is None:
+        raise not_found("InvalidSubnetID.NotFound", "subnet", subnet_id)
+    listed = query.structures("PrivateIpAddresses")
+    ipv4 = [entry["PrivateIpAddress"] for entry in sorted(listed, key=lambda entry: entry.get("Primary") != "true")]
+    single = query.get("PrivateIpAddress")
+    if single is not None and single not in ipv4:
+        ipv4.insert(0, single)
+    ipv6 = [entry["Ipv6Address"] for entry in query.structures("Ipv6Addresses")]
+    addresses4 = tuple(_address4(world, subnet_id, text) for text in ipv4) or (next(_free4(world, subnet_id)),)
+    number = sum(key.startswith("eni-") for key in world.tags) + len(world.interfaces)
+    network_interface_id = identifier("eni", f"created {number}", str(addresses4[0]))
+    made = Interface(
+        network_interface_id,
+        mac_of(network_interface_id),
+        subnet_id,
+        subnet.availability_zone,
+        owner_id,
+        addresses4,
+        tuple(IPv6Address(text) for text in ipv6),
+        description=query.get("Description") or "",
+        groups=tuple(query.members("SecurityGroupId")) or (world.group_id,),
+    )
+    world = world.with_interface(made)
+    for specification in query.structures("TagSpecification"):
+        tags = {entry["Key"]: entry.get("Value", "") for entry in Query(specification).structures("Tag")}
+        world = world.with_tags(network_interface_id, tags)
+    return world, {"networkInterface": describe(world, made)}
+
+
+def delete(world: World, query: Query) -> World:
+    """DeleteNetworkInterface; refused while it is attached."""
+    one = interface(world, query.require("NetworkInterfaceId"))
+    if one.attachment is not None:
+        raise invalid_value(f"Network interface '{one.network_interface_id}' is currently in use.")
+    return world.without_interface(one.network_interface_id)
+
+
+def mac_of(network_interface_id: str) -> str:
+    """A locally administered MAC address that belongs to this ENI in every run."""
+    digits = network_interface_id[-10:]
+    return ":".join(("06", *(digits[i : i + 2] for i in range(0, 10, 2))))
+
+
+def _address4(world: World, subnet_id: str, text: str) -> IPv4Address:
+    try:
+        address = ip_address(text)
+    except ValueError as error:
+        raise invalid_value(f"Invalid value '{text}' for PrivateIpAddress. Invalid IP address") from error
+    if not isinstance(address, IPv4Address) or not any(address in cidr for cidr in world.subnets[subnet_id].cidrs):
+        raise invalid_value(f"Address {text} does not fall within the subnet's address range")
+    return address
+
+
+def _address6(world: World, subnet_id: str, text: str) -> IPv6Address:
+    try:
+        address = ip_address(text)
+    except ValueError as error:
+        raise invalid_value(f"Invalid value '{text}' for Ipv6Address. Invalid IPv6 address") from error
+    if not isinstance(address, IPv6Address) or not any(address in cidr for cidr in world.subnets[subnet_id].cidrs):
+        raise invalid_value(f"Address {text} does not fall within the subnet's address range")
+    return address
+
+
+def _free4(world: World, subnet_id: str) -> Iterator[IPv4Address]:
+    used = set(chain.from_iterable(one.ipv4 for one in world.interfaces.values()))
+    hosts = chain.from_iterable(cidr.hosts() for cidr in world.subnets[subnet_id].cidrs if cidr.version == 4)
+    # The first three host addresses of a subnet are AWS's own.
+    return (host for host in list(hosts)[3:] if isinstance(host, IPv4Address) and host not in used)
+
+
+def _room(world: World, one: Interface, more: int) -> None:
+    if one.attachment is not None:
+        kind = world.instances[one.attachment.instance_id].instance_type
+        if len(one.ipv4) + more > LIMITS.get(kind, (8, 30))[1]:
+            raise ApiError(
+                "PrivateIpAddressLimitExceeded",
+                "Number of private addresses will exceed limit.",
+            )
+
+
+def assign_ipv4(world: World, query: Query) -> Tuple[World, Structure]:
+    """AssignPrivateIpAddresses; with AllowReassignment the address leaves the other ENI of the same subnet."""
+    one = interface(world, query.require("NetworkInterfaceId"))
+    wanted = [_address4(world, one.subnet_id, text) for text in query.members("PrivateIpAddress")]
+    number = query.number("SecondaryPrivateIpAddressCount")
+    if not wanted and number is None:
+        raise missing("privateIpAddresses")
+    if number is not None:
+        free = _free4(world, one.subnet_id)
+        wanted.extend(next(free) for _ in range(number))
+    new = [address for address in wanted if address not in one.ipv4]
+    for other in list(world.interfaces.values()):
+        if other is one:
+            continue
+        taken = [address for address in new if address in other.ipv4]
+        if not taken:
+            continue
+        if other.ipv4[0] in taken or not query.flag("AllowReassignment") or other.subnet_id != one.subnet_id:
+            listed = ", ".join(map(str, taken))
+            raise invalid_value(f"[{listed}] is already assigned to another interface")
+        world = world.with_interface(replace(other, ipv4=tuple(a for a in other.ipv4 if a not in taken)))
+    _room(world, one, len(new))
+    world = world.with_interface(replace(one, ipv4=(*one.ipv4, *new)))
+    return world, {
+        "networkInterfaceId": one.network_interface_id,
+        "assignedPrivateIpAddressesSet": [{"privateIpAddress": str(address)} for address in wanted],
+        "return": True,
+    }
+
+
+def unassign_ipv4(world: World, query: Query) -> World:
+    """UnassignPrivateIpAddresses; never the primary address."""
+    one = interface(world, query.require("NetworkInterfaceId"))
+    for text in query.members("PrivateIpAddress"):
+        address = _address4(world, one.subnet_id, text)
+        if address not in one.ipv4:
+            raise invalid_value(
+                f"Some of the specified addresses are not assigned to interface {one.network_interface_id}"
+            )
+        if address == one.ipv4[0]:
+            raise invalid_value("The primary IP address of an interface cannot be unassigned")
+        one = replace(one, ipv4=tuple(kept for kept in one.ipv4 if kept != address))
+    return world.with_interface(one)
+
+
+def assign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
+    """AssignIpv6Addresses. EC2 has no reassignment here: an address in use elsewhere is refused."""
+    one = interface(world, query.require("NetworkInterfaceId"))
+    wanted = [_address6(world, one.subnet_id, text) for text in query.members("Ipv6Addresses")]
+    if not wanted:
+        raise missing("ipv6Addresses")
+    for other in world.interfaces.values():
+        for address in wanted:
+            if other is not one and address in other.ipv6:
+                raise invalid_value(f"{address} is already assigned to another interface")
+    new = tuple(address for address in wanted if address not in one.ipv6)
+    world = world.with_interface(replace(one, ipv6=(*one.ipv6, *new)))
+    return world, {
+        "networkInterfaceId": one.network_interface_id,
+        "assignedIpv6Addresses": [str(address) for address in wanted],
+    }
+
+
+def unassign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
+    """UnassignIpv6Addresses."""
+    one = interface(world, query.require("NetworkInterfaceId"))
+    gone = [_address6(world, one.subnet_id, text) for text in query.members("Ipv6Addresses")]
+    if any(address not in one.ipv6 for address in gone):
+        raise invalid_value(f"Some of the specified addresses are not assigned to interface {one.network_interface_id}")
+    world = world.with_interface(replace(one, ipv6=tuple(kept for kept in one.ipv6 if kept not in gone)))
+    return world, {
+        "networkInterfaceId": one.network_interface_id,
+        "unassignedIpv6Addresses": [str(address) for address in gone],
+    }
+
+
+def modify(world: World, query: Query) -> World:
+    """ModifyNetworkInterfaceAttribute: source/destination check, description, deletion on termination."""
+    one = interface(world, query.require("NetworkInterfaceId"))
+    check = query.get("SourceDestCheck.Value")
+    if check is not None:
+        one = replace(one, source_dest_check=check.lower() == "true")
+    description = query.get("Description.Value")
+    if description is not None:
+        one = replace(one, description=description)
+    terminate = query.get("Attachment.DeleteOnTermination")
+    if terminate is not None:
+        found, attachment = by_attachment(world, query.require("Attachment.AttachmentId"))
+        if found is not interface(world, one.network_interface_id):
+            raise ApiError("InvalidAttachmentID.NotFound", "The attachment does not belong to the network interface.")
+        one = replace(one, attachment=replace(attachment, delete_on_termination=terminate.lower() == "true"))
+    return world.with_interface(one)
+
+
+def describe_attachment(attachment: Attachment, owner_id: str) -> Structure:
+    """An ENI's attachment as DescribeNetworkInterfaces shows it."""
+    return {
+        "attachmentId": attachment.attachment_id,
+        "instanceId": attachment.instance_id,
+        "instanceOwnerId": owner_id,
+        "deviceIndex": attachment.device_index,
+        "networkCardIndex": 0,
+        "status": attachment.status,
+        "attachTime": timestamp(attachment.attach_time),
+        "deleteOnTermination": attachment.delete_on_termination,
+    }
+
+
+def addresses(one: Interface) -> List[Structure]:
+    """An ENI's IPv4 addresses, the primary one marked."""
+    return [
+        {
+            "privateIpAddress": str(address),
+            "privateDnsName": f"ip-{str(address).replace('.', '-')}.ec2.internal",
+            "primary": position == 0,
+        }
+        for position, address in enumerate(one.ipv4)
+    ]
+
+
+def describe(world: World, one: Interface) -> Structure:
+    """One ENI as DescribeNetworkInterfaces shows it."""
+    return {
+        "networkInterfaceId": one.network_interface_id,
+        "subnetId": one.subnet_id,
+        "vpcId": world.vpc.vpc_id,
+        "availabilityZone": one.availability_zone,
+        "description": one.description,
+        "ownerId": one.owner_id,
+        "requesterManaged": False,
+        "status": "available" if one.attachment is None else "in-use",
+        "macAddress": one.mac,
+        "privateIpAddress": str(one.ipv4[0]),
+        "sourceDestCheck": one.source_dest_check,
+        "groupSet": [{"groupId": group, "groupName": "lab"} for group in one.groups],
+        "attachment": None if one.attachment is None else describe_attachment(one.attachment, one.owner_id),
+        "tagSet": tag_set(world.tags.get(one.network_interface_id, {})),
+        "privateIpAddressesSet": addresses(one),
+        "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in one.ipv6],
+        "interfaceType": "interface",
+    }
+
+
+def _attributes(world: World, one: Interface) -> Dict[str, List[str]]:
+    attachment = one.attachment
+    result = tag_attributes(world.tags.get(one.network_interface_id, {}))
+    result.update(
+        {
+            "network-interface-id": [one.network_interface_id],
+            "mac-address": [one.mac],
+            "subnet-id": [one.subnet_id],
+            "vpc-id": [world.vpc.vpc_id],
+            "availability-zone": [one.availability_zone],
+            "description": [one.description],
+            "owner-id": [one.owner_id],
+            "group-id": list(one.groups),
+            "status": ["available" if attachment is None else "in-use"],
+            "source-dest-check": [str(one.source_dest_check).lower()],
+            "private-ip-address": [str(address) for address in one.ipv4],
+            "addresses.private-ip-address": [str(address) for address in one.ipv4],
+            "addresses.primary": ["true", "false"] if len(one.ipv4) > 1 else ["true"],
+            "ipv6-addresses.ipv6-address": [str(address) for address in one.ipv6],
+            "attachment.attachment-id": [] if attachment is None else [attachment.attachment_id],
+            "attachment.instance-id": [] if attachment is None else [attachment.instance_id],
+            "attachment.instance-owner-id": [] if attachment is None else [one.owner_id],
+            "attachment.device-index": [] if attachment is None else [str(attachment.device_index)],
+            "attachment.status": [] if attachment is None else [attachment.status],
+            "attachment.delete-on-termination": []
+            if attachment is None
+            else [str(attachment.delete_on_termination).lower()],
+        }
+    )
+    return result
+
+
+def describe_network_interfaces(world: World, query: Query) -> Structure:
+    """DescribeNetworkInterfaces: by ids, filters and pages."""
+    wanted = query.members("NetworkInterfaceId")
+    found = [interface(world, one) for one in dict.fromkeys(wanted)] if wanted else list(world.interfaces.values())
+    filters = query.filters()
+    chosen = [describe(world, one) for one in found if not filters or matches(filters, _attributes(world, one))]
+    return paged(query, "networkInterfaceSet", chosen, 1000)
+
+
+def describe_attribute(world: World, query: Query) -> Structure:
+    """DescribeNetworkInterfaceAttribute."""
+    one = interface(world, query.require("NetworkInterfaceId"))
+    attribute = query.require("Attribute")
+    known: Dict[str, Structure] = {
+        "sourceDestCheck": {"sourceDestCheck": {"value": one.source_dest_check}},
+        "description": {"description": {"value": one.description}},
+        "groupSet": {"groupSet": [{"groupId": group, "groupName": "lab"} for group in one.groups]},
+        "attachment": {
+            "attachment": None if one.attachment is None else describe_attachment(one.attachment, one.owner_id)
+        },
+    }
+    if attribute not in known:
+        raise invalid_value(f"Value ({attribute}) for parameter attribute is invalid. Unknown attribute.")
+    return {"networkInterfaceId": one.network_interface_id, **known[attribute]}

@@ -1,0 +1,231 @@
+"""The account's truth at one moment, as immutable values; every write makes a new `World`.
+
+Old worlds are what eventually consistent reads answer with, so nothing here is ever changed in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv6Address
+from typing import Dict, Mapping, Optional, Tuple
+
+from aws_ipfailover.lab import network
+from aws_ipfailover.lab.network import AttachmentStatus, Cidr, InstanceState
+
+
+def identifier(prefix: str, *names: str) -> str:
+    """An id with EC2's shape (`rtb-0` and 16 hex digits) that is the same in every run for the same names."""
+    return f"{prefix}-0{sha256('/'.join((prefix, *names)).encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Vpc:
+    """The VPC; `cidrs` are all its associated blocks, the primary IPv4 block first."""
+
+    vpc_id: str
+    cidrs: Tuple[Cidr, ...]
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A subnet of the VPC."""
+
+    subnet_id: str
+    availability_zone: str
+    cidrs: Tuple[Cidr, ...]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route; `target` is `local` or the id of an ENI or a gateway."""
+
+    destination: Cidr
+    target: str
+    origin: str = "CreateRoute"
+
+
+@dataclass(frozen=True)
+class Association:
+    """A route table's association with a subnet; with the VPC itself (the main table) where `subnet_id` is None."""
+
+    association_id: str
+    subnet_id: Optional[str]
+
+
+@dataclass(frozen=True)
+class RouteTable:
+    """A route table with its routes in the order they were made."""
+
+    route_table_id: str
+    owner_id: str
+    routes: Tuple[Route, ...]
+    associations: Tuple[Association, ...] = ()
+
+    def route(self, destination: Cidr) -> Optional[Route]:
+        """The route for exactly this destination."""
+        return next((route for route in self.routes if route.destination == destination), None)
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """An ENI on an instance."""
+
+    attachment_id: str
+    instance_id: str
+    device_index: int
+    status: AttachmentStatus
+    delete_on_termination: bool
+    attach_time: float
+
+
+@dataclass(frozen=True)
+class Interface:
+    """An elastic network interface; the first of `ipv4` is its primary private address."""
+
+    network_interface_id: str
+    mac: str
+    subnet_id: str
+    availability_zone: str
+    owner_id: str
+    ipv4: Tuple[IPv4Address, ...]
+    ipv6: Tuple[IPv6Address, ...] = ()
+    source_dest_check: bool = True
+    description: str = ""
+    groups: Tuple[str, ...] = ()
+    attachment: Optional[Attachment] = None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An EC2 instance."""
+
+    instance_id: str
+    instance_type: str
+    subnet_id: str
+    availability_zone: str
+    state: InstanceState
+    launch_time: float
+    role: Optional[str] = None
+    image_id: str = "ami-0fedcba9876543210"
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that the account holds in its Region."""
+
+    vpc: Vpc
+    group_id: str
+    subnets: Mapping[str, Subnet] = field(default_factory=dict)
+    route_tables: Mapping[str, RouteTable] = field(default_factory=dict)
+    interfaces: Mapping[str, Interface] = field(default_factory=dict)
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    gateways: Tuple[str, ...] = ()
+
+    def with_route_table(self, table: RouteTable) -> World:
+        """This world with one route table put in or changed."""
+        return replace(self, route_tables={**self.route_tables, table.route_table_id: table})
+
+    def with_interface(self, interface: Interface) -> World:
+        """This world with one ENI put in or changed."""
+        return replace(self, interfaces={**self.interfaces, interface.network_interface_id: interface})
+
+    def with_instance(self, instance: Instance) -> World:
+        """This world with one instance put in or changed."""
+        return replace(self, instances={**self.instances, instance.instance_id: instance})
+
+    def with_tags(self, resource_id: str, tags: Mapping[str, str]) -> World:
+        """This world with exactly these tags on one resource."""
+        return replace(self, tags={**self.tags, resource_id: dict(tags)})
+
+    def without_interface(self, network_interface_id: str) -> World:
+        """This world without one ENI."""
+        kept = {key: value for key, value in self.interfaces.items() if key != network_interface_id}
+        return replace(self, interfaces=kept)
+
+    def interfaces_of(self, instance_id: str) -> Tuple[Interface, ...]:
+        """The ENIs attached to an instance, in any status, by device index."""
+        held = [
+            (interface.attachment.device_index, interface)
+            for interface in self.interfaces.values()
+            if interface.attachment is not None and interface.attachment.instance_id == instance_id
+        ]
+        return tuple(interface for _, interface in sorted(held, key=lambda pair: pair[0]))
+
+    def route_table_of(self, subnet_id: str) -> RouteTable:
+        """The table a subnet uses: the one associated with it, or the VPC's main one."""
+        main = None
+        for table in self.route_tables.values():
+            for association in table.associations:
+                if association.subnet_id == subnet_id:
+                    return table
+                if association.subnet_id is None:
+                    main = table
+        if main is None:
+            raise LookupError(f"{subnet_id} has no route table and the VPC has no main one")
+        return main
+
+    def is_blackhole(self, route: Route) -> bool:
+        """Whether traffic for `route` is dropped: its ENI is gone or detached, or its instance does not run.
+
+        Source: `RouteState` in the EC2 API reference.
+        """
+        if not route.target.startswith("eni-"):
+            return False
+        interface = self.interfaces.get(route.target)
+        if interface is None or interface.attachment is None:
+            return True
+        instance = self.instances.get(interface.attachment.instance_id)
+        return instance is None or instance.state in ("stopped", "terminated")
+
+
+def network_of(world: World) -> network.Network:
+    """The same moment in the language of the fabric."""
+    by_subnet: Dict[str, str] = {
+        subnet_id: world.route_table_of(subnet_id).route_table_id for subnet_id in world.subnets
+    }
+    return network.Network(
+        cidrs=world.vpc.cidrs,
+        subnets=tuple(
+            network.Subnet(subnet.subnet_id, subnet.availability_zone, subnet.cidrs, by_subnet[subnet.subnet_id])
+            for subnet in world.subnets.values()
+        ),
+        route_tables=tuple(
+            network.RouteTable(
+                table.route_table_id,
+                tuple(
+                    network.Route(
+                        route.destination, route.target, "blackhole" if world.is_blackhole(route) else "active"
+                    )
+                    for route in table.routes
+                ),
+            )
+            for table in world.route_tables.values()
+        ),
+        interfaces=tuple(
+            network.Interface(
+                interface.network_interface_id,
+                interface.mac,
+                interface.subnet_id,
+                (*interface.ipv4, *interface.ipv6),
+                interface.source_dest_check,
+                None
+                if interface.attachment is None
+                else network.Attachment(
+                    interface.attachment.instance_id,
+                    interface.attachment.device_index,
+                    interface.attachment.status,
+                ),
+            )
+            for interface in world.interfaces.values()
+        ),
+        instances=tuple(
+            network.Instance(
+                instance.instance_id,
+                world.tags.get(instance.instance_id, {}).get("Name", instance.instance_id),
+                instance.state,
+            )
+            for instance in world.instances.values()
+        ),
+    )
