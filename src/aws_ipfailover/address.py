@@ -1,0 +1,77 @@
+"""The service address on this node: a host address on a network interface."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from aws_ipfailover.errors import Error, NodeError
+from aws_ipfailover.failover import Where
+from aws_ipfailover.linux import Linux
+from aws_ipfailover.parameters import Address
+
+_NAME_LENGTH = 15
+
+
+class HostAddress:
+    """`address` on the interface that `device` names; to look for it or release it, the interface is never asked for."""
+
+    local = True
+
+    def __init__(self, linux: Linux, address: Address, device: Callable[[], str], label: Optional[str]) -> None:
+        self._linux = linux
+        self._address = address
+        self._device = device
+        self._label = label
+
+    def prepare(self) -> None:
+        """Resolve the interface."""
+        name = self._device()
+        if self._label and self._address.version == 4 and len(f"{name}:{self._label}") > _NAME_LENGTH:
+            raise NodeError(f"parameter iflabel: '{name}:{self._label}' is longer than {_NAME_LENGTH} characters")
+
+    def take(self) -> None:
+        """Add the address where it is missing; then remove other copies of it, so that there is one."""
+        name = self._device()
+        label = f"{name}:{self._label}" if self._label and self._address.version == 4 else None
+        found = self._linux.find(self._address)
+        right = [
+            one
+            for one in found
+            if one.device == name
+            and one.prefix_length == self._address.max_prefixlen
+            and (label is None or one.label == label)
+        ]
+        for one in found:
+            # With another label it is the same address to the kernel: it has to go before the right one can come.
+            if one not in right and one.device == name and one.prefix_length == self._address.max_prefixlen:
+                self._linux.remove(one)
+        if not right:
+            self._linux.add(self._address, name, self._label)
+        for one in found:
+            if one.device != name or one.prefix_length != self._address.max_prefixlen:
+                self._linux.remove(one)
+
+    def release(self) -> None:
+        """Remove every copy of the address, and prove that none is left.
+
+        Raises:
+            Error: it is still here, or that cannot be found out.
+        """
+        failure: Optional[Error] = None
+        for one in self._linux.find(self._address):
+            try:
+                self._linux.remove(one)
+            except Error as error:
+                failure = error  # it may have gone in between: what counts is what is found afterwards
+        left = self._linux.find(self._address)
+        if left:
+            raise failure or Error(f"{self._address} is still on {left[0].device}")
+        self._linux.remove_local_routes(self._address)
+
+    def where(self) -> Where:
+        """Whether any interface has the address."""
+        return Where.HERE if self._linux.find(self._address) else Where.ELSEWHERE
+
+    def explain(self) -> str:
+        """For an address that is missing."""
+        return f"{self._address} is on no network interface of this node"

@@ -1,0 +1,199 @@
+"""The agent's actions, and the only place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import Callable, Dict, Mapping, NoReturn, Sequence, Tuple, Type
+
+from aws_ipfailover import build, ocf
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, ParameterError
+from aws_ipfailover.failover import Finding, Verdict
+from aws_ipfailover.linux import ip_path
+from aws_ipfailover.ocf import Exit
+from aws_ipfailover.parameters import Values, parse, service_address, unknown
+
+log = logging.getLogger(__name__)
+
+_EXITS: Tuple[Tuple[Type[Error], Exit], ...] = (
+    (ParameterError, Exit.CONFIGURED),
+    (NodeError, Exit.ARGS),
+    (DeniedError, Exit.PERM),
+    (MissingError, Exit.INSTALLED),
+    (Error, Exit.GENERIC),
+)
+_VERDICTS = {
+    Verdict.RUNNING: Exit.SUCCESS,
+    Verdict.NOT_RUNNING: Exit.NOT_RUNNING,
+    Verdict.DEGRADED: Exit.DEGRADED,
+    Verdict.FAILED: Exit.GENERIC,
+}
+
+
+class Ended(BaseException):
+    """SIGTERM: Pacemaker wants no more of this action. What was begun is undone on the way out."""
+
+
+class Run:
+    """One invocation of the agent."""
+
+    def __init__(self, action: str, environ: Mapping[str, str]) -> None:
+        self.action = action
+        self.environ = environ
+        self.environment = ocf.Environment(environ)
+        timeout = self.environment.timeout(action)
+        # What is kept back: a slow machine's time to start Python and to end it, and after the cloud has been given
+        # up, time to put the kernel right.
+        self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout))
+        self.cloud_deadline = self.deadline.earlier(min(1.0, 0.15 * timeout))
+
+    def perform(self) -> Tuple[Exit, str]:
+        """Do it; the exit code and, where there is something to tell, the exit reason."""
+        try:
+            return _HANDLERS[self.action](self)
+        except Error as error:
+            return self.code_of(error), str(error)
+        except (Ended, KeyboardInterrupt):
+            return Exit.GENERIC, f"{self.action}: ended by a signal before it was done"
+        except Exception as error:
+            log.debug("unexpected", exc_info=True)
+            return Exit.GENERIC, f"{self.action}: internal error, please report it: {type(error).__name__}: {error}"
+
+    def code_of(self, error: Error) -> Exit:
+        """The exit code for an error; stop and monitor have only 0, 1 (and 7, 190) to answer with."""
+        if self.action in ("stop", "monitor"):
+            return Exit.GENERIC
+        return next(code for kind, code in _EXITS if isinstance(error, kind))
+
+    def values(self) -> Values:
+        """All parameters, checked."""
+        given = self.environment.parameters()
+        values = parse(given)
+        for name in unknown(given):
+            log.warning("parameter %s is not known to this agent and has no effect", name)
+        return values
+
+
+def _start(run: Run) -> Tuple[Exit, str]:
+    values = run.values()
+    if os.geteuid() != 0:
+        raise DeniedError(f"{run.action}: root is needed to change addresses")
+    ip_path()
+    build.failover(values, run.deadline, run.cloud_deadline).start()
+    return Exit.SUCCESS, ""
+
+
+def _stop(run: Run) -> Tuple[Exit, str]:
+    try:
+        address = service_address(run.environment.parameters())
+    except ParameterError as error:
+        log.warning("%s; an address that cannot exist is not here", error)
+        return Exit.SUCCESS, ""
+    if address is None:
+        log.warning("parameter ip is missing; nothing to stop")
+        return Exit.SUCCESS, ""
+    build.local_part(address, run.deadline).stop()
+    return Exit.SUCCESS, ""
+
+
+def _monitor(run: Run) -> Tuple[Exit, str]:
+    finding = _look(run)
+    code = _VERDICTS[finding.verdict]
+    if code is Exit.NOT_RUNNING and run.environment.is_probe():
+        return code, ""  # what a standby is expected to say
+    if code is Exit.NOT_RUNNING:
+        return code, (
+            f"{finding.reason}; something other than the cluster removed it"
+            " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
+        )
+    return code, finding.reason
+
+
+def _look(run: Run) -> Finding:
+    try:
+        address = service_address(run.environment.parameters())
+    except ParameterError as error:
+        return Finding(Verdict.NOT_RUNNING, str(error))
+    if address is None:
+        return Finding(Verdict.NOT_RUNNING, "parameter ip is missing")
+    here = build.local_part(address, run.deadline).monitor(ask_cloud=False)
+    if run.environment.is_probe() or here.verdict is not Verdict.RUNNING:
+        return here
+    try:
+        values = run.values()
+    except ParameterError as error:
+        # The address is here; what a parameter says wrongly of the cloud side keeps it from being asked.
+        deep = run.environment.check_level() >= 10
+        return Finding(Verdict.DEGRADED, str(error)) if deep else here
+    if not values.monapi and run.environment.check_level() < 10:
+        return here
+    return build.failover(values, run.deadline, run.cloud_deadline).monitor(ask_cloud=True)
+
+
+def _validate(run: Run) -> Tuple[Exit, str]:
+    values = run.values()
+    ip_path()
+    if run.environment.check_level() >= 10:
+        if os.geteuid() != 0:
+            raise DeniedError("validate-all: root is needed at this level")
+        build.validate_here(values, run.deadline, run.cloud_deadline)
+    return Exit.SUCCESS, ""
+
+
+def _reload(run: Run) -> Tuple[Exit, str]:
+    run.values()
+    return Exit.SUCCESS, ""
+
+
+def _migrate_to(run: Run) -> Tuple[Exit, str]:
+    """On the source: it keeps serving until the target has taken over and Pacemaker stops it."""
+    run.values()
+    return Exit.SUCCESS, ""
+
+
+def _metadata(run: Run) -> Tuple[Exit, str]:
+    sys.stdout.write(ocf.metadata())
+    return Exit.SUCCESS, ""
+
+
+def _usage(run: Run) -> Tuple[Exit, str]:
+    sys.stdout.write(_USAGE)
+    return Exit.SUCCESS, ""
+
+
+_HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
+    "start": _start,
+    "stop": _stop,
+    "monitor": _monitor,
+    "validate-all": _validate,
+    "reload-agent": _reload,
+    "migrate_to": _migrate_to,
+    "migrate_from": _start,
+    "meta-data": _metadata,
+    "usage": _usage,
+    "help": _usage,
+}
+_USAGE = f"usage: {ocf.AGENT} {{{'|'.join(_HANDLERS)}}}\n"
+
+
+def _end(signum: int, frame: object) -> NoReturn:
+    raise Ended
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Perform `argv[1]`; returns its OCF exit code and never raises."""
+    if len(argv) != 2 or argv[1] not in _HANDLERS:
+        sys.stderr.write(_USAGE)
+        return Exit.UNIMPLEMENTED
+    try:
+        signal.signal(signal.SIGTERM, _end)
+        ocf.set_up_logging(environ)
+        code, reason = Run(argv[1], environ).perform()
+    except (Ended, KeyboardInterrupt):
+        code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
+    if reason:
+        ocf.exit_reason(environ, reason)
+    return int(code)

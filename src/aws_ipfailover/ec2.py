@@ -1,0 +1,419 @@
+"""EC2's API: the only module that imports boto3 and botocore, and the one place where their errors become ours.
+
+Facts: Amazon EC2 API Reference, "Error codes" and each operation's page; "Request throttling for the Amazon EC2 API".
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import time
+import warnings
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore import exceptions as sdk
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import DeniedError, Error, NodeError, NoRouteError, RouteExistsError, UnknownError
+from aws_ipfailover.imds import Credentials
+from aws_ipfailover.imds import endpoint as imds_endpoint
+
+log = logging.getLogger(__name__)
+
+Cidr = Union[IPv4Network, IPv6Network]
+
+THROTTLED = frozenset(
+    {
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "SlowDown",
+        "PriorRequestNotComplete",
+    }
+)
+TRANSIENT = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "ServerInternal",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "Unavailable",
+        "RequestTimeout",
+        "RequestTimeoutException",
+    }
+)
+DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure",
+        "Blocked",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "MissingAuthenticationToken",
+        "NotAuthorized",
+        "OptInRequired",
+        "PendingVerification",
+        "SignatureDoesNotMatch",
+        "UnauthorizedOperation",
+        "UnrecognizedClientException",
+    }
+)
+_PAGE = 100  # tables that one DescribeRouteTables returns at most
+# Pauses between tries, seconds: the first is short, as one refused call among hundreds is the usual case.
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 3.0
+
+
+class Route(NamedTuple):
+    """One route of a table, as EC2 reads it; `network_interface_id` is empty where it goes to anything but an ENI."""
+
+    destination: Cidr
+    network_interface_id: str
+    active: bool
+    local: bool
+
+
+class RouteTable(NamedTuple):
+    """One route table."""
+
+    route_table_id: str
+    vpc_id: str
+    routes: Tuple[Route, ...]
+
+
+class NetworkInterface(NamedTuple):
+    """What validation wants to know of an ENI."""
+
+    network_interface_id: str
+    vpc_id: str
+    source_dest_check: bool
+
+
+class Account(NamedTuple):
+    """How to reach EC2: all optional but the region."""
+
+    region: str
+    profile: Optional[str] = None
+    endpoint_url: Optional[str] = None
+    role: Optional[str] = None
+
+
+def configured_region(profile: Optional[str]) -> Optional[str]:
+    """The region by AWS_REGION, AWS_DEFAULT_REGION or the profile, without asking IMDS.
+
+    Raises:
+        NodeError: this node has no such profile.
+    """
+    try:
+        found = os.environ.get("AWS_REGION") or _session(profile).get_config_variable("region")
+    except sdk.BotoCoreError as error:
+        raise translate("configuration", error) from None
+    return str(found) if found else None
+
+
+def _session(profile: Optional[str]) -> botocore.session.Session:
+    session = botocore.session.Session(profile=profile)
+    # The regional endpoint of STS: private subnets often reach no other, and old SDKs default to the global one.
+    session.set_config_variable("sts_regional_endpoints", "regional")
+    # For profiles whose credential_source is the instance: the SDK's own defaults are one try of one second.
+    session.set_config_variable("metadata_service_timeout", 2)
+    session.set_config_variable("metadata_service_num_attempts", 3)
+    return session
+
+
+class Ec2:
+    """EC2 in one region, with one set of credentials; safe to call from many threads.
+
+    Throttling, server faults and broken connections are tried again, with jitter, until the deadline. Everything
+    raised is an `errors.Error` that starts with the operation and carries AWS's error code.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        deadline: Deadline,
+        instance_credentials: Callable[[], Optional[Credentials]],
+        connections: int = 10,
+    ) -> None:
+        self._deadline = deadline
+        self.region = account.region
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # boto3 tells users of old Pythons on standard error
+                self._client = _client(account, deadline, instance_credentials, connections)
+        except (sdk.BotoCoreError, sdk.ClientError, boto3.exceptions.Boto3Error) as error:
+            raise translate("credentials", error) from None
+
+    def replace_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
+        """Point an existing route to an ENI; when this returns, EC2 has done it.
+
+        Raises:
+            NoRouteError: there is none to replace.
+        """
+        answer = self._call("ReplaceRoute", **_route(route_table_id, destination, network_interface_id))
+        if answer.get("Return", True) is False:
+            raise Error("ReplaceRoute: EC2 answered false")
+
+    def create_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
+        """Make a route to an ENI.
+
+        Raises:
+            RouteExistsError: there is one for this destination.
+        """
+        answer = self._call("CreateRoute", **_route(route_table_id, destination, network_interface_id))
+        if answer.get("Return", True) is False:
+            raise Error("CreateRoute: EC2 answered false")
+
+    def route_tables(self, route_table_ids: Sequence[str]) -> List[RouteTable]:
+        """These tables as EC2 reads them now, which can be older than the last write; one call per 100.
+
+        Raises:
+            NodeError: EC2 does not know one of them.
+        """
+        found: List[RouteTable] = []
+        for first in range(0, len(route_table_ids), _PAGE):
+            token: Dict[str, str] = {}
+            while True:
+                answer = self._call(
+                    "DescribeRouteTables", RouteTableIds=list(route_table_ids[first : first + _PAGE]), **token
+                )
+                found += [_route_table(table) for table in answer.get("RouteTables", ())]
+                if not answer.get("NextToken"):
+                    break
+                token = {"NextToken": answer["NextToken"]}
+        return found
+
+    def network_interface(self, network_interface_id: str) -> NetworkInterface:
+        """An ENI.
+
+        Raises:
+            NodeError: EC2 does not know it.
+        """
+        # A filter and not an id: EC2 allows filtered calls twice the rate.
+        answer = self._call(
+            "DescribeNetworkInterfaces",
+            Filters=[{"Name": "network-interface-id", "Values": [network_interface_id]}],
+        )
+        for found in answer.get("NetworkInterfaces", ()):
+            if found.get("NetworkInterfaceId") == network_interface_id:
+                return NetworkInterface(
+                    network_interface_id, found.get("VpcId", ""), bool(found.get("SourceDestCheck", True))
+                )
+        raise NodeError(f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region")
+
+    def vpc_cidrs(self, vpc_id: str) -> List[Cidr]:
+        """Every CIDR that is associated with a VPC."""
+        answer = self._call("DescribeVpcs", VpcIds=[vpc_id])
+        texts = []
+        for vpc in answer.get("Vpcs", ()):
+            texts.append(vpc.get("CidrBlock"))
+            for associations, block, state in (
+                ("CidrBlockAssociationSet", "CidrBlock", "CidrBlockState"),
+                ("Ipv6CidrBlockAssociationSet", "Ipv6CidrBlock", "Ipv6CidrBlockState"),
+            ):
+                texts += [
+                    one.get(block)
+                    for one in vpc.get(associations, ())
+                    if one.get(state, {}).get("State", "associated") in ("associating", "associated")
+                ]
+        return list(dict.fromkeys(ip_network(text) for text in texts if text))
+
+    def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
+        return _ask(self._deadline, operation, getattr(self._client, _METHODS[operation]), arguments)
+
+
+def _ask(
+    deadline: Deadline, operation: str, method: Callable[..., Mapping[str, Any]], arguments: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    attempt = 0
+    while True:
+        try:
+            return method(**arguments)
+        except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this module
+            failure = translate(operation, error)
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
+        pause = random.uniform(longest / 4, longest)  # noqa: S311  jitter, no secret
+        if not isinstance(failure, UnknownError) or deadline.remaining() <= pause:
+            raise failure
+        attempt += 1
+        log.debug("%s; trying again", failure)
+        time.sleep(pause)
+
+
+_METHODS = {
+    "ReplaceRoute": "replace_route",
+    "CreateRoute": "create_route",
+    "DescribeRouteTables": "describe_route_tables",
+    "DescribeNetworkInterfaces": "describe_network_interfaces",
+    "DescribeVpcs": "describe_vpcs",
+}
+
+
+def _client(
+    account: Account,
+    deadline: Deadline,
+    instance_credentials: Callable[[], Optional[Credentials]],
+    connections: int,
+) -> Any:
+    session = _session(account.profile)
+    session.set_config_variable("region", account.region)
+    _bypass_proxy(imds_endpoint(os.environ))
+    left = deadline.remaining()
+    config = Config(
+        connect_timeout=max(0.5, min(3.0, left / 4)),
+        read_timeout=max(0.5, min(15.0, left / 3)),
+        # One try: `_ask` tries again itself, for as long as the operation may take.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=max(1, connections),
+    )
+    _set_credentials(session, instance_credentials)
+    if account.role:
+        sts = _service(session, "sts", account.region, _configured_endpoint("STS"), config)
+        arguments = {"RoleArn": account.role, "RoleSessionName": "aws-ipfailover", "DurationSeconds": 900}
+        assumed = _ask(deadline, "AssumeRole", sts.assume_role, arguments)["Credentials"]
+        session.set_credentials(assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"])
+    return _service(session, "ec2", account.region, account.endpoint_url or _configured_endpoint("EC2"), config)
+
+
+def _service(session: botocore.session.Session, name: str, region: str, url: Optional[str], config: Config) -> Any:
+    client: Any = boto3.Session(botocore_session=session, region_name=region).client(
+        name,  # type: ignore[call-overload]
+        endpoint_url=url,
+        config=config,
+    )
+    return client
+
+
+def _set_credentials(
+    session: botocore.session.Session, instance_credentials: Callable[[], Optional[Credentials]]
+) -> None:
+    """Fix this process's credentials: the SDK's chain, whose last link is asked through our own IMDS client.
+
+    So there is one IMDS session for everything, bounded by the deadline and never through a proxy.
+    """
+    resolver = session.get_component("credential_provider")
+    resolver.remove("iam-role")
+    found = resolver.load_credentials()
+    if found is not None:
+        frozen = found.get_frozen_credentials()
+        session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        return
+    disabled = os.environ.get("AWS_EC2_METADATA_DISABLED", "").strip().lower() == "true"
+    of_instance = None if disabled else instance_credentials()
+    if of_instance is None:
+        raise sdk.NoCredentialsError
+    session.set_credentials(of_instance.access_key_id, of_instance.secret_access_key, of_instance.session_token)
+
+
+def _configured_endpoint(service: str) -> Optional[str]:
+    # SDKs from 2023 on read these themselves; Debian 12's does not.
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").strip().lower() == "true":
+        return None
+    return os.environ.get(f"AWS_ENDPOINT_URL_{service}") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def _bypass_proxy(url: str) -> None:
+    """Keep the SDK's own requests to IMDS away from a proxy that is meant for EC2's API."""
+    host = urlsplit(url).netloc
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = os.environ.get(name) or os.environ.get(name.swapcase()) or ""
+        if host not in hosts.split(","):
+            os.environ[name] = ",".join(filter(None, [hosts, host]))
+
+
+def _route(route_table_id: str, destination: Cidr, network_interface_id: str) -> Dict[str, str]:
+    return {
+        "RouteTableId": route_table_id,
+        "DestinationCidrBlock" if destination.version == 4 else "DestinationIpv6CidrBlock": str(destination),
+        "NetworkInterfaceId": network_interface_id,
+    }
+
+
+def _route_table(table: Mapping[str, Any]) -> RouteTable:
+    routes = []
+    for route in table.get("Routes", ()):
+        text = route.get("DestinationCidrBlock") or route.get("DestinationIpv6CidrBlock")
+        if text:  # else a prefix list, which is no single destination
+            routes.append(
+                Route(
+                    ip_network(text, strict=False),
+                    route.get("NetworkInterfaceId", ""),
+                    route.get("State", "active") == "active",
+                    route.get("GatewayId") == "local",
+                )
+            )
+    return RouteTable(table.get("RouteTableId", ""), table.get("VpcId", ""), tuple(routes))
+
+
+def translate(operation: str, error: BaseException) -> Error:
+    """What an error of the SDK means here: one sentence with operation and AWS's error code, and never a secret.
+
+    The text of connection errors is left out: it can quote a proxy's URL with its password.
+    """
+    if isinstance(error, Error):
+        return error
+    if isinstance(error, sdk.ClientError):
+        return _answered(operation, error)
+    if isinstance(error, sdk.ProfileNotFound):
+        return NodeError(f"parameter profile: {_short(str(error))}")
+    if isinstance(error, sdk.NoCredentialsError):
+        return Error(f"{operation}: no AWS credentials found (no profile, no environment, no role of the instance)")
+    if isinstance(error, sdk.SSLError):
+        return UnknownError(
+            f"{operation}: TLS failed (SSLError): is the endpoint's certificate authority trusted here?"
+        )
+    if isinstance(error, (sdk.HTTPClientError, ResponseParserError, sdk.IncompleteReadError)):
+        return UnknownError(f"{operation}: no usable answer ({type(error).__name__})")
+    if isinstance(error, (sdk.CredentialRetrievalError, sdk.MetadataRetrievalError)):
+        return UnknownError(f"{operation}: AWS credentials could not be fetched ({type(error).__name__})")
+    if isinstance(error, (sdk.BotoCoreError, boto3.exceptions.Boto3Error)):
+        return Error(f"{operation}: {type(error).__name__}: {_short(str(error))}")
+    return UnknownError(f"{operation}: {type(error).__name__}")
+
+
+def _answered(operation: str, error: sdk.ClientError) -> Error:
+    said = error.response.get("Error", {})
+    code, message = str(said.get("Code", "")) or "error without code", str(said.get("Message", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
+    kind = _kind(code, message, status)
+    if kind in (UnknownError, DeniedError):
+        # A refusal's message holds an encoded policy of a thousand characters.
+        return kind(f"{operation}: {code}")
+    return kind(f"{operation}: {code}: {_short(message)}")
+
+
+def _kind(code: str, message: str, status: int) -> Type[Error]:
+    if code in THROTTLED or code in TRANSIENT or status >= 500 or status == 429:
+        return UnknownError
+    if code in DENIED:
+        return DeniedError
+    if code == "RouteAlreadyExists":
+        return RouteExistsError
+    if code == "InvalidRoute.NotFound" or (code == "InvalidParameterValue" and "no route defined" in message.lower()):
+        return NoRouteError
+    if code.endswith((".NotFound", ".Malformed", "NotFoundException")):
+        return NodeError
+    return Error
+
+
+def _short(message: str) -> str:
+    text = re.sub(r"\s+", " ", message).strip()
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,45 @@
+"""What can go wrong, and what it means for the one who asked. Imports nothing and knows no exit code.
+
+    Error                     it failed, and trying again later may help
+    |-- ParameterError        provably wrong in the parameter's own text
+    |-- NodeError             well formed, but wrong on this node: no such interface, table not found
+    |-- DeniedError           not root, or AWS says these credentials may not do this
+    |-- MissingError          software this node needs is not installed
+    |-- NoRouteError          a route table has no route to replace
+    |-- RouteExistsError      a route table has the route that was to be created
+    `-- UnknownError          could not find out: no answer, throttled, a server's own fault, out of time
+
+An `UnknownError` is never evidence of anything: neither that the address is here nor that it is not.
+"""
+
+
+class Error(Exception):
+    """Base of all; its text is one sentence for an administrator and never holds a secret."""
+
+
+class ParameterError(Error):
+    """A parameter is wrong in its own text; the sentence names parameter, value and what would be right."""
+
+
+class NodeError(Error):
+    """The parameters are well formed but do not fit this node or this VPC."""
+
+
+class DeniedError(Error):
+    """Root is missing, or AWS refused the credentials for this operation."""
+
+
+class MissingError(Error):
+    """A program or Python package is not installed for the interpreter that runs this."""
+
+
+class NoRouteError(Error):
+    """ReplaceRoute: the table has no route for this destination."""
+
+
+class RouteExistsError(Error):
+    """CreateRoute: the table has a route for this destination."""
+
+
+class UnknownError(Error):
+    """Could not find out, or nobody answered in time; asking again may answer."""

@@ -1,0 +1,161 @@
+"""The instance metadata service, version 2: who this node is. The only module that talks to 169.254.169.254.
+
+Facts: AWS, "Use the Instance Metadata Service to access instance metadata" (session tokens, 401 and 403, the IPv6
+endpoint); the variables are the AWS SDK's own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from typing import Dict, List, Mapping, NamedTuple, Optional
+
+import requests
+
+from aws_ipfailover.deadline import Deadline, Task
+from aws_ipfailover.errors import Error, UnknownError
+
+log = logging.getLogger(__name__)
+
+# IMDS answers in milliseconds or is in trouble; what is left of the operation is better spent elsewhere.
+_PATIENCE = 15.0
+_TIMEOUT = 2.0
+_TOKEN_SECONDS = 300
+
+
+class Credentials(NamedTuple):
+    """Temporary credentials of the instance's role."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+
+    def __repr__(self) -> str:
+        """Never the secret."""
+        return "Credentials(...)"
+
+
+def endpoint(environ: Mapping[str, str]) -> str:
+    """The base URL of IMDS by the SDK's variables, without a slash at its end."""
+    chosen = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").strip()
+    if not chosen:
+        ipv6 = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "").strip().lower() == "ipv6"
+        chosen = "http://[fd00:ec2::254]" if ipv6 else "http://169.254.169.254"
+    return chosen.rstrip("/")
+
+
+class Imds:
+    """One session with IMDS: one token, kept in memory only. Never through a proxy, whatever the environment says."""
+
+    def __init__(self, url: str, deadline: Deadline) -> None:
+        self._url = url
+        self._deadline = deadline
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxies, no .netrc
+        self._token = ""
+        self._known: Dict[str, Optional[str]] = {}
+
+    def primary_mac(self) -> str:
+        """The MAC address of the instance's primary ENI, lower case."""
+        return self._required("meta-data/mac").lower()
+
+    def network_interface_id(self, mac: str) -> Optional[str]:
+        """The ENI with this MAC address, or `None` where IMDS does not know it."""
+        return self._get(f"meta-data/network/interfaces/macs/{mac}/interface-id")
+
+    def region(self) -> str:
+        """The region of this instance."""
+        return self._get("meta-data/placement/region") or self._required("meta-data/placement/availability-zone")[:-1]
+
+    def vpc_cidrs(self, mac: str) -> List[str]:
+        """Every CIDR of the VPC that the ENI with this MAC address is in, as far as IMDS lists them."""
+        listed = ""
+        for key in ("vpc-ipv4-cidr-blocks", "vpc-ipv6-cidr-blocks"):
+            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}") or "") + "\n"
+        return listed.split()
+
+    def credentials(self) -> Optional[Credentials]:
+        """Credentials of the instance's role, or `None` where it has none."""
+        role = (self._get("meta-data/iam/security-credentials/") or "").split("\n")[0].strip()
+        if not role:
+            return None
+        try:
+            answer = json.loads(self._get(f"meta-data/iam/security-credentials/{role}") or "{}")
+            return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["Token"])
+        except (ValueError, KeyError, TypeError):
+            raise UnknownError("IMDS gave no usable credentials for the instance's role") from None
+
+    def _required(self, path: str) -> str:
+        value = self._get(path)
+        if value is None:
+            raise UnknownError(f"IMDS does not know {path} (404)")
+        return value
+
+    def _get(self, path: str) -> Optional[str]:
+        """The text at `path`, `None` for 404; asked once per session.
+
+        Raises:
+            UnknownError: no answer, or none that makes sense.  Error: IMDS is switched off for this instance.
+        """
+        if path not in self._known:
+            self._known[path] = Task(lambda: self._ask_until(path)).result(
+                self._deadline.within(_PATIENCE + 1), f"IMDS: {path}"
+            )
+        return self._known[path]
+
+    def _ask_until(self, path: str) -> Optional[str]:
+        deadline = self._deadline.within(_PATIENCE)
+        attempt = 0
+        while True:
+            try:
+                return self._ask(path, deadline)
+            except UnknownError as error:
+                attempt += 1
+                pause = random.uniform(0.5, 1.0) * min(2.0, 0.1 * 2**attempt)  # noqa: S311  jitter, no secret
+                if deadline.remaining() <= pause:
+                    raise
+                log.info("%s; asking again", error)
+                time.sleep(pause)
+
+    def _ask(self, path: str, deadline: Deadline) -> Optional[str]:
+        fresh = not self._token
+        if fresh:
+            self._token = self._fetch_token(deadline)
+        answer = self._send("GET", path, {"X-aws-ec2-metadata-token": self._token}, deadline)
+        if answer.status_code == 404:
+            return None
+        if answer.status_code == 401:
+            self._token = ""
+            if not fresh:
+                return self._ask(path, deadline)  # once: the next token is a fresh one
+        text = self._accepted(answer, path).strip()
+        if not text:
+            raise UnknownError(f"IMDS: empty answer for {path}")
+        return text
+
+    def _fetch_token(self, deadline: Deadline) -> str:
+        header = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
+        answer = self._send("PUT", "api/token", header, deadline)
+        token = self._accepted(answer, "api/token").strip()
+        if not token:
+            raise UnknownError("IMDS: empty session token")
+        return token
+
+    def _accepted(self, answer: requests.Response, path: str) -> str:
+        if answer.status_code == 200:
+            return answer.text
+        if answer.status_code == 403:
+            raise Error(f"IMDS refuses to answer (403 for {path}): metadata is switched off for this instance")
+        raise UnknownError(f"IMDS: status {answer.status_code} for {path}")
+
+    def _send(self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> requests.Response:
+        timeout = max(0.05, deadline.remaining(_TIMEOUT))
+        try:
+            return self._session.request(
+                method, f"{self._url}/latest/{path}", headers=dict(headers), timeout=timeout, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            # The error's own text could quote a header.
+            raise UnknownError(f"IMDS does not answer ({type(error).__name__})") from None

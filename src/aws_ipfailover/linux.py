@@ -1,0 +1,200 @@
+"""The kernel's addresses and interfaces: the only module that runs `ip`.
+
+Everything is read as JSON and compared as values; every command names its device with `dev`, so that an interface
+called like one of ip's keywords is still an interface.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import socket
+import subprocess
+from ipaddress import ip_address
+from typing import Any, List, NamedTuple, Optional
+
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
+from aws_ipfailover.parameters import Address
+
+log = logging.getLogger(__name__)
+
+# Where iproute2 is looked for when the caller has no PATH at all.
+_DEFAULT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class LocalAddress(NamedTuple):
+    """An address as the kernel has it."""
+
+    address: Address
+    prefix_length: int
+    device: str
+    label: Optional[str]
+
+
+class Device(NamedTuple):
+    """A network interface: its name, alternative names and MAC address (lower case; empty where it has none)."""
+
+    name: str
+    altnames: List[str]
+    mac: str
+
+
+def ip_path() -> str:
+    """The `ip` command of iproute2.
+
+    Raises:
+        MissingError: it is not in PATH.
+    """
+    for folder in os.environ.get("PATH", _DEFAULT_PATH).split(os.pathsep):
+        path = os.path.join(folder or ".", "ip")
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise MissingError("the ip command (package iproute2) is not installed, or not in PATH")
+
+
+class Linux:
+    """The network namespace that this process is in."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def find(self, address: Address) -> List[LocalAddress]:
+        """Every place where `address` is configured, on whatever device, with whatever prefix and label.
+
+        Raises:
+            UnknownError: the kernel's addresses cannot be read.
+        """
+        try:
+            listed = self._json("address", "show")
+        except MissingError:
+            if _cannot_be_bound(address):
+                return []
+            raise
+        return [found for found in _addresses(listed) if found.address == address]
+
+    def devices(self) -> List[Device]:
+        """All network interfaces."""
+        return [
+            Device(link["ifname"], list(link.get("altnames", ())), str(link.get("address", "")).lower())
+            for link in self._json("link", "show")
+            if "ifname" in link
+        ]
+
+    def add(self, address: Address, device: str, label: Optional[str]) -> None:
+        """Put `address` on `device` as a host address (/32 or /128).
+
+        IPv6: without duplicate address detection, which would keep it unusable for a second and compares nothing in
+        a VPC; and never preferred as a source address, so that the node's own connections keep their own address.
+
+        Raises:
+            NodeError: no such device.  DeniedError: not root.  Error: the kernel refused.
+        """
+        options = ["nodad", "preferred_lft", "0"] if address.version == 6 else []
+        if label and address.version == 4:
+            options += ["label", f"{device}:{label}"]
+        self._run("address", "replace", f"{address}/{address.max_prefixlen}", "dev", device, *options)
+        log.info("added %s to %s", address, device)
+
+    def remove(self, found: LocalAddress) -> None:
+        """Remove an address exactly as it was found; one that is gone meanwhile counts as removed.
+
+        The kernel removes an IPv4 address's secondaries with it (net.ipv4.conf.*.promote_secondaries=0); those are
+        somebody else's addresses, and put back.
+        """
+        others = [one for one in _addresses(self._json("address", "show")) if one != found]
+        self._run("address", "del", f"{found.address}/{found.prefix_length}", "dev", found.device)
+        log.info("removed %s/%d from %s", found.address, found.prefix_length, found.device)
+        kept = _addresses(self._json("address", "show"))
+        for lost in others:
+            if lost not in kept and lost.device == found.device and lost.address.version == 4:
+                label = ["label", lost.label] if lost.label else []
+                self._run(
+                    "address", "replace", f"{lost.address}/{lost.prefix_length}", "brd", "+", "dev", lost.device, *label
+                )
+
+    def remove_local_routes(self, address: Address) -> None:
+        """Remove what is left in the local table for `address`: the kernel answers on it as long as it stands there.
+
+        Raises:
+            Error: one is there and cannot be removed.
+        """
+        family = "-6" if address.version == 6 else "-4"
+        destination = f"{address}/{address.max_prefixlen}"
+        try:
+            routes = self._json(family, "route", "show", "table", "local", "exact", destination)
+        except Error as error:
+            if "table does not exist" in str(error):  # a namespace that never had an address
+                return
+            log.warning("looking for local routes of %s: %s", address, error)
+            return
+        for route in routes:
+            if route.get("type") == "local" and route.get("dev"):
+                self._run(family, "route", "del", "local", destination, "dev", route["dev"], "table", "local")
+                log.info("removed the local route of %s on %s", address, route["dev"])
+
+    def _json(self, *arguments: str) -> List[Any]:
+        output = self._run("-json", *arguments)
+        try:
+            return list(json.loads(output or "[]"))
+        except ValueError:
+            raise UnknownError(f"ip {' '.join(arguments)}: its output is not JSON") from None
+
+    def _run(self, *arguments: str) -> str:
+        command = [ip_path(), *arguments]
+        shown = "ip " + " ".join(argument for argument in arguments if argument != "-json")
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=self._deadline.remaining(),
+                check=False,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except subprocess.TimeoutExpired:
+            raise UnknownError(f"{shown}: not finished before the operation's timeout") from None
+        except OSError as error:
+            raise UnknownError(f"{shown}: {error.strerror}") from None
+        if done.returncode == 0:
+            return done.stdout.decode("utf-8", "replace")
+        said = " ".join(done.stderr.decode("utf-8", "replace").split()).rstrip(".")
+        raise _refused(shown, said)
+
+
+def _refused(shown: str, said: str) -> Error:
+    lower = said.lower()
+    if "not permitted" in lower or "permission denied" in lower:
+        return DeniedError(f"{shown}: {said}; root is needed")
+    if "cannot find device" in lower or "does not exist" in lower:
+        return NodeError(f"{shown}: {said}")
+    return Error(f"{shown}: {said or 'failed'}")
+
+
+def _addresses(listed: List[Any]) -> List[LocalAddress]:
+    found = []
+    for link in listed:
+        for info in link.get("addr_info", ()):
+            try:
+                # A peer address is shown as "address", the node's own one always as "local".
+                address = ip_address(info["local"])
+            except (KeyError, ValueError):
+                continue
+            found.append(LocalAddress(address, int(info.get("prefixlen", 0)), link["ifname"], info.get("label")))
+    return found
+
+
+def _cannot_be_bound(address: Address) -> bool:
+    """Whether the kernel itself says that `address` is not local: evidence where there is no `ip` to ask.
+
+    Only a "no" counts. A bind can succeed without the address, under ip_nonlocal_bind.
+    """
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError as error:
+            return error.errno == errno.EADDRNOTAVAIL
+    return False

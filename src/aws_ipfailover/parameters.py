@@ -1,0 +1,305 @@
+"""The agent's parameters: the only list of them. Parsing, metadata and documentation are all made from `PARAMETERS`.
+
+Checks here look at text only. Nothing is asked of the kernel, IMDS or AWS, so what they refuse is wrong on every node.
+Named tuples instead of dataclasses, whose import costs a probe a tenth of its time.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+from aws_ipfailover.errors import ParameterError
+
+Address = Union[IPv4Address, IPv6Address]
+
+MODES = ("overlay-ip",)
+_TRUE = ("1", "on", "true", "t", "yes", "y", "ja")
+_FALSE = ("0", "off", "false", "f", "no", "n")
+# EC2 ids end in 8 hexadecimal digits (before 2018) or 17.
+_RESOURCE_ID = "[0-9a-f]{8,17}"
+_NAME_LENGTH = 15  # IFNAMSIZ - 1, for interfaces and for address labels
+_ALTNAME_LENGTH = 127  # ALTIFNAMSIZ - 1
+
+
+class Values(NamedTuple):
+    """The parameters of one resource, checked and typed; `None` where not given."""
+
+    mode: str
+    ip: Address
+    routing_table: Tuple[str, ...]
+    routing_table_role: Optional[str]
+    interface: Optional[str]
+    iflabel: Optional[str]
+    region: Optional[str]
+    profile: Optional[str]
+    endpoint_url: Optional[str]
+    monapi: bool
+
+
+def _mode(text: str) -> str:
+    if text not in MODES:
+        raise ValueError(" or ".join(MODES))
+    return text
+
+
+def _address(text: str) -> Address:
+    right = "an IPv4 or IPv6 address without prefix length"
+    if "%" in text:
+        raise ValueError(right + " and without a zone")
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise ValueError(right) from None
+    first = address.packed[0]
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        raise ValueError("that IPv4 address itself")
+    if (
+        address.is_unspecified
+        or address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or (address.version == 4 and (first == 0 or first >= 240))
+    ):
+        raise ValueError("a unicast address that is not loopback, link-local or unspecified")
+    return address
+
+
+def _route_tables(text: str) -> Tuple[str, ...]:
+    ids = [part.strip() for part in text.split(",")]
+    for route_table_id in ids:
+        if not re.fullmatch("rtb-" + _RESOURCE_ID, route_table_id):
+            raise ValueError("route table ids such as rtb-0123456789abcdef0, separated by commas")
+    return tuple(dict.fromkeys(ids))
+
+
+def _role(text: str) -> str:
+    if not re.fullmatch(r"arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/[\w+=,.@/-]+", text, re.ASCII):
+        raise ValueError("the ARN of an IAM role, such as arn:aws:iam::123456789012:role/NAME")
+    return text
+
+
+def _interface(text: str) -> str:
+    if len(text) > _ALTNAME_LENGTH or text in (".", "..") or re.search(r"[/:\s\x00-\x20\x7f]", text):
+        raise ValueError("the name of a network interface, such as eth0")
+    return text
+
+
+def _label(text: str) -> str:
+    if not re.fullmatch(r"[^\s:/\x00-\x20\x7f]{1,13}", text):
+        raise ValueError(f"a label of which INTERFACE:LABEL has at most {_NAME_LENGTH} characters")
+    return text
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}", text):
+        raise ValueError("an AWS region such as eu-central-1")
+    return text
+
+
+def _profile(text: str) -> str:
+    if re.search(r"[\[\]\x00-\x1f\x7f]", text):
+        raise ValueError("the name of a profile of the shared AWS configuration")
+    return text
+
+
+def _endpoint_url(text: str) -> str:
+    match = re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:([0-9]{1,5}))?(/\S*)?", text)
+    if not match or int(match.group(3) or 443) not in range(1, 65536):
+        raise ValueError("an http or https URL without user and password, such as https://vpce-….amazonaws.com")
+    return text
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError("true or false (also yes, no, on, off, 1, 0)")
+
+
+def _anything(text: str) -> str:
+    return text
+
+
+class Parameter(NamedTuple):
+    """One parameter as Pacemaker and an administrator see it; `check` makes its value or says what would be right."""
+
+    name: str
+    check: Callable[[str], Any]
+    shortdesc: str
+    longdesc: str
+    content: str = "string"  # OCF's type of the content
+    default: Optional[str] = None
+    required: bool = False
+    unique_group: Optional[str] = None
+    reloadable: bool = False
+    deprecated: bool = False
+    replaced_with: Optional[str] = None
+
+
+def _ignored(name: str, content: str, meant: str) -> Parameter:
+    return Parameter(
+        name,
+        _anything,
+        f"No effect ({meant})",
+        f"Accepted for configurations written for aws-vpc-move-ip, where it {meant}. It has no effect here.",
+        content=content,
+        reloadable=True,
+        deprecated=True,
+    )
+
+
+PARAMETERS: Tuple[Parameter, ...] = (
+    Parameter(
+        "mode",
+        _mode,
+        "How the address moves",
+        "overlay-ip: an address outside the VPC's CIDRs; every route table in routing_table gets a route for it to the"
+        " network interface (ENI) of the active node. Works across availability zones.",
+        content="select",
+        default="overlay-ip",
+    ),
+    Parameter(
+        "ip",
+        _address,
+        "Service address",
+        "The address that moves: IPv4 or IPv6, without prefix length. It must lie outside every CIDR of the VPC.",
+        required=True,
+        unique_group="address",
+    ),
+    Parameter(
+        "routing_table",
+        _route_tables,
+        "Route tables",
+        "Ids of all route tables through which the address is reached, separated by commas.",
+        required=True,
+    ),
+    Parameter(
+        "routing_table_role",
+        _role,
+        "Role for the route tables",
+        "ARN of an IAM role to assume for reading and writing the route tables, as in a shared VPC whose tables belong"
+        " to another account. Any AWS partition.",
+        reloadable=True,
+    ),
+    Parameter(
+        "interface",
+        _interface,
+        "Network interface",
+        "Local network interface (name or alternative name) that gets the address; routes go to its ENI. By default"
+        " the interface of the instance's primary ENI, found by its MAC address.",
+    ),
+    Parameter(
+        "iflabel",
+        _label,
+        "Address label",
+        "Label of an IPv4 address: it is shown as INTERFACE:LABEL, which has at most 15 characters.",
+    ),
+    Parameter(
+        "region",
+        _region,
+        "AWS region",
+        "The AWS region of the route tables. By default AWS_REGION, AWS_DEFAULT_REGION or the profile's region, else"
+        " the region of this instance.",
+        reloadable=True,
+    ),
+    Parameter(
+        "profile",
+        _profile,
+        "AWS profile",
+        "Profile of the shared AWS configuration. By default the AWS SDK's own chain, which ends at the instance's"
+        " role.",
+        reloadable=True,
+    ),
+    Parameter(
+        "endpoint_url",
+        _endpoint_url,
+        "EC2 endpoint",
+        "URL of the EC2 API, for a VPC interface endpoint without private DNS. By default the SDK's own choice.",
+        reloadable=True,
+    ),
+    Parameter(
+        "monapi",
+        _boolean,
+        "Ask EC2 in every monitor",
+        "Whether every recurring monitor also asks EC2 where the routes point, as a monitor with OCF_CHECK_LEVEL=10"
+        " does. An API that does not answer never fails the resource: it is then shown as degraded.",
+        content="boolean",
+        default="false",
+        reloadable=True,
+    ),
+    Parameter(
+        "address",
+        _address,
+        "Service address",
+        "The former name of ip.",
+        unique_group="address",
+        deprecated=True,
+        replaced_with="ip",
+    ),
+    _ignored("lookup_type", "string", "chose between instance and network interface ids"),
+    _ignored("auth_type", "string", "chose between an access key and the instance's role"),
+    _ignored("awscli", "string", "was the path of the AWS CLI"),
+    _ignored("awscli_timeout", "string", "was the AWS CLI's connect timeout"),
+    _ignored("curl_retries", "string", "was the number of tries for instance metadata"),
+    _ignored("curl_sleep", "string", "was the pause between tries for instance metadata"),
+)
+
+_BY_NAME: Dict[str, Parameter] = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+def _value(name: str, given: Mapping[str, str]) -> Any:
+    parameter = _BY_NAME[name]
+    text = given.get(name, "").strip() or parameter.default
+    if text is None:
+        return None
+    try:
+        return parameter.check(text)
+    except ValueError as right:
+        raise ParameterError(f"parameter {name}: {text!r} is wrong, expected {right}") from None
+
+
+def service_address(given: Mapping[str, str]) -> Optional[Address]:
+    """The address alone, from `ip` or its former name `address`; `None` when neither is given.
+
+    All that stop and a probe need, so that no other parameter can stand in their way.
+
+    Raises:
+        ParameterError: an address is malformed, or the two differ.
+    """
+    ip, address = _value("ip", given), _value("address", given)
+    if ip is not None and address is not None and ip != address:
+        raise ParameterError(f"parameters ip and address differ ({ip} and {address}), expected ip alone")
+    found: Optional[Address] = ip if ip is not None else address
+    return found
+
+
+def parse(given: Mapping[str, str]) -> Values:
+    """Check every parameter of `given` (names without the OCF prefix); an empty value is one not given.
+
+    Raises:
+        ParameterError: for the first one that is wrong or missing.
+    """
+    checked = {name: _value(name, given) for name in _BY_NAME}
+    checked["ip"] = service_address(given)
+    for name in ("ip", "routing_table"):
+        if checked[name] is None:
+            raise ParameterError(f"parameter {name} is missing, expected {_example(name)}")
+    interface, label = checked["interface"], checked["iflabel"]
+    if interface and label and len(f"{interface}:{label}") > _NAME_LENGTH:
+        raise ParameterError(
+            f"parameter iflabel: '{interface}:{label}' has {len(interface) + 1 + len(label)} characters,"
+            f" expected at most {_NAME_LENGTH}"
+        )
+    return Values(**{name: checked[name] for name in Values._fields})
+
+
+def _example(name: str) -> str:
+    return {"ip": "an IPv4 or IPv6 address", "routing_table": "route table ids separated by commas"}[name]
+
+
+def unknown(given: Mapping[str, str]) -> List[str]:
+    """Names in `given` that are no parameter of this agent: most likely misspelt."""
+    return sorted(name for name in given if name not in _BY_NAME)
