@@ -1,0 +1,508 @@
+"""A VPC's network in the kernel: what `Network` says, done with veths, routing tables and nftables.
+
+The namespace of whoever uses a `Fabric` becomes the VPC's routers. Every ENI of a running instance is one veth whose
+other end lies in the instance. All traffic, also within a subnet, is routed here:
+
+* `ip rule iif VETH` sends what *leaves* an ENI to the kernel table of its subnet's route table; a `throw` for the
+  VPC's own CIDRs leads on to the one table that knows where each ENI is (the `local` route of every route table).
+* A route to an ENI delivers at MAC level (a permanent neighbour entry): nobody asks with ARP who has the address,
+  and nobody checks that the ENI owns it. That is all an overlay address is.
+* nftables enforces the source/destination check, and cuts links.
+
+`desired()` is pure: Network in, kernel objects out. `Fabric` compares that with what it made before and changes only
+the difference, in one `ip -batch` for each family.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from pathlib import Path
+from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
+
+from .network import Address, Cidr, Interface, Network, RouteTable
+from .plan import Plan
+
+METADATA_ADDRESS = IPv4Address("169.254.169.254")
+# The router's link-local address on every link, the gateway of IPv6 as in a VPC.
+ROUTER_IPV6 = IPv6Address("fe80::1")
+TRANSIT_GATEWAY = "tgw0"
+
+_LOCAL_TABLE = 99
+_FIRST_TABLE = 1000
+_RULE_ENI = 100
+_RULE_TRANSIT = 110
+_RULE_TRANSIT_LOCAL = 111
+_RULE_TRANSIT_END = 112
+_RULE_LOCAL = 200
+
+
+class FabricError(Exception):
+    """The kernel refused what the fabric asked for."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One ENI in an instance: `device` here, `inside` in the network namespace of process `pid`."""
+
+    device: str
+    inside: str
+    mac: str
+    pid: int
+    addresses: Tuple[str, ...] = ()
+    gateways: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class KernelState:
+    """What the kernel should hold. `batch` objects are arguments of `ip`, without the verb, and their family.
+
+    `routes` maps (family, table, destination) to the rest of the route; `neighbours` and `rules` are sets.
+    """
+
+    links: Mapping[str, Link] = field(default_factory=dict)
+    routes: Mapping[Tuple[int, int, str], str] = field(default_factory=dict)
+    neighbours: Mapping[Tuple[int, str, str], str] = field(default_factory=dict)
+    rules: FrozenSet[Tuple[int, str]] = frozenset()
+    addresses: FrozenSet[str] = frozenset()
+    ruleset: str = ""
+
+
+def device_of(network_interface_id: str) -> str:
+    """The fabric's device for an ENI: its id's last digits, cut to what IFNAMSIZ allows."""
+    return "e" + network_interface_id.rsplit("-", 1)[-1][-12:]
+
+
+def inside_of(interface: Interface) -> str:
+    """The device's name in the instance: Linux's own, by device index."""
+    return f"eth{interface.attachment.device_index}" if interface.attachment else "eth?"
+
+
+def link_local(mac: str) -> IPv6Address:
+    """The address that Linux derives from a MAC (RFC 4291, modified EUI-64)."""
+    octets = [int(part, 16) for part in mac.split(":")]
+    octets[0] ^= 2
+    eui = bytes([*octets[:3], 0xFF, 0xFE, *octets[3:]])
+    return IPv6Address(bytes.fromhex("fe80000000000000") + eui)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Pairs of places between which nothing passes. A place is an instance's name, a zone, `api`, `imds` or `onprem`."""
+
+    pairs: FrozenSet[FrozenSet[str]] = frozenset()
+
+    def plus(self, one: str, other: str) -> Cuts:
+        """These and the link between `one` and `other`."""
+        return Cuts(self.pairs | {frozenset((one, other))})
+
+
+def plugged(network: Network, hosts: Mapping[str, int]) -> Dict[str, Interface]:
+    """The ENIs that have a device now, by device: attached to an instance that has a process 1 in `hosts`."""
+    return {
+        device_of(eni.network_interface_id): eni
+        for eni in network.interfaces
+        if eni.attachment is not None and eni.attachment.status == "attached" and eni.attachment.instance_id in hosts
+    }
+
+
+def table_numbers(network: Network) -> Dict[str, int]:
+    """A kernel table for each route table; stable as long as no route table is deleted."""
+    return {table.route_table_id: _FIRST_TABLE + place for place, table in enumerate(network.route_tables)}
+
+
+def desired(
+    network: Network,
+    plan: Plan,
+    hosts: Mapping[str, int],
+    cuts: Cuts = Cuts(),  # noqa: B008 - frozen
+    *,
+    transit: bool = True,
+) -> KernelState:
+    """The kernel's objects for `network`, with the running instances' process 1 in `hosts` (by instance id).
+
+    `transit`: whether the device of the transit gateway is there.
+    """
+    enis = plugged(network, hosts)
+    by_id = {eni.network_interface_id: (device, eni) for device, eni in enis.items()}
+    subnets = {subnet.subnet_id: subnet for subnet in network.subnets}
+    numbers = table_numbers(network)
+    links: Dict[str, Link] = {}
+    routes: Dict[Tuple[int, int, str], str] = {}
+    neighbours: Dict[Tuple[int, str, str], str] = {}
+    rules: Set[Tuple[int, str]] = set()
+    addresses = {f"{plan.api_address}/32", f"{METADATA_ADDRESS}/32"}
+
+    for subnet in network.subnets:
+        addresses |= {f"{_router(cidr)}/32" for cidr in subnet.cidrs if cidr.version == 4}
+    for device, eni in enis.items():
+        links[device] = _link(device, eni, subnets[eni.subnet_id].cidrs, hosts)
+        table = numbers[subnets[eni.subnet_id].route_table_id]
+        for family in (4, 6):
+            rules.add((family, f"pref {_RULE_ENI} iif {device} lookup {table}"))
+        neighbours[(6, device, str(link_local(eni.mac)))] = eni.mac
+        for address in eni.addresses:
+            neighbours[(address.version, device, str(address))] = eni.mac
+            routes[(address.version, _LOCAL_TABLE, str(ip_network(address)))] = f"dev {device} scope link"
+    for family, everything in ((4, "0.0.0.0/0"), (6, "::/0")):
+        rules.add((family, f"pref {_RULE_LOCAL} lookup {_LOCAL_TABLE}"))
+        routes[(family, _LOCAL_TABLE, everything)] = "unreachable"
+        rules.add((family, f"pref {_RULE_TRANSIT_END} iif {TRANSIT_GATEWAY} unreachable"))
+    for route_table in network.route_tables:
+        routes.update(_routes(route_table, numbers[route_table.route_table_id], network.cidrs, by_id, transit))
+    # The transit gateway's static routes lead into the VPC, where the table of the attachment's subnet decides.
+    onward = numbers[network.subnets[0].route_table_id]
+    for cidr in (*network.cidrs, ip_network(plan.overlay), ip_network(plan.overlay_ipv6)):
+        rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {onward}"))
+        rules.add((cidr.version, f"pref {_RULE_TRANSIT_LOCAL} iif {TRANSIT_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
+    return KernelState(
+        links, routes, neighbours, frozenset(rules), frozenset(addresses), ruleset(network, plan, enis, cuts)
+    )
+
+
+def _router(cidr: Cidr) -> Address:
+    return cidr.network_address + 1
+
+
+def _link(device: str, eni: Interface, cidrs: Iterable[Cidr], hosts: Mapping[str, int]) -> Link:
+    if eni.attachment is None:
+        raise FabricError(f"{eni.network_interface_id} is not attached")
+    first: Dict[int, Address] = {}
+    for address in eni.addresses:
+        first.setdefault(address.version, address)
+    inside = inside_of(eni)
+    addresses: List[str] = []
+    gateways: List[str] = []
+    # Only the primary ENI is set up by the system, as by DHCP; another one is the administrator's or the agent's.
+    if eni.attachment.device_index == 0:
+        for cidr in cidrs:
+            if cidr.version in first:
+                # DHCPv6 hands out a /128 in a VPC; IPv4 comes with the subnet's prefix.
+                prefix = cidr.prefixlen if cidr.version == 4 else 128
+                addresses.append(f"{first[cidr.version]}/{prefix}")
+                gateways.append(str(_router(cidr)) if cidr.version == 4 else str(ROUTER_IPV6))
+    return Link(device, inside, eni.mac, hosts[eni.attachment.instance_id], tuple(addresses), tuple(gateways))
+
+
+def _routes(
+    table: RouteTable,
+    number: int,
+    cidrs: Tuple[Cidr, ...],
+    enis: Mapping[str, Tuple[str, Interface]],
+    transit: bool,
+) -> Dict[Tuple[int, int, str], str]:
+    found: Dict[Tuple[int, int, str], str] = {(cidr.version, number, str(cidr)): "throw" for cidr in cidrs}
+    for route in table.routes:
+        key = (route.destination.version, number, str(route.destination))
+        if route.target == "local":
+            found[key] = "throw"
+        elif route.state == "blackhole":
+            found[key] = "blackhole"
+        elif transit and route.target.startswith("tgw-"):
+            found[key] = f"dev {TRANSIT_GATEWAY}"
+        elif route.target in enis:
+            device, eni = enis[route.target]
+            found[key] = f"via {_next_hop(eni, route.destination.version)} dev {device} onlink"
+        else:
+            # An ENI that is attached, but whose instance has no power yet or no more.
+            found[key] = "blackhole"
+    return found
+
+
+def _next_hop(eni: Interface, family: int) -> Address:
+    if family == 6:
+        return link_local(eni.mac)
+    return next(address for address in eni.addresses if address.version == 4)
+
+
+def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: Cuts) -> str:
+    """The nftables rules: links cut, and the source/destination check. Applied as one transaction."""
+    checked = sorted(device for device, eni in enis.items() if eni.source_dest_check)
+    own: Dict[int, List[str]] = {4: [], 6: []}
+    for device, eni in sorted(enis.items()):
+        for address in (*eni.addresses, link_local(eni.mac)):
+            own[address.version].append(f'"{device}" . {address}')
+    devices = _devices_by_place(network, enis)
+    pairs: Set[Tuple[str, str]] = set()
+    services: Dict[str, Set[str]] = {"api": set(), "imds": set()}
+    for one, other in (tuple(sorted(pair)) if len(pair) == 2 else (*pair, *pair) for pair in cuts.pairs):
+        for left, right in ((one, other), (other, one)):
+            if left in services:
+                services[left] |= devices.get(right, set())
+            pairs |= {(a, b) for a in devices.get(left, set()) for b in devices.get(right, set())}
+    lines = [
+        "table inet lab { }",
+        "delete table inet lab",
+        "table inet lab {",
+        _set("checked", "ifname", [f'"{device}"' for device in checked]),
+        _set("own4", "ifname . ipv4_addr", own[4]),
+        _set("own6", "ifname . ipv6_addr", own[6]),
+        _set("cut", "ifname . ifname", sorted(f'"{a}" . "{b}"' for a, b in pairs)),
+        *(_set(f"cut_{name}", "ifname", sorted(f'"{d}"' for d in found)) for name, found in services.items()),
+        " chain leaves {",
+        "  iifname @checked meta nfproto ipv4 iifname . ip saddr != @own4 counter drop",
+        "  iifname @checked meta nfproto ipv6 iifname . ip6 saddr != @own6 counter drop",
+        " }",
+        " chain forward {",
+        "  type filter hook forward priority filter; policy accept;",
+        "  iifname . oifname @cut counter drop",
+        "  jump leaves",
+        "  oifname @checked meta nfproto ipv4 oifname . ip daddr != @own4 counter drop",
+        "  oifname @checked meta nfproto ipv6 oifname . ip6 daddr != @own6 counter drop",
+        " }",
+        " chain input {",
+        "  type filter hook input priority filter; policy accept;",
+        f"  iifname @cut_api ip daddr {plan.api_address} counter drop",
+        f"  iifname @cut_imds ip daddr {METADATA_ADDRESS} counter drop",
+        "  jump leaves",
+        " }",
+        " chain output {",
+        "  type filter hook output priority filter; policy accept;",
+        f"  oifname @cut_api ip saddr {plan.api_address} counter drop",
+        f"  oifname @cut_imds ip saddr {METADATA_ADDRESS} counter drop",
+        " }",
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _set(name: str, kind: str, elements: List[str]) -> str:
+    body = f" elements = {{ {', '.join(elements)} }};" if elements else ""
+    return f" set {name} {{ type {kind};{body} }}"
+
+
+def _devices_by_place(network: Network, enis: Mapping[str, Interface]) -> Dict[str, Set[str]]:
+    names = {instance.instance_id: instance.name for instance in network.instances}
+    zones = {subnet.subnet_id: subnet.availability_zone for subnet in network.subnets}
+    places: Dict[str, Set[str]] = {"onprem": {TRANSIT_GATEWAY}}
+    for device, eni in enis.items():
+        if eni.attachment is not None:
+            places.setdefault(names.get(eni.attachment.instance_id, ""), set()).add(device)
+        places.setdefault(zones[eni.subnet_id], set()).add(device)
+    return places
+
+
+def run(argv: List[str], text: str = "") -> str:
+    """Run a command with `text` on its standard input; FabricError with what it said when it fails."""
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise FabricError(f"{' '.join(argv)} failed: {done.stderr.strip()}\n{text}")
+    return done.stdout
+
+
+def batch(lines: List[str], family: int = 4, pid: Optional[int] = None) -> None:
+    """Run `lines` through one `ip -batch`, in the network namespace of process `pid` if given."""
+    if lines:
+        enter = ["nsenter", f"--net=/proc/{pid}/ns/net"] if pid is not None else []
+        run([*enter, "ip", f"-{family}", "-batch", "-"], "\n".join(lines) + "\n")
+
+
+def sysctl(path: str, value: int) -> None:
+    """Set net/… of the network namespace of the calling thread."""
+    Path("/proc/sys/net", path).write_text(f"{value}\n", encoding="ascii")
+
+
+class Fabric:
+    """The VPC's network in the caller's network namespace, kept equal to what `apply` was given last.
+
+    Safe to call from several threads. A change of routes costs one `ip -batch` with the difference.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._lock = threading.RLock()
+        self._network: Optional[Network] = None
+        self._hosts: Dict[str, int] = {}
+        self._cuts = Cuts()
+        self._transit = False
+        self._now = KernelState()
+
+    def open(self) -> None:
+        """Make the namespace a router: forwarding on, reverse path filters off, loopback up."""
+        batch(["link set dev lo up"])
+        for path, value in (
+            ("ipv4/ip_forward", 1),
+            ("ipv6/conf/all/forwarding", 1),
+            ("ipv4/conf/all/rp_filter", 0),
+            ("ipv4/conf/default/rp_filter", 0),
+            # A router that tells instances of better ways would let them bypass the rules.
+            ("ipv4/conf/all/send_redirects", 0),
+            ("ipv4/conf/default/send_redirects", 0),
+            ("ipv6/conf/default/accept_dad", 0),
+        ):
+            sysctl(path, value)
+
+    def plug_on_premises(self, pid: int) -> None:
+        """Connect the network namespace of process `pid` as the consumer beyond the transit gateway."""
+        there = self._plan.on_premises
+        router, router6 = there.cidr.network_address + 1, there.ipv6_cidr.network_address + 1
+        batch([f"link add {TRANSIT_GATEWAY} type veth peer name eth0 netns {pid}"])
+        self._router_end(TRANSIT_GATEWAY)
+        batch([f"address add {router}/{there.cidr.prefixlen} dev {TRANSIT_GATEWAY} noprefixroute"])
+        batch([f"address add {router6}/{there.ipv6_cidr.prefixlen} dev {TRANSIT_GATEWAY} nodad noprefixroute"], 6)
+        _plug_in(
+            Link(
+                TRANSIT_GATEWAY,
+                "eth0",
+                "",
+                pid,
+                (f"{there.address}/{there.cidr.prefixlen}", f"{there.ipv6_address}/{there.ipv6_cidr.prefixlen}"),
+                (str(router), str(router6)),
+            )
+        )
+        with self._lock:
+            self._transit = True
+            self._reconcile()
+
+    def apply(self, network: Network) -> None:
+        """Make the kernel equal to `network`."""
+        with self._lock:
+            self._network = network
+            self._reconcile()
+
+    def power_on(self, instance_id: str, pid: int) -> None:
+        """The instance has a process 1 now: its attached ENIs get their devices."""
+        with self._lock:
+            self._hosts[instance_id] = pid
+            self._reconcile()
+
+    def power_off(self, instance_id: str) -> None:
+        """The instance has lost power: its devices go at once, so that not even its kernel answers any more."""
+        with self._lock:
+            self._hosts.pop(instance_id, None)
+            self._reconcile()
+
+    @property
+    def cuts(self) -> Cuts:
+        """The links that are cut now."""
+        return self._cuts
+
+    def cut(self, one: str, other: str) -> None:
+        """Drop everything between two places until `heal`."""
+        with self._lock:
+            self._cuts = self._cuts.plus(one, other)
+            self._reconcile()
+
+    def heal(self) -> None:
+        """Undo every cut."""
+        with self._lock:
+            self._cuts = Cuts()
+            self._reconcile()
+
+    def places(self) -> Tuple[str, ...]:
+        """Every name that `cut` takes."""
+        network = self._network
+        names: List[str] = ["api", "imds", "onprem"]
+        if network is not None:
+            names += [instance.name for instance in network.instances]
+            names += sorted({subnet.availability_zone for subnet in network.subnets})
+        return tuple(names)
+
+    def _reconcile(self) -> None:
+        if self._network is None:
+            return
+        old, new = self._now, desired(self._network, self._plan, self._hosts, self._cuts, transit=self._transit)
+        gone = {device for device, link in old.links.items() if new.links.get(device) != link}
+        if gone:
+            self._unplug(gone)
+            old = _without(old, gone)
+            self._now = old
+        if new.ruleset != old.ruleset:
+            # Before a new device passes its first packet, and before a healed link does.
+            run(["nft", "-f", "-"], new.ruleset)
+        for device in new.links.keys() - old.links.keys():
+            self._plug(new.links[device])
+        for family in (4, 6):
+            batch(_difference(old, new, family), family)
+        self._now = new
+
+    def _unplug(self, devices: Iterable[str]) -> None:
+        for device in devices:
+            # The device may have died with its namespace already.
+            if Path("/sys/class/net", device).exists():
+                batch([f"link delete dev {device}"])
+
+    def _plug(self, link: Link) -> None:
+        mac = f"address {link.mac} " if link.mac else ""
+        batch([f"link add {link.device} type veth peer name {link.inside} {mac}netns {link.pid}"])
+        self._router_end(link.device)
+        _plug_in(link)
+
+    def _router_end(self, device: str) -> None:
+        sysctl(f"ipv4/conf/{device}/rp_filter", 0)
+        # Instances ask with ARP for their neighbours in the subnet; the router answers for all that it can reach.
+        sysctl(f"ipv4/conf/{device}/proxy_arp", 1)
+        sysctl(f"ipv4/neigh/{device}/proxy_delay", 0)
+        batch([f"link set dev {device} up"])
+        batch([f"address replace {ROUTER_IPV6}/64 dev {device} nodad"], 6)
+
+
+def _plug_in(link: Link) -> None:
+    """Set up the instance's end as its system would: address, prefix, default routes."""
+    four: List[str] = ["link set dev lo up"]
+    six: List[str] = []
+    if link.addresses:
+        four.append(f"link set dev {link.inside} up")
+    for address, gateway in zip(link.addresses, link.gateways):
+        if ":" in address:
+            six.append(f"address replace {address} dev {link.inside} nodad")
+            six.append(f"route replace default via {gateway} dev {link.inside} onlink")
+        else:
+            four.append(f"address replace {address} dev {link.inside}")
+            four.append(f"route replace default via {gateway} dev {link.inside}")
+    batch(four, 4, link.pid)
+    batch(six, 6, link.pid)
+
+
+def _without(state: KernelState, devices: Set[str]) -> KernelState:
+    """What is left after `devices` went: the kernel takes their routes and neighbours along, but not their rules."""
+
+    def on(spec: str) -> bool:
+        words = spec.split()
+        return "dev" in words and words[words.index("dev") + 1] in devices
+
+    return KernelState(
+        {device: link for device, link in state.links.items() if device not in devices},
+        {key: spec for key, spec in state.routes.items() if not on(spec)},
+        {key: mac for key, mac in state.neighbours.items() if key[1] not in devices},
+        state.rules,
+        state.addresses,
+        state.ruleset,
+    )
+
+
+def _difference(old: KernelState, new: KernelState, family: int) -> List[str]:
+    lines: List[str] = []
+    if family == 4:
+        lines += [f"address add {address} dev lo" for address in sorted(new.addresses - old.addresses)]
+        lines += [f"address delete {address} dev lo" for address in sorted(old.addresses - new.addresses)]
+    for key in old.neighbours.keys() - new.neighbours.keys():
+        if key[0] == family:
+            lines.append(f"neighbour delete {key[2]} dev {key[1]}")
+    for key, mac in new.neighbours.items():
+        if key[0] == family and old.neighbours.get(key) != mac:
+            lines.append(f"neighbour replace {key[2]} lladdr {mac} nud permanent dev {key[1]}")
+    for route in old.routes.keys() - new.routes.keys():
+        if route[0] == family:
+            lines.append(f"route delete {_words(old.routes[route], route)} table {route[1]}")
+    for route, spec in new.routes.items():
+        if route[0] == family and old.routes.get(route) != spec:
+            if route in old.routes and family == 6:
+                # IPv6's replace adds beside a route of another type or device (it matches on more than the
+                # destination), so the old one is taken away by name right after.
+                lines.append(f"route delete {_words(old.routes[route], route)} table {route[1]}")
+                lines.append(f"route add {_words(spec, route)} table {route[1]}")
+            else:
+                lines.append(f"route replace {_words(spec, route)} table {route[1]}")
+    lines += [f"rule delete {rule}" for known, rule in sorted(old.rules - new.rules) if known == family]
+    lines += [f"rule add {rule}" for known, rule in sorted(new.rules - old.rules) if known == family]
+    return lines
+
+
+def _words(spec: str, route: Tuple[int, int, str]) -> str:
+    """A route's arguments: the type, if it is not unicast, goes before the destination."""
+    if spec.split()[0] in {"throw", "blackhole", "unreachable"}:
+        return f"{spec} {route[2]}"
+    return f"{route[2]} {spec}"

@@ -1,0 +1,179 @@
+"""Process 1 of an instance: mounts its disk, brings its services up, and reaps what is orphaned.
+
+Run as `python -m aws_ipfailover.lab.init`, with a `Boot` as JSON in the file given as argument. It makes the
+instance's namespaces and, in them, process 1; killing that one with SIGKILL is a power-off, because the kernel kills
+every other process of a pid namespace with its first.
+
+The order of words on its standard streams is the whole protocol: it prints `up PID` once the namespaces and mounts
+are made; whoever started it plugs in the network and writes `go`; then the services start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Tuple
+
+from . import namespaces as ns
+
+# File systems that hold no file of the host's: made by the kernel, or replaced by ours.
+_NOT_A_DISK = frozenset(
+    "proc sysfs devtmpfs devpts mqueue cgroup cgroup2 securityfs debugfs tracefs bpf configfs fusectl hugetlbfs "
+    "pstore efivarfs autofs binfmt_misc nsfs rpc_pipefs".split()
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that process 1 starts. `ready` is a command polled until it exits 0 before the next one starts."""
+
+    argv: Tuple[str, ...]
+    ready: Tuple[str, ...] = ()
+    ready_within: float = 15.0
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What an instance is made of.
+
+    `directories` and `files` map a path inside to the private file that is shown there; a target the host does not
+    have is left out. `memory` lists directories that start empty at each boot, with their modes.
+    """
+
+    hostname: str
+    directories: Mapping[str, str]
+    files: Mapping[str, str]
+    memory: Mapping[str, int]
+    overlays: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    make: Mapping[str, int] = field(default_factory=dict)
+    services: Tuple[Service, ...] = ()
+
+    def to_json(self) -> str:
+        """The boot file's text."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Boot:
+        """The inverse of `to_json`."""
+        raw: Dict[str, Any] = json.loads(text)
+        raw["services"] = tuple(
+            Service(tuple(one["argv"]), tuple(one["ready"]), one["ready_within"]) for one in raw["services"]
+        )
+        return cls(**raw)
+
+
+def mount_disk(boot: Boot) -> None:
+    """Make the instance's view of the file system: private directories, and everything else read-only."""
+    ns.mount("none", "/", flags=ns.MS_REC | ns.MS_PRIVATE)
+    private: List[str] = []
+    for target, source in boot.files.items():
+        if Path(target).is_file():
+            ns.bind(Path(source), Path(target).resolve())
+            private.append(str(Path(target).resolve()))
+    for target, source in boot.directories.items():
+        if Path(target).is_dir():
+            ns.bind(Path(source), Path(target))
+            private.append(target)
+    for target, store in boot.overlays.items():
+        _overlay(target, Path(store))
+        private.append(target)
+    for point, kind in ns.mount_points():
+        if kind not in _NOT_A_DISK and point not in private and point not in boot.memory:
+            # A mount that is covered by another one cannot be reached, and needs no protection.
+            with contextlib.suppress(OSError):
+                ns.mount("none", point, flags=ns.MS_REMOUNT | ns.MS_BIND | ns.MS_RDONLY)
+    for target, mode in boot.memory.items():
+        if Path(target).is_dir():
+            ns.mount("tmpfs", target, "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, f"mode={mode:o}")
+    ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
+    # A sysfs shows the network devices of the namespace it was mounted in.
+    ns.mount("sysfs", "/sys", "sysfs", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC | ns.MS_RDONLY)
+    for path, mode in boot.make.items():
+        Path(path).mkdir(parents=True, exist_ok=True)
+        Path(path).chmod(mode)
+
+
+def _overlay(target: str, store: Path) -> None:
+    """Show the host's files at `target`, and keep what is written there in `store`."""
+    upper, work = store / "upper", store / "work"
+    # What a previous boot wrote is not wanted back: such directories hold temporary files.
+    shutil.rmtree(store, ignore_errors=True)
+    upper.mkdir(parents=True)
+    work.mkdir()
+    upper.chmod(0o1777)
+    try:
+        ns.mount("overlay", target, "overlay", data=f"lowerdir={target},upperdir={upper},workdir={work}")
+    except OSError:
+        # No overlayfs in this kernel: an empty directory is private too, it only shows less of the host.
+        ns.bind(upper, Path(target))
+
+
+def reap_for_ever() -> None:
+    """Take note of every child that ends, our own and the orphans that the kernel hands to process 1."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    while True:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        os.read(reader, 4096)
+
+
+def start(service: Service, environment: Mapping[str, str]) -> None:
+    """Start `service` and wait until it is ready; a service that does not get ready is said so on the console."""
+    # Standard output is the channel to the supervisor; the console is standard error.
+    process = subprocess.Popen(service.argv, env=dict(environment), stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    deadline = time.monotonic() + service.ready_within
+    while service.ready:
+        asked = subprocess.run(service.ready, env=dict(environment), capture_output=True, check=False)
+        if asked.returncode == 0:
+            return
+        if time.monotonic() > deadline:
+            print(f"{service.argv[0]} is not ready: {asked.stderr.decode(errors='replace').strip()}", file=sys.stderr)
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if process.wait(0.02) != 0:
+                print(f"{service.argv[0]} exited with {process.returncode}", file=sys.stderr)
+                return
+
+
+def _become_process_1(boot: Boot) -> None:
+    ns.die_with_parent()
+    mount_disk(boot)
+    socket.sethostname(boot.hostname)
+    os.chdir("/")
+    print("up", flush=True)
+    if sys.stdin.readline().strip() != "go":
+        return
+    for service in boot.services:
+        start(service, boot.environment)
+    reap_for_ever()
+
+
+def main() -> int:
+    """Make the namespaces, fork process 1 into them, and end when it does."""
+    boot = Boot.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    ns.unshare(ns.CLONE_NEWNS | ns.CLONE_NEWNET | ns.CLONE_NEWUTS | ns.CLONE_NEWIPC | ns.CLONE_NEWPID)
+    child = os.fork()
+    if child == 0:
+        _become_process_1(boot)
+        return 0
+    print(f"pid {child}", flush=True)
+    os.waitpid(child, 0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,310 @@
+"""What runs a lab from the inside: builds the VPC, boots the instances, takes orders on a unix socket.
+
+It lives in the lab's own namespaces (see `launcher`); when it ends, for whatever reason, so does everything else.
+Orders are one JSON object on a line, `{"do": VERB, ...}`; the answer is one line, `{"ok": true, "result": …}` or
+`{"ok": false, "error": "a sentence"}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socketserver
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+from . import cluster
+from .agents import agents_directory
+from .cloud import Cloud
+from .fabric import Fabric
+from .init import Service
+from .instance import Instance, Machine
+from .network import InstanceState, Network
+from .plan import Plan, PlannedInstance
+from .rundir import LabError, RunDir
+
+Values = Dict[str, Any]
+Files = Mapping[str, Tuple[str, int, Optional[str]]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a holder may choose about a lab, apart from its plan."""
+
+    # Corosync's token timeout, milliseconds: how long a silent node is waited for.
+    token_ms: int = 1000
+    fencing: bool = True
+    boot_cluster: bool = True
+
+    def to_json(self) -> str:
+        """For the launcher's command line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """The inverse of `to_json`."""
+        return cls(**json.loads(text))
+
+
+class Timeline:
+    """What happened when: wall-clock times in seconds, so that they can be laid beside what consumers measured."""
+
+    def __init__(self) -> None:
+        self._events: List[Values] = []
+        self._lock = threading.Lock()
+
+    def add(self, kind: str, **about: object) -> None:
+        """Note an event that happens now."""
+        with self._lock:
+            self._events.append({"time": time.time(), "kind": kind, **about})
+
+    def since(self, moment: float) -> List[Values]:
+        """The events from `moment` on, in order."""
+        with self._lock:
+            return [event for event in self._events if event["time"] >= moment]
+
+
+class Supervisor:
+    """The lab's parts and the verbs on them. Each verb may be called from any thread."""
+
+    def __init__(self, rundir: RunDir, plan: Plan, settings: Settings) -> None:
+        self._rundir = rundir
+        self._plan = plan
+        self._settings = settings
+        self.timeline = Timeline()
+        self.ended = threading.Event()
+        self._fabric = Fabric(plan)
+        self._cloud = Cloud(plan, self._on_network, self._on_power)
+        self._instances: Dict[str, Instance] = {}
+        self._ids: Dict[str, str] = {}
+
+    def build(self, say: Callable[[str], None]) -> None:
+        """Make everything, in the order in which it needs each other. `say` hears of progress."""
+        say("laying out the VPC")
+        self._fabric.open()
+        # The addresses of the API have to exist before it can listen on them.
+        self._fabric.apply(self._cloud.network())
+        self._cloud.serve(self._rundir)
+        self._ids = {one.name: one.instance_id for one in self._cloud.network().instances}
+        machine = Machine(
+            private=self._rundir.private,
+            ca_bundle=self._ca_bundle(),
+            agents=agents_directory(self._rundir.private / "agents"),
+            hosts=self._hosts(),
+        )
+        for planned in self._plan.instances:
+            files, services = self._cluster_parts(planned)
+            self._instances[planned.name] = Instance(planned.name, machine, files=files, services=services)
+        there = self._plan.on_premises
+        self._instances[there.name] = Instance(there.name, machine, files={}, services=())
+        say("booting " + ", ".join(self._instances))
+        with ThreadPoolExecutor(len(self._instances)) as pool:
+            list(pool.map(self._boot, self._instances))
+        for name in self._ids:
+            self.timeline.add("power-on", instance=name)
+
+    def _cluster_parts(self, planned: PlannedInstance) -> Tuple[Files, Tuple[Service, ...]]:
+        if planned.role != "node" or not self._settings.boot_cluster:
+            return {}, ()
+        nodes = [one for one in self._plan.instances if one.role == "node"]
+        conf = cluster.corosync_conf(
+            {one.name: str(self._plan.address(one)) for one in nodes}, token_ms=self._settings.token_ms
+        )
+        cib = cluster.seeded_cib(
+            {one.name: self._ids[one.name] for one in nodes},
+            region=self._plan.region,
+            fencing=self._settings.fencing,
+        )
+        files: Files = {
+            "/etc/corosync/corosync.conf": (conf, 0o644, None),
+            # Known to whoever reads this: nothing but the lab's own namespaces ever sees its packets.
+            "/etc/corosync/authkey": ("lab" * 64, 0o400, None),
+            "/var/lib/pacemaker/cib/cib.xml": (cib, 0o600, "hacluster:haclient"),
+        }
+        return files, cluster.SERVICES
+
+    def _hosts(self) -> str:
+        lines = [f"{self._plan.address(one)} {one.name}\n" for one in self._plan.instances]
+        lines.append(f"{self._plan.api_address} {' '.join(self._plan.api_host_names())}\n")
+        return "".join(lines)
+
+    def _ca_bundle(self) -> Path:
+        """The host's authorities and the lab's."""
+        bundle = self._rundir.private / "ca-bundle.pem"
+        system = Path("/etc/ssl/certs/ca-certificates.crt")
+        text = system.read_text(encoding="ascii") if system.exists() else ""
+        bundle.write_text(text + self._cloud.ca_certificate(), encoding="ascii")
+        self._rundir.ca_certificate.write_text(self._cloud.ca_certificate(), encoding="ascii")
+        return bundle
+
+    def _boot(self, name: str) -> None:
+        instance = self._instances[name]
+        with instance.lock:
+            if instance.running:
+                return
+            pid = instance.start()
+            if name in self._ids:
+                self._fabric.power_on(self._ids[name], pid)
+            else:
+                self._fabric.plug_on_premises(pid)
+            instance.go()
+
+    def _on_network(self, network: Network) -> None:
+        self._fabric.apply(network)
+
+    def _on_power(self, instance_id: str, state: InstanceState) -> None:
+        """EC2 says that the instance's power changed: make it so before the API shows it."""
+        name = next((name for name, known in self._ids.items() if known == instance_id), None)
+        if name is None or name not in self._instances:
+            return
+        if state in ("stopped", "terminated"):
+            self.timeline.add("power-off", instance=name)
+            instance = self._instances[name]
+            with instance.lock:
+                self._fabric.power_off(instance_id)
+                instance.kill()
+        elif state in ("pending", "running"):
+            self._boot(name)
+            self.timeline.add("power-on", instance=name)
+
+    def answer(self, order: Values) -> object:
+        """Do what an order says; LabError with a sentence for the user if it cannot be done."""
+        verb = str(order.pop("do", ""))
+        method = getattr(self, "do_" + verb.replace("-", "_"), None)
+        if method is None:
+            raise LabError(f"the lab knows no order '{verb}'")
+        return method(**order)
+
+    def do_status(self) -> Values:
+        """What there is and how it is."""
+        roles = {one.name: one.role for one in self._plan.instances}
+        states = {one.name: one.state for one in self._cloud.network().instances}
+        instances = [
+            {
+                **instance.describe(),
+                "role": roles.get(name, "on-premises"),
+                "instance_id": self._ids.get(name),
+                "state": states.get(name, "running" if instance.running else "stopped"),
+                "address": self._address(name),
+            }
+            for name, instance in self._instances.items()
+        ]
+        return {
+            "name": self._rundir.name,
+            "instances": instances,
+            "cuts": sorted(sorted(pair) for pair in self._fabric.cuts.pairs),
+            "places": list(self._fabric.places()),
+            "api": self._cloud.mode(),
+            "route_tables": [table.route_table_id for table in self._cloud.network().route_tables],
+        }
+
+    def _address(self, name: str) -> str:
+        planned = next((one for one in self._plan.instances if one.name == name), None)
+        return str(self._plan.address(planned) if planned else self._plan.on_premises.address)
+
+    def _ec2_instance(self, name: str) -> str:
+        if name not in self._instances:
+            raise LabError(f"there is no instance '{name}'; there are {', '.join(self._instances)}")
+        if name not in self._ids:
+            raise LabError(f"{name} is not an instance of the VPC: it has no power switch here")
+        return self._ids[name]
+
+    def do_power_off(self, name: str) -> None:
+        """Take an instance's power away, as if the hardware had failed: EC2 shows it stopped afterwards."""
+        self._cloud.power_off(self._ec2_instance(name))
+
+    def do_power_on(self, name: str) -> None:
+        """Start a stopped instance again, with the disk it had."""
+        self._cloud.power_on(self._ec2_instance(name))
+
+    def do_cut(self, one: str, other: str) -> None:
+        """Cut the link between two places."""
+        known = self._fabric.places()
+        for place in (one, other):
+            if place not in known:
+                raise LabError(f"there is no place '{place}'; there are {', '.join(known)}")
+        self._fabric.cut(one, other)
+        self.timeline.add("cut", between=[one, other])
+
+    def do_heal(self) -> None:
+        """Mend every link that was cut."""
+        self._fabric.heal()
+        self.timeline.add("heal")
+
+    def do_api(self, **mode: Any) -> object:
+        """Make the API fail in a way that `Cloud.fail` knows, or well again; the mode that holds now."""
+        self.timeline.add("api-mode", **mode)
+        return self._cloud.fail(**mode)
+
+    def do_calls(self, since: float = 0.0) -> List[Values]:
+        """The API calls from the moment `since` on."""
+        return self._cloud.calls(since)
+
+    def do_events(self, since: float = 0.0) -> List[Values]:
+        """The timeline from `since` on: power, links, API calls."""
+        return sorted([*self.timeline.since(since), *self._cloud.calls(since)], key=lambda event: event["time"])
+
+    def do_down(self) -> None:
+        """End the lab."""
+        self.ended.set()
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        supervisor: Supervisor = self.server.supervisor  # type: ignore[attr-defined]
+        try:
+            reply: Values = {"ok": True, "result": supervisor.answer(json.loads(self.rfile.readline()))}
+        except LabError as error:
+            reply = {"ok": False, "error": str(error)}
+        except Exception as error:  # noqa: BLE001 - the user gets a sentence, the log the rest
+            traceback.print_exc()
+            reply = {"ok": False, "error": f"the lab failed at this: {type(error).__name__}: {error}"}
+        with contextlib.suppress(BrokenPipeError):
+            self.wfile.write(json.dumps(reply).encode() + b"\n")
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+
+def _serve(supervisor: Supervisor, rundir: RunDir) -> None:
+    server = _Server(str(rundir.socket), _Handler)
+    rundir.socket.chmod(0o600)
+    server.supervisor = supervisor  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, name="control", daemon=True).start()
+
+
+def main(rundir: RunDir, spec: str) -> int:
+    """Build a lab and serve it until it is told to end. Progress and the outcome go to standard output as JSON."""
+    report = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    log = os.open(rundir.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+
+    def tell(**what: object) -> None:
+        # The holder may have stopped listening; that is no reason to stop.
+        with contextlib.suppress(BrokenPipeError):
+            report.write(json.dumps(what) + "\n")
+            report.flush()
+
+    try:
+        supervisor = Supervisor(rundir, Plan(), Settings.from_json(spec))
+        supervisor.build(lambda text: tell(progress=text))
+        _serve(supervisor, rundir)
+    except Exception as error:  # noqa: BLE001 - told to the holder, and in full to the log
+        traceback.print_exc()
+        tell(error=str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}")
+        return 1
+    tell(ready=True)
+    with contextlib.suppress(OSError):
+        report.close()
+    supervisor.ended.wait()
+    return 0
