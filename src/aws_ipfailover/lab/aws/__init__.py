@@ -12,12 +12,15 @@ from aws_ipfailover.lab.aws.account import Account, Consistency, LabInstance, Ti
 from aws_ipfailover.lab.aws.calls import Call
 from aws_ipfailover.lab.aws.faults import Fault
 from aws_ipfailover.lab.aws.identity import Credentials, Policy, Role, Statement
+from aws_ipfailover.lab.aws.process import AwsProcess, ControlError, aws_process
 from aws_ipfailover.lab.aws.running import RunningAws, environment, key_environment, running_aws, start_aws
 
 __all__ = [
     "Account",
+    "AwsProcess",
     "Call",
     "Consistency",
+    "ControlError",
     "Credentials",
     "Fault",
     "LabInstance",
@@ -26,6 +29,7 @@ __all__ = [
     "RunningAws",
     "Statement",
     "Timing",
+    "aws_process",
     "environment",
     "key_environment",
     "running_aws",

@@ -108,7 +108,7 @@ class Account:
         self.route_quota = 500
         self.stuck_detach: Set[str] = set()
         self.callback_errors: List[BaseException] = []
-        self.identities = Identities(plan.account_id, plan.instance_role)
+        self.identities = Identities(plan.account_id, plan.instance_role, plan.region)
         self.table_owner_id = shared_vpc_owner or plan.account_id
         self._on_network = on_network
         self._on_power = on_power

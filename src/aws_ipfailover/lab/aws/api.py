@@ -11,7 +11,7 @@ from aws_ipfailover.lab.aws.account import Account, Power
 from aws_ipfailover.lab.aws.calls import Call, CallLog
 from aws_ipfailover.lab.aws.errors import ApiError
 from aws_ipfailover.lab.aws.faults import Fault, Faults
-from aws_ipfailover.lab.aws.identity import Identity
+from aws_ipfailover.lab.aws.identity import Identity, partition
 from aws_ipfailover.lab.aws.moto_backend import MotoEc2
 from aws_ipfailover.lab.aws.query import (
     Query,
@@ -125,6 +125,25 @@ class Api:
             answered=lambda: self.calls.end(number, outcome, reply.status if reply.body else None, principal),
         )
 
+    def administer(self, action: str, **parameters: str) -> None:
+        """One EC2 call by an administrator who may do everything: `administer("StopInstances", InstanceId="i-…")`.
+
+        Neither faults nor throttling touch it; it is logged with the caller `administrator`. Raises ApiError.
+        """
+        listed = {"InstanceId": "InstanceId.1"} if action in LISTED else {}
+        query = Query({"Action": action, **{listed.get(name, name): value for name, value in parameters.items()}})
+        owner = self.account.table_owner_id
+        identity = Identity(f"arn:aws:iam::{owner}:user/administrator", owner)
+        number = self.calls.begin(
+            Call(time.time(), "ec2", action, "administrator", parameters=query.parameters, principal=identity.arn)
+        )
+        try:
+            self._ec2(query, identity, new_request_id())
+        except ApiError as error:
+            self.calls.end(number, error.code, error.status)
+            raise
+        self.calls.end(number, "ok", 200)
+
     def _faulty(self, service: str, fault: Fault, right: Optional[Reply]) -> Tuple[Reply, str]:
         if fault.kind == "error":
             error = fault.error()
@@ -190,7 +209,7 @@ class Api:
     def _resources(self, query: Query) -> Tuple[str, ...]:
         """The ARNs that permissions for this call are about; `*` for actions without resource-level permissions."""
         plan = self.account.plan
-        arn = f"arn:aws:ec2:{plan.region}"
+        arn = f"arn:{partition(plan.region)}:ec2:{plan.region}"
         if query.action in ("CreateRoute", "ReplaceRoute", "DeleteRoute"):
             return (f"{arn}:{self.account.table_owner_id}:route-table/{query.get('RouteTableId')}",)
         if query.action in ("StopInstances", "StartInstances", "RebootInstances", "TerminateInstances"):
@@ -358,6 +377,9 @@ BACKGROUND = frozenset(
         "TerminateInstances",
     )
 )
+
+
+LISTED = frozenset(("StopInstances", "StartInstances", "RebootInstances", "TerminateInstances"))
 
 
 def _wrong_state(one: Instance, wanted: str) -> ApiError:

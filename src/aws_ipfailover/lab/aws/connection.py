@@ -12,8 +12,9 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from aws_ipfailover.lab.aws.reply import Reply
 
@@ -36,6 +37,9 @@ class HttpRequest:
 
 Handler = Callable[[HttpRequest], Reply]
 
+# Host and port, or the path of a Unix socket.
+Endpoint = Union[Tuple[str, int], Path]
+
 
 class HttpServer:
     """Listens on all given addresses until closed.
@@ -47,7 +51,7 @@ class HttpServer:
     def __init__(
         self,
         handler: Handler,
-        addresses: Sequence[Tuple[str, int]],
+        addresses: Sequence[Endpoint],
         *,
         tls: Optional[ssl.SSLContext] = None,
         refuses: Callable[[str], bool] = lambda caller: False,
@@ -75,8 +79,12 @@ class HttpServer:
 
     @property
     def addresses(self) -> Tuple[Tuple[str, int], ...]:
-        """Where it listens: host and port, the real one where 0 was asked for."""
-        return tuple((name[0], name[1]) for name in (listener.getsockname() for listener in self._listeners))
+        """Where it listens: host and port, the real one where 0 was asked for. Unix sockets are not listed."""
+        return tuple(
+            (name[0], name[1])
+            for name in (listener.getsockname() for listener in self._listeners)
+            if isinstance(name, tuple)
+        )
 
     def close(self) -> None:
         """Stop listening and end every connection, also those that hang on purpose."""
@@ -97,7 +105,7 @@ class HttpServer:
                 connection, peer = listener.accept()
             except OSError:
                 return
-            caller = str(peer[0]).replace("::ffff:", "")
+            caller = str(peer[0]).replace("::ffff:", "") if isinstance(peer, tuple) else "local"
             if self._refuses(caller):
                 _reset(connection)
                 continue
@@ -108,7 +116,8 @@ class HttpServer:
         with self._lock:
             self._open.add(plain)
         try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if plain.family != socket.AF_UNIX:
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 plain.settimeout(30)
                 connection = self._tls.wrap_socket(plain, server_side=True)
@@ -213,12 +222,14 @@ class _Reader:
         return bool(data)
 
 
-def _listen(address: Tuple[str, int]) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
+def _listen(address: Endpoint) -> socket.socket:
+    if isinstance(address, Path):
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    else:
+        listener = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+    try:
+        listener.bind(str(address) if isinstance(address, Path) else address)
         listener.listen(512)
     except OSError:
         listener.close()

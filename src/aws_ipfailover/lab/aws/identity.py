@@ -12,6 +12,13 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tupl
 from aws_ipfailover.lab.aws.errors import ApiError
 
 
+def partition(region: str) -> str:
+    """The partition a Region belongs to."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
 @dataclass(frozen=True)
 class Statement:
     """One `Allow` of an IAM policy; actions like `ec2:ReplaceRoute` and ARNs, both with `*` and `?`."""
@@ -94,11 +101,12 @@ class Identities:
     Policies and expiry always hold for keys that are known.
     """
 
-    def __init__(self, account_id: str, instance_role: str) -> None:
+    def __init__(self, account_id: str, instance_role: str, region: str) -> None:
         self._lock = Lock()
         self.enforce = False
         self.account_id = account_id
-        self.instance_role_arn = f"arn:aws:iam::{account_id}:role/{instance_role}"
+        self.partition = partition(region)
+        self.instance_role_arn = f"arn:{self.partition}:iam::{account_id}:role/{instance_role}"
         self.credential_seconds = 6 * 3600.0
         self._roles: Dict[str, Role] = {self.instance_role_arn: Role(self.instance_role_arn)}
         self._credentials: Dict[str, Credentials] = {}
@@ -118,7 +126,7 @@ class Identities:
         made = Credentials(
             "AKIA" + token_hex(8).upper(),
             token_urlsafe(30),
-            Identity(f"arn:aws:iam::{self.account_id}:user/{name}", self.account_id),
+            Identity(f"arn:{self.partition}:iam::{self.account_id}:user/{name}", self.account_id),
         )
         with self._lock:
             self._credentials[made.access_key_id] = made
@@ -153,7 +161,7 @@ class Identities:
         if held is None:
             if self.enforce:
                 raise ApiError("AuthFailure" if service == "ec2" else "InvalidClientTokenId")
-            return Identity(f"arn:aws:iam::{self.account_id}:root", self.account_id)
+            return Identity(f"arn:{self.partition}:iam::{self.account_id}:root", self.account_id)
         if held.session_token is not None and held.session_token != session_token:
             raise ApiError("AuthFailure" if service == "ec2" else "InvalidClientTokenId")
         if held.expires is not None and held.expires <= time.time():

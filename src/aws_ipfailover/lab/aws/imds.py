@@ -15,6 +15,7 @@ from aws_ipfailover.lab.aws.account import Account
 from aws_ipfailover.lab.aws.calls import Call, CallLog
 from aws_ipfailover.lab.aws.connection import HttpRequest
 from aws_ipfailover.lab.aws.faults import Faults
+from aws_ipfailover.lab.aws.identity import partition
 from aws_ipfailover.lab.aws.interfaces import timestamp
 from aws_ipfailover.lab.aws.reply import Reply, faulty
 from aws_ipfailover.lab.aws.world import Interface, World
@@ -184,13 +185,6 @@ def metadata(account: Account, name: str) -> Tree:
             "dynamic": {"instance-identity": {"document": json.dumps(document, indent=2)}},
         }
     }
-
-
-def partition(region: str) -> str:
-    """The partition a Region belongs to."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def _interface(world: World, interface: Interface, device_index: int, hostname: str) -> Tree:
