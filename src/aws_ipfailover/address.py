@@ -13,7 +13,7 @@ _NAME_LENGTH = 15
 
 
 class HostAddress:
-    """`address` on the interface that `device` names; to look for it or release it, the interface is never asked for."""
+    """`address` on the interface that `device` names, which is only asked for to take it."""
 
     local = True
 

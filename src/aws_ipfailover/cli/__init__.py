@@ -1,0 +1,1 @@
+"""What an administrator types. The agent never imports it."""
