@@ -27,25 +27,29 @@ from .supervisor import Settings
 T = TypeVar("T")
 
 Say = Callable[[str], None]
+DEFAULTS = Settings()
 
 
 def _silence(_: str) -> None:
     """What hears progress when nobody wants to."""
 
 
-class Timeout(LabError):
+class LabTimeoutError(LabError):
     """A condition did not come true in time."""
 
 
 def eventually(what: str, condition: Callable[[], Optional[T]], within: float, every: float = 0.1) -> T:
-    """Poll `condition` until it returns something true and return that; Timeout naming `what` after `within` seconds."""
+    """Poll `condition` until it returns something true, and return that.
+
+    LabTimeoutError naming `what` after `within` seconds.
+    """
     deadline = time.monotonic() + within
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > deadline:
-            raise Timeout(f"{what} did not happen within {within:.0f} s")
+            raise LabTimeoutError(f"{what} did not happen within {within:.0f} s")
         select.select([], [], [], every)
 
 
@@ -66,7 +70,10 @@ class Api:
         self._lab = lab
 
     def fail(self, mode: str, **more: Any) -> None:
-        """Let calls fail: `unreachable`, `hang`, `reset`, or an EC2 error code such as `RequestLimitExceeded`."""
+        """Let calls fail: `unreachable`, `hang`, `reset`, `latency`, …, or an EC2 error code.
+
+        `more`: `action` (a pattern), `caller` (an instance's name), `seconds`, `times`.
+        """
         self._lab.order("api", mode=mode, **more)
 
     def ok(self) -> None:
@@ -89,10 +96,10 @@ class Lab:
     def running(
         cls,
         name: str = DEFAULT_NAME,
-        settings: Settings = Settings(),
+        settings: Settings = DEFAULTS,
         *,
         say: Say = _silence,
-        online: bool = True,  # noqa: B008 - frozen
+        online: bool = True,
     ) -> Iterator[Lab]:
         """A lab for the length of a `with` block, with its cluster online."""
         lab = cls(name)
@@ -107,7 +114,7 @@ class Lab:
             lab._wait_gone()
 
     @classmethod
-    def up(cls, name: str = DEFAULT_NAME, settings: Settings = Settings(), *, say: Say = _silence) -> Lab:  # noqa: B008 - frozen
+    def up(cls, name: str = DEFAULT_NAME, settings: Settings = DEFAULTS, *, say: Say = _silence) -> Lab:
         """Bring a lab up that stays when this process ends; LabError if there is one of that name."""
         lab = cls(name)
         leash = lab._launch(settings, say)
@@ -285,7 +292,7 @@ class Lab:
         environment = {**one["environment"], **{key: os.environ[key] for key in ("TERM",) if key in os.environ}}
         return [*command, *argv], environment
 
-    def exec(  # noqa: A003 - what every tool of the kind calls it
+    def exec(
         self, name: str, argv: Sequence[str], *, stdin: str = "", timeout: float = 60.0, check: bool = True
     ) -> Completed:
         """Run a command in an instance to its end; LabError if it fails (unless not `check`) or takes too long."""
@@ -295,7 +302,7 @@ class Lab:
                 command, env=environment, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise Timeout(f"'{' '.join(argv)}' on {name} took more than {timeout:.0f} s") from error
+            raise LabTimeoutError(f"'{' '.join(argv)}' on {name} took more than {timeout:.0f} s") from error
         if check and done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
             raise LabError(f"'{' '.join(argv)}' on {name} exited with {done.returncode}: {said}")
@@ -307,7 +314,7 @@ class Lab:
         argv: Sequence[str],
         *,
         environment: Mapping[str, str] = {},
-        **popen: Any,  # noqa: B006 - read only
+        **popen: Any,
     ) -> subprocess.Popen[Any]:
         """Start a command in an instance. It dies with the returned process, with the instance, and with the lab."""
         command, base = self.enter(name, argv)
@@ -337,7 +344,7 @@ class Lab:
     def wait_cluster(
         self, what: str, condition: Callable[[ClusterStatus], bool], within: float = 30.0
     ) -> ClusterStatus:
-        """Poll the cluster until `condition` holds; Timeout naming `what`."""
+        """Poll the cluster until `condition` holds; LabTimeoutError naming `what`."""
 
         def holds() -> Optional[ClusterStatus]:
             status = self.cluster_status()
@@ -360,6 +367,19 @@ class Lab:
         found = eventually(f"the cluster with {', '.join(wanted)} online", everywhere, within)
         self.settle(within=within)
         return found
+
+    def wait_fenced(self, name: str, within: float = 60.0) -> ClusterStatus:
+        """Wait until EC2 has stopped the instance and the other nodes know that it is safely gone."""
+
+        def fenced() -> Optional[ClusterStatus]:
+            one = next(one for one in self.status()["instances"] if one["name"] == name)
+            status = self.cluster_status()
+            gone = status is not None and any(
+                node.name == name and not node.online and not node.unclean for node in status.nodes
+            )
+            return status if gone and one["state"] == "stopped" else None
+
+        return eventually(f"the fencing of {name}", fenced, within)
 
     def settle(self, within: float = 60.0) -> None:
         """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""

@@ -1,77 +1,142 @@
-"""The AWS account of a lab, as the supervisor uses it."""
+"""The AWS account of a lab, as its supervisor uses it: serves the API, and says what an administrator would do."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Callable, Dict, List
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
 
-from .network import Attachment, Instance, InstanceState, Interface, Network, Route, RouteTable, Subnet
+from .aws import Account, Consistency, Fault, RunningAws, start_aws
+from .aws.account import Power
+from .aws.tls import Certificates, make_certificates
+from .fabric import METADATA_ADDRESS
+from .network import InstanceState, Network
 from .plan import Plan
-from .rundir import RunDir
+from .rundir import LabError
+
+# What `lab api MODE` takes besides an EC2 error code.
+KINDS = ("hang", "reset", "close", "refuse", "html", "truncate", "empty", "latency")
+ERROR_CODES = ("RequestLimitExceeded", "UnauthorizedOperation", "InternalError", "Unavailable", "AuthFailure")
 
 
 class Cloud:
+    """One account with its API and metadata service, listening where the plan says."""
+
     def __init__(
-        self, plan: Plan, on_network: Callable[[Network], None], on_power: Callable[[str, InstanceState], None]
+        self,
+        plan: Plan,
+        on_network: Callable[[Network], None],
+        on_power: Callable[[str, Power], None],
+        *,
+        extra_route_tables: int = 0,
     ) -> None:
-        self._network = hand_made(plan)
-        self._on_network, self._on_power = on_network, on_power
+        self._plan = plan
+        self.account = Account(plan, on_network=on_network, on_power=on_power, extra_route_tables=extra_route_tables)
+        self._aws: Optional[RunningAws] = None
 
-    def network(self) -> Network:
-        return self._network
-
-    def serve(self, rundir: RunDir) -> None:
-        pass
-
-    def ca_certificate(self) -> str:
-        return ""
-
-    def power_off(self, instance_id: str) -> None:
-        self._on_power(instance_id, "stopped")
-
-    def power_on(self, instance_id: str) -> None:
-        self._on_power(instance_id, "running")
-
-    def mode(self) -> Any:
-        return None
-
-    def fail(self, **mode: Any) -> Any:
-        return None
-
-    def calls(self, since: float) -> List[Dict[str, Any]]:
-        return []
-
-
-def hand_made(plan: Plan) -> Network:
-    from ipaddress import ip_network
-
-    tables = tuple(
-        RouteTable(
-            f"rtb-{s.name}",
-            (
-                Route(plan.cidr, "local", "active"),
-                Route(plan.ipv6_cidr, "local", "active"),
-                Route(plan.on_premises.cidr, "tgw-1", "active"),
-                Route(plan.on_premises.ipv6_cidr, "tgw-1", "active"),
-                Route(ip_network(plan.overlay), "eni-node1", "active"),
-                Route(ip_network(plan.overlay_ipv6), "eni-node1", "active"),
-            ),
+    def serve(self, directory: Path) -> Certificates:
+        """Start listening; certificates are made in `directory`. The addresses have to exist."""
+        certificates = make_certificates(directory, [*self._plan.api_host_names(), str(self._plan.api_address)])
+        self._aws = start_aws(
+            self.account,
+            api_addresses=((str(self._plan.api_address), 443),),
+            imds_addresses=((str(METADATA_ADDRESS), 80),),
+            tls=certificates.server_context(),
         )
-        for s in plan.subnets
-    )
-    subnets = tuple(
-        Subnet(f"subnet-{s.name}", s.availability_zone, (s.cidr, s.ipv6_cidr), f"rtb-{s.name}") for s in plan.subnets
-    )
-    enis = tuple(
-        Interface(
-            f"eni-{i.name}",
-            f"02:00:00:00:00:{i.host:02x}",
-            f"subnet-{i.subnet}",
-            (plan.address(i), plan.ipv6_address(i)),
-            i.role != "node",
-            Attachment(f"i-{i.name}", 0, "attached"),
+        return certificates
+
+    @property
+    def aws(self) -> RunningAws:
+        """The services."""
+        if self._aws is None:
+            raise LabError("the API does not listen yet")
+        return self._aws
+
+    def state(self, instance_id: str) -> InstanceState:
+        """What EC2 says of an instance."""
+        return self.account.world.instances[instance_id].state
+
+    def start(self, instance_id: str, within: float = 30.0) -> None:
+        """StartInstances, by an administrator; returns when EC2 says `running`."""
+        self.account.wait_for(lambda world: world.instances[instance_id].state in ("stopped", "running"), within)
+        if self.state(instance_id) == "stopped":
+            self._become(instance_id, "pending")
+            self.account.power(
+                instance_id,
+                (("on", self.account.timing.start),),
+                lambda world: world.with_instance(replace(world.instances[instance_id], state="running")),
+            )
+        self.account.wait_for(lambda world: world.instances[instance_id].state == "running", within)
+
+    def _become(self, instance_id: str, state: InstanceState) -> None:
+        self.account.change(
+            lambda world: world.with_instance(
+                replace(world.instances[instance_id], state=state, launch_time=time.time())
+            )
         )
-        for i in plan.instances
-    )
-    instances = tuple(Instance(f"i-{i.name}", i.name, "running") for i in plan.instances)
-    return Network((plan.cidr, plan.ipv6_cidr), subnets, tables, enis, instances)
+
+    def fail(
+        self,
+        mode: str,
+        *,
+        action: str = "*",
+        caller: Optional[str] = None,
+        seconds: float = 0.0,
+        times: Optional[int] = None,
+    ) -> None:
+        """Let the API fail: one of KINDS, `stale` (reads lag by `seconds`), or an EC2 error code."""
+        if mode == "stale":
+            self.account.consistency = Consistency(lag=seconds)
+            return
+        if mode not in KINDS and not (mode[:1].isupper() and mode.replace(".", "").isalnum()):
+            raise LabError(
+                f"'{mode}' is no way for the API to fail: use ok, unreachable, stale, {', '.join(KINDS)},"
+                f" or an EC2 error code such as {ERROR_CODES[0]}"
+            )
+        for service in ("ec2", "sts"):
+            self.aws.faults.add(
+                Fault(
+                    mode if mode in KINDS else "error",  # type: ignore[arg-type]
+                    action=action,
+                    service=service,
+                    caller=None if caller is None else str(self.account.instance(caller).address),
+                    times=times,
+                    code=mode,
+                    seconds=seconds,
+                )
+            )
+
+    def recover(self) -> None:
+        """Take every fault back."""
+        self.aws.faults.clear()
+        self.account.consistency = Consistency()
+
+    def faults(self) -> List[Dict[str, Any]]:
+        """The faults in force."""
+        return [asdict(fault) for fault in self.aws.faults.current().values()]
+
+    def calls(self, since: float, *, metadata: bool = False) -> List[Dict[str, Any]]:
+        """The calls to EC2 and STS, and with `metadata` also to IMDS, since that moment; `caller` is a name."""
+        found = []
+        for call in self.aws.calls():
+            if call.time >= since and (metadata or call.service != "imds"):
+                instance = self.account.instance_at(call.caller)
+                found.append(
+                    {
+                        "kind": "api",
+                        **asdict(call),
+                        "caller": call.caller if instance is None else instance.name,
+                        # Who it was is told by the caller; keys have no business in a log.
+                        "access_key_id": None,
+                    }
+                )
+        return found
+
+    def routes(self, destination: str) -> Dict[str, Optional[str]]:
+        """Where each route table leads a destination: an instance's name, another target's id, None for no route."""
+        names = {one.network_interface_id: one.name for one in self.account.instances()}
+        return {
+            table: names.get(target, target) if target is not None else None
+            for table, target in self.account.routes_to(destination).items()
+        }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import xml.etree.ElementTree as ET  # noqa: S405 - reads what our own cluster prints
+import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from typing import Mapping, Optional, Tuple
 

@@ -90,7 +90,7 @@ def link_local(mac: str) -> IPv6Address:
 
 @dataclass(frozen=True)
 class Cuts:
-    """Pairs of places between which nothing passes. A place is an instance's name, a zone, `api`, `imds` or `onprem`."""
+    """Pairs of places between which nothing passes: instances' names, zones, `api`, `imds`, `onprem`."""
 
     pairs: FrozenSet[FrozenSet[str]] = frozenset()
 
@@ -117,7 +117,7 @@ def desired(
     network: Network,
     plan: Plan,
     hosts: Mapping[str, int],
-    cuts: Cuts = Cuts(),  # noqa: B008 - frozen
+    cuts: Cuts = Cuts(),
     *,
     transit: bool = True,
 ) -> KernelState:
@@ -385,6 +385,12 @@ class Fabric:
             self._cuts = self._cuts.plus(one, other)
             self._reconcile()
 
+    def mend(self, pairs: Iterable[Tuple[str, str]]) -> None:
+        """Undo these cuts."""
+        with self._lock:
+            self._cuts = Cuts(self._cuts.pairs - {frozenset(pair) for pair in pairs})
+            self._reconcile()
+
     def heal(self) -> None:
         """Undo every cut."""
         with self._lock:
@@ -503,6 +509,6 @@ def _difference(old: KernelState, new: KernelState, family: int) -> List[str]:
 
 def _words(spec: str, route: Tuple[int, int, str]) -> str:
     """A route's arguments: the type, if it is not unicast, goes before the destination."""
-    if spec.split()[0] in {"throw", "blackhole", "unreachable"}:
+    if spec.split(maxsplit=1)[0] in {"throw", "blackhole", "unreachable"}:
         return f"{spec} {route[2]}"
     return f"{route[2]} {spec}"

@@ -27,8 +27,8 @@ from . import namespaces as ns
 
 # File systems that hold no file of the host's: made by the kernel, or replaced by ours.
 _NOT_A_DISK = frozenset(
-    "proc sysfs devtmpfs devpts mqueue cgroup cgroup2 securityfs debugfs tracefs bpf configfs fusectl hugetlbfs "
-    "pstore efivarfs autofs binfmt_misc nsfs rpc_pipefs".split()
+    ("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "bpf")
+    + ("configfs", "fusectl", "hugetlbfs", "pstore", "efivarfs", "autofs", "binfmt_misc", "nsfs", "rpc_pipefs")
 )
 
 
@@ -141,12 +141,18 @@ def start(service: Service, environment: Mapping[str, str]) -> None:
         if asked.returncode == 0:
             return
         if time.monotonic() > deadline:
-            print(f"{service.argv[0]} is not ready: {asked.stderr.decode(errors='replace').strip()}", file=sys.stderr)
+            said = asked.stderr.decode(errors="replace").strip()
+            sys.stderr.write(f"{service.argv[0]} is not ready: {said}\n")
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             if process.wait(0.02) != 0:
-                print(f"{service.argv[0]} exited with {process.returncode}", file=sys.stderr)
+                sys.stderr.write(f"{service.argv[0]} exited with {process.returncode}\n")
                 return
+
+
+def _tell(word: str) -> None:
+    sys.stdout.write(word + "\n")
+    sys.stdout.flush()
 
 
 def _become_process_1(boot: Boot) -> None:
@@ -154,7 +160,7 @@ def _become_process_1(boot: Boot) -> None:
     mount_disk(boot)
     socket.sethostname(boot.hostname)
     os.chdir("/")
-    print("up", flush=True)
+    _tell("up")
     if sys.stdin.readline().strip() != "go":
         return
     for service in boot.services:
@@ -170,7 +176,7 @@ def main() -> int:
     if child == 0:
         _become_process_1(boot)
         return 0
-    print(f"pid {child}", flush=True)
+    _tell(f"pid {child}")
     os.waitpid(child, 0)
     return 0
 

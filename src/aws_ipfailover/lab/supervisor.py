@@ -16,16 +16,17 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from . import cluster
 from .agents import agents_directory
+from .aws.account import Power
 from .cloud import Cloud
 from .fabric import Fabric
 from .init import Service
 from .instance import Instance, Machine
-from .network import InstanceState, Network
 from .plan import Plan, PlannedInstance
 from .rundir import LabError, RunDir
 
@@ -41,6 +42,8 @@ class Settings:
     token_ms: int = 1000
     fencing: bool = True
     boot_cluster: bool = True
+    # Route tables that no subnet uses: a real VPC has many, and the agent moves the address in all it is told of.
+    extra_route_tables: int = 0
 
     def to_json(self) -> str:
         """For the launcher's command line."""
@@ -80,7 +83,7 @@ class Supervisor:
         self.timeline = Timeline()
         self.ended = threading.Event()
         self._fabric = Fabric(plan)
-        self._cloud = Cloud(plan, self._on_network, self._on_power)
+        self._cloud = Cloud(plan, self._fabric.apply, self._on_power, extra_route_tables=settings.extra_route_tables)
         self._instances: Dict[str, Instance] = {}
         self._ids: Dict[str, str] = {}
 
@@ -89,12 +92,13 @@ class Supervisor:
         say("laying out the VPC")
         self._fabric.open()
         # The addresses of the API have to exist before it can listen on them.
-        self._fabric.apply(self._cloud.network())
-        self._cloud.serve(self._rundir)
-        self._ids = {one.name: one.instance_id for one in self._cloud.network().instances}
+        self._fabric.apply(self._cloud.account.network())
+        authority = self._cloud.serve(self._rundir.private / "tls").authority.read_text(encoding="ascii")
+        self._rundir.ca_certificate.write_text(authority, encoding="ascii")
+        self._ids = {one.name: one.instance_id for one in self._cloud.account.instances()}
         machine = Machine(
             private=self._rundir.private,
-            ca_bundle=self._ca_bundle(),
+            ca_bundle=self._ca_bundle(authority),
             agents=agents_directory(self._rundir.private / "agents"),
             hosts=self._hosts(),
         )
@@ -107,7 +111,7 @@ class Supervisor:
         with ThreadPoolExecutor(len(self._instances)) as pool:
             list(pool.map(self._boot, self._instances))
         for name in self._ids:
-            self.timeline.add("power-on", instance=name)
+            self.timeline.add("power-on", instance=name, why="the lab came up")
 
     def _cluster_parts(self, planned: PlannedInstance) -> Tuple[Files, Tuple[Service, ...]]:
         if planned.role != "node" or not self._settings.boot_cluster:
@@ -134,13 +138,11 @@ class Supervisor:
         lines.append(f"{self._plan.api_address} {' '.join(self._plan.api_host_names())}\n")
         return "".join(lines)
 
-    def _ca_bundle(self) -> Path:
+    def _ca_bundle(self, authority: str) -> Path:
         """The host's authorities and the lab's."""
         bundle = self._rundir.private / "ca-bundle.pem"
         system = Path("/etc/ssl/certs/ca-certificates.crt")
-        text = system.read_text(encoding="ascii") if system.exists() else ""
-        bundle.write_text(text + self._cloud.ca_certificate(), encoding="ascii")
-        self._rundir.ca_certificate.write_text(self._cloud.ca_certificate(), encoding="ascii")
+        bundle.write_text((system.read_text(encoding="ascii") if system.exists() else "") + authority, encoding="ascii")
         return bundle
 
     def _boot(self, name: str) -> None:
@@ -155,23 +157,27 @@ class Supervisor:
                 self._fabric.plug_on_premises(pid)
             instance.go()
 
-    def _on_network(self, network: Network) -> None:
-        self._fabric.apply(network)
+    def _on_power(self, instance_id: str, power: Power) -> None:
+        """EC2 switches an instance, because somebody called StopInstances or StartInstances."""
+        name = next(name for name, known in self._ids.items() if known == instance_id)
+        if power == "off":
+            self._switch_off(name, "stopped by EC2")
+        else:
+            self._switch_on(name, "started by EC2")
 
-    def _on_power(self, instance_id: str, state: InstanceState) -> None:
-        """EC2 says that the instance's power changed: make it so before the API shows it."""
-        name = next((name for name, known in self._ids.items() if known == instance_id), None)
-        if name is None or name not in self._instances:
-            return
-        if state in ("stopped", "terminated"):
-            self.timeline.add("power-off", instance=name)
-            instance = self._instances[name]
-            with instance.lock:
-                self._fabric.power_off(instance_id)
+    def _switch_off(self, name: str, why: str) -> None:
+        instance = self._instances[name]
+        with instance.lock:
+            if instance.running:
+                self.timeline.add("power-off", instance=name, why=why)
+                # The devices first: what has no power does not even answer a ping while the kernel clears up.
+                self._fabric.power_off(self._ids[name])
                 instance.kill()
-        elif state in ("pending", "running"):
+
+    def _switch_on(self, name: str, why: str) -> None:
+        if not self._instances[name].running:
             self._boot(name)
-            self.timeline.add("power-on", instance=name)
+            self.timeline.add("power-on", instance=name, why=why)
 
     def answer(self, order: Values) -> object:
         """Do what an order says; LabError with a sentence for the user if it cannot be done."""
@@ -184,24 +190,33 @@ class Supervisor:
     def do_status(self) -> Values:
         """What there is and how it is."""
         roles = {one.name: one.role for one in self._plan.instances}
-        states = {one.name: one.state for one in self._cloud.network().instances}
         instances = [
             {
                 **instance.describe(),
                 "role": roles.get(name, "on-premises"),
                 "instance_id": self._ids.get(name),
-                "state": states.get(name, "running" if instance.running else "stopped"),
+                "state": self._cloud.state(self._ids[name]) if name in self._ids else "running",
                 "address": self._address(name),
             }
             for name, instance in self._instances.items()
         ]
+        account = self._cloud.account
         return {
             "name": self._rundir.name,
+            "region": self._plan.region,
             "instances": instances,
+            "route_tables": list(account.route_table_ids),
+            "network_interfaces": {one.name: one.network_interface_id for one in account.instances()},
+            "overlay": str(self._plan.overlay),
+            "overlay_ipv6": str(self._plan.overlay_ipv6),
+            "routes": {
+                str(address): self._cloud.routes(str(ip_network(address)))
+                for address in (self._plan.overlay, self._plan.overlay_ipv6)
+            },
             "cuts": sorted(sorted(pair) for pair in self._fabric.cuts.pairs),
             "places": list(self._fabric.places()),
-            "api": self._cloud.mode(),
-            "route_tables": [table.route_table_id for table in self._cloud.network().route_tables],
+            "faults": self._cloud.faults(),
+            "errors": [f"{type(error).__name__}: {error}" for error in account.callback_errors],
         }
 
     def _address(self, name: str) -> str:
@@ -216,12 +231,15 @@ class Supervisor:
         return self._ids[name]
 
     def do_power_off(self, name: str) -> None:
-        """Take an instance's power away, as if the hardware had failed: EC2 shows it stopped afterwards."""
-        self._cloud.power_off(self._ec2_instance(name))
+        """Take an instance's power away, as when its hardware fails: EC2 still calls it running."""
+        self._ec2_instance(name)
+        self._switch_off(name, "failed")
 
     def do_power_on(self, name: str) -> None:
-        """Start a stopped instance again, with the disk it had."""
-        self._cloud.power_on(self._ec2_instance(name))
+        """Start an instance that failed or was stopped, with the disk it had."""
+        instance_id = self._ec2_instance(name)
+        self._cloud.start(instance_id)
+        self._switch_on(name, "recovered")
 
     def do_cut(self, one: str, other: str) -> None:
         """Cut the link between two places."""
@@ -237,18 +255,46 @@ class Supervisor:
         self._fabric.heal()
         self.timeline.add("heal")
 
-    def do_api(self, **mode: Any) -> object:
-        """Make the API fail in a way that `Cloud.fail` knows, or well again; the mode that holds now."""
-        self.timeline.add("api-mode", **mode)
-        return self._cloud.fail(**mode)
+    def do_api(self, mode: str, **how: Any) -> None:
+        """Make the API fail (see `Cloud.fail`; `unreachable`: no packet reaches it), or well again with `ok`."""
+        callers = [(name, "api") for name in self._ids if how.get("caller") in (None, name)]
+        if how.get("caller") is not None:
+            self._ec2_instance(how["caller"])
+        if mode == "ok":
+            self._cloud.recover()
+            self._fabric.mend(callers)
+        elif mode == "unreachable":
+            for pair in callers:
+                self._fabric.cut(*pair)
+        else:
+            self._cloud.fail(mode, **how)
+        self.timeline.add("api-mode", mode=mode, **how)
 
-    def do_calls(self, since: float = 0.0) -> List[Values]:
-        """The API calls from the moment `since` on."""
-        return self._cloud.calls(since)
+    def do_put_route(self, destination: str, target: str, route_table_id: Optional[str] = None) -> None:
+        """Set a route behind the cluster's back, in one table or in all; `target` may be an instance's name."""
+        self._cloud.account.put_route(destination, target, route_table_id)
+        self._cloud.account.settle()
+        self.timeline.add("route", destination=destination, target=target, route_table_id=route_table_id)
+
+    def do_delete_route(self, destination: str, route_table_id: Optional[str] = None) -> None:
+        """Take a route away behind the cluster's back."""
+        self._cloud.account.delete_route(destination, route_table_id)
+        self._cloud.account.settle()
+        self.timeline.add("route", destination=destination, target=None, route_table_id=route_table_id)
+
+    def do_source_dest_check(self, name: str, checked: bool) -> None:
+        """Switch the source/destination check of an instance's primary ENI."""
+        self._ec2_instance(name)
+        self._cloud.account.set_source_dest_check(name, checked)
+        self._cloud.account.settle()
+
+    def do_calls(self, since: float = 0.0, metadata: bool = False) -> List[Values]:
+        """The API calls from the moment `since` on; those to IMDS only with `metadata`."""
+        return self._cloud.calls(since, metadata=metadata)
 
     def do_events(self, since: float = 0.0) -> List[Values]:
-        """The timeline from `since` on: power, links, API calls."""
-        return sorted([*self.timeline.since(since), *self._cloud.calls(since)], key=lambda event: event["time"])
+        """The timeline from `since` on: power, links, faults, API calls."""
+        return sorted([*self.timeline.since(since), *self._cloud.calls(since)], key=lambda event: float(event["time"]))
 
     def do_down(self) -> None:
         """End the lab."""
