@@ -380,7 +380,7 @@ def translate(operation: str, error: BaseException) -> Error:
         return UnknownError(
             f"{operation}: TLS failed (SSLError): is the endpoint's certificate authority trusted here?"
         )
-    if isinstance(error, (sdk.HTTPClientError, ResponseParserError, sdk.IncompleteReadError)):
+    if isinstance(error, (sdk.HTTPClientError, sdk.ConnectionError, ResponseParserError, sdk.IncompleteReadError)):
         return UnknownError(f"{operation}: no usable answer ({type(error).__name__})")
     if isinstance(error, (sdk.CredentialRetrievalError, sdk.MetadataRetrievalError)):
         return UnknownError(f"{operation}: AWS credentials could not be fetched ({type(error).__name__})")

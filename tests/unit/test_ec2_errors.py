@@ -1,0 +1,111 @@
+"""Every error of the SDK becomes one of ours, with operation and code, and without secrets."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Dict, Type
+
+import pytest
+from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
+
+from aws_ipfailover.ec2 import translate
+from aws_ipfailover.errors import (
+    DeniedError,
+    Error,
+    NodeError,
+    NoRouteError,
+    RouteExistsError,
+    UnknownError,
+)
+
+
+def answer(code: str, message: str = "Because.", status: int = 400) -> sdk.ClientError:
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return sdk.ClientError(response, "ReplaceRoute")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (answer("RequestLimitExceeded", status=503), UnknownError),
+        (answer("Throttling"), UnknownError),
+        (answer("InternalError", status=500), UnknownError),
+        (answer("ServiceUnavailable", status=503), UnknownError),
+        (answer("SomethingNew", status=502), UnknownError),
+        (answer("UnauthorizedOperation", status=403), DeniedError),
+        (answer("AuthFailure", status=401), DeniedError),
+        (answer("AccessDenied", status=403), DeniedError),
+        (answer("InvalidClientTokenId", status=403), DeniedError),
+        (answer("InvalidRouteTableID.NotFound"), NodeError),
+        (answer("InvalidNetworkInterfaceID.NotFound"), NodeError),
+        (answer("InvalidRouteTableId.Malformed"), NodeError),
+        (
+            answer("InvalidParameterValue", "There is no route defined for '192.0.2.1/32' in the route table."),
+            NoRouteError,
+        ),
+        (answer("InvalidParameterValue", "Value is invalid."), Error),
+        (answer("RouteAlreadyExists"), RouteExistsError),
+        (answer("RouteLimitExceeded"), Error),
+        (answer("ExpiredToken"), Error),
+        (sdk.EndpointConnectionError(endpoint_url="https://ec2"), UnknownError),
+        (sdk.ConnectTimeoutError(endpoint_url="https://ec2"), UnknownError),
+        (sdk.ReadTimeoutError(endpoint_url="https://ec2"), UnknownError),
+        (sdk.ConnectionClosedError(endpoint_url="https://ec2"), UnknownError),
+        (sdk.SSLError(endpoint_url="https://ec2", error=OSError("certificate verify failed")), UnknownError),
+        (ResponseParserError("invalid XML"), UnknownError),
+        (sdk.NoCredentialsError(), Error),
+        (sdk.ProfileNotFound(profile="cluster"), NodeError),
+    ],
+)
+def test_an_error_of_the_sdk_has_one_meaning(error: Exception, kind: Type[Error]) -> None:
+    """Unknown, denied, not found or failed: never a guess between them."""
+    found = translate("ReplaceRoute", error)
+    assert type(found) is kind
+    assert "ReplaceRoute" in str(found) or kind is NodeError
+    if isinstance(error, sdk.ClientError):
+        assert error.response["Error"]["Code"] in str(found)
+
+
+def _made(kind: Type[Exception]) -> Exception:
+    """An instance with whatever arguments its message wants."""
+
+    class Anything(Dict[str, str]):
+        def __missing__(self, key: str) -> str:
+            return "something"
+
+    if issubclass(kind, sdk.ClientError):
+        return kind({"Error": {"Code": "Odd", "Message": "Odd"}}, "ReplaceRoute")
+    error = kind.__new__(kind)
+    text = str(getattr(kind, "fmt", "")).format_map(Anything())
+    Exception.__init__(error, text)
+    return error
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        for _, kind in inspect.getmembers(sdk, inspect.isclass)
+        if issubclass(kind, Exception) and kind.__module__ == sdk.__name__
+    ],
+)
+def test_every_exception_that_botocore_has_is_translated(kind: Type[Exception]) -> None:
+    """None of them can reach the agent as it is."""
+    found = translate("DescribeRouteTables", _made(kind))
+    assert isinstance(found, Error)
+    assert str(found)
+
+
+def test_a_proxys_password_is_not_repeated() -> None:
+    """Connection errors quote the proxy's URL; ours do not."""
+    error = sdk.ProxyConnectionError(proxy_url="http://user:hunter2@proxy:3128")
+    assert "hunter2" not in str(translate("ReplaceRoute", error))
+
+
+def test_a_refusals_encoded_message_is_left_out() -> None:
+    """It is a thousand characters that say nothing on a status page."""
+    error = answer(
+        "UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: " + "x" * 900
+    )
+    assert str(translate("CreateRoute", error)) == "CreateRoute: UnauthorizedOperation"
