@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -18,6 +19,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from .cluster import ClusterStatus, parse_status
@@ -28,6 +30,8 @@ T = TypeVar("T")
 
 Say = Callable[[str], None]
 DEFAULTS = Settings()
+PROGRAMS = ("corosync", "pacemakerd", "crm_mon", "crm", "fence_aws", "ip", "nft", "nsenter", "setpriv")
+PACKAGES = "pacemaker corosync crmsh pcs resource-agents fence-agents iproute2 nftables util-linux"
 
 
 def _silence(_: str) -> None:
@@ -61,6 +65,12 @@ class Completed:
     returncode: int
     stdout: str
     stderr: str
+
+
+def missing_programs() -> Tuple[str, ...]:
+    """The programs that a lab runs and this machine does not have."""
+    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+    return tuple(program for program in PROGRAMS if shutil.which(program, path=path) is None)
 
 
 class Api:
@@ -134,6 +144,11 @@ class Lab:
         """Start the launcher and wait until the lab is built; the leash, a file descriptor that keeps it alive."""
         if os.geteuid() != 0:
             raise LabError("a lab is made of namespaces: it takes root (try sudo)")
+        missing = missing_programs()
+        if missing:
+            raise LabError(
+                f"the lab needs {', '.join(missing)}; on Debian: apt-get install --no-install-recommends {PACKAGES}"
+            )
         lock = self.rundir.acquire()
         if lock is None:
             raise LabError(f"lab '{self.rundir.name}' is already up")
@@ -380,6 +395,38 @@ class Lab:
             return status if gone and one["state"] == "stopped" else None
 
         return eventually(f"the fencing of {name}", fenced, within)
+
+    def facts(self) -> Dict[str, str]:
+        """What a configuration needs to know about this lab, for `string.Template`.
+
+        `ip`, `ipv6`, `region`, `routing_table` (all tables, separated by commas), `routing_table_1` and on,
+        `pcmk_host_map`, and `instance_id_NODE`, `network_interface_id_NODE` with `_` for `-`.
+        """
+        status = self.status()
+        found = {
+            "ip": status["overlay"],
+            "ipv6": status["overlay_ipv6"],
+            "region": status["region"],
+            "routing_table": ",".join(status["route_tables"]),
+        }
+        found.update((f"routing_table_{n}", table) for n, table in enumerate(status["route_tables"], start=1))
+        nodes = [one for one in status["instances"] if one["role"] == "node"]
+        found["pcmk_host_map"] = ";".join(f"{one['name']}:{one['instance_id']}" for one in nodes)
+        for one in status["instances"]:
+            if one["instance_id"] is not None:
+                name = one["name"].replace("-", "_")
+                found[f"instance_id_{name}"] = one["instance_id"]
+                found[f"network_interface_id_{name}"] = status["network_interfaces"][one["name"]]
+        return found
+
+    def render(self, text: str) -> str:
+        """`text` with `$routing_table`, `${ip}` and the like replaced by this lab's `facts`."""
+        return Template(text).safe_substitute(self.facts())
+
+    def load_crm(self, text: str, node: Optional[str] = None) -> None:
+        """Load a crm configuration, rendered, into the running cluster (`crm configure load update`)."""
+        name = node or self.powered_nodes()[0]
+        self.exec(name, ["crm", "-F", "configure", "load", "update", "-"], stdin=self.render(text))
 
     def settle(self, within: float = 60.0) -> None:
         """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""

@@ -27,8 +27,28 @@ from . import namespaces as ns
 
 # File systems that hold no file of the host's: made by the kernel, or replaced by ours.
 _NOT_A_DISK = frozenset(
-    ("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "bpf")
-    + ("configfs", "fusectl", "hugetlbfs", "pstore", "efivarfs", "autofs", "binfmt_misc", "nsfs", "rpc_pipefs")
+    (
+        "proc",
+        "sysfs",
+        "devtmpfs",
+        "devpts",
+        "mqueue",
+        "cgroup",
+        "cgroup2",
+        "securityfs",
+        "debugfs",
+        "tracefs",
+        "bpf",
+        "configfs",
+        "fusectl",
+        "hugetlbfs",
+        "pstore",
+        "efivarfs",
+        "autofs",
+        "binfmt_misc",
+        "nsfs",
+        "rpc_pipefs",
+    )
 )
 
 

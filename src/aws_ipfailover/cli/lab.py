@@ -1,0 +1,253 @@
+"""`aws-ipfailover lab …`: a VPC in a box with a real cluster. The lab's own modules are imported when a verb runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, List
+
+if TYPE_CHECKING:
+    from aws_ipfailover.lab.client import Lab
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Verb = Callable[[Lab, argparse.Namespace], int]
+
+
+def register(commands: Commands) -> None:
+    """Add `lab` and its verbs to the command line."""
+    parser = commands.add_parser(
+        "lab",
+        help="a VPC in a box: a real cluster on an EC2 of its own, on this machine",
+        description="A VPC in a box: two cluster nodes in two availability zones, consumers there and on premises, "
+        "and EC2's API, in namespaces of this machine. Takes root; needs no Internet; leaves nothing behind.",
+    )
+    name = argparse.ArgumentParser(add_help=False)
+    name.add_argument("--name", default="default", help="which lab, if there are several (default: %(default)s)")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def add(verb: str, run: Verb, text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".", parents=[name])
+        added.set_defaults(run=_guarded(run))
+        return added
+
+    up = add("up", _up, "bring a lab up and leave it running")
+    up.add_argument("--token", type=int, default=1000, metavar="MS", help="corosync's token timeout (default: 1000 ms)")
+    up.add_argument("--extra-route-tables", type=int, default=0, metavar="N", help="route tables that no subnet uses")
+    up.add_argument("--without-fencing", action="store_true", help="leave fence_aws out of the cluster")
+    status = add("status", _status, "show instances, links, routes and the cluster")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    shell = add("shell", _shell, "open a shell in an instance")
+    shell.add_argument("instance", metavar="NODE")
+    execute = add("exec", _exec, "run a command in an instance")
+    execute.add_argument("instance", metavar="NODE")
+    execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
+    off = add("power-off", _power_off, "take an instance's power away, as when its hardware fails")
+    off.add_argument("instance", metavar="NODE")
+    on = add("power-on", _power_on, "start an instance that failed or was stopped")
+    on.add_argument("instance", metavar="NODE")
+    cut = add("cut", _cut, "cut the link between two places: instances, zones, api, imds, onprem")
+    cut.add_argument("one", metavar="A")
+    cut.add_argument("other", metavar="B")
+    add("heal", _heal, "mend every link")
+    api = add("api", _api, "make EC2's API fail, or well again")
+    api.add_argument(
+        "mode", metavar="MODE", help="ok, unreachable, hang, reset, refuse, latency, stale, or an EC2 error code"
+    )
+    api.add_argument("--action", default="*", metavar="OPERATION", help="only this operation, or a pattern")
+    api.add_argument("--caller", metavar="NODE", help="only calls from this instance")
+    api.add_argument("--seconds", type=float, default=0.0, help="how long, for latency and stale")
+    api.add_argument("--times", type=int, metavar="N", help="only the first N calls")
+    load = add("load", _load, "load a crm configuration, with this lab's ids put in")
+    load.add_argument("file", type=Path)
+    events = add("events", _events, "show what happened when")
+    events.add_argument("--json", action="store_true", help="as JSON")
+    logs = add("logs", _logs, "copy every instance's logs to a directory")
+    logs.add_argument("directory", type=Path)
+    add("down", _down, "end the lab and remove every trace of it")
+    _register_demo(verbs, name)
+
+
+def _register_demo(verbs: Commands, name: argparse.ArgumentParser) -> None:
+    text = "bring a lab up, move the address, fail its node, and measure what consumers saw"
+    demo = verbs.add_parser("demo", help=text, description=text[0].upper() + text[1:] + ".", parents=[name])
+    demo.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
+    demo.set_defaults(run=_guarded(_demo))
+
+
+def _guarded(run: Verb) -> Callable[[argparse.Namespace], int]:
+    """A verb whose failures are sentences on standard error and exit code 1."""
+
+    def guarded(arguments: argparse.Namespace) -> int:
+        try:
+            from aws_ipfailover.lab.client import Lab  # noqa: PLC0415 - the agent's installation has no lab
+            from aws_ipfailover.lab.rundir import LabError  # noqa: PLC0415 - as above
+        except ImportError as error:
+            sys.stderr.write(f"the lab needs more packages ({error}); try: pip install 'aws-ipfailover[lab]'\n")
+            return 1
+        try:
+            return run(Lab(arguments.name), arguments)
+        except LabError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+
+    return guarded
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text} ...\n")
+    sys.stdout.flush()
+
+
+def _up(lab: Lab, arguments: argparse.Namespace) -> int:
+    from aws_ipfailover.lab.supervisor import Settings  # noqa: PLC0415 - see _guarded
+
+    settings = Settings(
+        token_ms=arguments.token,
+        fencing=not arguments.without_fencing,
+        extra_route_tables=arguments.extra_route_tables,
+    )
+    lab = lab.up(arguments.name, settings, say=_say)
+    sys.stdout.write(f"lab '{arguments.name}' is up\n")
+    return 0
+
+
+def _status(lab: Lab, arguments: argparse.Namespace) -> int:
+    status = lab.status()
+    cluster = lab.cluster_status()
+    if arguments.json:
+        online = list(cluster.online) if cluster else []
+        resources = {one.resource_id: list(one.nodes) for one in cluster.resources} if cluster else {}
+        sys.stdout.write(json.dumps({**status, "online": online, "resources": resources}, indent=2) + "\n")
+        return 0
+    rows = [["INSTANCE", "ROLE", "ADDRESS", "EC2 STATE", "POWER", "INSTANCE ID"]]
+    for one in status["instances"]:
+        power = "on" if one["pid"] else "off"
+        rows.append([one["name"], one["role"], one["address"], one["state"], power, one["instance_id"] or "-"])
+    _table(rows)
+    for address, routes in status["routes"].items():
+        targets = ", ".join(f"{table} -> {target or 'no route'}" for table, target in routes.items())
+        sys.stdout.write(f"{address}: {targets}\n")
+    for one, other in ((pair[0], pair[-1]) for pair in status["cuts"]):
+        sys.stdout.write(f"cut: {one} - {other}\n")
+    for fault in status["faults"]:
+        sys.stdout.write(f"API fault: {fault['kind']} {fault['code'] if fault['kind'] == 'error' else ''}\n")
+    if cluster is None:
+        sys.stdout.write("the cluster does not answer\n")
+    else:
+        sys.stdout.write(f"cluster: online {', '.join(cluster.online) or 'nobody'}; DC {cluster.dc or 'none'}\n")
+        for resource in cluster.resources:
+            where = ", ".join(resource.nodes) or "nowhere"
+            sys.stdout.write(f"{resource.resource_id} ({resource.agent}): {resource.role} on {where}\n")
+        for failure in cluster.failures:
+            sys.stdout.write(f"{failure.operation} on {failure.node}: {failure.exit_code} {failure.exit_reason}\n")
+    return 0
+
+
+def _table(rows: List[List[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() + "\n")
+
+
+def _run_inside(lab: Lab, name: str, argv: List[str]) -> int:
+    command, environment = lab.enter(name, argv, with_parent=False)
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606 - an argument list, without a shell
+    except OSError as error:
+        sys.stderr.write(f"cannot run {command[0]}: {error.strerror}\n")
+    return 1
+
+
+def _shell(lab: Lab, arguments: argparse.Namespace) -> int:
+    return _run_inside(lab, arguments.instance, ["bash", "--norc", "-i"])
+
+
+def _exec(lab: Lab, arguments: argparse.Namespace) -> int:
+    argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
+    if not argv:
+        sys.stderr.write("there is no command to run; usage: aws-ipfailover lab exec NODE -- CMD\n")
+        return 2
+    return _run_inside(lab, arguments.instance, argv)
+
+
+def _power_off(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.power_off(arguments.instance)
+    return 0
+
+
+def _power_on(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.power_on(arguments.instance)
+    return 0
+
+
+def _cut(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.cut(arguments.one, arguments.other)
+    return 0
+
+
+def _heal(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.heal()
+    return 0
+
+
+def _api(lab: Lab, arguments: argparse.Namespace) -> int:
+    if arguments.mode == "ok":
+        lab.api.ok()
+        return 0
+    how: Dict[str, Any] = {"action": arguments.action, "seconds": arguments.seconds}
+    if arguments.caller:
+        how["caller"] = arguments.caller
+    if arguments.times:
+        how["times"] = arguments.times
+    lab.api.fail(arguments.mode, **how)
+    return 0
+
+
+def _load(lab: Lab, arguments: argparse.Namespace) -> int:
+    try:
+        text = arguments.file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"cannot read {arguments.file}: {error}\n")
+        return 1
+    lab.load_crm(text)
+    lab.settle()
+    return 0
+
+
+def _events(lab: Lab, arguments: argparse.Namespace) -> int:
+    events = lab.events()
+    if arguments.json:
+        sys.stdout.write(json.dumps(events, indent=2) + "\n")
+        return 0
+    begin = events[0]["time"] if events else 0.0
+    for event in events:
+        about = " ".join(
+            f"{key}={value}"
+            for key, value in event.items()
+            if key in ("instance", "why", "between", "mode", "action", "caller", "outcome", "destination", "target")
+        )
+        sys.stdout.write(f"{event['time'] - begin:10.3f} s  {event['kind']:10} {about}\n")
+    return 0
+
+
+def _logs(lab: Lab, arguments: argparse.Namespace) -> int:
+    sys.stdout.write(f"{lab.save_logs(arguments.directory)}\n")
+    return 0
+
+
+def _down(lab: Lab, arguments: argparse.Namespace) -> int:
+    if lab.down():
+        sys.stdout.write(f"lab '{arguments.name}' is down\n")
+    else:
+        sys.stdout.write(f"lab '{arguments.name}' was not up\n")
+    return 0
+
+
+def _demo(lab: Lab, arguments: argparse.Namespace) -> int:
+    from aws_ipfailover.lab import demo  # noqa: PLC0415 - see _guarded
+
+    return int(demo.run(lab.rundir.name, json_file=arguments.json))
