@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 import time
 from typing import Mapping, Optional
 
@@ -28,17 +27,16 @@ class LastWrite:
     def remember(self, what: str) -> None:
         """Note that `what` has just been written."""
         directory = os.path.dirname(self._path)
-        temporary = ""
+        temporary = f"{self._path}.{os.getpid()}"
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=directory)  # 0600
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump({"what": what, "at": _now()}, file)
             os.replace(temporary, self._path)
         except OSError as error:
             log.info("cannot remember the last write in %s: %s", directory, error.strerror)
-            if temporary:
-                _unlink(temporary)
+            _unlink(temporary)
 
     def age(self, what: str) -> Optional[float]:
         """Seconds since `what` was written, or `None` where nothing of the kind is remembered."""

@@ -21,6 +21,7 @@ from aws_ipfailover.errors import (
 
 
 def answer(code: str, message: str = "Because.", status: int = 400) -> sdk.ClientError:
+    """An error that EC2 answers with."""
     response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return sdk.ClientError(response, "ReplaceRoute")
 

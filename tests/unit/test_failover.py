@@ -68,6 +68,7 @@ class Thing:
 
 
 def overlay(world: World) -> Failover:
+    """An overlay IP: the address, then its routes."""
     return Failover((Thing(world, "address"), Thing(world, "routes")))
 
 
