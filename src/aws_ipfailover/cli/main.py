@@ -7,7 +7,7 @@ import sys
 from typing import Optional, Sequence
 
 from aws_ipfailover import __version__
-from aws_ipfailover.cli import install, lab
+from aws_ipfailover.cli import install, lab, parameters
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -19,6 +19,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     install.register(commands)
     lab.register(commands)
+    parameters.register(commands)
     chosen = parser.parse_args(arguments)
     try:
         return int(chosen.run(chosen))
