@@ -1,0 +1,1 @@
+"""The lab's AWS, asked by real clients."""

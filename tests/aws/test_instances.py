@@ -1,0 +1,149 @@
+"""Instances stop, start, reboot and terminate through their states, and the lab's power follows."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Any
+
+from aws_ipfailover.lab.aws import RunningAws, running_aws
+from aws_ipfailover.lab.network import Network
+
+from .conftest import EC2Client, client, refused
+
+
+class PowerSwitch:
+    """The real thing behind an instance; `off` and `on` last until they are released."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.release = Event()
+
+    def __call__(self, instance_id: str, power: str) -> None:
+        self.asked.append((instance_id, power))
+        assert self.release.wait(20)
+
+
+def state(ec2: EC2Client, instance_id: str) -> str:
+    """The state that DescribeInstances shows."""
+    (reservation,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+    return str(reservation["Instances"][0]["State"]["Name"])
+
+
+def test_stop_and_start() -> None:
+    """Stopping and starting are final only when the power switch is through."""
+    switch = PowerSwitch()
+    with running_aws(on_power=switch) as aws:
+        ec2 = client(aws)
+        node = aws.account.instance("node1").instance_id
+        answer = ec2.stop_instances(InstanceIds=[node], Force=True, SkipOsShutdown=True)
+        (change,) = answer["StoppingInstances"]
+        assert (change["PreviousState"]["Name"], change["CurrentState"]["Name"]) == ("running", "stopping")
+        assert state(ec2, node) == "stopping"
+        with refused("IncorrectInstanceState"):
+            ec2.start_instances(InstanceIds=[node])
+        switch.release.set()
+        aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
+        switch.release.clear()
+        (change,) = ec2.start_instances(InstanceIds=[node])["StartingInstances"]
+        assert (change["PreviousState"]["Name"], change["CurrentState"]["Name"]) == ("stopped", "pending")
+        assert state(ec2, node) == "pending"
+        switch.release.set()
+        aws.account.wait_for(lambda world: world.instances[node].state == "running")
+        assert switch.asked == [(node, "off"), (node, "on")]
+        call = aws.calls("StopInstances")[0]
+        assert call.parameters["Force"] == "true"
+        assert call.parameters["SkipOsShutdown"] == "true"
+        ec2.close()
+
+
+def test_reboot_and_terminate() -> None:
+    """A reboot switches off and on without showing it; termination is final."""
+    switch = PowerSwitch()
+    switch.release.set()
+    with running_aws(on_power=switch) as aws:
+        ec2 = client(aws)
+        node = aws.account.instance("node1").instance_id
+        ec2.reboot_instances(InstanceIds=[node])
+        assert state(ec2, node) == "running"
+        ec2.terminate_instances(InstanceIds=[node])
+        aws.account.wait_for(lambda world: world.instances[node].state == "terminated")
+        assert switch.asked[-1] == (node, "off")
+        with refused("IncorrectInstanceState"):
+            ec2.start_instances(InstanceIds=[node])
+        ec2.close()
+
+
+def test_unknown_instances(aws: RunningAws, ec2: EC2Client) -> None:
+    """One unknown instance fails the whole call and nothing is stopped."""
+    node = aws.account.instance("node1").instance_id
+    with refused("InvalidInstanceID.NotFound"):
+        ec2.stop_instances(InstanceIds=[node, "i-0123456789abcdef0"])
+    with refused("InvalidInstanceID.Malformed"):
+        ec2.describe_instances(InstanceIds=["node1"])
+    assert state(ec2, node) == "running"
+
+
+def test_described_instance(aws: RunningAws, ec2: EC2Client) -> None:
+    """DescribeInstances finds by tag and by private address, and shows tags, placement, addresses and ENI."""
+    node = aws.account.instance("node1")
+    for name, value in (("tag:Name", "node1"), ("private-ip-address", "10.0.1.11"), ("instance-id", node.instance_id)):
+        (reservation,) = ec2.describe_instances(Filters=[{"Name": name, "Values": [value]}])["Reservations"]
+        (found,) = reservation["Instances"]
+        assert found["InstanceId"] == node.instance_id
+        assert found["PrivateIpAddress"] == "10.0.1.11"
+        assert found["Placement"]["AvailabilityZone"] == "eu-central-1a"
+        assert {"Key": "Name", "Value": "node1"} in found["Tags"]
+        assert found["NetworkInterfaces"][0]["NetworkInterfaceId"] == node.network_interface_id
+    assert ec2.describe_instances(Filters=[{"Name": "tag:Name", "Values": ["nobody"]}])["Reservations"] == []
+
+
+def test_status(aws: RunningAws, ec2: EC2Client) -> None:
+    """DescribeInstanceStatus shows running instances, the others on request."""
+    node = aws.account.instance("node1").instance_id
+    ec2.stop_instances(InstanceIds=[node])
+    aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
+    assert node not in [one["InstanceId"] for one in ec2.describe_instance_status()["InstanceStatuses"]]
+    every = ec2.describe_instance_status(IncludeAllInstances=True)["InstanceStatuses"]
+    assert node in [one["InstanceId"] for one in every]
+
+
+def test_fabric_is_told() -> None:
+    """The fabric gets the network after each change, in order, and ends with the truth; refused calls tell nothing."""
+    told: list[Network] = []
+    with running_aws(on_network=told.append) as aws:
+        ec2 = client(aws)
+        node1, node2 = aws.account.instance("node1"), aws.account.instance("node2")
+        table = node1.route_table_id
+        targets: list[Any] = []
+        for call, eni in (
+            (ec2.create_route, node1.network_interface_id),
+            (ec2.replace_route, node2.network_interface_id),
+        ):
+            call(RouteTableId=table, DestinationCidrBlock="192.168.10.10/32", NetworkInterfaceId=eni)
+            aws.account.settle()
+            (told_table,) = [one for one in told[-1].route_tables if one.route_table_id == table]
+            targets.append(told_table.routes[-1].target)
+        assert targets == [node1.network_interface_id, node2.network_interface_id]
+        assert told[-1] == aws.account.network()
+        before = len(told)
+        with refused("RouteAlreadyExists"):
+            ec2.create_route(
+                RouteTableId=table,
+                DestinationCidrBlock="192.168.10.10/32",
+                NetworkInterfaceId=node1.network_interface_id,
+            )
+        aws.account.settle()
+        assert len(told) == before
+        ec2.close()
+
+
+def test_failing_fabric() -> None:
+    """A fabric that raises does not stop the account; the error is kept."""
+
+    def broken(network: Network) -> None:
+        raise RuntimeError("no fabric")
+
+    with running_aws(on_network=broken) as aws:
+        aws.account.put_route("192.168.10.10/32", "node1")
+        aws.account.settle()
+        assert [str(error) for error in aws.account.callback_errors] == ["no fabric"]

@@ -1,0 +1,233 @@
+"""ENIs and their addresses, as EC2 handles them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from aws_ipfailover.lab.aws import RunningAws, Timing
+
+from .conftest import EC2Client, refused
+
+
+@pytest.fixture
+def moving(aws: RunningAws, ec2: EC2Client) -> str:
+    """A free ENI in node1's subnet."""
+    subnet = aws.account.instance("node1").subnet_id
+    return str(ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"])
+
+
+def described(ec2: EC2Client, network_interface_id: str) -> Any:
+    """An ENI as DescribeNetworkInterfaces shows it."""
+    return ec2.describe_network_interfaces(NetworkInterfaceIds=[network_interface_id])["NetworkInterfaces"][0]
+
+
+def attach(ec2: EC2Client, aws: RunningAws, eni: str, name: str = "node1", index: int = 1) -> str:
+    """Attach an ENI; the attachment's id."""
+    answer = ec2.attach_network_interface(
+        DeviceIndex=index, InstanceId=aws.account.instance(name).instance_id, NetworkInterfaceId=eni
+    )
+    return str(answer["AttachmentId"])
+
+
+def test_attach_and_detach(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """An attached ENI is in use and shows its attachment; a detached one is available."""
+    attachment = attach(ec2, aws, moving)
+    shown = described(ec2, moving)
+    assert shown["Status"] == "in-use"
+    assert shown["Attachment"]["Status"] == "attached"
+    assert shown["Attachment"]["DeviceIndex"] == 1
+    assert shown["Attachment"]["AttachmentId"] == attachment
+    ec2.detach_network_interface(AttachmentId=attachment)
+    shown = described(ec2, moving)
+    assert shown["Status"] == "available"
+    assert "Attachment" not in shown
+
+
+def test_in_use(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """An ENI that is attached does not silently move: InvalidNetworkInterface.InUse. Nor can it be deleted."""
+    attach(ec2, aws, moving)
+    with refused("InvalidNetworkInterface.InUse", f"Interface: [{moving}] in use."):
+        attach(ec2, aws, moving, index=2)
+    with refused("InvalidParameterValue", "is currently in use"):
+        ec2.delete_network_interface(NetworkInterfaceId=moving)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_index_taken(aws: RunningAws, ec2: EC2Client, moving: str, index: int) -> None:
+    """A device index that is taken, 0 always, is InvalidParameterValue."""
+    subnet = aws.account.instance("node1").subnet_id
+    other = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    attach(ec2, aws, other)
+    with refused("InvalidParameterValue", f"already has an interface attached at device index '{index}'"):
+        attach(ec2, aws, moving, index=index)
+
+
+def test_other_availability_zone(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """An ENI does not leave its availability zone: InvalidParameterCombination."""
+    with refused("InvalidParameterCombination", "availability zone"):
+        attach(ec2, aws, moving, "node2")
+
+
+def test_attachment_limit(aws: RunningAws, ec2: EC2Client) -> None:
+    """An m5.large holds three ENIs; the fourth is AttachmentLimitExceeded."""
+    subnet = aws.account.instance("node1").subnet_id
+    enis = [ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"] for _ in range(3)]
+    attach(ec2, aws, enis[0], index=1)
+    attach(ec2, aws, enis[1], index=2)
+    with refused("AttachmentLimitExceeded"):
+        attach(ec2, aws, enis[2], index=3)
+
+
+def test_primary_stays(aws: RunningAws, ec2: EC2Client) -> None:
+    """The primary ENI cannot be detached, not even by force; an unknown attachment has its own code."""
+    primary = described(ec2, aws.account.instance("node1").network_interface_id)
+    with refused("OperationNotPermitted", "at device index 0"):
+        ec2.detach_network_interface(AttachmentId=primary["Attachment"]["AttachmentId"], Force=True)
+    with refused("InvalidAttachmentID.NotFound"):
+        ec2.detach_network_interface(AttachmentId="eni-attach-0123456789abcdef0")
+
+
+def test_dry_run(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """DryRun attaches nothing."""
+    with refused("DryRunOperation"):
+        ec2.attach_network_interface(
+            DeviceIndex=1,
+            InstanceId=aws.account.instance("node1").instance_id,
+            NetworkInterfaceId=moving,
+            DryRun=True,
+        )
+    assert described(ec2, moving)["Status"] == "available"
+
+
+def test_states_last(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """Attaching and detaching are states that last as long as configured, then end by themselves."""
+    aws.account.timing = Timing(attach=0.2, detach=0.2)
+    attachment = attach(ec2, aws, moving)
+    assert described(ec2, moving)["Attachment"]["Status"] == "attaching"
+    aws.account.wait_for(lambda world: "attached" in str(world.interfaces[moving].attachment))
+    ec2.detach_network_interface(AttachmentId=attachment)
+    assert described(ec2, moving)["Attachment"]["Status"] == "detaching"
+    aws.account.wait_for(lambda world: world.interfaces[moving].attachment is None)
+
+
+@pytest.mark.parametrize("how", ["all", "one"])
+def test_stuck_detach(aws: RunningAws, ec2: EC2Client, moving: str, how: str) -> None:
+    """A detach that is stuck stays `detaching`, keeps the ENI in use, and ends by Force."""
+    attachment = attach(ec2, aws, moving)
+    if how == "all":
+        aws.account.timing = Timing(detach=math.inf)
+    else:
+        aws.account.stuck_detach.add(moving)
+    ec2.detach_network_interface(AttachmentId=attachment)
+    assert described(ec2, moving)["Attachment"]["Status"] == "detaching"
+    with refused("InvalidNetworkInterface.InUse"):
+        attach(ec2, aws, moving, index=2)
+    ec2.detach_network_interface(AttachmentId=attachment, Force=True)
+    assert described(ec2, moving)["Status"] == "available"
+
+
+def test_stopped_instance_keeps_its_interfaces(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """A stopped instance keeps its secondary ENIs attached; a terminated one gives them back."""
+    node = aws.account.instance("node1")
+    attach(ec2, aws, moving)
+    ec2.stop_instances(InstanceIds=[node.instance_id])
+    aws.account.wait_for(lambda world: world.instances[node.instance_id].state == "stopped")
+    assert described(ec2, moving)["Attachment"]["InstanceId"] == node.instance_id
+    ec2.terminate_instances(InstanceIds=[node.instance_id])
+    aws.account.wait_for(lambda world: world.instances[node.instance_id].state == "terminated")
+    assert described(ec2, moving)["Status"] == "available"
+    with refused("InvalidNetworkInterfaceID.NotFound"):
+        described(ec2, node.network_interface_id)
+
+
+def test_reassignment(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """A secondary address in use moves only with AllowReassignment, and then leaves the other ENI."""
+    primary = aws.account.instance("node1").network_interface_id
+    address = "10.0.1.50"
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=primary, PrivateIpAddresses=[address])
+    with refused("InvalidParameterValue", "already assigned"):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, PrivateIpAddresses=[address])
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, PrivateIpAddresses=[address], AllowReassignment=True)
+
+    def held(eni: str) -> list[str]:
+        return [one["PrivateIpAddress"] for one in described(ec2, eni)["PrivateIpAddresses"]]
+
+    assert address in held(moving)
+    assert held(primary) == ["10.0.1.11"]
+
+
+def test_no_reassignment_across_subnets(aws: RunningAws, ec2: EC2Client) -> None:
+    """An address does not leave its subnet, and a primary address never leaves its ENI."""
+    with refused("InvalidParameterValue"):
+        ec2.assign_private_ip_addresses(
+            NetworkInterfaceId=aws.account.instance("node2").network_interface_id,
+            PrivateIpAddresses=["10.0.1.50"],
+            AllowReassignment=True,
+        )
+    with refused("InvalidParameterValue"):
+        ec2.assign_private_ip_addresses(
+            NetworkInterfaceId=aws.account.instance("consumer-a").network_interface_id,
+            PrivateIpAddresses=["10.0.1.11"],
+            AllowReassignment=True,
+        )
+
+
+def test_unassign(aws: RunningAws, ec2: EC2Client) -> None:
+    """Unassigning gives a secondary address back; the primary one and foreign ones are refused."""
+    primary = aws.account.instance("node1").network_interface_id
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=primary, PrivateIpAddresses=["10.0.1.50"])
+    ec2.unassign_private_ip_addresses(NetworkInterfaceId=primary, PrivateIpAddresses=["10.0.1.50"])
+    for address in ("10.0.1.50", "10.0.1.11"):
+        with refused("InvalidParameterValue"):
+            ec2.unassign_private_ip_addresses(NetworkInterfaceId=primary, PrivateIpAddresses=[address])
+    assert [one["PrivateIpAddress"] for one in described(ec2, primary)["PrivateIpAddresses"]] == ["10.0.1.11"]
+
+
+def test_ipv6_addresses(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """IPv6 addresses are assigned and unassigned; there is no reassignment."""
+    address = "2001:db8:1000:1::50"
+    ec2.assign_ipv6_addresses(NetworkInterfaceId=moving, Ipv6Addresses=[address])
+    assert described(ec2, moving)["Ipv6Addresses"] == [{"Ipv6Address": address}]
+    primary = aws.account.instance("node1").network_interface_id
+    with refused("InvalidParameterValue"):
+        ec2.assign_ipv6_addresses(NetworkInterfaceId=primary, Ipv6Addresses=[address])
+    ec2.unassign_ipv6_addresses(NetworkInterfaceId=moving, Ipv6Addresses=[address])
+    assert described(ec2, moving)["Ipv6Addresses"] == []
+
+
+def test_source_dest_check(aws: RunningAws, ec2: EC2Client) -> None:
+    """The check is off on nodes and on on consumers; both ways to change it work and reach the fabric."""
+    node, consumer = aws.account.instance("node1"), aws.account.instance("consumer-a")
+
+    def checked(eni: str) -> bool:
+        (one,) = [one for one in aws.account.network().interfaces if one.network_interface_id == eni]
+        assert described(ec2, eni)["SourceDestCheck"] is one.source_dest_check
+        return bool(one.source_dest_check)
+
+    assert not checked(node.network_interface_id)
+    assert checked(consumer.network_interface_id)
+    ec2.modify_network_interface_attribute(
+        NetworkInterfaceId=node.network_interface_id, SourceDestCheck={"Value": True}
+    )
+    ec2.modify_instance_attribute(InstanceId=consumer.instance_id, SourceDestCheck={"Value": False})
+    assert checked(node.network_interface_id)
+    assert not checked(consumer.network_interface_id)
+    answer: Any = ec2.describe_instance_attribute(InstanceId=node.instance_id, Attribute="sourceDestCheck")
+    assert answer["SourceDestCheck"]["Value"] is True
+
+
+def test_describe_by_filter(aws: RunningAws, ec2: EC2Client) -> None:
+    """Filters find ENIs by instance, address, MAC, subnet and status."""
+    node = aws.account.instance("node1")
+    for name, value in (
+        ("attachment.instance-id", node.instance_id),
+        ("private-ip-address", "10.0.1.11"),
+        ("ipv6-addresses.ipv6-address", "2001:db8:1000:1::b"),
+        ("mac-address", node.mac),
+        ("network-interface-id", node.network_interface_id),
+    ):
+        found = ec2.describe_network_interfaces(Filters=[{"Name": name, "Values": [value]}])["NetworkInterfaces"]
+        assert [one["NetworkInterfaceId"] for one in found] == [node.network_interface_id], name

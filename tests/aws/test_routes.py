@@ -1,0 +1,264 @@
+"""CreateRoute, ReplaceRoute, DeleteRoute and DescribeRouteTables, as EC2 does them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aws_ipfailover.lab.aws import RunningAws, running_aws
+
+from .conftest import OVERLAY, OVERLAY6, EC2Client, client, refused
+
+DESTINATIONS = [{"DestinationCidrBlock": OVERLAY}, {"DestinationIpv6CidrBlock": OVERLAY6}]
+NODE1 = "node1"
+
+
+def eni(aws: RunningAws, name: str = NODE1) -> str:
+    """The id of an instance's primary ENI."""
+    return aws.account.instance(name).network_interface_id
+
+
+def route(ec2: EC2Client, table: str, destination: dict[str, Any]) -> dict[str, Any] | None:
+    """A route of a table as described, by its destination."""
+    (described,) = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]
+    found: Any = [one for one in described["Routes"] if destination.items() <= dict(one).items()]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_replace_without_route(aws: RunningAws, ec2: EC2Client, destination: dict[str, Any]) -> None:
+    """ReplaceRoute for a destination the table does not have is InvalidParameterValue and names CreateRoute."""
+    with refused("InvalidParameterValue", "Use CreateRoute instead."):
+        ec2.replace_route(RouteTableId=aws.account.route_table_ids[0], NetworkInterfaceId=eni(aws), **destination)
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_create_twice(aws: RunningAws, ec2: EC2Client, destination: dict[str, Any]) -> None:
+    """CreateRoute for a destination the table has is RouteAlreadyExists and changes nothing."""
+    table = aws.account.route_table_ids[0]
+    ec2.create_route(RouteTableId=table, NetworkInterfaceId=eni(aws), **destination)
+    with refused("RouteAlreadyExists"):
+        ec2.create_route(RouteTableId=table, NetworkInterfaceId=eni(aws, "node2"), **destination)
+    found = route(ec2, table, destination)
+    assert found is not None
+    assert found["NetworkInterfaceId"] == eni(aws)
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_replace(aws: RunningAws, ec2: EC2Client, destination: dict[str, Any]) -> None:
+    """ReplaceRoute leads IPv4 and IPv6 destinations to another ENI, in that one table."""
+    first, second = aws.account.route_table_ids[:2]
+    for table in (first, second):
+        ec2.create_route(RouteTableId=table, NetworkInterfaceId=eni(aws), **destination)
+    answer: Any = ec2.replace_route(RouteTableId=first, NetworkInterfaceId=eni(aws, "node2"), **destination)
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+    changed, same = route(ec2, first, destination), route(ec2, second, destination)
+    assert changed is not None
+    assert same is not None
+    assert changed["NetworkInterfaceId"] == eni(aws, "node2")
+    assert same["NetworkInterfaceId"] == eni(aws)
+
+
+def test_described_route(aws: RunningAws, ec2: EC2Client) -> None:
+    """A route to an attached ENI shows ENI, instance, owner, origin and state."""
+    node = aws.account.instance(NODE1)
+    ec2.create_route(
+        RouteTableId=aws.account.route_table_ids[0], DestinationCidrBlock=OVERLAY, InstanceId=node.instance_id
+    )
+    assert route(ec2, aws.account.route_table_ids[0], DESTINATIONS[0]) == {
+        "DestinationCidrBlock": OVERLAY,
+        "NetworkInterfaceId": node.network_interface_id,
+        "InstanceId": node.instance_id,
+        "InstanceOwnerId": aws.account.plan.account_id,
+        "Origin": "CreateRoute",
+        "State": "active",
+    }
+
+
+def test_blackhole(aws: RunningAws, ec2: EC2Client) -> None:
+    """A route is a blackhole while its instance is stopped and after its ENI was detached or deleted."""
+    table, node = aws.account.route_table_ids[0], aws.account.instance(NODE1)
+
+    def state() -> str:
+        found = route(ec2, table, DESTINATIONS[0])
+        assert found is not None
+        return str(found["State"])
+
+    made = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=made)
+    assert state() == "blackhole"
+    attachment = ec2.attach_network_interface(DeviceIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=made)
+    assert state() == "active"
+    aws.api.administer("StopInstances", InstanceId=node.instance_id)
+    aws.account.wait_for(lambda world: world.instances[node.instance_id].state == "stopped")
+    assert state() == "blackhole"
+    aws.api.administer("StartInstances", InstanceId=node.instance_id)
+    aws.account.wait_for(lambda world: world.instances[node.instance_id].state == "running")
+    assert state() == "active"
+    ec2.detach_network_interface(AttachmentId=attachment["AttachmentId"])
+    assert state() == "blackhole"
+    ec2.delete_network_interface(NetworkInterfaceId=made)
+    assert state() == "blackhole"
+
+
+@pytest.mark.parametrize("call", ["create_route", "replace_route"])
+def test_unknown_ids(aws: RunningAws, ec2: EC2Client, call: str) -> None:
+    """Unknown tables, ENIs and instances have error codes of their own."""
+    table = aws.account.route_table_ids[0]
+    perform: Any = getattr(ec2, call)
+    unknown = "0123456789abcdef0"
+    with refused("InvalidRouteTableID.NotFound", f"The routeTable ID 'rtb-{unknown}' does not exist"):
+        perform(RouteTableId=f"rtb-{unknown}", DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws))
+    with refused("InvalidRouteTableId.Malformed"):
+        perform(RouteTableId="table", DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws))
+    with refused("InvalidNetworkInterfaceID.NotFound"):
+        perform(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=f"eni-{unknown}")
+    with refused("InvalidInstanceID.NotFound"):
+        perform(RouteTableId=table, DestinationCidrBlock=OVERLAY, InstanceId=f"i-{unknown}")
+
+
+@pytest.mark.parametrize("call", ["create_route", "replace_route"])
+def test_targets(aws: RunningAws, ec2: EC2Client, call: str) -> None:
+    """A route has exactly one target and one well-formed destination."""
+    table, node = aws.account.route_table_ids[0], aws.account.instance(NODE1)
+    perform: Any = getattr(ec2, call)
+    with refused("InvalidParameterCombination", "exactly one of"):
+        perform(RouteTableId=table, DestinationCidrBlock=OVERLAY)
+    with refused("InvalidParameterCombination", "exactly one of"):
+        perform(
+            RouteTableId=table,
+            DestinationCidrBlock=OVERLAY,
+            NetworkInterfaceId=eni(aws),
+            InstanceId=node.instance_id,
+        )
+    for wrong in ("192.168.10.10", "300.1.1.1/32", "fd00::1/128"):
+        with refused("InvalidParameterValue", f"Value ({wrong}) for parameter destinationCidrBlock is invalid"):
+            perform(RouteTableId=table, DestinationCidrBlock=wrong, NetworkInterfaceId=eni(aws))
+    with refused("MissingParameter"):
+        perform(RouteTableId=table, NetworkInterfaceId=eni(aws))
+
+
+def test_instance_with_two_interfaces(aws: RunningAws, ec2: EC2Client) -> None:
+    """An instance with several ENIs is no target: InvalidInstanceID."""
+    node = aws.account.instance(NODE1)
+    made = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
+    ec2.attach_network_interface(DeviceIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=made)
+    with refused("InvalidInstanceID", "Please specify an interface ID"):
+        ec2.create_route(
+            RouteTableId=aws.account.route_table_ids[0], DestinationCidrBlock=OVERLAY, InstanceId=node.instance_id
+        )
+
+
+@pytest.mark.parametrize("inside", ["10.0.1.200/32", "10.0.77.1/32"])
+def test_overlay_inside_the_vpc(aws: RunningAws, ec2: EC2Client, inside: str) -> None:
+    """An overlay address inside the VPC's CIDR is refused, also inside a CIDR associated later; so is IPv6."""
+    table = aws.account.route_table_ids[0]
+    with refused("InvalidParameterValue"):
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock=inside, NetworkInterfaceId=eni(aws))
+    with refused("InvalidParameterValue"):
+        ec2.create_route(
+            RouteTableId=table, DestinationIpv6CidrBlock="2001:db8:1000:1::99/128", NetworkInterfaceId=eni(aws)
+        )
+    ec2.associate_vpc_cidr_block(VpcId=aws.account.vpc_id, CidrBlock="192.168.0.0/16")
+    with refused("InvalidParameterValue"):
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws))
+
+
+def test_dry_run(aws: RunningAws, ec2: EC2Client) -> None:
+    """With DryRun nothing changes, and the answer is DryRunOperation with status 412."""
+    table = aws.account.route_table_ids[0]
+    before = aws.account.network()
+    with refused("DryRunOperation", "Request would have succeeded, but DryRun flag is set."):
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws), DryRun=True)
+    with refused("DryRunOperation"):
+        ec2.replace_route(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws), DryRun=True)
+    with refused("DryRunOperation"):
+        ec2.describe_route_tables(DryRun=True)
+    with refused("InvalidRouteTableID.NotFound"):
+        ec2.replace_route(
+            RouteTableId="rtb-0123456789abcdef0",
+            DestinationCidrBlock=OVERLAY,
+            NetworkInterfaceId=eni(aws),
+            DryRun=True,
+        )
+    assert aws.account.network() == before
+    assert aws.calls("CreateRoute")[0].status == 412
+
+
+def test_delete(aws: RunningAws, ec2: EC2Client) -> None:
+    """DeleteRoute takes a route away; a missing one is InvalidRoute.NotFound, a local one stays."""
+    table = aws.account.route_table_ids[0]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws))
+    ec2.delete_route(RouteTableId=table, DestinationCidrBlock=OVERLAY)
+    assert route(ec2, table, DESTINATIONS[0]) is None
+    with refused("InvalidRoute.NotFound"):
+        ec2.delete_route(RouteTableId=table, DestinationCidrBlock=OVERLAY)
+    with refused("InvalidParameterValue", "cannot remove local route"):
+        ec2.delete_route(RouteTableId=table, DestinationCidrBlock=str(aws.account.plan.cidr))
+
+
+def test_route_quota(aws: RunningAws, ec2: EC2Client) -> None:
+    """A full table takes no further route: RouteLimitExceeded."""
+    aws.account.route_quota = 4
+    with refused("RouteLimitExceeded"):
+        ec2.create_route(
+            RouteTableId=aws.account.route_table_ids[0], DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws)
+        )
+
+
+def test_describe_by_id(aws: RunningAws, ec2: EC2Client) -> None:
+    """Ids choose tables; one unknown id fails the whole call."""
+    wanted = list(aws.account.route_table_ids[1:3])
+    assert [table["RouteTableId"] for table in ec2.describe_route_tables(RouteTableIds=wanted)["RouteTables"]] == wanted
+    with refused("InvalidRouteTableID.NotFound"):
+        ec2.describe_route_tables(RouteTableIds=[*wanted, "rtb-0123456789abcdef0"])
+
+
+def test_describe_by_filter(aws: RunningAws, ec2: EC2Client) -> None:
+    """Filters choose tables: id, VPC, subnet, main, tag, destination, target; all filters have to match."""
+    node = aws.account.instance(NODE1)
+    aws.account.put_route(OVERLAY, NODE1, aws.account.route_table_id("extra-1"))
+
+    def chosen(**filters: list[str]) -> list[str]:
+        listed: Any = [{"Name": name.replace("__", ".").replace("_", "-"), "Values": v} for name, v in filters.items()]
+        return [table["RouteTableId"] for table in ec2.describe_route_tables(Filters=listed)["RouteTables"]]
+
+    every = [*aws.account.route_table_ids, aws.account.route_table_id("main")]
+    assert chosen(vpc_id=[aws.account.vpc_id]) == every
+    assert chosen(vpc_id=["vpc-0123456789abcdef0"]) == []
+    assert chosen(route_table_id=every[:2]) == every[:2]
+    assert chosen(association__subnet_id=[node.subnet_id]) == [node.route_table_id]
+    assert chosen(association__main=["true"]) == [aws.account.route_table_id("main")]
+    assert chosen(route__destination_cidr_block=[OVERLAY]) == [aws.account.route_table_id("extra-1")]
+    assert chosen(route__destination_cidr_block=[OVERLAY], association__main=["true"]) == []
+    assert chosen(**{"tag:Name": ["extra-*"]}) == every[2:4]
+    with refused("InvalidParameterValue", "The filter 'colour' is invalid"):
+        chosen(colour=["red"])
+
+
+def test_pages() -> None:
+    """A page holds 100 tables at most, and the token leads to the next."""
+    with running_aws(extra_route_tables=247) as aws:
+        ec2 = client(aws)
+        sizes = [len(page["RouteTables"]) for page in ec2.get_paginator("describe_route_tables").paginate()]
+        assert sizes == [100, 100, 50]
+        small = ec2.get_paginator("describe_route_tables").paginate(PaginationConfig={"PageSize": 50})
+        assert [len(page["RouteTables"]) for page in small] == [50] * 5
+        ec2.close()
+
+
+def test_main_table_serves_subnets_without_their_own(aws: RunningAws, ec2: EC2Client) -> None:
+    """A subnet whose association is taken away uses the VPC's main table; it can get another one."""
+    node = aws.account.instance(NODE1)
+
+    def used() -> str:
+        return next(one.route_table_id for one in aws.account.network().subnets if one.subnet_id == node.subnet_id)
+
+    (table,) = ec2.describe_route_tables(RouteTableIds=[node.route_table_id])["RouteTables"]
+    ec2.disassociate_route_table(AssociationId=table["Associations"][0]["RouteTableAssociationId"])
+    assert used() == aws.account.route_table_id("main")
+    other = aws.account.route_table_id("extra-1")
+    ec2.associate_route_table(RouteTableId=other, SubnetId=node.subnet_id)
+    assert used() == other

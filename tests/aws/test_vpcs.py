@@ -1,0 +1,70 @@
+"""The VPC as EC2 shows it, and what moto adds."""
+
+from __future__ import annotations
+
+from aws_ipfailover.lab.aws import RunningAws, running_aws
+
+from .conftest import EC2Client, client, refused
+
+
+def test_every_cidr(aws: RunningAws, ec2: EC2Client) -> None:
+    """DescribeVpcs lists all IPv4 and IPv6 associations."""
+    ec2.associate_vpc_cidr_block(VpcId=aws.account.vpc_id, CidrBlock="10.1.0.0/16")
+    (vpc,) = ec2.describe_vpcs(VpcIds=[aws.account.vpc_id])["Vpcs"]
+    assert [one["CidrBlock"] for one in vpc["CidrBlockAssociationSet"]] == ["10.0.0.0/16", "10.1.0.0/16"]
+    assert [one["Ipv6CidrBlock"] for one in vpc["Ipv6CidrBlockAssociationSet"]] == ["2001:db8:1000::/56"]
+    with refused("InvalidVpcID.NotFound"):
+        ec2.describe_vpcs(VpcIds=["vpc-0123456789abcdef0"])
+
+
+def test_subnets(aws: RunningAws, ec2: EC2Client) -> None:
+    """Subnets have their planned blocks and zones."""
+    found = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [aws.account.vpc_id]}])["Subnets"]
+    assert [(one["CidrBlock"], one["AvailabilityZone"]) for one in found] == [
+        ("10.0.1.0/24", "eu-central-1a"),
+        ("10.0.2.0/24", "eu-central-1b"),
+    ]
+
+
+def test_tags(aws: RunningAws, ec2: EC2Client) -> None:
+    """Tags can be put, found and taken away."""
+    node = aws.account.instance("node1").instance_id
+    ec2.create_tags(Resources=[node], Tags=[{"Key": "pacemaker", "Value": "yes"}])
+    found = ec2.describe_tags(Filters=[{"Name": "key", "Values": ["pacemaker"]}])["Tags"]
+    assert found == [{"Key": "pacemaker", "ResourceId": node, "ResourceType": "instance", "Value": "yes"}]
+    ec2.delete_tags(Resources=[node], Tags=[{"Key": "pacemaker"}])
+    assert ec2.describe_tags(Filters=[{"Name": "key", "Values": ["pacemaker"]}])["Tags"] == []
+
+
+def test_on_premises(aws: RunningAws) -> None:
+    """Every table leads to the on-premises network through the transit gateway."""
+    plan = aws.account.plan
+    for table in aws.account.network().route_tables:
+        targets = {route.destination: route.target for route in table.routes}
+        assert targets[plan.on_premises.cidr] == aws.account.transit_gateway_id
+        assert targets[plan.on_premises.ipv6_cidr] == aws.account.transit_gateway_id
+
+
+def test_moto_answers_the_rest(aws: RunningAws, ec2: EC2Client) -> None:
+    """Actions without semantics of our own are moto's, with the lab's VPC in it; unknown ones are InvalidAction."""
+    groups = ec2.describe_security_groups(GroupNames=["lab"])["SecurityGroups"]
+    assert [one["VpcId"] for one in groups] == [aws.account.vpc_id]
+    assert "eu-central-1" in [one["RegionName"] for one in ec2.describe_regions()["Regions"]]
+    with refused("UnsupportedOperation"):
+        ec2.create_vpc(CidrBlock="10.9.0.0/16")
+
+
+def test_accounts_share_nothing() -> None:
+    """Two accounts in one process have the same ids and nothing else in common."""
+
+    with running_aws() as first, running_aws() as second:
+        assert first.account.route_table_ids == second.account.route_table_ids
+        one, other = client(first), client(second)
+        first.account.put_route("192.168.10.10/32", "node1")
+        assert set(second.account.routes_to("192.168.10.10/32").values()) == {None}
+        one.create_security_group(GroupName="mine", Description="mine", VpcId=first.account.vpc_id)
+        assert len(one.describe_security_groups(GroupNames=["mine"])["SecurityGroups"]) == 1
+        assert "mine" not in [group["GroupName"] for group in other.describe_security_groups()["SecurityGroups"]]
+        assert second.calls("CreateSecurityGroup") == ()
+        one.close()
+        other.close()
