@@ -113,7 +113,8 @@ _SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_
 
 def redact(text: str, environ: Mapping[str, str]) -> str:
     """`text` on one line, without keys, tokens, and users and passwords in URLs: the last net, not the first."""
-    text = " ".join(text.split())
+    # What is no text in UTF-8 (any bytes can be in the environment) is shown escaped, and can be written anywhere.
+    text = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
     text = _USER_INFO.sub("//***@", _ACCESS_KEY.sub("***", text))
     for name in _SECRET_VARIABLES:
         secret = environ.get(name, "").strip()
