@@ -1,0 +1,71 @@
+"""The box itself: what it promises to the tests, and to the host they run on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Callable
+
+import pytest
+
+from sandbox import AGENT, Node, addresses, answers_on, eventually, instance, ip, need_root, network_namespace
+
+
+def host() -> Any:
+    """What of this namespace could be touched: links, addresses, routes and rules."""
+
+    def stable(item: Any) -> Any:
+        # What counts down or up by itself.
+        return {name: value for name, value in item.items() if name not in ("addr_info", "stats64")}
+
+    links = [
+        (stable(link), [(info["local"], info["prefixlen"], info.get("label")) for info in link["addr_info"]])
+        for link in ip("address", "show")
+    ]
+    return links, ip("route", "show", "table", "all"), ip("rule", "show"), os.readlink("/proc/thread-self/ns/net")
+
+
+def test_the_agent_runs_in_a_namespace_of_its_own(make_node: Callable[..., Node]) -> None:
+    """A start and a stop of the agent happen in a namespace of their own, in which nothing of the host is seen."""
+    outside = os.readlink("/proc/thread-self/ns/net")
+    node = make_node()
+    assert os.readlink("/proc/thread-self/ns/net") != outside
+    node.started()
+    assert {one.device for one in addresses()} == {"eth0"}
+    assert node.agent.run("stop").code == 0
+
+
+def test_leaving_restores_the_host_also_after_a_failure() -> None:
+    """When the block ends, by an exception too, the thread is back where it was and the host's network unchanged."""
+    need_root()
+    from aws_ipfailover.lab.aws import running_aws
+
+    before, threads = host(), threading.active_count()
+
+    def fails() -> None:
+        with running_aws() as outside:
+            me = outside.account.instance("node1")
+        with instance(me), running_aws():
+            ip("address", "add", "192.168.10.10/32", "dev", "eth0")
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fails()
+    assert host() == before
+    assert not answers_on("192.168.10.10")
+    eventually(lambda: threading.active_count() <= threads, "the threads of the AWS layer are gone")
+
+
+def test_a_namespace_is_empty() -> None:
+    """A fresh namespace has loopback and nothing else."""
+    need_root()
+    with network_namespace():
+        assert [link["ifname"] for link in ip("link", "show")] == ["lo"]
+        assert addresses() == []
+
+
+def test_the_agent_under_test_is_the_real_file() -> None:
+    """The tests run the file that is installed for Pacemaker, and it may be executed."""
+    assert AGENT.is_file()
+    assert os.access(AGENT, os.X_OK)
+    assert AGENT.read_text().startswith("#!/usr/bin/env python3\n")

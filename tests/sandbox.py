@@ -1,0 +1,475 @@
+"""A node in a box, for tests: a network namespace with the instance's eth0, and the real agent run in it.
+
+The calling thread enters the namespace itself. So does whatever it starts there, the AWS layer's listeners and the
+agent's processes alike; the host's own network is never touched, and the kernel removes the namespace with its last
+user.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import pytest
+
+from aws_ipfailover.lab.aws import Call, LabInstance, RunningAws
+
+AGENT = Path(__file__).resolve().parents[1] / "heartbeat" / "aws-ipfailover"
+REASON_PREFIX = "ocf-exit-reason:"
+# Longer than any test lets the agent take: a run that is still there then is a defect of its own.
+_NEVER = 60.0
+_CLONE_NEWNET = 0x40000000
+_SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def cannot_run(reason: str) -> None:
+    """Skip the test on a laptop; fail it where nothing may be left out (CI=true)."""
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(f"this tier must run in CI: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def need_root() -> None:
+    """Tests in namespaces need root."""
+    if os.geteuid() != 0:
+        cannot_run("needs root, for network namespaces")
+
+
+def need_commands(*names: str) -> None:
+    """Tests with programs of Debian's packages."""
+    for name in names:
+        if shutil.which(name, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}") is None:
+            cannot_run(f"needs {name}")
+
+
+def eventually(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    """Wait until `condition` is true; its value. Fails the test, naming `what`, when it does not become so."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            pytest.fail(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.005)
+
+
+# -- the namespace --------------------------------------------------------------------------------------------------
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, call: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}")
+
+
+@contextmanager
+def network_namespace() -> Iterator[None]:
+    """A fresh network namespace around this thread; afterwards it is back where it came from."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _checked(_libc.unshare(_CLONE_NEWNET), "unshare")
+        try:
+            yield
+        finally:
+            _checked(_libc.setns(before, _CLONE_NEWNET), "setns")
+    finally:
+        os.close(before)
+
+
+def ip(*arguments: str) -> List[Any]:
+    """Run iproute2's `ip`; what it printed as JSON."""
+    done = subprocess.run(
+        ["ip", "-json", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": _SYSTEM_PATH, "LC_ALL": "C"},
+    )
+    assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr}"
+    return list(json.loads(done.stdout or "[]"))
+
+
+class Held(NamedTuple):
+    """An address as `ip` shows it."""
+
+    device: str
+    address: str
+    label: str = ""
+
+
+def addresses() -> List[Held]:
+    """Every address in this namespace but loopback's own and the kernel's link-local ones, sorted."""
+    found = [
+        Held(link["ifname"], f"{info['local']}/{info['prefixlen']}", info.get("label", ""))
+        for link in ip("address", "show")
+        for info in link.get("addr_info", ())
+        if info.get("local") not in ("127.0.0.1", "::1") and info.get("scope") != "link"
+    ]
+    return sorted(found)
+
+
+def answers_on(address: str) -> bool:
+    """Whether the kernel takes `address` for its own: what the outside world would notice."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def make_interface(name: str, mac: Optional[str] = None) -> None:
+    """A network interface that is up; it is one end of a veth pair."""
+    peer = "peer-" + name[:8]
+    ip("link", "add", "name", name, "type", "veth", "peer", "name", peer)
+    if mac:
+        ip("link", "set", "dev", name, "address", mac)
+    for end in (name, peer):
+        ip("link", "set", "dev", end, "up")
+
+
+@contextmanager
+def instance(node: LabInstance) -> Iterator[None]:
+    """A namespace as an EC2 instance finds its network: lo, and eth0 with the ENI's MAC and addresses."""
+    with network_namespace():
+        ip("link", "set", "dev", "lo", "up")
+        make_interface("eth0", node.mac)
+        ip("address", "add", f"{node.address}/24", "dev", "eth0")
+        ip("-6", "address", "add", f"{node.ipv6_address}/64", "dev", "eth0", "nodad")
+        yield
+
+
+# -- the agent ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run of the agent: what it said, and what it asked the cloud meanwhile."""
+
+    action: str
+    code: int
+    stdout: str
+    stderr: str
+    elapsed: float
+    calls: Tuple[Call, ...] = ()
+
+    @property
+    def reasons(self) -> List[str]:
+        """All exit reasons."""
+        return [line[len(REASON_PREFIX) :] for line in self.stderr.splitlines() if line.startswith(REASON_PREFIX)]
+
+    @property
+    def reason(self) -> str:
+        """The exit reason; fails the test when there is more than one."""
+        assert len(self.reasons) <= 1, self.reasons
+        return "".join(self.reasons)
+
+    @property
+    def ec2(self) -> List[str]:
+        """Operations asked of EC2, in order."""
+        return [call.action for call in self.calls if call.service == "ec2"]
+
+    @property
+    def sts(self) -> List[str]:
+        """Operations asked of STS, in order."""
+        return [call.action for call in self.calls if call.service == "sts"]
+
+    @property
+    def imds(self) -> List[str]:
+        """Paths asked of IMDS, in order."""
+        return [call.action for call in self.calls if call.service == "imds"]
+
+    def __str__(self) -> str:
+        """Everything there is to know when a test fails."""
+        asked = ", ".join(f"{call.service}:{call.action}={call.outcome}" for call in self.calls)
+        return f"{self.action}: {self.code} after {self.elapsed:.2f} s\n{self.stdout}{self.stderr}asked: {asked}"
+
+
+class Running:
+    """The agent as a process that has been started and not yet waited for."""
+
+    def __init__(self, action: str, process: subprocess.Popen[str], aws: Optional[RunningAws]) -> None:
+        self.action = action
+        self.process = process
+        self._aws = aws
+        self._begun = time.monotonic()
+        self._calls = len(aws.calls()) if aws else 0
+
+    def __enter__(self) -> Running:
+        """The process is ended and collected on the way out."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+    def end(self) -> Ran:
+        """Wait for it."""
+        try:
+            stdout, stderr = self.process.communicate(timeout=_NEVER)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            stdout, stderr = self.process.communicate()
+            pytest.fail(f"{self.action} never ended: {stdout}{stderr}")
+        elapsed = time.monotonic() - self._begun
+        calls = self._aws.calls()[self._calls :] if self._aws else ()
+        return Ran(self.action, self.process.returncode, stdout, stderr, elapsed, calls)
+
+
+@dataclass
+class Agent:
+    """Runs the agent's file by environment alone: `parameters` become OCF_RESKEY_*, nothing is inherited."""
+
+    parameters: Dict[str, str] = field(default_factory=dict)
+    environ: Dict[str, str] = field(default_factory=dict)
+    aws: Optional[RunningAws] = None
+    interpreter: Sequence[str] = (sys.executable,)
+    path: Path = AGENT
+
+    def command(self, action: str) -> List[str]:
+        """What is executed."""
+        return [*self.interpreter, str(self.path), action]
+
+    def environment(
+        self,
+        parameters: Optional[Mapping[str, Optional[str]]] = None,
+        environ: Optional[Mapping[str, Optional[str]]] = None,
+        *,
+        level: Optional[int] = None,
+        interval: Optional[float] = None,
+        timeout: Optional[float] = None,
+    ) -> Dict[str, str]:
+        """The whole environment; None removes a value. Times in seconds."""
+        merged: Dict[str, Optional[str]] = {"PATH": _SYSTEM_PATH, **self.environ}
+        if level is not None:
+            merged["OCF_CHECK_LEVEL"] = str(level)
+        if interval is not None:
+            merged["OCF_RESKEY_CRM_meta_interval"] = str(int(interval * 1000))
+        if timeout is not None:
+            merged["OCF_RESKEY_CRM_meta_timeout"] = str(int(timeout * 1000))
+        given = {**self.parameters, **(parameters or {})}
+        merged.update({f"OCF_RESKEY_{name}": value for name, value in given.items()})
+        merged.update(environ or {})
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def begin(self, action: str, *arguments: Any, command: Sequence[str] = (), **options: Any) -> Running:
+        """Start it, and go on. The arguments are those of `environment`; `command` goes before the agent's own."""
+        process = subprocess.Popen(
+            [*command, *self.command(action)],
+            env=self.environment(*arguments, **options),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
+        )
+        return Running(action, process, self.aws)
+
+    def run(self, action: str, *arguments: Any, **options: Any) -> Ran:
+        """Run it to its end. The arguments are those of `environment`."""
+        with self.begin(action, *arguments, **options) as running:
+            return running.end()
+
+
+@dataclass
+class Node:
+    """The box: this node's AWS, its agent, and where the agent keeps what it remembers."""
+
+    aws: RunningAws
+    agent: Agent
+    me: LabInstance
+    directory: Path
+
+    @property
+    def address(self) -> str:
+        """The address that moves."""
+        return self.agent.parameters["ip"]
+
+    @property
+    def destination(self) -> str:
+        """The address as a route's destination."""
+        return f"{self.address}/{128 if ':' in self.address else 32}"
+
+    @property
+    def tables(self) -> List[str]:
+        """The route tables of the resource."""
+        return [part.strip() for part in self.agent.parameters["routing_table"].split(",")]
+
+    def held(self) -> List[Held]:
+        """Where the address is on this node."""
+        return [one for one in addresses() if one.address.split("/")[0] == self.address]
+
+    def routes(self) -> Dict[str, Optional[str]]:
+        """Where the resource's route tables lead the address."""
+        everywhere = self.aws.account.routes_to(self.destination)
+        return {table: everywhere[table] for table in self.tables}
+
+    def point_routes_at(self, target: str) -> None:
+        """Let every table of the resource lead the address to an instance (by name), as the peer's start has."""
+        for table in self.tables:
+            self.aws.account.put_route(self.destination, target, table)
+
+    def forget_writes(self) -> None:
+        """Make what the agent remembers of its own writes older than the minute in which reads may lag."""
+        for path in self.remembered():
+            noted = json.loads(path.read_text())
+            noted["at"] -= 61
+            path.write_text(json.dumps(noted))
+
+    def remembered(self) -> List[Path]:
+        """The files in which the agent remembers its own writes."""
+        return sorted(self.directory.glob("aws-ipfailover-*.json"))
+
+    def started(self) -> Ran:
+        """Start the resource; it must succeed."""
+        ran = self.agent.run("start")
+        assert ran.code == 0, ran
+        return ran
+
+
+# -- servers that misbehave in ways no fault of the AWS layer does ----------------------------------------------------
+
+
+@contextmanager
+def silent_address() -> Iterator[Tuple[str, int]]:
+    """An address where connection requests are dropped: nobody answers, nobody refuses."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):  # the queue of a listener that accepts nobody; once it is full, the kernel drops the rest
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+@contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[Tuple[str, int]]:
+    """A TCP server; each connection is `serve`d by a thread of its own until both sides are done or it is closed."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(64)
+    connections: List[socket.socket] = []
+    threads: List[threading.Thread] = []
+
+    def one(connection: socket.socket) -> None:
+        with connection, suppress(OSError):  # the other side may end it at any moment
+            serve(connection)
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connections.append(connection)
+            threads.append(threading.Thread(target=one, args=(connection,), daemon=True))
+            threads[-1].start()
+
+    acceptor = threading.Thread(target=accept, daemon=True)
+    acceptor.start()
+    try:
+        yield listener.getsockname()
+    finally:
+        for one_socket in (listener, *connections):
+            with suppress(OSError):
+                one_socket.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for thread in (acceptor, *threads):
+            thread.join(5)
+
+
+def dribble(connection: socket.socket) -> None:
+    """Answer for ever, a byte at a time: no single read of the client takes long."""
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    end = threading.Event()
+    while not end.wait(0.2):
+        connection.sendall(b"x")
+
+
+@contextmanager
+def proxy() -> Iterator[Tuple[str, List[str]]]:
+    """An HTTP proxy: its URL, and the targets that were asked of it. It passes CONNECT on, and refuses all else."""
+    asked: List[str] = []
+
+    def serve(client: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = client.recv(65536)
+            if not data:
+                return
+            head += data
+        method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
+        asked.append(f"{method} {target}")
+        if method != "CONNECT":
+            client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
+        host, _, port = target.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as server:
+            server.settimeout(None)
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_pass_on, args=(server, client), daemon=True)
+            back.start()
+            _pass_on(client, server)
+            back.join(5)
+
+    with serving(serve) as (host, port):
+        yield f"http://{host}:{port}", asked
+
+
+def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            data = source.recv(65536)
+            if not data:
+                break
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+# -- an environment with something missing ----------------------------------------------------------------------------
+
+
+def without_packages(directory: Path, *names: str) -> Dict[str, str]:
+    """Environment variables that make Python packages unimportable, as if they were not installed."""
+    directory.mkdir(exist_ok=True)
+    (directory / "sitecustomize.py").write_text(
+        "import sys\n"
+        f"MISSING = {names!r}\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in MISSING:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+    )
+    return {"PYTHONPATH": str(directory)}
+
+
+# Run a command with other files in the places of some of the machine's, in a mount namespace of its own.
+# Arguments: pairs of file and place, "--", the command.
+_BINDER = 'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit 99; shift 2; done; shift; exec "$@"'
+
+
+def with_files(files: Mapping[Path, str]) -> List[str]:
+    """A command prefix: what follows sees each file in the place given, nobody else does."""
+    pairs = [text for file, place in files.items() for text in (str(file), place)]
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", _BINDER, "sh", *pairs, "--"]
