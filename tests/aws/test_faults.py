@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
+    EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
     ReadTimeoutError,
@@ -72,7 +73,7 @@ def test_pattern_resource_caller(aws: RunningAws, ec2: EC2Client) -> None:
         ("hang", (ReadTimeoutError,)),
         ("reset", (ConnectionClosedError, HTTPClientError)),
         ("close", (ConnectionClosedError,)),
-        ("refuse", (ConnectionClosedError, HTTPClientError)),
+        ("refuse", (ConnectionClosedError, EndpointConnectionError, HTTPClientError)),
         ("html", (ClientError, ResponseParserError)),
         ("truncate", (IncompleteReadError, ResponseParserError, ResponseStreamingError, HTTPClientError)),
         ("empty", (ResponseParserError, KeyError)),

@@ -8,7 +8,7 @@ from typing import Any
 from aws_ipfailover.lab.aws import RunningAws, running_aws
 from aws_ipfailover.lab.network import Network
 
-from .conftest import EC2Client, client, refused
+from .conftest import EC2Client, client, eventually, refused
 
 
 class PowerSwitch:
@@ -147,3 +147,34 @@ def test_failing_fabric() -> None:
         aws.account.put_route("192.168.10.10/32", "node1")
         aws.account.settle()
         assert [str(error) for error in aws.account.callback_errors] == ["no fabric"]
+
+
+def test_failing_power_switch() -> None:
+    """Where the power switch fails, the instance stays `stopping`: nobody is told that it is off."""
+
+    def broken(instance_id: str, power: str) -> None:
+        raise RuntimeError("still on")
+
+    with running_aws(on_power=broken) as aws:
+        ec2 = client(aws)
+        node = aws.account.instance("node1").instance_id
+        ec2.stop_instances(InstanceIds=[node])
+        eventually(lambda: bool(aws.account.callback_errors))
+        assert state(ec2, node) == "stopping"
+        ec2.close()
+
+
+def test_later_stop_takes_over() -> None:
+    """A forced stop takes over from a reboot that hangs: the instance is not switched on again behind its back."""
+    switch = PowerSwitch()
+    with running_aws(on_power=switch) as aws:
+        ec2 = client(aws)
+        node = aws.account.instance("node1").instance_id
+        ec2.reboot_instances(InstanceIds=[node])
+        eventually(lambda: switch.asked == [(node, "off")])
+        ec2.stop_instances(InstanceIds=[node], Force=True)
+        eventually(lambda: len(switch.asked) == 2)
+        switch.release.set()
+        aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
+        assert (node, "on") not in switch.asked
+        ec2.close()

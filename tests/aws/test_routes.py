@@ -124,7 +124,7 @@ def test_targets(aws: RunningAws, ec2: EC2Client, call: str) -> None:
     """A route has exactly one target and one well-formed destination."""
     table, node = aws.account.route_table_ids[0], aws.account.instance(NODE1)
     perform: Any = getattr(ec2, call)
-    with refused("InvalidParameterCombination", "exactly one of"):
+    with refused("MissingParameter", "exactly one of"):
         perform(RouteTableId=table, DestinationCidrBlock=OVERLAY)
     with refused("InvalidParameterCombination", "exactly one of"):
         perform(

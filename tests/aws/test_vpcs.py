@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
+import pytest
+
 from aws_ipfailover.lab.aws import RunningAws, running_aws
 
 from .conftest import EC2Client, client, refused
@@ -68,3 +73,29 @@ def test_accounts_share_nothing() -> None:
         assert second.calls("CreateSecurityGroup") == ()
         one.close()
         other.close()
+
+
+def test_moto_stays_at_home(aws: RunningAws, ec2: EC2Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever moto answers, it answers from memory: no connection leaves loopback, no name is looked up."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+    strangers: list[object] = []
+
+    def watched_connect(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and not str(address[0]).startswith("127."):
+            strangers.append(address)
+            raise OSError("no network")
+        connect(self, address)
+
+    def watched_look_up(host: Any, *rest: Any, **options: Any) -> Any:
+        if host != "127.0.0.1":
+            strangers.append(host)
+            raise OSError("no network")
+        return look_up(host, *rest, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", watched_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", watched_look_up)
+    assert ec2.describe_regions()["Regions"]
+    assert ec2.describe_images(Owners=["amazon"])["Images"]
+    assert ec2.describe_availability_zones()["AvailabilityZones"]
+    assert ec2.describe_security_groups()["SecurityGroups"]
+    assert strangers == []

@@ -83,7 +83,8 @@ class Account:
     `on_network` gets the whole network after every change that took effect, one call at a time, in order; changes
     that happen while it works are handed over together. `on_power(instance_id, "off" | "on")` does the real thing
     and returns when it is done; the instance's state becomes final then. Both run in threads of the account.
-    An exception in either is logged, kept in `callback_errors`, and changes nothing else.
+    An exception in either is logged and kept in `callback_errors`; where `on_power` raises, the instance stays in
+    the state between (`stopping`, `pending`).
 
     `macs`: the primary ENI's MAC address by instance name, where a real NIC has it already.
     `extra_route_tables`: further tables, not associated with a subnet.
@@ -384,17 +385,21 @@ class Account:
     ) -> None:
         for power, seconds in through:
             begun = time.monotonic()
+            # A later call (Force after a stop that hangs, say) takes over.
+            if self._powering.get(instance_id) != turn:
+                return
             if self._on_power is not None:
                 try:
                     self._on_power(instance_id, power)
                 except Exception as error:
+                    # Never claim that an instance is off which may be on: it stays `stopping`, as a stuck one does.
                     logger.exception("powering %s %s failed", instance_id, power)
                     self.callback_errors.append(error)
+                    return
             left = seconds - (time.monotonic() - begun)
             if left > 0:
                 self._ended.wait(left)
         with self._lock:
-            # A later call (Force after a stop that hangs, say) has taken over.
             if self._powering.get(instance_id) == turn and not self._closed:
                 self.change(done)
 

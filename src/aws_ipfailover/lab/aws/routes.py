@@ -72,9 +72,11 @@ def target(world: World, query: Query) -> str:
     given = [(name, value) for name in TARGETS for value in (query.get(name),) if value is not None]
     local = query.flag("LocalTarget")
     if len(given) + local != 1:
+        # Both codes and the wording are those of EC2's own answers.
         raise ApiError(
-            "InvalidParameterCombination",
-            "The request must contain exactly one of " + ", ".join(name[0].lower() + name[1:] for name in TARGETS),
+            "InvalidParameterCombination" if given else "MissingParameter",
+            "The request must contain exactly one of gatewayId, natGatewayId, networkInterfaceId, "
+            "vpcPeeringConnectionId, egressOnlyInternetGatewayId, transitGatewayId, localGatewayId or instanceId",
         )
     if local:
         return "local"
