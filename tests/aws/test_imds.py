@@ -12,7 +12,7 @@ import requests
 
 from aws_ipfailover.lab.aws import Fault, RunningAws, Timing
 
-from .conftest import EC2Client
+from .conftest import EC2Client, eventually
 
 TTL = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
 
@@ -57,6 +57,13 @@ def test_session_token(aws: RunningAws, metadata: Metadata) -> None:
     assert metadata.ask("meta-data/instance-id").status_code == 401
     metadata.token = metadata.put(TTL).text
     assert metadata.ask("meta-data/instance-id").status_code == 200
+
+
+def test_token_expires(metadata: Metadata) -> None:
+    """A token is good for its lifetime only."""
+    metadata.token = metadata.put({"X-aws-ec2-metadata-token-ttl-seconds": "1"}).text
+    assert metadata.ask("meta-data/mac").status_code == 200
+    eventually(lambda: metadata.ask("meta-data/mac").status_code == 401)
 
 
 @pytest.mark.parametrize("seconds", ["0", "21601", "-1", "many", ""])
