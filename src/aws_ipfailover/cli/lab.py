@@ -73,7 +73,17 @@ def register(commands: Commands) -> None:
 def _register_demo(verbs: Commands, name: argparse.ArgumentParser) -> None:
     text = "bring a lab up, move the address, fail its node, and measure what consumers saw"
     demo = verbs.add_parser("demo", help=text, description=text[0].upper() + text[1:] + ".", parents=[name])
-    demo.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE")
+    demo.add_argument("--json", type=Path, metavar="FILE", help="where the figures go as JSON (default: demo.json)")
+    demo.add_argument("--ipv6", action="store_true", help="move an IPv6 address (default: IPv4)")
+    demo.add_argument(
+        "--nodes-config",
+        type=Path,
+        metavar="FILE",
+        help="load this .crm or .pcs file into the cluster; @PLACEHOLDERS@ are filled in (default: one of crm-examples/)",
+    )
+    demo.add_argument(
+        "--interval", type=float, default=0.05, metavar="SECONDS", help="between two questions (default: %(default)s)"
+    )
     demo.set_defaults(run=_guarded(_demo))
 
 
@@ -250,4 +260,10 @@ def _down(lab: Lab, arguments: argparse.Namespace) -> int:
 def _demo(lab: Lab, arguments: argparse.Namespace) -> int:
     from aws_ipfailover.lab import demo  # noqa: PLC0415 - see _guarded
 
-    return int(demo.run(lab.rundir.name, json_file=arguments.json))
+    return demo.run(
+        lab.rundir.name,
+        json_file=arguments.json,
+        ipv6=arguments.ipv6,
+        configuration=arguments.nodes_config,
+        interval=arguments.interval,
+    )
