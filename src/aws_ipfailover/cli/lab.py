@@ -79,7 +79,7 @@ def _register_demo(verbs: Commands, name: argparse.ArgumentParser) -> None:
         "--nodes-config",
         type=Path,
         metavar="FILE",
-        help="load this .crm or .pcs file into the cluster; @PLACEHOLDERS@ are filled in (default: one of crm-examples/)",
+        help="the .crm or .pcs file to load, with @PLACEHOLDERS@ (default: one of crm-examples/)",
     )
     demo.add_argument(
         "--interval", type=float, default=0.05, metavar="SECONDS", help="between two questions (default: %(default)s)"

@@ -293,8 +293,9 @@ def show(failover: Failover, voice: Narrator) -> None:
     def ms(value: Optional[float]) -> str:
         return "-" if value is None else f"{value:.0f}"
 
+    switch = failover.switch
     voice.table(
-        f"What the consumers saw: {failover.name}, {failover.switch.old} to {failover.switch.new}, ms after the trigger",
+        f"What the consumers saw: {failover.name}, {switch.old} to {switch.new}, in ms after the trigger",
         (
             ("consumer", False),
             ("protocol", False),
