@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,20 @@ def test_broken_answers(
         ec2.describe_route_tables()["RouteTables"]
     aws.faults.remove(number)
     assert len(ec2.describe_route_tables()["RouteTables"]) == 5
+
+
+@pytest.mark.parametrize("kind", ["reset", "refuse"])
+def test_reset_is_one(aws: RunningAws, kind: Any) -> None:
+    """A reset connection ends with RST and not with FIN."""
+    aws.faults.add(Fault(kind))
+
+    def ask() -> bytes:
+        with socket.create_connection(aws.api_listener.addresses[0], 5) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: ec2.example\r\nContent-Length: 0\r\n\r\n")
+            return connection.recv(1)
+
+    with pytest.raises(ConnectionResetError):
+        ask()
 
 
 def test_effect_without_answer(aws: RunningAws, ec2: EC2Client) -> None:

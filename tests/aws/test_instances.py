@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from threading import Event
 from typing import Any
 
@@ -177,4 +178,28 @@ def test_later_stop_takes_over() -> None:
         switch.release.set()
         aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
         assert (node, "on") not in switch.asked
+        ec2.close()
+
+
+def test_superseded_reboot_has_no_say() -> None:
+    """A reboot that ends after a stop has ended does not make the instance `running` again."""
+    switching_on, release = Event(), Event()
+
+    def switch(instance_id: str, power: str) -> None:
+        if power == "on":
+            switching_on.set()
+            assert release.wait(20)
+
+    with running_aws(on_power=switch) as aws:
+        ec2 = client(aws)
+        node = aws.account.instance("node1").instance_id
+        ec2.reboot_instances(InstanceIds=[node])
+        assert switching_on.wait(20)
+        ec2.stop_instances(InstanceIds=[node])
+        aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
+        release.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("aws-power"):
+                thread.join(20)
+        assert state(ec2, node) == "stopped"
         ec2.close()

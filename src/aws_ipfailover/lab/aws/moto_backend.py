@@ -63,10 +63,11 @@ class MotoEc2:
 
 
 def _request(url: str, headers: Mapping[str, str], body: bytes) -> Any:
-    import moto.core.request  # noqa: PLC0415 - see the class
     from werkzeug.test import EnvironBuilder  # noqa: PLC0415 - comes with moto
-    from werkzeug.wrappers import Request  # noqa: PLC0415 - comes with moto
 
-    # moto up to 5.1 takes werkzeug's requests, later ones their own subclass.
-    kind = getattr(moto.core.request, "Request", Request)
-    return EnvironBuilder(method="POST", base_url=url, headers=dict(headers), data=body).get_request(kind)
+    # moto up to 5.1 takes werkzeug's requests, later versions a subclass of their own.
+    try:
+        from moto.core.request import Request  # noqa: PLC0415 - see the class
+    except ImportError:
+        from werkzeug.wrappers import Request  # noqa: PLC0415 - comes with moto
+    return EnvironBuilder(method="POST", base_url=url, headers=dict(headers), data=body).get_request(Request)
