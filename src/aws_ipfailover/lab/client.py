@@ -121,7 +121,7 @@ class Lab:
             yield lab
         finally:
             os.close(leash)
-            lab._wait_gone()
+            lab.wait_gone()
 
     @classmethod
     def up(cls, name: str = DEFAULT_NAME, settings: Settings = DEFAULTS, *, say: Say = _silence) -> Lab:
@@ -135,7 +135,7 @@ class Lab:
             os.write(leash, b"detach\n")
         except BaseException:
             os.close(leash)
-            lab._wait_gone()
+            lab.wait_gone()
             raise
         os.close(leash)
         return lab
@@ -171,7 +171,7 @@ class Lab:
         except BaseException as error:
             log = _tail(self.rundir.log)
             os.close(leash)
-            self._wait_gone()
+            self.wait_gone()
             if isinstance(error, LabError) and log:
                 raise LabError(f"{error}\n{log}") from error
             raise
@@ -187,7 +187,8 @@ class Lab:
             say(word["progress"])
         raise LabError("the lab ended while it came up")
 
-    def _wait_gone(self, within: float = 20.0) -> None:
+    def wait_gone(self, within: float = 20.0) -> None:
+        """Wait until no process of the lab is left."""
         eventually(f"the end of lab '{self.rundir.name}'", lambda: not self.rundir.in_use(), within, every=0.02)
         if self._launcher is not None:
             self._launcher.wait()
@@ -199,7 +200,7 @@ class Lab:
         if self.rundir.in_use():
             try:
                 self.order("down")
-                self._wait_gone(5.0)
+                self.wait_gone(5.0)
             except LabError:
                 self._kill()
         lock = self.rundir.acquire()
@@ -219,16 +220,21 @@ class Lab:
                     signal.pidfd_send_signal(handle, signal.SIGTERM)
             finally:
                 os.close(handle)
-        self._wait_gone()
+        self.wait_gone()
 
     # -- orders -------------------------------------------------------------------------------------------------
 
     def order(self, verb: str, **about: Any) -> Any:
         """Send one order to the supervisor and return its result; LabError with its sentence if it refuses."""
         with self._connection() as connection:
-            connection.sendall(json.dumps({"do": verb, **about}).encode() + b"\n")
-            with connection.makefile("r", encoding="utf-8") as lines:
-                line = lines.readline()
+            # A supervisor that hangs must not hang its users; `down` has other means.
+            connection.settimeout(3.0 if verb == "down" else 120.0)
+            try:
+                connection.sendall(json.dumps({"do": verb, **about}).encode() + b"\n")
+                with connection.makefile("r", encoding="utf-8") as lines:
+                    line = lines.readline()
+            except OSError as error:
+                raise LabError(f"lab '{self.rundir.name}' does not answer: {error}") from error
         if not line:
             if verb == "down":
                 return None
@@ -432,12 +438,19 @@ class Lab:
         """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""
         self.exec(self.powered_nodes()[0], ["crm_resource", "--wait", f"--timeout={within:.0f}s"], timeout=within + 5)
 
+    def disk(self, name: str) -> Path:
+        """Where an instance's private files are, for reading: its /var/log is at `disk / "var/log"`.
+
+        The path leads through the supervisor's view of the file system and ends with the lab.
+        """
+        private = str(self.rundir.private).lstrip("/")
+        return Path(f"/proc/{self.supervisor_pid()}/root") / private / name
+
     def save_logs(self, target: Path) -> Path:
         """Copy what the instances logged, and what the supervisor did, to `target`; for a test that failed."""
         target.mkdir(parents=True, exist_ok=True)
-        root = Path(f"/proc/{self.supervisor_pid()}/root")
         for one in self.status()["instances"]:
-            disk = root / str(self.rundir.private).lstrip("/") / one["name"]
+            disk = self.disk(one["name"])
             for path in [*disk.glob("var/log/**/*"), disk / "console.log", *disk.glob("etc/corosync/*.conf")]:
                 if path.is_file():
                     copy = target / one["name"] / path.relative_to(disk)

@@ -1,0 +1,76 @@
+"""A lab for the tests of a module, and audits after every one of them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Generator, Iterator, List
+
+import pytest
+
+from aws_ipfailover.lab.audits import Auditor
+from aws_ipfailover.lab.client import Lab, missing_programs
+from aws_ipfailover.lab.supervisor import Settings
+
+# One name for each process that runs tests: they may run beside each other, and beside a user's lab.
+NAME = f"test-{os.getpid()}"
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Skip, or under CI=true fail, what this machine cannot run."""
+    missing = missing_programs()
+    reason = "a lab takes root" if os.geteuid() != 0 else f"not installed: {', '.join(missing)}" if missing else None
+    for item in items:
+        if reason is not None and "root" in item.keywords and Path(__file__).parent in item.path.parents:
+            if os.environ.get("CI") == "true":
+                raise pytest.UsageError(f"the lab tier cannot run here, and has to under CI=true: {reason}")
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def network_lab() -> Iterator[Lab]:
+    """A VPC with instances, without a cluster."""
+    with Lab.running(f"{NAME}-net", Settings(boot_cluster=False)) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def cluster_lab() -> Iterator[Lab]:
+    """A lab with its cluster online."""
+    with Lab.running(f"{NAME}-cluster") as lab:
+        yield lab
+
+
+class Audited:
+    """A lab under audit: what a test may do to it without the audit complaining."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        status = lab.status()
+        self.auditor = Auditor(lab, [status["overlay"], status["overlay_ipv6"]])
+        self.may_be_fenced: List[str] = []
+
+
+@pytest.fixture
+def audited(cluster_lab: Lab) -> Iterator[Audited]:
+    """The cluster's lab, audited when the test is over."""
+    held = Audited(cluster_lab)
+    yield held
+    assert held.auditor.complaints(may_be_fenced=held.may_be_fenced) == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the logs of the lab of a test that failed, and say where they are."""
+    report = yield
+    if report.failed:
+        for lab in {id(value): value for value in getattr(item, "funcargs", {}).values()}.values():
+            held = lab.lab if isinstance(lab, Audited) else lab
+            if isinstance(held, Lab):
+                place = Path(tempfile.mkdtemp(prefix="aws-ipfailover-lab-"))
+                report.sections.append(("lab", f"logs are kept in {held.save_logs(place)}"))
+                break
+    return report

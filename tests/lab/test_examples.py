@@ -1,0 +1,134 @@
+"""Each configuration of crm-examples/ on the real cluster: loaded without a warning, and failed over by a power cut."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Iterator, List, cast
+
+import pytest
+
+from aws_ipfailover.lab import examples
+from aws_ipfailover.lab.audits import Auditor, held
+from aws_ipfailover.lab.client import Lab
+from aws_ipfailover.lab.demo import AGENT, resource_of
+from aws_ipfailover.lab.plan import Plan
+from aws_ipfailover.lab.supervisor import Settings
+from aws_ipfailover.lab.traffic.analysis import Switch, overlap_ms, rows
+from aws_ipfailover.lab.traffic.measurement import Measurement
+
+pytestmark = pytest.mark.root
+
+PLAN = Plan()
+DIRECTORY = cast("Path", examples.directory())
+FILES = sorted(path.name for path in DIRECTORY.iterdir() if path.suffix in (".crm", ".pcs"))
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[Lab]:
+    """A cluster with nothing configured, fencing included: that is the examples' business."""
+    with Lab.running(f"test-{os.getpid()}-examples", Settings(fencing=False)) as lab:
+        lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[PLAN.account_id])
+        yield lab
+
+
+@pytest.fixture
+def lab(bare: Lab) -> Iterator[Lab]:
+    """The cluster, empty; emptied again afterwards, with every node back."""
+    empty = bare.exec(bare.powered_nodes()[0], ["cibadmin", "--query", "--scope", "configuration"]).stdout
+    yield bare
+    for name in set(bare.nodes()) - set(bare.powered_nodes()):
+        bare.power_on(name)
+    bare.wait_online()
+    node = bare.nodes()[0]
+    bare.exec(node, ["crm_attribute", "--name", "stop-all-resources", "--update", "true"])
+    bare.settle()
+    bare.exec(node, ["cibadmin", "--replace", "--scope", "configuration", "--xml-pipe"], stdin=empty)
+    bare.exec(node, ["crm_resource", "--cleanup"])
+    bare.settle()
+
+
+def load(lab: Lab, name: str) -> List[str]:
+    """Load an example; everything that the tools and the verification of the result had to say."""
+    status = lab.status()
+    ids = {one["name"]: one["instance_id"] for one in status["instances"]}
+    text = (DIRECTORY / name).read_text(encoding="utf-8")
+    text = examples.render(text, examples.values_of(PLAN, ids, status["route_tables"]))
+    if name.endswith(".pcs"):
+        done = [lab.exec("node1", command) for command in examples.pcs_commands(text)]
+    else:
+        done = [lab.exec("node1", ["crm", "configure", "load", "update", "-"], stdin=text)]
+    done.append(lab.exec("node1", ["crm_verify", "--live-check", "--verbose"]))
+    return [said.strip() for one in done for said in (one.stdout, one.stderr) if said.strip()]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_example_loads_and_fails_over(lab: Lab, name: str) -> None:
+    """No warning, everything started, and after a power cut the address answers from the other node, and only there."""
+    auditor = Auditor(lab, [str(PLAN.overlay), str(PLAN.overlay_ipv6), "192.168.10.11"])
+    assert load(lab, name) == []
+    lab.settle()
+    status = lab.cluster_status()
+    assert status is not None
+    assert status.failures == ()
+    assert [one.resource_id for one in status.resources if not one.active] == []
+    address = str(PLAN.overlay_ipv6 if "ipv6" in name else PLAN.overlay)
+    resource = resource_of(lab, "node1", address)
+    old = cast("str", status.where(resource))
+    new = next(node for node in lab.nodes() if node != old)
+    with Measurement.running(lab, address, lab.nodes(), ["consumer-a", "onprem"]) as measurement:
+        assert measurement.wait_steady(old, 0.0, 30.0)
+        switch = Switch(old, new, time.time())
+        lab.power_off(old)
+        measurement.wait_steady(new, switch.triggered, 90.0)
+        seen = measurement.histories(since=switch.triggered - 1.0)
+    assert [problem for row in rows(seen, switch) for problem in row.problems()] == []
+    assert overlap_ms(seen, switch) == 0
+    status = lab.cluster_status()
+    assert status is not None
+    assert status.where(resource) == new
+    ours = [one for one in status.resources if one.agent.replace("::", ":") == AGENT and one.active]
+    assert address in held(lab, new)
+    assert all(one.nodes == (new,) for one in ours)
+    assert set(lab.status()["routes"][address].values()) == {new}
+    assert auditor.complaints(may_be_fenced=[old]) == []
+
+
+def test_make_before_break_moves_without_a_gap(lab: Lab) -> None:
+    """With allow-migrate=true a planned move loses no question: the new node takes before the old one lets go."""
+    assert load(lab, "make-before-break.crm") == []
+    lab.settle()
+    status = lab.cluster_status()
+    old = cast("str", status.where("ip_service") if status else None)
+    new = next(node for node in lab.nodes() if node != old)
+    with Measurement.running(
+        lab, str(PLAN.overlay), lab.nodes(), ["consumer-a", "consumer-b", "onprem"]
+    ) as measurement:
+        assert measurement.wait_steady(old, 0.0, 30.0)
+        switch = Switch(old, new, time.time())
+        lab.exec(old, ["crm", "resource", "move", "ip_service", new])
+        measurement.wait_steady(new, switch.triggered, 60.0)
+        seen = rows(measurement.histories(since=switch.triggered - 1.0), switch)
+    assert [problem for row in seen for problem in row.problems()] == []
+    assert sum(row.lost for row in seen) == 0
+    lab.settle()
+    assert str(PLAN.overlay) not in held(lab, old)
+
+
+def test_hana_s_addresses_follow_the_roles(lab: Lab) -> None:
+    """The one address is with the promoted role, the other with the unpromoted one; when the roles swap, so do they."""
+    assert load(lab, "hana.crm") == []
+    lab.settle()
+    status = lab.cluster_status()
+    assert status is not None
+    primary, secondary = status.where("ip_primary"), status.where("ip_secondary")
+    assert {primary, secondary} == set(lab.nodes())
+    promoted = [one.nodes for one in status.resources if one.resource_id == "hana" and one.role == "Promoted"]
+    assert promoted == [(primary,)]
+    lab.exec("node1", ["crm", "resource", "move", "ip_primary", cast("str", secondary)])
+    lab.wait_cluster("the swap of the roles", lambda now: now.where("ip_primary") == secondary)
+    lab.settle()
+    status = lab.cluster_status()
+    assert status is not None
+    assert str(PLAN.overlay) in held(lab, cast("str", secondary))

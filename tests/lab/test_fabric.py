@@ -1,0 +1,255 @@
+"""The network of the lab behaves as a VPC does, in the kernel."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import pytest
+
+from aws_ipfailover.lab.audits import held
+from aws_ipfailover.lab.client import Lab, eventually
+from aws_ipfailover.lab.rundir import LabError
+
+pytestmark = pytest.mark.root
+
+OVERLAY = "192.168.10.10"
+OVERLAY_IPV6 = "fd00:10::10"
+
+
+@pytest.fixture
+def lab(network_lab: Lab) -> Iterator[Lab]:
+    """A lab in which node1 has the overlay addresses and all tables lead there; restored afterwards."""
+    give(network_lab, "node1")
+    lead(network_lab, "node1")
+    yield network_lab
+    network_lab.heal()
+    network_lab.api.ok()
+    for node in ("node1", "node2"):
+        if node not in network_lab.powered_nodes():
+            network_lab.power_on(node)
+        take(network_lab, node)
+        network_lab.order("source-dest-check", name=node, checked=False)
+
+
+def give(lab: Lab, node: str) -> None:
+    lab.exec(node, ["ip", "address", "replace", f"{OVERLAY}/32", "dev", "eth0"])
+    lab.exec(node, ["ip", "address", "replace", f"{OVERLAY_IPV6}/128", "dev", "eth0", "nodad"])
+
+
+def take(lab: Lab, node: str) -> None:
+    lab.exec(node, ["ip", "address", "delete", f"{OVERLAY}/32", "dev", "eth0"], check=False)
+    lab.exec(node, ["ip", "address", "delete", f"{OVERLAY_IPV6}/128", "dev", "eth0"], check=False)
+
+
+def lead(lab: Lab, target: str) -> None:
+    for destination in (f"{OVERLAY}/32", f"{OVERLAY_IPV6}/128"):
+        lab.order("put-route", destination=destination, target=target)
+
+
+def answers(lab: Lab, consumer: str, address: str) -> bool:
+    """Whether one of three pings is answered."""
+    done = lab.exec(consumer, ["ping", "-n", "-c", "3", "-i", "0.1", "-W", "1", "-w", "2", address], check=False)
+    return done.returncode == 0
+
+
+def silent(lab: Lab, consumer: str, address: str) -> bool:
+    """Whether a ping goes unanswered."""
+    done = lab.exec(consumer, ["ping", "-n", "-c", "1", "-W", "0.5", address], check=False)
+    return done.returncode == 1
+
+
+@pytest.mark.parametrize("consumer", ["consumer-a", "consumer-b", "onprem", "node2"])
+@pytest.mark.parametrize("address", [OVERLAY, OVERLAY_IPV6, "10.0.1.11", "2001:db8:1000:1::b", "10.0.1.101"])
+def test_everybody_reaches_the_vpc_and_its_overlay_addresses(lab: Lab, consumer: str, address: str) -> None:
+    """Consumers in both zones and on premises reach the overlay address and the instances, over IPv4 and IPv6."""
+    assert answers(lab, consumer, address)
+
+
+def test_traffic_within_a_subnet_is_routed_too(lab: Lab) -> None:
+    """Two instances of one subnet see each other through the router, which takes one from the TTL."""
+    assert "ttl=63" in lab.exec("consumer-a", ["ping", "-n", "-c", "1", "10.0.1.11"]).stdout
+
+
+def test_the_address_follows_the_route(lab: Lab) -> None:
+    """When every table leads to the other node, that node gets the traffic, over IPv4 and IPv6."""
+    take(lab, "node1")
+    give(lab, "node2")
+    assert silent(lab, "consumer-a", OVERLAY)
+    assert silent(lab, "consumer-a", OVERLAY_IPV6)
+    lead(lab, "node2")
+    for consumer in ("consumer-a", "consumer-b", "onprem"):
+        assert answers(lab, consumer, OVERLAY)
+        assert answers(lab, consumer, OVERLAY_IPV6)
+
+
+def test_each_subnet_follows_its_own_table(lab: Lab) -> None:
+    """A table decides only for the subnets that use it: two tables can lead to two nodes at the same time."""
+    give(lab, "node2")
+    first, second = lab.status()["route_tables"][:2]
+    lab.order("put-route", destination=f"{OVERLAY}/32", target="node2", route_table_id=second)
+    lab.cut("consumer-a", "node2")
+    lab.cut("consumer-b", "node1")
+    assert answers(lab, "consumer-a", OVERLAY)
+    assert answers(lab, "consumer-b", OVERLAY)
+    lab.order("put-route", destination=f"{OVERLAY}/32", target="node2", route_table_id=first)
+    assert silent(lab, "consumer-a", OVERLAY)
+
+
+def test_two_holders_of_the_address_are_seen(lab: Lab) -> None:
+    """An address that is on two nodes is found on both, which is what the audit complains about."""
+    give(lab, "node2")
+    assert OVERLAY in held(lab, "node1")
+    assert OVERLAY in held(lab, "node2")
+
+
+@pytest.mark.parametrize("address", [OVERLAY, OVERLAY_IPV6])
+def test_the_source_destination_check_drops_overlay_traffic(lab: Lab, address: str) -> None:
+    """An ENI with the check on gets nothing for an address that is not its own, and its own still."""
+    lab.order("source-dest-check", name="node1", checked=True)
+    assert silent(lab, "consumer-a", address)
+    assert answers(lab, "consumer-a", "10.0.1.11")
+    lab.order("source-dest-check", name="node1", checked=False)
+    assert answers(lab, "consumer-a", address)
+
+
+def test_the_source_destination_check_drops_foreign_sources(lab: Lab) -> None:
+    """What leaves an ENI with the check on under an address that is not its own does not arrive."""
+    from_overlay = ["ping", "-n", "-c", "1", "-W", "0.5", "-I", OVERLAY, "10.0.1.101"]
+    assert lab.exec("node1", from_overlay, check=False).returncode == 0
+    lab.order("source-dest-check", name="node1", checked=True)
+    assert lab.exec("node1", from_overlay, check=False).returncode == 1
+
+
+def test_a_blackhole_route_drops(lab: Lab) -> None:
+    """A route to an ENI whose instance EC2 has stopped leads nowhere, and works again when it runs."""
+    lab.exec("node2", ["fence_aws", "-o", "off", "-r", "eu-central-1", "-n", lab.facts()["instance_id_node1"]])
+    state = next(one for one in lab.status()["instances"] if one["name"] == "node1")
+    assert (state["state"], state["pid"]) == ("stopped", None)
+    assert silent(lab, "consumer-a", OVERLAY)
+    assert silent(lab, "consumer-a", OVERLAY_IPV6)
+    lab.power_on("node1")
+    give(lab, "node1")
+    assert answers(lab, "consumer-a", OVERLAY)
+    assert answers(lab, "onprem", OVERLAY_IPV6)
+
+
+def test_a_failed_instance_is_silent_while_ec2_calls_it_running(lab: Lab) -> None:
+    """A power failure takes every process and the network of the instance; EC2 does not notice."""
+    lab.power_off("node1")
+    state = next(one for one in lab.status()["instances"] if one["name"] == "node1")
+    assert (state["state"], state["pid"]) == ("running", None)
+    assert silent(lab, "consumer-b", OVERLAY)
+    assert silent(lab, "consumer-b", "10.0.1.11")
+    with pytest.raises(LabError, match="node1 has no power"):
+        lab.exec("node1", ["true"])
+
+
+def test_a_missing_route_makes_the_address_unreachable(lab: Lab) -> None:
+    """Without a route in the subnet's table, and for on-premises in the attachment's, nothing arrives."""
+    lab.order("delete-route", destination=f"{OVERLAY}/32")
+    for consumer in ("consumer-a", "consumer-b", "onprem"):
+        assert silent(lab, consumer, OVERLAY)
+    assert answers(lab, "consumer-a", OVERLAY_IPV6)
+
+
+def test_nobody_asks_with_arp_for_the_overlay_address(lab: Lab) -> None:
+    """The VPC delivers by ENI: a node that ignores ARP for the overlay address gets its traffic all the same."""
+    lab.exec("node1", ["sysctl", "-q", "-w", "net.ipv4.conf.eth0.arp_ignore=8"])
+    try:
+        assert answers(lab, "consumer-b", OVERLAY)
+    finally:
+        lab.exec("node1", ["sysctl", "-q", "-w", "net.ipv4.conf.eth0.arp_ignore=0"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "consumer", "address"),
+    [
+        ("consumer-a", "node1", "consumer-a", OVERLAY),
+        ("eu-central-1a", "eu-central-1b", "consumer-b", OVERLAY_IPV6),
+        ("onprem", "node1", "onprem", OVERLAY),
+        ("node1", "node2", "node2", "10.0.1.11"),
+    ],
+)
+def test_a_cut_link_drops_until_it_is_mended(lab: Lab, one: str, other: str, consumer: str, address: str) -> None:
+    """Nothing passes between two places whose link is cut; everything does after healing."""
+    lab.cut(one, other)
+    assert silent(lab, consumer, address)
+    lab.heal()
+    assert answers(lab, consumer, address)
+
+
+def metadata_answers(lab: Lab, node: str) -> bool:
+    """Whether IMDS gives a token."""
+    done = lab.exec(
+        node,
+        ["curl", "-s", "-f", "-m", "1", "-X", "PUT", "-H", "X-aws-ec2-metadata-token-ttl-seconds: 60"]
+        + ["http://169.254.169.254/latest/api/token"],
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def api_answers(lab: Lab, node: str) -> bool:
+    """Whether EC2's host name answers over TLS that the system trusts; without credentials it refuses with 4xx."""
+    done = lab.exec(node, ["curl", "-s", "-m", "1", "https://ec2.eu-central-1.amazonaws.com/"], check=False)
+    return done.returncode == 0
+
+
+def test_api_and_metadata_links_are_cut_each_by_itself(lab: Lab) -> None:
+    """Cutting a node from the API leaves it IMDS and the other nodes the API, and the other way round."""
+    assert api_answers(lab, "node1")
+    lab.cut("node1", "api")
+    assert not api_answers(lab, "node1")
+    assert metadata_answers(lab, "node1")
+    assert api_answers(lab, "node2")
+    lab.heal()
+    lab.cut("imds", "node1")
+    assert not metadata_answers(lab, "node1")
+    assert api_answers(lab, "node1")
+
+
+def test_metadata_knows_its_caller(lab: Lab) -> None:
+    """IMDS tells each instance its own id, by the address it asks from."""
+    script = (
+        "import urllib.request as u\n"
+        "base = 'http://169.254.169.254/latest/'\n"
+        "ttl = {'X-aws-ec2-metadata-token-ttl-seconds': '60'}\n"
+        "token = u.urlopen(u.Request(base + 'api/token', headers=ttl, method='PUT')).read().decode()\n"
+        "asked = u.Request(base + 'meta-data/instance-id', headers={'X-aws-ec2-metadata-token': token})\n"
+        "print(u.urlopen(asked).read().decode())\n"
+    )
+    facts = lab.facts()
+    for node in ("node1", "node2"):
+        assert lab.exec(node, ["/usr/bin/python3", "-c", script]).stdout.strip() == facts[f"instance_id_{node}"]
+
+
+def test_an_instance_writes_nothing_to_the_host(lab: Lab) -> None:
+    """The host's file system is read-only inside; what an instance writes is its own."""
+    with pytest.raises(LabError, match="Read-only file system"):
+        lab.exec("node1", ["touch", "/usr/local/lab-was-here"])
+    with pytest.raises(LabError, match="Read-only file system"):
+        lab.exec("node1", ["touch", "/root/lab-was-here"])
+    lab.exec("node1", ["touch", "/var/log/lab-was-here", "/tmp/lab-was-here", "/run/lab-was-here"])
+    assert lab.exec("node2", ["ls", "/var/log/lab-was-here"], check=False).returncode == 2
+
+
+def test_the_disk_survives_a_power_failure(lab: Lab) -> None:
+    """What was written to /var/log is there after a power failure; what was in /run is not."""
+    lab.exec("node2", ["touch", "/var/log/still-there", "/run/gone"])
+    lab.power_off("node2")
+    lab.power_on("node2")
+    eventually("node2 boots", lambda: "node2" in lab.powered_nodes(), 10)
+    lab.exec("node2", ["ls", "/var/log/still-there"])
+    assert lab.exec("node2", ["ls", "/run/gone"], check=False).returncode == 2
+
+
+def test_a_mistake_gets_a_sentence(lab: Lab) -> None:
+    """Names that do not exist, and modes that mean nothing, are refused with what there is instead."""
+    with pytest.raises(LabError, match="there is no instance 'node9'; there are node1, node2"):
+        lab.power_off("node9")
+    with pytest.raises(LabError, match="there is no place 'moon'; there are api, imds, onprem"):
+        lab.cut("moon", "node1")
+    with pytest.raises(LabError, match="'sulk' is no way for the API to fail"):
+        lab.api.fail("sulk")
+    with pytest.raises(LabError, match="onprem is not an instance of the VPC"):
+        lab.power_off("onprem")
