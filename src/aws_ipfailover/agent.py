@@ -186,7 +186,7 @@ def _end(signum: int, frame: object) -> NoReturn:
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Perform `argv[1]`; returns its OCF exit code and never raises."""
     if len(argv) != 2 or argv[1] not in _HANDLERS:
-        sys.stderr.write(_USAGE)
+        ocf.complain(_USAGE.rstrip())
         return Exit.UNIMPLEMENTED
     try:
         signal.signal(signal.SIGTERM, _end)

@@ -95,13 +95,14 @@ class Environment:
 def exit_reason(environ: Mapping[str, str], reason: str) -> None:
     """One line on standard error that Pacemaker shows in `crm_mon` and `pcs status`."""
     prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
-    _complain(f"{prefix}{redact(reason, environ)}")
+    complain(f"{prefix}{redact(reason, environ)}")
 
 
-def _complain(line: str) -> None:
-    """Write to standard error, if anybody still reads it."""
+def complain(line: str) -> None:
+    """Write to standard error, if there is one and anybody still reads it: no action fails for what it cannot say."""
     try:
-        sys.stderr.write(line + "\n")
+        if sys.stderr is not None:
+            sys.stderr.write(line + "\n")
     except (OSError, ValueError):
         sys.stderr = None
 
@@ -140,7 +141,7 @@ class _Handler(logging.Handler):
         """Write one line to each place; a place that cannot be written is passed over."""
         line = f"{record.levelname}: {redact(record.getMessage(), self._environ)}"
         if self._to_stderr:
-            _complain(line)
+            complain(line)
         if self._facility:
             self._syslog(record.levelno, line)
         if self._file:
