@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Callable, Dict, Mapping, NoReturn, Sequence, Tuple, Type
+from typing import Callable, Dict, Mapping, NoReturn, Optional, Sequence, Tuple, Type
 
 from aws_ipfailover import build, ocf
 from aws_ipfailover.deadline import Deadline
@@ -14,7 +14,7 @@ from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, P
 from aws_ipfailover.failover import Finding, Verdict
 from aws_ipfailover.linux import ip_path
 from aws_ipfailover.ocf import Exit
-from aws_ipfailover.parameters import Values, parse, service_address, unknown
+from aws_ipfailover.parameters import Values, held, parse, unknown
 
 log = logging.getLogger(__name__)
 
@@ -76,26 +76,35 @@ class Run:
             log.warning("parameter %s is not known to this agent and has no effect", name)
         return values
 
+    def resource(self, values: Values) -> build.Resource:
+        """The resource on this node, with cloud side and all."""
+        return build.Resource(values, self.deadline, self.cloud_deadline)
+
 
 def _start(run: Run) -> Tuple[Exit, str]:
     values = run.values()
     if os.geteuid() != 0:
         raise DeniedError(f"{run.action}: root is needed to change addresses")
     ip_path()
-    build.failover(values, run.deadline, run.cloud_deadline).start()
+    run.resource(values).failover().start()
     return Exit.SUCCESS, ""
 
 
 def _stop(run: Run) -> Tuple[Exit, str]:
-    try:
-        address = service_address(run.environment.parameters())
-    except ParameterError as error:
-        log.warning("%s; an address that cannot exist is not here", error)
+    given = run.environment.parameters()
+    what = held(given)
+    for complaint in what.complaints:
+        log.warning("%s; what cannot exist is not here", complaint)
+    if not what.anything:
+        log.warning("no address and no network interface is given; nothing to stop")
         return Exit.SUCCESS, ""
-    if address is None:
-        log.warning("parameter ip is missing; nothing to stop")
-        return Exit.SUCCESS, ""
-    build.local_part(address, run.deadline).stop()
+    failover = build.local_part(what, run.deadline)
+    if what.mode == "eni":
+        try:
+            failover = run.resource(parse(given)).failover()
+        except ParameterError as error:
+            log.warning("%s; the network interface stays attached, quiesced", error)
+    failover.stop()
     return Exit.SUCCESS, ""
 
 
@@ -113,13 +122,10 @@ def _monitor(run: Run) -> Tuple[Exit, str]:
 
 
 def _look(run: Run) -> Finding:
-    try:
-        address = service_address(run.environment.parameters())
-    except ParameterError as error:
-        return Finding(Verdict.NOT_RUNNING, str(error))
-    if address is None:
-        return Finding(Verdict.NOT_RUNNING, "parameter ip is missing")
-    here = build.local_part(address, run.deadline).monitor(ask_cloud=False)
+    what = held(run.environment.parameters())
+    if not what.anything:
+        return Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints) or "no address is given")
+    here = build.local_part(what, run.deadline).monitor(ask_cloud=False)
     if run.environment.is_probe() or here.verdict is not Verdict.RUNNING:
         return here
     try:
@@ -130,7 +136,7 @@ def _look(run: Run) -> Finding:
         return Finding(Verdict.DEGRADED, str(error)) if deep else here
     if not values.monapi and run.environment.check_level() < 10:
         return here
-    return build.failover(values, run.deadline, run.cloud_deadline).monitor(ask_cloud=True)
+    return run.resource(values).failover().monitor(ask_cloud=True)
 
 
 def _validate(run: Run) -> Tuple[Exit, str]:
@@ -139,7 +145,7 @@ def _validate(run: Run) -> Tuple[Exit, str]:
     if run.environment.check_level() >= 10:
         if os.geteuid() != 0:
             raise DeniedError("validate-all: root is needed at this level")
-        build.validate_here(values, run.deadline, run.cloud_deadline)
+        run.resource(values).validate()
     return Exit.SUCCESS, ""
 
 
@@ -150,8 +156,20 @@ def _reload(run: Run) -> Tuple[Exit, str]:
 
 def _migrate_to(run: Run) -> Tuple[Exit, str]:
     """On the source: it keeps serving until the target has taken over and Pacemaker stops it."""
-    run.values()
-    return Exit.SUCCESS, ""
+    return _before_break(run) or (Exit.SUCCESS, "")
+
+
+def _migrate_from(run: Run) -> Tuple[Exit, str]:
+    """On the target: take over while the source still answers."""
+    return _before_break(run) or _start(run)
+
+
+def _before_break(run: Run) -> Optional[Tuple[Exit, str]]:
+    """Only a route can lead to the next node while this one still has the address."""
+    mode = run.values().mode
+    if mode == "overlay-ip":
+        return None
+    return Exit.UNIMPLEMENTED, f"{run.action}: mode={mode} cannot move without a break, unset allow-migrate"
 
 
 def _metadata(run: Run) -> Tuple[Exit, str]:
@@ -171,7 +189,7 @@ _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
     "validate-all": _validate,
     "reload-agent": _reload,
     "migrate_to": _migrate_to,
-    "migrate_from": _start,
+    "migrate_from": _migrate_from,
     "meta-data": _metadata,
     "usage": _usage,
     "help": _usage,

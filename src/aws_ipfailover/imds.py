@@ -65,6 +65,17 @@ class Imds:
         """The ENI with this MAC address, or `None` where IMDS does not know it."""
         return self._get(f"meta-data/network/interfaces/macs/{mac}/interface-id")
 
+    def instance_id(self) -> str:
+        """The id of this instance."""
+        return self._required("meta-data/instance-id")
+
+    def subnet_cidrs(self, mac: str) -> List[str]:
+        """The CIDRs of the subnet that the ENI with this MAC address is in, IPv4 and IPv6."""
+        listed = ""
+        for key in ("subnet-ipv4-cidr-block", "subnet-ipv6-cidr-blocks"):
+            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}") or "") + "\n"
+        return listed.split()
+
     def region(self) -> str:
         """The region of this instance."""
         return self._get("meta-data/placement/region") or self._required("meta-data/placement/availability-zone")[:-1]

@@ -35,11 +35,22 @@ class LocalAddress(NamedTuple):
 
 
 class Device(NamedTuple):
-    """A network interface: its name, alternative names and MAC address (lower case; empty where it has none)."""
+    """A network interface; `mac` is lower case, `alias` the administrator's description; both can be empty."""
 
     name: str
     altnames: List[str]
     mac: str
+    alias: str
+    up: bool
+    loopback: bool
+
+
+class Rule(NamedTuple):
+    """A routing rule that sends what carries the source address `source` to `table`."""
+
+    source: Address
+    table: int
+    priority: int
 
 
 def ip_path() -> str:
@@ -78,13 +89,20 @@ class Linux:
     def devices(self) -> List[Device]:
         """All network interfaces."""
         return [
-            Device(link["ifname"], list(link.get("altnames", ())), str(link.get("address", "")).lower())
+            Device(
+                link["ifname"],
+                list(link.get("altnames", ())),
+                str(link.get("address", "")).lower(),
+                str(link.get("ifalias", "")),
+                "UP" in link.get("flags", ()),
+                "LOOPBACK" in link.get("flags", ()),
+            )
             for link in self._json("link", "show")
             if "ifname" in link
         ]
 
-    def add(self, address: Address, device: str, label: Optional[str]) -> None:
-        """Put `address` on `device` as a host address (/32 or /128).
+    def add(self, address: Address, device: str, label: Optional[str], prefix_length: Optional[int] = None) -> None:
+        """Put `address` on `device`, as a host address (/32 or /128) unless a prefix length is given.
 
         IPv6: without duplicate address detection, which would keep it unusable for a second and compares nothing in
         a VPC; and never preferred as a source address, so that the node's own connections keep their own address.
@@ -95,7 +113,7 @@ class Linux:
         options = ["nodad", "preferred_lft", "0"] if address.version == 6 else []
         if label and address.version == 4:
             options += ["label", f"{device}:{label}"]
-        self._run("address", "replace", f"{address}/{address.max_prefixlen}", "dev", device, *options)
+        self._run("address", "replace", f"{address}/{prefix_length or address.max_prefixlen}", "dev", device, *options)
         log.info("added %s to %s", address, device)
 
     def remove(self, found: LocalAddress) -> None:
@@ -134,6 +152,59 @@ class Linux:
             if route.get("type") == "local" and route.get("dev"):
                 self._run(family, "route", "del", "local", destination, "dev", route["dev"], "table", "local")
                 log.info("removed the local route of %s on %s", address, route["dev"])
+
+    def addresses_on(self, device: str) -> List[Address]:
+        """The addresses of an interface, without link-local ones."""
+        listed = _addresses(self._json("address", "show", "dev", device))
+        return [found.address for found in listed if not found.address.is_link_local]
+
+    def mark(self, device: str, alias: str) -> None:
+        """Describe an interface; the mark goes with the interface."""
+        self._run("link", "set", "dev", device, "alias", alias)
+
+    def link(self, device: str, *, up: bool) -> None:
+        """Set an interface up or down."""
+        self._run("link", "set", "dev", device, "up" if up else "down")
+
+    def loosen(self, device: str) -> None:
+        """Let an interface be one of two in a subnet: loose reverse path filter, ARP only for its own addresses."""
+        for key, value in (("rp_filter", "2"), ("arp_ignore", "1"), ("arp_announce", "2")):
+            path = f"/proc/sys/net/ipv4/conf/{device}/{key}"
+            try:
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(value)
+            except OSError as error:
+                raise Error(f"writing {path}: {error.strerror}") from None
+
+    def route(self, destination: str, device: str, table: int, *, via: Optional[str], version: int) -> None:
+        """Make a route in a table of our own."""
+        gateway = ["via", via, "onlink"] if via else []
+        self._run(f"-{version}", "route", "replace", destination, *gateway, "dev", device, "table", str(table))
+
+    def rules(self, table: int) -> List[Rule]:
+        """The rules into a table, IPv4 and IPv6."""
+        found = []
+        for family in ("-4", "-6"):
+            for rule in self._json(family, "rule", "show"):
+                try:
+                    if int(rule.get("table", 0)) == table:
+                        found.append(Rule(ip_address(rule["src"]), table, int(rule["priority"])))
+                except (KeyError, ValueError):
+                    continue  # a rule of somebody else, by a table's name or without a source
+        return found
+
+    def add_rule(self, source: Address, table: int, priority: int) -> None:
+        """Send what carries this source address to a table."""
+        family = f"-{source.version}"
+        self._run(family, "rule", "add", "from", str(source), "table", str(table), "priority", str(priority))
+
+    def remove_rule(self, rule: Rule) -> None:
+        """Remove one rule."""
+        family = f"-{rule.source.version}"
+        self._run(
+            *(family, "rule", "del", "from", str(rule.source), "table", str(rule.table)),
+            *("priority", str(rule.priority)),
+        )
 
     def _json(self, *arguments: str) -> List[Any]:
         output = self._run("-json", *arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional
 
 from aws_ipfailover.errors import NodeError, UnknownError
 from aws_ipfailover.linux import Device, Linux
@@ -23,6 +23,7 @@ class ThisNode:
         self._interface = interface
         self._device: Optional[Device] = None
         self._network_interface_id = ""
+        self._eni_mac = ""
 
     def device(self) -> str:
         """The name of the interface that gets the address.
@@ -36,6 +37,11 @@ class ThisNode:
         """The MAC address of that interface; empty where it has none."""
         return self._found().mac
 
+    def subnet_cidrs(self) -> List[str]:
+        """The CIDRs of the subnet that the interface's ENI is in."""
+        self.network_interface_id()
+        return self._imds().subnet_cidrs(self._eni_mac)
+
     def network_interface_id(self) -> str:
         """The ENI that routes have to point to: that of the interface with the address, found by MAC.
 
@@ -48,10 +54,12 @@ class ThisNode:
             if found is None:
                 primary = self._imds().primary_mac()
                 log.info("%s has no ENI of its own; using the primary one", self._found().name)
+                mac = primary
                 found = self._imds().network_interface_id(primary)
             if found is None:
                 raise UnknownError("IMDS does not know this instance's primary network interface")
             self._network_interface_id = found
+            self._eni_mac = mac
         return self._network_interface_id
 
     def _found(self) -> Device:

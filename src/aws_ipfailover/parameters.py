@@ -14,7 +14,13 @@ from aws_ipfailover.errors import ParameterError
 
 Address = Union[IPv4Address, IPv6Address]
 
-MODES = ("overlay-ip",)
+MODES = ("overlay-ip", "eni", "private-ip")
+# What each mode cannot do without.
+REQUIRED: Dict[str, Tuple[str, ...]] = {
+    "overlay-ip": ("ip", "routing_table"),
+    "eni": ("network_interface_id",),
+    "private-ip": ("ip",),
+}
 _TRUE = ("1", "on", "true", "t", "yes", "y", "ja")
 _FALSE = ("0", "off", "false", "f", "no", "n")
 # EC2 ids end in 8 hexadecimal digits (before 2018) or 17.
@@ -27,9 +33,11 @@ class Values(NamedTuple):
     """The parameters of one resource, checked and typed; `None` where not given."""
 
     mode: str
-    ip: Address
+    ip: Optional[Address]
     routing_table: Tuple[str, ...]
     routing_table_role: Optional[str]
+    network_interface_id: Optional[str]
+    device_index: Optional[int]
     interface: Optional[str]
     iflabel: Optional[str]
     region: Optional[str]
@@ -78,6 +86,19 @@ def _role(text: str) -> str:
     if not re.fullmatch(r"arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/[\w+=,.@/-]+", text, re.ASCII):
         raise ValueError("the ARN of an IAM role, such as arn:aws:iam::123456789012:role/NAME")
     return text
+
+
+def _network_interface_id(text: str) -> str:
+    if not re.fullmatch("eni-" + _RESOURCE_ID, text):
+        raise ValueError("the id of a network interface such as eni-0123456789abcdef0")
+    return text
+
+
+def _device_index(text: str) -> int:
+    # The primary ENI is 0 and cannot move; no instance type has more than a few dozen interfaces.
+    if not re.fullmatch("[0-9]{1,3}", text, re.ASCII) or int(text) == 0:
+        raise ValueError("a device index from 1 on")
+    return int(text)
 
 
 def _interface(text: str) -> str:
@@ -157,7 +178,10 @@ PARAMETERS: Tuple[Parameter, ...] = (
         _mode,
         "How the address moves",
         "overlay-ip: an address outside the VPC's CIDRs; every route table in routing_table gets a route for it to the"
-        " network interface (ENI) of the active node. Works across availability zones.",
+        " network interface (ENI) of the active node. Works across availability zones."
+        " eni: a network interface that has the address is detached from the failed node and attached to the active one,"
+        " within one availability zone; it keeps its addresses, MAC address, security groups and Elastic IP."
+        " private-ip: a secondary private address of the subnet moves between the nodes' own network interfaces.",
         content="select",
         default="overlay-ip",
     ),
@@ -165,31 +189,45 @@ PARAMETERS: Tuple[Parameter, ...] = (
         "ip",
         _address,
         "Service address",
-        "The address that moves: IPv4 or IPv6, without prefix length. It must lie outside every CIDR of the VPC.",
-        required=True,
+        "The address that moves: IPv4 or IPv6, without prefix length. overlay-ip (required): outside every CIDR of the"
+        " VPC. private-ip (required): an address of the nodes' subnet. eni: a further address on the interface, optional.",
         unique_group="address",
     ),
     Parameter(
         "routing_table",
         _route_tables,
         "Route tables",
-        "Ids of all route tables through which the address is reached, separated by commas.",
-        required=True,
+        "overlay-ip (required): ids of all route tables through which the address is reached, separated by commas.",
     ),
     Parameter(
         "routing_table_role",
         _role,
         "Role for the route tables",
-        "ARN of an IAM role to assume for reading and writing the route tables, as in a shared VPC whose tables belong"
+        "overlay-ip: ARN of an IAM role to assume for reading and writing the route tables, as in a shared VPC whose tables belong"
         " to another account. Any AWS partition.",
         reloadable=True,
+    ),
+    Parameter(
+        "network_interface_id",
+        _network_interface_id,
+        "Network interface that moves",
+        "eni (required): id of the network interface that is attached to the active node. Not an instance's primary one.",
+        unique_group="network-interface",
+    ),
+    Parameter(
+        "device_index",
+        _device_index,
+        "Device index",
+        "eni: the device index to attach the network interface at; by default the lowest free one. Never 0.",
+        content="integer",
     ),
     Parameter(
         "interface",
         _interface,
         "Network interface",
         "Local network interface (name or alternative name) that gets the address; routes go to its ENI. By default"
-        " the interface of the instance's primary ENI, found by its MAC address.",
+        " the interface of the instance's primary ENI, found by its MAC address. eni: always the interface whose MAC"
+        " address is the ENI's.",
     ),
     Parameter(
         "iflabel",
@@ -276,6 +314,38 @@ def service_address(given: Mapping[str, str]) -> Optional[Address]:
     return found
 
 
+class Held(NamedTuple):
+    """What a resource holds on a node, as far as its parameters say so: all that stop and a probe need."""
+
+    mode: str
+    ip: Optional[Address]
+    network_interface_id: Optional[str]
+    complaints: Tuple[str, ...]
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything that could be here."""
+        return self.ip is not None or self.network_interface_id is not None
+
+
+def held(given: Mapping[str, str]) -> Held:
+    """Read past every mistake: what is malformed cannot be on a node. Never raises."""
+    complaints = []
+
+    def attempt(read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except ParameterError as error:
+            complaints.append(str(error))
+            return None
+
+    eni = attempt(lambda: _value("network_interface_id", given))
+    ip = attempt(lambda: service_address(given))
+    # A mode that is none can still have had its address here, by the parameters that belong to it.
+    mode = attempt(lambda: _value("mode", given)) or ("eni" if eni else "overlay-ip")
+    return Held(mode, ip, eni if mode == "eni" else None, tuple(complaints))
+
+
 def parse(given: Mapping[str, str]) -> Values:
     """Check every parameter of `given` (names without the OCF prefix); an empty value is one not given.
 
@@ -284,9 +354,10 @@ def parse(given: Mapping[str, str]) -> Values:
     """
     checked = {name: _value(name, given) for name in _BY_NAME}
     checked["ip"] = service_address(given)
-    for name in ("ip", "routing_table"):
-        if checked[name] is None:
-            raise ParameterError(f"parameter {name} is missing, expected {_example(name)}")
+    checked["routing_table"] = checked["routing_table"] or ()
+    for name in REQUIRED[checked["mode"]]:
+        if not checked[name]:
+            raise ParameterError(f"parameter {name} is missing, expected {_EXAMPLES[name]}")
     interface, label = checked["interface"], checked["iflabel"]
     if interface and label and len(f"{interface}:{label}") > _NAME_LENGTH:
         raise ParameterError(
@@ -296,8 +367,11 @@ def parse(given: Mapping[str, str]) -> Values:
     return Values(**{name: checked[name] for name in Values._fields})
 
 
-def _example(name: str) -> str:
-    return {"ip": "an IPv4 or IPv6 address", "routing_table": "route table ids separated by commas"}[name]
+_EXAMPLES = {
+    "ip": "an IPv4 or IPv6 address",
+    "routing_table": "route table ids separated by commas",
+    "network_interface_id": "the id of a network interface",
+}
 
 
 def unknown(given: Mapping[str, str]) -> List[str]:
