@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Callable, List, NoReturn, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Callable, List, NoReturn, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import HostAddress
 from aws_ipfailover.attachment import EniAttachment
 from aws_ipfailover.deadline import Deadline, Task
-from aws_ipfailover.errors import Error, MissingError
+from aws_ipfailover.errors import Error, MissingError, ParameterError
 from aws_ipfailover.failover import Failover, Holding
 from aws_ipfailover.interface import ServiceInterface
 from aws_ipfailover.last_write import LastWrite
 from aws_ipfailover.linux import Linux
 from aws_ipfailover.node import ThisNode
-from aws_ipfailover.parameters import Held, Values
+from aws_ipfailover.parameters import Address, Held, Values
 from aws_ipfailover.private_ip import PrivateIp, subnet_prefix
 from aws_ipfailover.routes import OverlayRoutes
 from aws_ipfailover.validation import check_overlay
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from aws_ipfailover.ec2 import Ec2
     from aws_ipfailover.imds import Imds
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # How much earlier than whoever waits for it the SDK gives up, so that its reason is heard.
@@ -112,9 +111,8 @@ class Resource:
         An address comes before what leads to it: packets that arrive earlier are answered with a reset. An ENI has to
         be attached before it can have anything.
         """
-        return Failover(
-            {"overlay-ip": self._overlay_ip, "private-ip": self._private_ip, "eni": self._eni}[self.values.mode]()
-        )
+        modes = {"overlay-ip": self._overlay_ip, "private-ip": self._private_ip, "eni": self._eni}
+        return Failover(modes[self.values.mode]())
 
     def validate(self) -> None:
         """Check the parameters against this node and the VPC. Changes nothing.
@@ -127,11 +125,15 @@ class Resource:
         if self.values.mode == "overlay-ip":
             # The routes may be read by a role that can see nothing else.
             own = self._cloud.ec2()()
-            check = Task(lambda: check_overlay(self.values, self._node, self._cloud.imds(), own, self._ec2()))
+            check = Task(
+                lambda: check_overlay(
+                    _address(self.values.ip), self.values, self._node, self._cloud.imds(), own, self._ec2()
+                )
+            )
             check.result(self._deadline, "validate-all")
 
     def _overlay_ip(self) -> Tuple[Holding, ...]:
-        address, node = _given(self.values.ip), self._node
+        address, node = _address(self.values.ip), self._node
         routes = OverlayRoutes(
             address,
             self.values.routing_table,
@@ -143,14 +145,14 @@ class Resource:
         return HostAddress(self._linux, address, node.device, self.values.iflabel), routes
 
     def _private_ip(self) -> Tuple[Holding, ...]:
-        address, node = _given(self.values.ip), self._node
+        address, node = _address(self.values.ip), self._node
         local = HostAddress(
             self._linux, address, node.device, self.values.iflabel, lambda: subnet_prefix(node, address)
         )
         return local, PrivateIp(address, node, self._ec2, LastWrite(os.environ, str(address)), self._deadline)
 
     def _eni(self) -> Tuple[Holding, ...]:
-        eni = _given(self.values.network_interface_id)
+        eni = _interface_id(self.values.network_interface_id)
         attachment = EniAttachment(
             eni,
             self.values.device_index,
@@ -188,8 +190,8 @@ def local_part(what: Held, deadline: Deadline) -> Failover:
     """What a probe looks at, and stop in the modes that need no cloud for it."""
     linux = Linux(deadline)
     if what.mode != "eni":
-        return Failover((HostAddress(linux, _given(what.ip), _not_asked, None),))
-    eni = _given(what.network_interface_id)
+        return Failover((HostAddress(linux, _address(what.ip), _not_asked, None),))
+    eni = _interface_id(what.network_interface_id)
     return Failover((ServiceInterface(linux, eni, what.ip, deadline, _not_asked, _not_asked),))
 
 
@@ -197,7 +199,13 @@ def _not_asked() -> NoReturn:
     raise AssertionError("neither looking for an address nor removing it asks for this")
 
 
-def _given(value: Optional[T]) -> T:
-    if value is None:
-        raise AssertionError("checked with the parameters")
-    return value
+def _address(given: Optional[Address]) -> Address:
+    if given is None:
+        raise ParameterError("parameter ip is missing, expected an IPv4 or IPv6 address")
+    return given
+
+
+def _interface_id(given: Optional[str]) -> str:
+    if given is None:
+        raise ParameterError("parameter network_interface_id is missing, expected the id of a network interface")
+    return given

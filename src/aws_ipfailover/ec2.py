@@ -90,9 +90,9 @@ DENIED = frozenset(
 _WRONG_HERE = frozenset(
     {
         "AttachmentLimitExceeded",
-        "PrivateIpAddressLimitExceeded",
         "NetworkInterfaceLimitExceeded",
         "OperationNotPermitted",
+        "PrivateIpAddressLimitExceeded",
     }
 )
 _PAGE = 100  # tables that one DescribeRouteTables returns at most

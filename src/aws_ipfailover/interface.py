@@ -2,8 +2,8 @@
 
 Replies have to leave by the ENI whose address they carry: EC2's source check drops them elsewhere. So each address gets
 a rule into a table whose default route goes through this interface; the node's own default route, its metadata and its
-cluster traffic stay where they are. Facts: AWS, "Elastic network interfaces", best practices; "Subnet CIDR blocks" for the
-router at the subnet's first address, and at fe80:ec2::1.
+cluster traffic stay where they are. Facts: AWS, "Elastic network interfaces", best practices; "Subnet CIDR blocks" for
+the router at the subnet's first address, and at fe80:ec2::1.
 """
 
 from __future__ import annotations

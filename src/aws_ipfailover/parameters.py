@@ -179,8 +179,8 @@ PARAMETERS: Tuple[Parameter, ...] = (
         "How the address moves",
         "overlay-ip: an address outside the VPC's CIDRs; every route table in routing_table gets a route for it to the"
         " network interface (ENI) of the active node. Works across availability zones."
-        " eni: a network interface that has the address is detached from the failed node and attached to the active one,"
-        " within one availability zone; it keeps its addresses, MAC address, security groups and Elastic IP."
+        " eni: a network interface that has the address is detached from the failed node and attached to the active"
+        " one, within one availability zone; it keeps its addresses, MAC address, security groups and Elastic IP."
         " private-ip: a secondary private address of the subnet moves between the nodes' own network interfaces.",
         content="select",
         default="overlay-ip",
@@ -190,7 +190,8 @@ PARAMETERS: Tuple[Parameter, ...] = (
         _address,
         "Service address",
         "The address that moves: IPv4 or IPv6, without prefix length. overlay-ip (required): outside every CIDR of the"
-        " VPC. private-ip (required): an address of the nodes' subnet. eni: a further address on the interface, optional.",
+        " VPC. private-ip (required): an address of the nodes' subnet. eni (optional): a further address on the"
+        " interface.",
         unique_group="address",
     ),
     Parameter(
@@ -203,15 +204,16 @@ PARAMETERS: Tuple[Parameter, ...] = (
         "routing_table_role",
         _role,
         "Role for the route tables",
-        "overlay-ip: ARN of an IAM role to assume for reading and writing the route tables, as in a shared VPC whose tables belong"
-        " to another account. Any AWS partition.",
+        "overlay-ip: ARN of an IAM role to assume for reading and writing the route tables, as in a shared VPC whose"
+        " tables belong to another account. Any AWS partition.",
         reloadable=True,
     ),
     Parameter(
         "network_interface_id",
         _network_interface_id,
         "Network interface that moves",
-        "eni (required): id of the network interface that is attached to the active node. Not an instance's primary one.",
+        "eni (required): id of the network interface that is attached to the active node. Not an instance's primary"
+        " one.",
         unique_group="network-interface",
     ),
     Parameter(

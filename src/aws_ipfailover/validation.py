@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, List, Set
 
 from aws_ipfailover.errors import DeniedError, NodeError
-from aws_ipfailover.parameters import Values
+from aws_ipfailover.parameters import Address, Values
 
 if TYPE_CHECKING:
     from aws_ipfailover.ec2 import Cidr, Ec2, RouteTable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def check_overlay(values: Values, node: ThisNode, imds: Imds, own: Ec2, owner_of_tables: Ec2) -> None:
+def check_overlay(address: Address, values: Values, node: ThisNode, imds: Imds, own: Ec2, owner_of_tables: Ec2) -> None:
     """Check an overlay address; `owner_of_tables` is EC2 by the role that may see the tables.
 
     Raises:
@@ -43,9 +43,9 @@ def check_overlay(values: Values, node: ThisNode, imds: Imds, own: Ec2, owner_of
             f" --network-interface-id {network_interface_id} --no-source-dest-check"
         )
     for cidr in sorted(_vpc_cidrs(interface.vpc_id, node, imds, own, tables), key=str):
-        if cidr.version == values.ip.version and values.ip in cidr:
+        if cidr.version == address.version and address in cidr:
             raise NodeError(
-                f"parameter ip: {values.ip} lies inside the VPC's CIDR {cidr}, expected an address outside every CIDR"
+                f"parameter ip: {address} lies inside the VPC's CIDR {cidr}, expected an address outside every CIDR"
             )
 
 
