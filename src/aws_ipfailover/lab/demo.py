@@ -195,6 +195,8 @@ def load(lab: Lab, configuration: Path, node: str, status: Mapping[str, Any]) ->
         commands = examples.pcs_commands(text) if configuration.suffix == ".pcs" else []
     except (OSError, ValueError) as error:
         raise LabError(f"{configuration}: {error}") from error
+    # Only a shared VPC's configuration assumes it.
+    lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[Plan().account_id])
     if configuration.suffix == ".pcs":
         for command in commands:
             lab.exec(node, command)

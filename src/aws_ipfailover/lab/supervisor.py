@@ -23,6 +23,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from . import cluster
 from .agents import agents_directory
 from .aws.account import Power
+from .aws.identity import Role
 from .cloud import Cloud
 from .fabric import Fabric
 from .init import Service
@@ -281,6 +282,10 @@ class Supervisor:
         self._cloud.account.delete_route(destination, route_table_id)
         self._cloud.account.settle()
         self.timeline.add("route", destination=destination, target=None, route_table_id=route_table_id)
+
+    def do_put_role(self, arn: str, trusted_accounts: List[str]) -> None:
+        """A role that these accounts may assume, such as the owner of a shared VPC lends for its route tables."""
+        self._cloud.account.identities.put_role(Role(arn, trusted_accounts=frozenset(trusted_accounts)))
 
     def do_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch the source/destination check of an instance's primary ENI."""
