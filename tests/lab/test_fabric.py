@@ -14,6 +14,7 @@ pytestmark = pytest.mark.root
 
 OVERLAY = "192.168.10.10"
 OVERLAY_IPV6 = "fd00:10::10"
+METADATA_TOKEN = "http://169.254.169.254/latest/api/token"
 
 
 @pytest.fixture
@@ -32,16 +33,19 @@ def lab(network_lab: Lab) -> Iterator[Lab]:
 
 
 def give(lab: Lab, node: str) -> None:
+    """Put the overlay addresses on a node."""
     lab.exec(node, ["ip", "address", "replace", f"{OVERLAY}/32", "dev", "eth0"])
     lab.exec(node, ["ip", "address", "replace", f"{OVERLAY_IPV6}/128", "dev", "eth0", "nodad"])
 
 
 def take(lab: Lab, node: str) -> None:
+    """Take the overlay addresses from a node, if it has them."""
     lab.exec(node, ["ip", "address", "delete", f"{OVERLAY}/32", "dev", "eth0"], check=False)
     lab.exec(node, ["ip", "address", "delete", f"{OVERLAY_IPV6}/128", "dev", "eth0"], check=False)
 
 
 def lead(lab: Lab, target: str) -> None:
+    """Point every table's overlay routes at an instance."""
     for destination in (f"{OVERLAY}/32", f"{OVERLAY_IPV6}/128"):
         lab.order("put-route", destination=destination, target=target)
 
@@ -122,7 +126,7 @@ def test_the_source_destination_check_drops_foreign_sources(lab: Lab) -> None:
 
 def test_a_blackhole_route_drops(lab: Lab) -> None:
     """A route to an ENI whose instance EC2 has stopped leads nowhere, and works again when it runs."""
-    lab.exec("node2", ["fence_aws", "-o", "off", "-r", "eu-central-1", "-n", lab.facts()["instance_id_node1"]])
+    lab.exec("node2", ["fence_aws", "-o", "off", "-r", "eu-central-1", "-n", lab.instance_ids()["node1"]])
     state = next(one for one in lab.status()["instances"] if one["name"] == "node1")
     assert (state["state"], state["pid"]) == ("stopped", None)
     assert silent(lab, "consumer-a", OVERLAY)
@@ -182,8 +186,7 @@ def metadata_answers(lab: Lab, node: str) -> bool:
     """Whether IMDS gives a token."""
     done = lab.exec(
         node,
-        ["curl", "-s", "-f", "-m", "1", "-X", "PUT", "-H", "X-aws-ec2-metadata-token-ttl-seconds: 60"]
-        + ["http://169.254.169.254/latest/api/token"],
+        ["curl", "-sfm1", "-XPUT", "-HX-aws-ec2-metadata-token-ttl-seconds: 60", METADATA_TOKEN],
         check=False,
     )
     return done.returncode == 0
@@ -218,9 +221,9 @@ def test_metadata_knows_its_caller(lab: Lab) -> None:
         "asked = u.Request(base + 'meta-data/instance-id', headers={'X-aws-ec2-metadata-token': token})\n"
         "print(u.urlopen(asked).read().decode())\n"
     )
-    facts = lab.facts()
+    ids = lab.instance_ids()
     for node in ("node1", "node2"):
-        assert lab.exec(node, ["/usr/bin/python3", "-c", script]).stdout.strip() == facts[f"instance_id_{node}"]
+        assert lab.exec(node, ["/usr/bin/python3", "-c", script]).stdout.strip() == ids[node]
 
 
 def test_an_instance_writes_nothing_to_the_host(lab: Lab) -> None:
