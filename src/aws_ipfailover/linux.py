@@ -12,13 +12,14 @@ import logging
 import os
 import socket
 import subprocess
-from ipaddress import ip_address
-from typing import Any, List, NamedTuple, Optional
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
 from aws_ipfailover.parameters import Address
 
+IPNetwork = Union[IPv4Network, IPv6Network]
 log = logging.getLogger(__name__)
 
 # Where iproute2 is looked for when the caller has no PATH at all.
@@ -102,18 +103,37 @@ class Linux:
         """Remove an address exactly as it was found; one that is gone meanwhile counts as removed.
 
         The kernel removes an IPv4 address's secondaries with it (net.ipv4.conf.*.promote_secondaries=0); those are
-        somebody else's addresses, and put back.
+        somebody else's addresses, and put back. Nothing else that vanishes at the same time is: that is another
+        resource's own stop.
         """
-        others = [one for one in _addresses(self._json("address", "show")) if one != found]
-        self._run("address", "del", f"{found.address}/{found.prefix_length}", "dev", found.device)
+        before = self._secondaries(found)
+        try:
+            self._run("address", "del", f"{found.address}/{found.prefix_length}", "dev", found.device)
+        except Error as error:
+            if not _says_gone(error):
+                raise
+            log.info("%s/%d on %s: gone already", found.address, found.prefix_length, found.device)
+            return
         log.info("removed %s/%d from %s", found.address, found.prefix_length, found.device)
-        kept = _addresses(self._json("address", "show"))
-        for lost in others:
-            if lost not in kept and lost.device == found.device and lost.address.version == 4:
+        if not before:
+            return
+        kept = self._secondaries(found)
+        for lost in before:
+            if lost not in kept:
                 label = ["label", lost.label] if lost.label else []
                 self._run(
                     "address", "replace", f"{lost.address}/{lost.prefix_length}", "brd", "+", "dev", lost.device, *label
                 )
+
+    def _secondaries(self, found: LocalAddress) -> List[LocalAddress]:
+        """What the kernel counts, or would count, as secondary addresses of `found`: same device, subnet and prefix."""
+        if found.address.version == 6 or found.prefix_length == found.address.max_prefixlen:
+            return []
+        return [
+            one
+            for one in _addresses(self._json("address", "show", "dev", found.device))
+            if one.address != found.address and _subnet(one) == _subnet(found)
+        ]
 
     def remove_local_routes(self, address: Address) -> None:
         """Remove what is left in the local table for `address`: the kernel answers on it as long as it stands there.
@@ -171,6 +191,15 @@ def _refused(shown: str, said: str) -> Error:
     if "cannot find device" in lower or "does not exist" in lower:
         return NodeError(f"{shown}: {said}")
     return Error(f"{shown}: {said or 'failed'}")
+
+
+def _says_gone(error: Error) -> bool:
+    """Whether `ip address del` failed because there is nothing to delete: neither the address nor its device."""
+    return isinstance(error, NodeError) or "cannot assign requested address" in str(error).lower()
+
+
+def _subnet(one: LocalAddress) -> Tuple[str, IPNetwork]:
+    return one.device, ip_network(f"{one.address}/{one.prefix_length}", strict=False)
 
 
 def _addresses(listed: List[Any]) -> List[LocalAddress]:
