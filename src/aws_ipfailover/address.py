@@ -41,15 +41,24 @@ class HostAddress:
             and one.prefix_length == self._address.max_prefixlen
             and (label is None or one.label == label)
         ]
-        for one in found:
-            # With another label it is the same address to the kernel: it has to go before the right one can come.
-            if one not in right and one.device == name and one.prefix_length == self._address.max_prefixlen:
-                self._linux.remove(one)
+        # To the kernel it is the same address with another label, and in IPv6 also with another prefix length: such a
+        # one has to go before the right one can come.
+        clashing = [
+            one
+            for one in found
+            if one not in right
+            and one.device == name
+            and (one.prefix_length == self._address.max_prefixlen or self._address.version == 6)
+        ]
+        for one in clashing:
+            self._linux.remove(one)
         if not right:
             self._linux.add(self._address, name, self._label)
         for one in found:
-            if one.device != name or one.prefix_length != self._address.max_prefixlen:
+            if one not in right and one not in clashing:
                 self._linux.remove(one)
+        if self.where() is not Where.HERE:
+            raise Error(f"{self._address} is not on {name} although it was added")
 
     def release(self) -> None:
         """Remove every copy of the address, and prove that none is left.

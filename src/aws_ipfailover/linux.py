@@ -33,6 +33,7 @@ class LocalAddress(NamedTuple):
     prefix_length: int
     device: str
     label: Optional[str]
+    peer: Optional[str] = None  # the far end of a point-to-point address, which `prefix_length` is of then
 
 
 class Device(NamedTuple):
@@ -108,7 +109,9 @@ class Linux:
         """
         before = self._secondaries(found)
         try:
-            self._run("address", "del", f"{found.address}/{found.prefix_length}", "dev", found.device)
+            named = [str(found.address), "peer", found.peer] if found.peer else [str(found.address)]
+            named[-1] += f"/{found.prefix_length}"
+            self._run("address", "del", *named, "dev", found.device)
         except Error as error:
             if not _says_gone(error):
                 raise
@@ -195,7 +198,8 @@ def _refused(shown: str, said: str) -> Error:
 
 def _says_gone(error: Error) -> bool:
     """Whether `ip address del` failed because there is nothing to delete: neither the address nor its device."""
-    return isinstance(error, NodeError) or "cannot assign requested address" in str(error).lower()
+    said = str(error).lower()
+    return isinstance(error, NodeError) or "cannot assign requested address" in said or "address not found" in said
 
 
 def _subnet(one: LocalAddress) -> Tuple[str, IPNetwork]:
@@ -211,7 +215,8 @@ def _addresses(listed: List[Any]) -> List[LocalAddress]:
                 address = ip_address(info["local"])
             except (KeyError, ValueError):
                 continue
-            found.append(LocalAddress(address, int(info.get("prefixlen", 0)), link["ifname"], info.get("label")))
+            prefix_length = int(info.get("prefixlen", 0))
+            found.append(LocalAddress(address, prefix_length, link["ifname"], info.get("label"), info.get("address")))
     return found
 
 
