@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Callable, Dict, Mapping, NoReturn, Sequence, Tuple, Type
+from typing import Callable, Dict, Mapping, NoReturn, Optional, Sequence, Tuple, Type
 
 from aws_ipfailover import build, ocf
 from aws_ipfailover.deadline import Deadline
@@ -14,7 +14,7 @@ from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, P
 from aws_ipfailover.failover import Finding, Verdict
 from aws_ipfailover.linux import ip_path
 from aws_ipfailover.ocf import Exit
-from aws_ipfailover.parameters import Values, parse, service_address, unknown
+from aws_ipfailover.parameters import Values, addresses_named, parse, unknown
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _VERDICTS = {
 
 
 class Ended(BaseException):
-    """SIGTERM: Pacemaker wants no more of this action. What was begun is undone on the way out."""
+    """A signal: Pacemaker or somebody by hand wants no more of this action. What was begun is undone on the way out."""
 
 
 class Run:
@@ -56,7 +56,7 @@ class Run:
             return _HANDLERS[self.action](self)
         except Error as error:
             return self.code_of(error), str(error)
-        except (Ended, KeyboardInterrupt):
+        except Ended:
             return Exit.GENERIC, f"{self.action}: ended by a signal before it was done"
         except Exception as error:
             log.debug("unexpected", exc_info=True)
@@ -87,15 +87,17 @@ def _start(run: Run) -> Tuple[Exit, str]:
 
 
 def _stop(run: Run) -> Tuple[Exit, str]:
-    try:
-        address = service_address(run.environment.parameters())
-    except ParameterError as error:
-        log.warning("%s; an address that cannot exist is not here", error)
-        return Exit.SUCCESS, ""
-    if address is None:
-        log.warning("parameter ip is missing; nothing to stop")
-        return Exit.SUCCESS, ""
-    build.local_part(address, run.deadline).stop()
+    addresses, complaints = addresses_named(run.environment.parameters())
+    for complaint in complaints:
+        log.warning("%s", complaint)
+    failure: Optional[Error] = None
+    for address in addresses:
+        try:
+            build.local_part(address, run.deadline).stop()
+        except Error as error:
+            failure = error  # the other address goes all the same
+    if failure is not None:
+        raise failure
     return Exit.SUCCESS, ""
 
 
@@ -104,22 +106,22 @@ def _monitor(run: Run) -> Tuple[Exit, str]:
     code = _VERDICTS[finding.verdict]
     if code is Exit.NOT_RUNNING and run.environment.is_probe():
         return code, ""  # what a standby is expected to say
-    if code is Exit.NOT_RUNNING:
-        return code, (
-            f"{finding.reason}; something other than the cluster removed it"
-            " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
-        )
     return code, finding.reason
 
 
+_REMOVED = (
+    "; something other than the cluster removed it"
+    " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
+)
+
+
 def _look(run: Run) -> Finding:
-    try:
-        address = service_address(run.environment.parameters())
-    except ParameterError as error:
-        return Finding(Verdict.NOT_RUNNING, str(error))
-    if address is None:
-        return Finding(Verdict.NOT_RUNNING, "parameter ip is missing")
-    here = build.local_part(address, run.deadline).monitor(ask_cloud=False)
+    addresses, complaints = addresses_named(run.environment.parameters())
+    here = Finding(Verdict.NOT_RUNNING, "; ".join(complaints))
+    for address in addresses:
+        found = build.local_part(address, run.deadline).monitor(ask_cloud=False)
+        if here.verdict is not Verdict.RUNNING:
+            here = Finding(found.verdict, found.reason and found.reason + _REMOVED)
     if run.environment.is_probe() or here.verdict is not Verdict.RUNNING:
         return here
     try:
@@ -179,7 +181,12 @@ _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
 _USAGE = f"usage: {ocf.AGENT} {{{'|'.join(_HANDLERS)}}}\n"
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
 def _end(signum: int, frame: object) -> NoReturn:
+    for another in _SIGNALS:  # a second one would interrupt the undoing
+        signal.signal(another, signal.SIG_IGN)
     raise Ended
 
 
@@ -189,10 +196,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         ocf.complain(_USAGE.rstrip())
         return Exit.UNIMPLEMENTED
     try:
-        signal.signal(signal.SIGTERM, _end)
+        for number in _SIGNALS:
+            signal.signal(number, _end)
         ocf.set_up_logging(environ)
         code, reason = Run(argv[1], environ).perform()
-    except (Ended, KeyboardInterrupt):
+    except Ended:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:
         ocf.exit_reason(environ, reason)

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Optional
 
 from aws_ipfailover.address import HostAddress
-from aws_ipfailover.deadline import Deadline, Task
+from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import MissingError
 from aws_ipfailover.failover import Failover
 from aws_ipfailover.last_write import LastWrite
@@ -21,7 +21,7 @@ from aws_ipfailover.validation import check_overlay
 
 if TYPE_CHECKING:
     from aws_ipfailover.ec2 import Ec2
-    from aws_ipfailover.imds import Imds
+    from aws_ipfailover.imds import Credentials, Imds
 
 # How much earlier than whoever waits for it the SDK gives up, so that its reason is heard.
 _TO_TELL = 0.2
@@ -34,6 +34,7 @@ class Cloud:
         self._values = values
         self._deadline = deadline
         self._imds: Optional[Imds] = None
+        self.progress = Progress("connecting to EC2")
 
     def imds(self) -> Imds:
         """The metadata service.
@@ -69,7 +70,11 @@ class Cloud:
             raise _missing(error) from None
         values = self._values
         account = Account(self.region(), values.profile, values.endpoint_url, role)
-        return Ec2(account, self._deadline.earlier(_TO_TELL), lambda: self.imds().credentials(), connections)
+        return Ec2(account, self._deadline.earlier(_TO_TELL), self._credentials, self.progress, connections)
+
+    def _credentials(self) -> Optional[Credentials]:
+        self.progress.text = "credentials of the instance's role from IMDS"
+        return self.imds().credentials()
 
 
 def _missing(error: ImportError) -> MissingError:
@@ -105,13 +110,13 @@ def validate_here(values: Values, deadline: Deadline, cloud_deadline: Deadline) 
     node = ThisNode(Linux(deadline), cloud.imds, values.interface)
     _host_address(values, deadline, node).prepare()
     # The routes may be read by a role that can see nothing else.
-    own = Task(cloud.ec2).result(cloud_deadline, "connecting to EC2")
+    own = Task(cloud.ec2).result(cloud_deadline, cloud.progress)
     tables = own
     if values.routing_table_role:
         connect = Task(lambda: cloud.ec2(role=values.routing_table_role))
-        tables = connect.result(cloud_deadline, "connecting to EC2")
+        tables = connect.result(cloud_deadline, cloud.progress)
     check = Task(lambda: check_overlay(values, node, cloud.imds(), own, tables))
-    check.result(cloud_deadline, "validate-all")
+    check.result(cloud_deadline, cloud.progress)
 
 
 def _host_address(values: Values, deadline: Deadline, node: ThisNode) -> HostAddress:
@@ -126,4 +131,5 @@ def _routes(values: Values, deadline: Deadline, node: ThisNode, cloud: Cloud) ->
         lambda: cloud.ec2(role=values.routing_table_role, connections=len(values.routing_table)),
         LastWrite(os.environ, str(values.ip)),
         deadline,
+        cloud.progress,
     )

@@ -13,7 +13,7 @@ import os
 import socket
 import subprocess
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
@@ -37,11 +37,16 @@ class LocalAddress(NamedTuple):
 
 
 class Device(NamedTuple):
-    """A network interface: its name, alternative names and MAC address (lower case; empty where it has none)."""
+    """A network interface; `mac` is lower case, and empty where it has none.
+
+    `virtual`: made on this node (lo, a bridge, a dummy), so that no ENI can be behind it. A veth can be: it is what
+    stands for a NIC in a network namespace.
+    """
 
     name: str
     altnames: List[str]
     mac: str
+    virtual: bool
 
 
 def ip_path() -> str:
@@ -80,8 +85,13 @@ class Linux:
     def devices(self) -> List[Device]:
         """All network interfaces."""
         return [
-            Device(link["ifname"], list(link.get("altnames", ())), str(link.get("address", "")).lower())
-            for link in self._json("link", "show")
+            Device(
+                link["ifname"],
+                list(link.get("altnames", ())),
+                str(link.get("address", "")).lower(),
+                link.get("link_type") == "loopback" or link.get("linkinfo", {}).get("info_kind", "veth") != "veth",
+            )
+            for link in self._json("-details", "link", "show")
             if "ifname" in link
         ]
 
@@ -158,12 +168,15 @@ class Linux:
                 self._run(family, "route", "del", "local", destination, "dev", route["dev"], "table", "local")
                 log.info("removed the local route of %s on %s", address, route["dev"])
 
-    def _json(self, *arguments: str) -> List[Any]:
+    def _json(self, *arguments: str) -> List[Mapping[str, Any]]:
         output = self._run("-json", *arguments)
         try:
-            return list(json.loads(output or "[]"))
+            listed = json.loads(output or "[]")
         except ValueError:
-            raise UnknownError(f"ip {' '.join(arguments)}: its output is not JSON") from None
+            listed = None
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise UnknownError(f"ip {' '.join(arguments)}: its output is not a list in JSON")
+        return listed
 
     def _run(self, *arguments: str) -> str:
         command = [ip_path(), *arguments]
@@ -206,17 +219,31 @@ def _subnet(one: LocalAddress) -> Tuple[str, IPNetwork]:
     return one.device, ip_network(f"{one.address}/{one.prefix_length}", strict=False)
 
 
-def _addresses(listed: List[Any]) -> List[LocalAddress]:
+def _addresses(listed: List[Mapping[str, Any]]) -> List[LocalAddress]:
+    """The addresses in what `ip address show` says.
+
+    Raises:
+        UnknownError: it is not of the expected shape. Every namespace has an interface: none at all is no answer.
+    """
     found = []
-    for link in listed:
-        for info in link.get("addr_info", ()):
-            try:
+    try:
+        for link in filter(None, listed):  # iproute2 prints {} for what it passes over
+            for info in link["addr_info"]:
                 # A peer address is shown as "address", the node's own one always as "local".
-                address = ip_address(info["local"])
-            except (KeyError, ValueError):
-                continue
-            prefix_length = int(info.get("prefixlen", 0))
-            found.append(LocalAddress(address, prefix_length, link["ifname"], info.get("label"), info.get("address")))
+                if "local" in info:
+                    found.append(
+                        LocalAddress(
+                            ip_address(info["local"]),
+                            int(info["prefixlen"]),
+                            str(link["ifname"]),
+                            info.get("label"),
+                            info.get("address"),
+                        )
+                    )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnknownError(f"ip address show: an interface is not described as expected ({error!r})") from None
+    if not any(listed):
+        raise UnknownError("ip address show: it shows no interface at all")
     return found
 
 

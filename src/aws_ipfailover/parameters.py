@@ -21,6 +21,7 @@ _FALSE = ("0", "off", "false", "f", "no", "n")
 _RESOURCE_ID = "[0-9a-f]{8,17}"
 _NAME_LENGTH = 15  # IFNAMSIZ - 1, for interfaces and for address labels
 _ALTNAME_LENGTH = 127  # ALTIFNAMSIZ - 1
+_LONGEST_SHOWN = 200
 
 
 class Values(NamedTuple):
@@ -258,21 +259,51 @@ def _value(name: str, given: Mapping[str, str]) -> Any:
     try:
         return parameter.check(text)
     except ValueError as right:
-        raise ParameterError(f"parameter {name}: {text!r} is wrong, expected {right}") from None
+        raise ParameterError(f"parameter {name}: {_shown(text)} is wrong, expected {right}") from None
 
 
-def service_address(given: Mapping[str, str]) -> Optional[Address]:
-    """The address alone, from `ip` or its former name `address`; `None` when neither is given.
+def _shown(text: str) -> str:
+    """A value as it can stand in a short sentence."""
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…")
 
-    All that stop and a probe need, so that no other parameter can stand in their way.
 
-    Raises:
-        ParameterError: an address is malformed, or the two differ.
+def addresses_named(given: Mapping[str, str]) -> Tuple[Tuple[Address, ...], Tuple[str, ...]]:
+    """Every address that `ip` and `address` can mean, and complaints about what they should not be. Never raises.
+
+    All that stop and a probe need: no mistake, here or in another parameter, may keep an address on a node.
     """
-    ip, address = _value("ip", given), _value("address", given)
+    found: List[Address] = []
+    complaints = []
+    for name in ("ip", "address"):
+        try:
+            address = _value(name, given)
+        except ParameterError as error:
+            complaints.append(str(error))
+            address = _loosely(given[name])
+        if address is not None and address not in found:
+            found.append(address)
+    if not found and not complaints:
+        complaints.append("parameter ip is missing")
+    return tuple(found), tuple(complaints)
+
+
+def _loosely(text: str) -> Optional[Address]:
+    """An address with a prefix length or with leading zeros: refused as a parameter, but it names an address."""
+    text = text.split("/", maxsplit=1)[0].strip()
+    if ":" not in text:
+        text = re.sub(r"\b0+(?=[0-9])", "", text)
+    try:
+        return _address(text)
+    except ValueError:
+        return None
+
+
+def _service_address(ip: Optional[Address], address: Optional[Address]) -> Address:
     if ip is not None and address is not None and ip != address:
         raise ParameterError(f"parameters ip and address differ ({ip} and {address}), expected ip alone")
-    found: Optional[Address] = ip if ip is not None else address
+    found = ip if ip is not None else address
+    if found is None:
+        raise ParameterError("parameter ip is missing, expected an IPv4 or IPv6 address")
     return found
 
 
@@ -283,10 +314,9 @@ def parse(given: Mapping[str, str]) -> Values:
         ParameterError: for the first one that is wrong or missing.
     """
     checked = {name: _value(name, given) for name in _BY_NAME}
-    checked["ip"] = service_address(given)
-    for name in ("ip", "routing_table"):
-        if checked[name] is None:
-            raise ParameterError(f"parameter {name} is missing, expected {_example(name)}")
+    checked["ip"] = _service_address(checked["ip"], checked["address"])
+    if checked["routing_table"] is None:
+        raise ParameterError("parameter routing_table is missing, expected route table ids separated by commas")
     interface, label = checked["interface"], checked["iflabel"]
     if interface and label and len(f"{interface}:{label}") > _NAME_LENGTH:
         raise ParameterError(
@@ -294,10 +324,6 @@ def parse(given: Mapping[str, str]) -> Values:
             f" expected at most {_NAME_LENGTH}"
         )
     return Values(**{name: checked[name] for name in Values._fields})
-
-
-def _example(name: str) -> str:
-    return {"ip": "an IPv4 or IPv6 address", "routing_table": "route table ids separated by commas"}[name]
 
 
 def unknown(given: Mapping[str, str]) -> List[str]:

@@ -6,10 +6,18 @@ import logging
 import random
 import time
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Set
 
-from aws_ipfailover.deadline import Deadline, Task
-from aws_ipfailover.errors import DeniedError, Error, NodeError, NoRouteError, RouteExistsError, UnknownError
+from aws_ipfailover.deadline import Deadline, Progress, Task
+from aws_ipfailover.errors import (
+    DeniedError,
+    Error,
+    NodeError,
+    NoRouteError,
+    NoTableError,
+    RouteExistsError,
+    UnknownError,
+)
 from aws_ipfailover.failover import Where
 from aws_ipfailover.last_write import LastWrite
 from aws_ipfailover.parameters import Address
@@ -41,6 +49,7 @@ class OverlayRoutes:
         connect: Callable[[], Ec2],
         last_write: LastWrite,
         deadline: Deadline,
+        progress: Progress,
     ) -> None:
         self._destination = ip_network(address)
         self._route_table_ids = tuple(route_table_ids)
@@ -48,6 +57,7 @@ class OverlayRoutes:
         self._connect = connect
         self._last_write = last_write
         self._deadline = deadline
+        self._progress = progress
         self._ec2: Optional[Ec2] = None
         self._explanation = ""
 
@@ -55,7 +65,7 @@ class OverlayRoutes:
         """Find the ENI and connect to EC2."""
         if self._ec2 is None:
             self._network_interface_id()
-            self._ec2 = Task(self._connect).result(self._deadline, "connecting to EC2")
+            self._ec2 = Task(self._connect).result(self._deadline, self._progress)
 
     def take(self) -> None:
         """Write every table at once; all are tried, whatever becomes of one.
@@ -68,7 +78,7 @@ class OverlayRoutes:
         failures: Dict[str, Error] = {}
         for table, task in tasks.items():
             try:
-                task.result(self._deadline, "ReplaceRoute")
+                task.result(self._deadline, self._progress)
             except Error as error:
                 failures[table] = error
         if failures:
@@ -93,7 +103,8 @@ class OverlayRoutes:
             UnknownError: not asked, or the only contradiction can be an old read.
         """
         self.prepare()
-        if not self._contradictions():
+        first = self._contradictions()
+        if not first:
             return Where.HERE
         age = self._last_write.age(self._network_interface_id())
         if age is not None and age < SETTLE_SECONDS:
@@ -103,9 +114,12 @@ class OverlayRoutes:
             )
         pause = random.uniform(1.0, 1.5) * _SECOND_READ_AFTER  # noqa: S311  jitter, no secret
         if self._deadline.remaining() <= pause:
-            raise UnknownError(f"no time left to read a second time: {self._explanation}")
+            raise UnknownError(f"DescribeRouteTables: no time left to read a second time: {self._explanation}")
         time.sleep(pause)
-        return Where.ELSEWHERE if self._contradictions() else Where.HERE
+        second = self._contradictions()
+        if second and not first & second:
+            raise UnknownError(f"DescribeRouteTables: two reads contradict each other: {self._explanation}")
+        return Where.ELSEWHERE if second else Where.HERE
 
     def explain(self) -> str:
         """Which tables have no active route to this ENI, and what they have instead."""
@@ -136,32 +150,35 @@ class OverlayRoutes:
             f" {option} {self._destination} --network-interface-id {self._network_interface_id()}"
         )
 
-    def _contradictions(self) -> List[str]:
+    def _contradictions(self) -> Set[str]:
+        """The tables that do not lead here, by one read; what they have instead is the explanation."""
         try:
             tables = Task(lambda: self._client().route_tables(self._route_table_ids)).result(
-                self._deadline, "DescribeRouteTables"
+                self._deadline, self._progress
             )
-        except NodeError as error:  # a table that does not exist has no route to this node
-            found = [str(error)]
-        else:
-            found = self._compare(tables)
-        self._explanation = "; ".join(found)
-        return found
+        except NoTableError as error:  # a table that does not exist has no route to this node
+            self._explanation = str(error)
+            return {"missing"}
+        found = self._compare(tables)
+        self._explanation = "; ".join(found.values())
+        return set(found)
 
-    def _compare(self, tables: Sequence[RouteTable]) -> List[str]:
-        by_id = {table.route_table_id: table for table in tables}
-        eni, found = self._network_interface_id(), []
-        for route_table_id in self._route_table_ids:
-            table = by_id.get(route_table_id)
-            routes = [route for route in table.routes if route.destination == self._destination] if table else []
+    def _compare(self, tables: Sequence[RouteTable]) -> Dict[str, str]:
+        eni, found = self._network_interface_id(), {}
+        for table in tables:
+            routes = [route for route in table.routes if route.destination == self._destination]
             if not routes:
-                found.append(f"{route_table_id} has no route for {self._destination}")
+                found[table.route_table_id] = f"{table.route_table_id} has no route for {self._destination}"
             for route in routes:
                 if route.network_interface_id != eni:
                     target = route.network_interface_id or "another target"
-                    found.append(f"{route_table_id} routes {self._destination} to {target} instead of {eni}")
+                    found[table.route_table_id] = (
+                        f"{table.route_table_id} routes {self._destination} to {target} instead of {eni}"
+                    )
                 elif not route.active:
-                    found.append(f"{route_table_id} has a blackhole route for {self._destination}")
+                    found[table.route_table_id] = (
+                        f"{table.route_table_id} has a blackhole route for {self._destination}"
+                    )
         return found
 
 

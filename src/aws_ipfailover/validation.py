@@ -26,9 +26,6 @@ def check_overlay(values: Values, node: ThisNode, imds: Imds, own: Ec2, owner_of
     """
     network_interface_id = node.network_interface_id()
     tables = owner_of_tables.route_tables(values.routing_table)
-    missing = sorted(set(values.routing_table) - {table.route_table_id for table in tables})
-    if missing:
-        raise NodeError(f"parameter routing_table: EC2 does not know {', '.join(missing)} in this region")
     interface = own.network_interface(network_interface_id)
     for table in tables:
         if table.vpc_id != interface.vpc_id:
