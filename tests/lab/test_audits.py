@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from subprocess import DEVNULL
+from typing import Any
 
 import pytest
 
@@ -71,7 +73,8 @@ def test_the_auditor_sees_two_holders(network_lab: Lab) -> None:
 def test_the_auditor_sees_an_orphan(network_lab: Lab) -> None:
     """A process whose parent has ended is found, and not forgiven."""
     auditor = Auditor(network_lab, [OVERLAY])
-    network_lab.exec("node1", ["setsid", "--fork", "sleep", "300"])
+    nowhere: Any = {"stdin": DEVNULL, "stdout": DEVNULL, "stderr": DEVNULL}
+    network_lab.spawn("node1", ["setsid", "--fork", "sleep", "300"], **nowhere).wait()
     found = eventually("the orphan", lambda: orphan_processes(network_lab, "node1"), 5)
     assert re.fullmatch(r"\d+ sleep", found[0])
     assert auditor.complaints(within=0) == [f"node1 has an orphan process: {found[0]}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, Iterator, cast
+from typing import Callable, Dict, List, cast
 
 import pytest
 
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.root
 
 OVERLAY = "192.168.10.10"
 OVERLAY_IPV6 = "fd00:10::10"
+AGENT = "/usr/lib/ocf/resource.d/heartbeat/aws-ipfailover"
 ADDRESS = {"ip": OVERLAY, "ip6": OVERLAY_IPV6}
 # Short intervals, so that a test sees several monitors; the timeout bounds how long an API that hangs is waited for.
 CONFIGURATION = """
@@ -39,13 +40,11 @@ def configured(cluster_lab: Lab) -> None:
 
 
 @pytest.fixture
-def service(audited: Audited) -> Iterator[Audited]:
-    """Both resources started on one healthy cluster of two nodes; put right again afterwards."""
-    lab = audited.lab
-    repair(lab)
+def service(audited: Audited) -> Audited:
+    """Both resources started on a healthy cluster of two nodes, whatever the test before has left."""
+    repair(audited.lab)
     audited.auditor.restart()
-    yield audited
-    repair(lab)
+    return audited
 
 
 def repair(lab: Lab) -> None:
@@ -135,7 +134,7 @@ def test_a_planned_move_takes_the_address_along(service: Audited) -> None:
 
 
 def test_a_failed_node_is_fenced_and_comes_back(service: Audited) -> None:
-    """Power failure of the active node: fence_aws stops that instance and no other, the address moves, the node rejoins."""
+    """Power failure of the active node: fence_aws stops that instance only, the address moves, the node rejoins."""
     lab = service.lab
     old = together(lab)
     new = other(lab, old)
@@ -185,7 +184,7 @@ OUTAGES: Dict[str, Callable[[Lab], None]] = {
 
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_an_api_outage_degrades_and_stops_cleanly(service: Audited, outage: str) -> None:
-    """EC2 unreachable, throttled, hanging or resetting: no recovery, no fencing; shown as degraded; probe and stop work.
+    """Without EC2: no recovery and no fencing; shown as degraded; probe and stop work.
 
     The recurring monitor (OCF_CHECK_LEVEL=10, and monapi=true) leaves the resource started with fail count 0. A new
     probe finds it where it is and nowhere else. A stop returns 0 and the address is gone.
@@ -195,17 +194,16 @@ def test_an_api_outage_degrades_and_stops_cleanly(service: Audited, outage: str)
     begin = time.time()
     OUTAGES[outage](lab)
     now = lab.wait_cluster("both resources degraded", lambda now: degraded(now).keys() == ADDRESS.keys())
-    for resource in ADDRESS:
+    for resource, address in ADDRESS.items():
         assert now.where(resource) == active
         assert now.fail_counts.get((active, resource), "0") == "0"
         assert degraded(now)[resource].exit_reason
-        assert reaches(lab, "consumer-a", ADDRESS[resource])
+        assert reaches(lab, "consumer-a", address)
 
-    # Forget everything: Pacemaker probes both resources on both nodes.
-    lab.exec(active, ["crm_resource", "--refresh"])
-    lab.settle()
-    now = status(lab)
-    assert {now.where(resource) for resource in ADDRESS} == {active}
+    # Forget their history: Pacemaker probes both resources on both nodes.
+    for resource in ADDRESS:
+        lab.exec(active, ["crm_resource", "--refresh", "--resource", resource])
+    lab.wait_cluster("both found", lambda now: {now.where(resource) for resource in ADDRESS} == {active})
 
     for resource in ADDRESS:
         lab.exec(active, ["crm_resource", "--meta", "--resource", resource, "-p", "target-role", "-v", "Stopped"])
@@ -213,28 +211,43 @@ def test_an_api_outage_degrades_and_stops_cleanly(service: Audited, outage: str)
     now = status(lab)
     assert [now.where(resource) for resource in ADDRESS] == [None, None]
     assert not set(ADDRESS.values()) & held(lab, active)
-    assert all(failure.exit_code == 190 for failure in now.failures)
+    for entry in now.failures:
+        assert entry.exit_code == 190 or entry.operation.startswith("fence"), entry
     # Nobody was moved and nobody was stopped: EC2 has not seen a write.
     writes = ("ReplaceRoute", "CreateRoute", "StopInstances")
     assert [call for call in lab.calls(begin) if call["action"] in writes] == []
 
 
 def test_a_degraded_resource_recovers_by_itself(service: Audited) -> None:
-    """When EC2 answers again, the next monitor takes the degraded state away, and nothing has moved."""
+    """When EC2 answers again the next monitors are well, and nothing has moved.
+
+    Pacemaker keeps the last failure on show until somebody cleans it up; after that it does not come back.
+    """
     lab = service.lab
     active = together(lab)
     lab.api.fail("RequestLimitExceeded")
     lab.wait_cluster("both resources degraded", lambda now: degraded(now).keys() == ADDRESS.keys())
     lab.api.ok()
-    now = lab.wait_cluster("nothing degraded", lambda now: not degraded(now))
+    for resource in ADDRESS:
+        lab.exec(active, ["crm_resource", "--cleanup", "--resource", resource])
+    since = time.time()
+
+    def asked_again() -> bool:
+        return len([call for call in lab.calls(since) if call["action"] == "DescribeRouteTables"]) >= 4
+
+    eventually("four more monitors that ask EC2", asked_again, 40)
+    now = status(lab)
+    assert not degraded(now)
     assert {now.where(resource) for resource in ADDRESS} == {active}
     assert_served(lab, active)
 
 
 def test_a_route_taken_away_is_taken_back(service: Audited) -> None:
-    """A route that somebody points elsewhere fails the deep monitor; Pacemaker recovers, and the routes lead here again."""
+    """A route that somebody points elsewhere fails the deep monitor; Pacemaker recovers, the routes lead here again."""
     lab = service.lab
     active = together(lab)
+    # As if the start were long ago: for a minute after its own write the agent does not believe such a read.
+    lab.exec(active, ["find", "/run/resource-agents", "-name", "aws-ipfailover-*.json", "-delete"])
     lab.order("put-route", destination=f"{OVERLAY}/32", target="consumer-b")
     eventually(
         "every route back at the resource", lambda: set(lab.status()["routes"][OVERLAY].values()) == {where(lab)}, 60
@@ -255,7 +268,7 @@ def test_an_address_taken_away_comes_back(service: Audited) -> None:
 
 
 @pytest.mark.parametrize("tool", [["crm", "ra", "info"], ["pcs", "resource", "describe"]])
-def test_the_tools_show_the_agent(service: Audited, tool: list[str]) -> None:
+def test_the_tools_show_the_agent(service: Audited, tool: List[str]) -> None:
     """Both administration tools read the agent's metadata without a complaint."""
     done = service.lab.exec("node1", [*tool, "ocf:heartbeat:aws-ipfailover"])
     assert "routing_table" in done.stdout
@@ -265,10 +278,7 @@ def test_the_tools_show_the_agent(service: Audited, tool: list[str]) -> None:
 def test_the_deep_validation_passes_on_a_node(service: Audited) -> None:
     """validate-all at level 10 finds nothing wrong with the lab's VPC from inside a node."""
     lab = service.lab
-    done = lab.exec(
-        "node1",
-        ["env", "OCF_ROOT=/usr/lib/ocf", "OCF_CHECK_LEVEL=10", "OCF_RESOURCE_INSTANCE=ip", f"OCF_RESKEY_ip={OVERLAY}"]
-        + [f"OCF_RESKEY_routing_table={','.join(lab.status()['route_tables'])}"]
-        + ["/usr/lib/ocf/resource.d/heartbeat/aws-ipfailover", "validate-all"],
-    )
+    tables = ",".join(lab.status()["route_tables"])
+    environment = ["OCF_CHECK_LEVEL=10", f"OCF_RESKEY_ip={OVERLAY}", f"OCF_RESKEY_routing_table={tables}"]
+    done = lab.exec("node1", ["env", *environment, AGENT, "validate-all"])
     assert done.returncode == 0

@@ -45,7 +45,7 @@ def lab(bare: Lab) -> Iterator[Lab]:
     bare.exec(node, ["crm_attribute", "--name", "stop-all-resources", "--update", "true"])
     bare.settle()
     bare.exec(node, ["cibadmin", "--replace", "--scope", "configuration", "--xml-pipe"], stdin=empty)
-    bare.exec(node, ["crm_resource", "--cleanup"])
+    bare.wait_cluster("an empty cluster", lambda status: not status.resources)
     bare.settle()
 
 

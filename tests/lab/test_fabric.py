@@ -57,9 +57,17 @@ def answers(lab: Lab, consumer: str, address: str) -> bool:
 
 
 def silent(lab: Lab, consumer: str, address: str) -> bool:
-    """Whether a ping goes unanswered."""
+    """Whether a ping goes unanswered, and no router says a word about it either."""
     done = lab.exec(consumer, ["ping", "-n", "-c", "1", "-W", "0.5", address], check=False)
-    return done.returncode == 1
+    return done.returncode == 1 and "nreachable" not in done.stdout
+
+
+def echo_requests(lab: Lab, instance: str) -> int:
+    """How many pings, over IPv4 and IPv6, have come in at an instance."""
+    lines = lab.exec(instance, ["cat", "/proc/net/snmp", "/proc/net/snmp6"]).stdout.splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Icmp:"))
+    six = next(line.split()[1] for line in lines if line.startswith("Icmp6InEchos "))
+    return int(values[names.index("InEchos")]) + int(six)
 
 
 @pytest.mark.parametrize("consumer", ["consumer-a", "consumer-b", "onprem", "node2"])
@@ -110,7 +118,9 @@ def test_two_holders_of_the_address_are_seen(lab: Lab) -> None:
 def test_the_source_destination_check_drops_overlay_traffic(lab: Lab, address: str) -> None:
     """An ENI with the check on gets nothing for an address that is not its own, and its own still."""
     lab.order("source-dest-check", name="node1", checked=True)
+    before = echo_requests(lab, "node1")
     assert silent(lab, "consumer-a", address)
+    assert echo_requests(lab, "node1") == before
     assert answers(lab, "consumer-a", "10.0.1.11")
     lab.order("source-dest-check", name="node1", checked=False)
     assert answers(lab, "consumer-a", address)
@@ -121,7 +131,9 @@ def test_the_source_destination_check_drops_foreign_sources(lab: Lab) -> None:
     from_overlay = ["ping", "-n", "-c", "1", "-W", "0.5", "-I", OVERLAY, "10.0.1.101"]
     assert lab.exec("node1", from_overlay, check=False).returncode == 0
     lab.order("source-dest-check", name="node1", checked=True)
+    before = echo_requests(lab, "consumer-a")
     assert lab.exec("node1", from_overlay, check=False).returncode == 1
+    assert echo_requests(lab, "consumer-a") == before
 
 
 def test_a_blackhole_route_drops(lab: Lab) -> None:
@@ -129,8 +141,14 @@ def test_a_blackhole_route_drops(lab: Lab) -> None:
     lab.exec("node2", ["fence_aws", "-o", "off", "-r", "eu-central-1", "-n", lab.instance_ids()["node1"]])
     state = next(one for one in lab.status()["instances"] if one["name"] == "node1")
     assert (state["state"], state["pid"]) == ("stopped", None)
+    # Not even a wider route takes over: the longest prefix decides, and that one is a blackhole.
+    give(lab, "node2")
+    for destination in ("192.168.10.0/24", "fd00:10::/64"):
+        lab.order("put-route", destination=destination, target="node2")
     assert silent(lab, "consumer-a", OVERLAY)
     assert silent(lab, "consumer-a", OVERLAY_IPV6)
+    for destination in ("192.168.10.0/24", "fd00:10::/64"):
+        lab.order("delete-route", destination=destination)
     lab.power_on("node1")
     give(lab, "node1")
     assert answers(lab, "consumer-a", OVERLAY)
