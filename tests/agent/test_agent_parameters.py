@@ -291,12 +291,50 @@ def test_the_label_is_set(node: Node) -> None:
     assert node.held() == [Held("eth0", "192.168.10.10/32", "eth0:overlay")]
 
 
+def second_eni(node: Node) -> str:
+    """Attach another ENI to this instance, as eth1; its id."""
+    before = set(node.aws.account.world.interfaces)
+    node.aws.api.administer("CreateNetworkInterface", SubnetId=node.me.subnet_id)
+    (eni,) = set(node.aws.account.world.interfaces) - before
+    node.aws.api.administer(
+        "AttachNetworkInterface", NetworkInterfaceId=eni, InstanceId=node.me.instance_id, DeviceIndex="1"
+    )
+    make_interface("eth1", node.aws.account.world.interfaces[eni].mac)
+    return eni
+
+
 def test_the_interface_is_used(node: Node) -> None:
-    """interface: the address goes on it."""
-    make_interface("eth1")
+    """interface: the address goes on it, and the routes to its ENI, found by its MAC."""
+    eni = second_eni(node)
     ran = node.agent.run("start", {"interface": "eth1"})
     assert ran.code == 0, ran
     assert [one.device for one in node.held()] == ["eth1"]
+    assert set(node.routes().values()) == {eni}
+    # A route to another ENI of the same instance is a route elsewhere.
+    ran = node.agent.run("start")
+    assert ran.code == 0, ran
+    assert set(node.routes().values()) == {node.me.network_interface_id}
+    ran = node.agent.run("monitor", {"interface": "eth1"}, level=10, interval=10)
+    assert ran.code == 1, ran
+
+
+@pytest.mark.parametrize("name", ["lo", "br0"])
+def test_an_interface_made_on_this_node(node: Node, name: str) -> None:
+    """interface: one that is no NIC gets the address, and the routes go to the primary ENI."""
+    ip("link", "add", "name", "br0", "type", "bridge")
+    ran = node.agent.run("start", {"interface": name})
+    assert ran.code == 0, ran
+    assert [one.device for one in node.held()] == [name]
+    assert set(node.routes().values()) == {node.me.network_interface_id}
+
+
+def test_a_nic_that_imds_does_not_know(node: Node) -> None:
+    """interface: a NIC whose ENI is not known fails the start; the routes go to no other ENI instead."""
+    make_interface("eth1")
+    ran = node.agent.run("start", {"interface": "eth1"})
+    assert ran.code == 1, ran
+    assert node.held() == []
+    assert ran.ec2 == []
 
 
 def test_the_interface_by_its_alternative_name(node: Node) -> None:

