@@ -45,6 +45,8 @@ class Settings:
     boot_cluster: bool = True
     # Route tables that no subnet uses: a real VPC has many, and the agent moves the address in all it is told of.
     extra_route_tables: int = 0
+    # The account that owns the route tables, where the VPC is one that another account shares.
+    shared_vpc_owner: Optional[str] = None
 
     def to_json(self) -> str:
         """For the launcher's command line."""
@@ -84,7 +86,13 @@ class Supervisor:
         self.timeline = Timeline()
         self.ended = threading.Event()
         self._fabric = Fabric(plan)
-        self._cloud = Cloud(plan, self._fabric.apply, self._on_power, extra_route_tables=settings.extra_route_tables)
+        self._cloud = Cloud(
+            plan,
+            self._fabric.apply,
+            self._on_power,
+            extra_route_tables=settings.extra_route_tables,
+            shared_vpc_owner=settings.shared_vpc_owner,
+        )
         self._instances: Dict[str, Instance] = {}
         self._ids: Dict[str, str] = {}
 
@@ -309,8 +317,11 @@ class Supervisor:
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         supervisor: Supervisor = self.server.supervisor  # type: ignore[attr-defined]
+        line = self.rfile.readline()
+        if not line:
+            return  # somebody only wanted to know whether we live, or who we are
         try:
-            reply: Values = {"ok": True, "result": supervisor.answer(json.loads(self.rfile.readline()))}
+            reply: Values = {"ok": True, "result": supervisor.answer(json.loads(line))}
         except LabError as error:
             reply = {"ok": False, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - the user gets a sentence, the log the rest
