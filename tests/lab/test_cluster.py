@@ -24,11 +24,11 @@ CONFIGURATION = """
 primitive ip ocf:heartbeat:aws-ipfailover \\
     params ip=@OVERLAY_IP@ routing_table="@ROUTE_TABLES@" \\
     op start interval=0 timeout=60s op stop interval=0 timeout=20s \\
-    op monitor interval=3s timeout=20s op monitor interval=4s timeout=7s OCF_CHECK_LEVEL=10
+    op monitor interval=3s timeout=20s op monitor interval=4s timeout=5s OCF_CHECK_LEVEL=10
 primitive ip6 ocf:heartbeat:aws-ipfailover \\
     params ip=@OVERLAY_IPV6@ routing_table="@ROUTE_TABLES@" monapi=true \\
     op start interval=0 timeout=60s op stop interval=0 timeout=20s \\
-    op monitor interval=4s timeout=7s
+    op monitor interval=4s timeout=5s
 """
 
 

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.root
 
 OVERLAY = "192.168.10.10"
 OVERLAY_IPV6 = "fd00:10::10"
+API = "https://ec2.eu-central-1.amazonaws.com/?Action=DescribeInstances&Version=2016-11-15"
 METADATA_TOKEN = "http://169.254.169.254/latest/api/token"
 
 
@@ -212,7 +213,7 @@ def metadata_answers(lab: Lab, node: str) -> bool:
 
 def api_answers(lab: Lab, node: str) -> bool:
     """Whether EC2's host name answers over TLS that the system trusts; without credentials it refuses with 4xx."""
-    done = lab.exec(node, ["curl", "-s", "-m", "1", "https://ec2.eu-central-1.amazonaws.com/"], check=False)
+    done = lab.exec(node, ["curl", "-s", "-m", "1", API], check=False)
     return done.returncode == 0
 
 
