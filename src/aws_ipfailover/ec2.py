@@ -138,6 +138,8 @@ def configured_region(profile: Optional[str]) -> Optional[str]:
 
 
 def _session(profile: Optional[str]) -> botocore.session.Session:
+    if not os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "-").strip():
+        del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # blank: none, here as in imds
     session = botocore.session.Session(profile=profile)
     # The regional endpoint of STS: private subnets often reach no other, and old SDKs default to the global one.
     session.set_config_variable("sts_regional_endpoints", "regional")
