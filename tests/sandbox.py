@@ -336,6 +336,11 @@ class Node:
         """The files in which the agent remembers its own writes."""
         return sorted(self.directory.glob("aws-ipfailover-*.json"))
 
+    def hold(self) -> None:
+        """Make this node the active one without the agent, as a start long ago has left it."""
+        ip("address", "add", self.destination, "dev", "eth0", *(["nodad"] if ":" in self.address else []))
+        self.point_routes_at("node1")
+
     def started(self) -> Ran:
         """Start the resource; it must succeed."""
         ran = self.agent.run("start")

@@ -44,17 +44,27 @@ class HostAddress:
         label = f"{name}:{self._label}" if self._label and self._address.version == 4 else None
         length = self._prefix_length()
         found = self._linux.find(self._address)
-        same = [one for one in found if one.device == name and one.prefix_length == length]
-        right = [one for one in same if label is None or one.label == label]
-        for one in same:
-            # With another label it is the same address to the kernel: it has to go before the right one can come.
-            if one not in right:
-                self._linux.remove(one)
+        right = [
+            one
+            for one in found
+            if one.device == name and one.prefix_length == length and (label is None or one.label == label)
+        ]
+        # To the kernel it is the same address with another label, and in IPv6 also with another prefix length: such a
+        # one has to go before the right one can come.
+        clashing = [
+            one
+            for one in found
+            if one not in right and one.device == name and (one.prefix_length == length or self._address.version == 6)
+        ]
+        for one in clashing:
+            self._linux.remove(one)
         if not right:
             self._linux.add(self._address, name, self._label, length)
         for one in found:
-            if one not in same:
+            if one not in right and one not in clashing:
                 self._linux.remove(one)
+        if self.where() is not Where.HERE:
+            raise Error(f"{self._address} is not on {name} although it was added")
 
     def release(self) -> None:
         """Remove every copy of the address, and prove that none is left.

@@ -34,7 +34,7 @@ _VERDICTS = {
 
 
 class Ended(BaseException):
-    """SIGTERM: Pacemaker wants no more of this action. What was begun is undone on the way out."""
+    """A signal: Pacemaker or somebody by hand wants no more of this action. What was begun is undone on the way out."""
 
 
 class Run:
@@ -56,7 +56,7 @@ class Run:
             return _HANDLERS[self.action](self)
         except Error as error:
             return self.code_of(error), str(error)
-        except (Ended, KeyboardInterrupt):
+        except Ended:
             return Exit.GENERIC, f"{self.action}: ended by a signal before it was done"
         except Exception as error:
             log.debug("unexpected", exc_info=True)
@@ -94,17 +94,21 @@ def _stop(run: Run) -> Tuple[Exit, str]:
     given = run.environment.parameters()
     what = held(given)
     for complaint in what.complaints:
-        log.warning("%s; what cannot exist is not here", complaint)
-    if not what.anything:
-        log.warning("no address and no network interface is given; nothing to stop")
-        return Exit.SUCCESS, ""
-    failover = build.local_part(what, run.deadline)
-    if what.mode == "eni":
+        log.warning("%s", complaint)
+    parts = build.local_parts(what, run.deadline)
+    if what.network_interface_id is not None:
         try:
-            failover = run.resource(parse(given)).failover()
+            parts = [run.resource(parse(given)).failover()]
         except ParameterError as error:
             log.warning("%s; the network interface stays attached, quiesced", error)
-    failover.stop()
+    failure: Optional[Error] = None
+    for part in parts:
+        try:
+            part.stop()
+        except Error as error:
+            failure = error  # the others go all the same
+    if failure is not None:
+        raise failure
     return Exit.SUCCESS, ""
 
 
@@ -113,19 +117,22 @@ def _monitor(run: Run) -> Tuple[Exit, str]:
     code = _VERDICTS[finding.verdict]
     if code is Exit.NOT_RUNNING and run.environment.is_probe():
         return code, ""  # what a standby is expected to say
-    if code is Exit.NOT_RUNNING:
-        return code, (
-            f"{finding.reason}; something other than the cluster removed it"
-            " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
-        )
     return code, finding.reason
+
+
+_REMOVED = (
+    "; something other than the cluster changed it"
+    " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
+)
 
 
 def _look(run: Run) -> Finding:
     what = held(run.environment.parameters())
-    if not what.anything:
-        return Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints) or "no address is given")
-    here = build.local_part(what, run.deadline).monitor(ask_cloud=False)
+    here = Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints))
+    for part in build.local_parts(what, run.deadline):
+        found = part.monitor(ask_cloud=False)
+        if here.verdict is not Verdict.RUNNING:
+            here = Finding(found.verdict, found.reason and found.reason + _REMOVED)
     if run.environment.is_probe() or here.verdict is not Verdict.RUNNING:
         return here
     try:
@@ -197,7 +204,12 @@ _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
 _USAGE = f"usage: {ocf.AGENT} {{{'|'.join(_HANDLERS)}}}\n"
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
 def _end(signum: int, frame: object) -> NoReturn:
+    for another in _SIGNALS:  # a second one would interrupt the undoing
+        signal.signal(another, signal.SIG_IGN)
     raise Ended
 
 
@@ -207,10 +219,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         ocf.complain(_USAGE.rstrip())
         return Exit.UNIMPLEMENTED
     try:
-        signal.signal(signal.SIGTERM, _end)
+        for number in _SIGNALS:
+            signal.signal(number, _end)
         ocf.set_up_logging(environ)
         code, reason = Run(argv[1], environ).perform()
-    except (Ended, KeyboardInterrupt):
+    except Ended:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:
         ocf.exit_reason(environ, reason)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Callable, List, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional
 
 from aws_ipfailover.believing import Reader
-from aws_ipfailover.deadline import Deadline, Task
+from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import Error, IndexTakenError, InUseError, NodeError, UnknownError
 from aws_ipfailover.failover import Where
 from aws_ipfailover.last_write import LastWrite
@@ -39,6 +39,7 @@ class EniAttachment:
         ec2: Callable[[], Ec2],
         last_write: LastWrite,
         deadline: Deadline,
+        progress: Progress,
     ) -> None:
         self._eni = network_interface_id
         self._device_index = device_index
@@ -46,6 +47,7 @@ class EniAttachment:
         self._ec2 = ec2
         self._last_write = last_write
         self._deadline = deadline
+        self._progress = progress
         self._reader = Reader(self._contradictions, last_write, deadline)
         self.found: Optional[NetworkInterface] = None
         self.subnet: List[str] = []
@@ -58,17 +60,17 @@ class EniAttachment:
         """
         self._instance_id()
         self._ec2()
-        Task(self._resolve).result(self._deadline, "looking at the network interface")
+        Task(self._resolve).result(self._deadline, self._progress)
 
     def take(self) -> None:
         """Attach it here, whatever state it is in; returns when EC2 says attached."""
-        Task(self._move).result(self._deadline, f"moving {self._eni}")
+        Task(self._move).result(self._deadline, self._progress)
         self._last_write.remember(f"{self._eni} {self._instance_id()}")
 
     def release(self) -> None:
         """Detach it from this instance, as far as that can be had: the node does not answer on it any more."""
         try:
-            Task(self._let_go).result(self._deadline.within(_PATIENCE_OF_STOP), "DetachNetworkInterface")
+            Task(self._let_go).result(self._deadline.within(_PATIENCE_OF_STOP), self._progress)
         except Error as error:
             log.warning("%s stays attached, quiesced: %s", self._eni, error)
 
@@ -162,16 +164,16 @@ class EniAttachment:
             self._ec2().detach(held.attachment_id, force=False)
             log.info("detaching %s", self._eni)
 
-    def _contradictions(self) -> List[str]:
+    def _contradictions(self) -> Dict[str, str]:
         me = self._instance_id()
         read = Task(lambda: self._ec2().network_interface(self._eni))
-        self.found = read.result(self._deadline, "DescribeNetworkInterfaces")
+        self.found = read.result(self._deadline, self._progress)
         held = self.found.attachment
         if held is None:
-            return [f"{self._eni} is attached to no instance"]
+            return {self._eni: f"{self._eni} is attached to no instance"}
         if held.instance_id != me:
-            return [f"{self._eni} is attached to {held.instance_id} instead of {me}"]
-        return [] if held.status == "attached" else [f"{self._eni} is {held.status}"]
+            return {self._eni: f"{self._eni} is attached to {held.instance_id} instead of {me}"}
+        return {} if held.status == "attached" else {self._eni: f"{self._eni} is {held.status}"}
 
     def _pause(self, attempt: int, waited_for: str) -> int:
         pause = min(1.0, 0.1 * 1.5**attempt) * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret

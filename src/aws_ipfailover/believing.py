@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Callable, List
+from typing import Callable, Dict, Set
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
@@ -18,21 +18,25 @@ _SECOND_READ_AFTER = 1.0
 
 
 class Reader:
-    """Reads until an answer can be believed. `contradictions` reads once: what is not as it should be, or nothing."""
+    """Reads until an answer can be believed.
 
-    def __init__(self, contradictions: Callable[[], List[str]], last_write: LastWrite, deadline: Deadline) -> None:
+    `contradictions` reads once: what is not as it should be (a table, an ENI), each with half a sentence about it.
+    """
+
+    def __init__(self, contradictions: Callable[[], Dict[str, str]], last_write: LastWrite, deadline: Deadline) -> None:
         self._contradictions = contradictions
         self._last_write = last_write
         self._deadline = deadline
         self.explanation = ""
 
     def where(self, what: str) -> Where:
-        """HERE by one read, ELSEWHERE by two that agree; `what` is how this node's own write is remembered.
+        """HERE by one read, ELSEWHERE by two that agree on what is wrong; `what` names this node's own write.
 
         Raises:
             UnknownError: not asked, or the only contradiction can be an old read.
         """
-        if not self._read():
+        first = self._read()
+        if not first:
             return Where.HERE
         age = self._last_write.age(what)
         if age is not None and age < SETTLE_SECONDS:
@@ -44,9 +48,12 @@ class Reader:
         if self._deadline.remaining() <= pause:
             raise UnknownError(f"no time left to read a second time: {self.explanation}")
         time.sleep(pause)
-        return Where.ELSEWHERE if self._read() else Where.HERE
+        second = self._read()
+        if second and not first & second:
+            raise UnknownError(f"two reads contradict each other: {self.explanation}")
+        return Where.ELSEWHERE if second else Where.HERE
 
-    def _read(self) -> bool:
+    def _read(self) -> Set[str]:
         found = self._contradictions()
-        self.explanation = "; ".join(found)
-        return bool(found)
+        self.explanation = "; ".join(found.values())
+        return set(found)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, List, NoReturn, Optional, Sequence, 
 
 from aws_ipfailover.address import HostAddress
 from aws_ipfailover.attachment import EniAttachment
-from aws_ipfailover.deadline import Deadline, Task
+from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import Error, MissingError, ParameterError
 from aws_ipfailover.failover import Failover, Holding
 from aws_ipfailover.interface import ServiceInterface
@@ -25,7 +25,7 @@ from aws_ipfailover.validation import check_overlay
 
 if TYPE_CHECKING:
     from aws_ipfailover.ec2 import Ec2
-    from aws_ipfailover.imds import Imds
+    from aws_ipfailover.imds import Credentials, Imds
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class Cloud:
         self._values = values
         self._deadline = deadline
         self._imds: Optional[Imds] = None
+        self.progress = Progress("connecting to EC2")
 
     def imds(self) -> Imds:
         """The metadata service.
@@ -74,8 +75,7 @@ class Cloud:
 
         def connect() -> Ec2:
             if not made:
-                task = Task(lambda: self._connect(role, connections))
-                made.append(task.result(self._deadline, "connecting to EC2"))
+                made.append(Task(lambda: self._connect(role, connections)).result(self._deadline, self.progress))
             return made[0]
 
         return connect
@@ -87,7 +87,11 @@ class Cloud:
             raise _missing(error) from None
         values = self._values
         account = Account(self.region(), values.profile, values.endpoint_url, role)
-        return Ec2(account, self._deadline.earlier(_TO_TELL), lambda: self.imds().credentials(), connections)
+        return Ec2(account, self._deadline.earlier(_TO_TELL), self._credentials, self.progress, connections)
+
+    def _credentials(self) -> Optional[Credentials]:
+        self.progress.text = "credentials of the instance's role from IMDS"
+        return self.imds().credentials()
 
 
 def _missing(error: ImportError) -> MissingError:
@@ -124,13 +128,10 @@ class Resource:
             holding.prepare()
         if self.values.mode == "overlay-ip":
             # The routes may be read by a role that can see nothing else.
-            own = self._cloud.ec2()()
-            check = Task(
-                lambda: check_overlay(
-                    _address(self.values.ip), self.values, self._node, self._cloud.imds(), own, self._ec2()
-                )
-            )
-            check.result(self._deadline, "validate-all")
+            own, tables = self._cloud.ec2()(), self._ec2()
+            address, imds = _address(self.values.ip), self._cloud.imds()
+            check = Task(lambda: check_overlay(address, self.values.routing_table, self._node, imds, own, tables))
+            check.result(self._deadline, self._cloud.progress)
 
     def _overlay_ip(self) -> Tuple[Holding, ...]:
         address, node = _address(self.values.ip), self._node
@@ -141,15 +142,19 @@ class Resource:
             self._ec2,
             LastWrite(os.environ, str(address)),
             self._deadline,
+            self._cloud.progress,
         )
         return HostAddress(self._linux, address, node.device, self.values.iflabel), routes
 
     def _private_ip(self) -> Tuple[Holding, ...]:
         address, node = _address(self.values.ip), self._node
-        local = HostAddress(
-            self._linux, address, node.device, self.values.iflabel, lambda: subnet_prefix(node, address)
-        )
-        return local, PrivateIp(address, node, self._ec2, LastWrite(os.environ, str(address)), self._deadline)
+
+        def prefix() -> int:
+            return subnet_prefix(node, address)
+
+        local = HostAddress(self._linux, address, node.device, self.values.iflabel, prefix)
+        memory = LastWrite(os.environ, str(address))
+        return local, PrivateIp(address, node, self._ec2, memory, self._deadline, self._cloud.progress)
 
     def _eni(self) -> Tuple[Holding, ...]:
         eni = _interface_id(self.values.network_interface_id)
@@ -160,6 +165,7 @@ class Resource:
             self._ec2,
             LastWrite(os.environ, eni),
             self._deadline,
+            self._cloud.progress,
         )
         interface = ServiceInterface(
             self._linux,
@@ -180,19 +186,20 @@ class Resource:
             return next((mac for mac in macs if imds.network_interface_id(mac) == network_interface_id), None)
 
         try:
-            return Task(ask).result(self._deadline.within(_AT_ONCE), "IMDS")
+            return Task(ask).result(self._deadline.within(_AT_ONCE), self._cloud.progress)
         except Error as error:
             log.info("%s", error)
             return None
 
 
-def local_part(what: Held, deadline: Deadline) -> Failover:
-    """What a probe looks at, and stop in the modes that need no cloud for it."""
+def local_parts(what: Held, deadline: Deadline) -> List[Failover]:
+    """What a probe looks at, and stop where it needs no cloud: each part by itself, for any of them can be here."""
     linux = Linux(deadline)
-    if what.mode != "eni":
-        return Failover((HostAddress(linux, _address(what.ip), _not_asked, None),))
-    eni = _interface_id(what.network_interface_id)
-    return Failover((ServiceInterface(linux, eni, what.ip, deadline, _not_asked, _not_asked),))
+    if what.network_interface_id is not None:
+        extra = what.addresses[0] if what.addresses else None
+        interface = ServiceInterface(linux, what.network_interface_id, extra, deadline, _not_asked, _not_asked)
+        return [Failover((interface,))]
+    return [Failover((HostAddress(linux, address, _not_asked, None),)) for address in what.addresses]
 
 
 def _not_asked() -> NoReturn:

@@ -37,6 +37,16 @@ class Deadline:
         return Deadline(self.remaining(seconds), self._clock)
 
 
+class Progress:
+    """What is being waited for, told by whoever works to whoever stops waiting."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class Task(Generic[T]):
     """`work` on a daemon thread of its own: whoever waits for it can stop waiting at the deadline.
 
@@ -59,7 +69,7 @@ class Task(Generic[T]):
         finally:
             self._done.set()
 
-    def result(self, deadline: Deadline, what: str) -> T:
+    def result(self, deadline: Deadline, what: object) -> T:
         """What `work` returned or raised; `UnknownError` naming `what` when the deadline comes first."""
         if not self._done.wait(deadline.remaining()):
             raise UnknownError(f"{what}: no answer before the operation's timeout")

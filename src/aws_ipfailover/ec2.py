@@ -12,7 +12,7 @@ import re
 import time
 import warnings
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Type, Union
 from urllib.parse import urlsplit
 
 import boto3
@@ -21,14 +21,13 @@ from botocore import exceptions as sdk
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import (
     DeniedError,
     Error,
-    IndexTakenError,
-    InUseError,
     NodeError,
     NoRouteError,
+    NoTableError,
     RouteExistsError,
     UnknownError,
 )
@@ -166,12 +165,14 @@ def configured_region(profile: Optional[str]) -> Optional[str]:
     """
     try:
         found = os.environ.get("AWS_REGION") or _session(profile).get_config_variable("region")
-    except sdk.BotoCoreError as error:
-        raise translate("configuration", error) from None
+    except Exception as error:  # noqa: BLE001  translated
+        raise translate("AWS configuration", error) from None
     return str(found) if found else None
 
 
 def _session(profile: Optional[str]) -> botocore.session.Session:
+    if not os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "-").strip():
+        del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # blank: none, here as in imds
     session = botocore.session.Session(profile=profile)
     # The regional endpoint of STS: private subnets often reach no other, and old SDKs default to the global one.
     session.set_config_variable("sts_regional_endpoints", "regional")
@@ -193,16 +194,18 @@ class Ec2:
         account: Account,
         deadline: Deadline,
         instance_credentials: Callable[[], Optional[Credentials]],
+        progress: Progress,
         connections: int = 10,
     ) -> None:
         self._deadline = deadline
+        self._progress = progress
         self.region = account.region
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # boto3 tells users of old Pythons on standard error
-                self._client = _client(account, deadline, instance_credentials, connections)
-        except (sdk.BotoCoreError, sdk.ClientError, boto3.exceptions.Boto3Error) as error:
-            raise translate("credentials", error) from None
+                self._client = _client(account, deadline, instance_credentials, progress, connections)
+        except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this module
+            raise translate("AWS configuration", error) from None
 
     def replace_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
         """Point an existing route to an ENI; when this returns, EC2 has done it.
@@ -228,7 +231,7 @@ class Ec2:
         """These tables as EC2 reads them now, which can be older than the last write; one call per 100.
 
         Raises:
-            NodeError: EC2 does not know one of them.
+            NoTableError: EC2 does not know one of them.  UnknownError: its answer leaves one out.
         """
         found: List[RouteTable] = []
         for first in range(0, len(route_table_ids), _PAGE):
@@ -241,6 +244,10 @@ class Ec2:
                 if not answer.get("NextToken"):
                     break
                 token = {"NextToken": answer["NextToken"]}
+        missing = sorted(set(route_table_ids) - {table.route_table_id for table in found})
+        if missing:
+            # For a table that is not there EC2 answers InvalidRouteTableID.NotFound; this is no answer at all.
+            raise UnknownError(f"DescribeRouteTables: the answer leaves out {', '.join(missing)}")
         return found
 
     def network_interface(self, network_interface_id: str) -> NetworkInterface:
@@ -353,16 +360,23 @@ class Ec2:
                     for one in vpc.get(associations, ())
                     if one.get(state, {}).get("State", "associated") in ("associating", "associated")
                 ]
+        if not texts:
+            raise UnknownError(f"DescribeVpcs: the answer leaves out {vpc_id}")
         return list(dict.fromkeys(ip_network(text) for text in texts if text))
 
     def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
-        return _ask(self._deadline, operation, getattr(self._client, _METHODS[operation]), arguments)
+        return _ask(self._deadline, self._progress, operation, getattr(self._client, _METHODS[operation]), arguments)
 
 
 def _ask(
-    deadline: Deadline, operation: str, method: Callable[..., Mapping[str, Any]], arguments: Mapping[str, Any]
+    deadline: Deadline,
+    progress: Progress,
+    operation: str,
+    method: Callable[..., Mapping[str, Any]],
+    arguments: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     attempt = 0
+    progress.text = operation
     while True:
         try:
             return method(**arguments)
@@ -373,6 +387,7 @@ def _ask(
         if not isinstance(failure, UnknownError) or deadline.remaining() <= pause:
             raise failure
         attempt += 1
+        progress.text = f"{failure}, tried again"
         log.debug("%s; trying again", failure)
         time.sleep(pause)
 
@@ -397,6 +412,7 @@ def _client(
     account: Account,
     deadline: Deadline,
     instance_credentials: Callable[[], Optional[Credentials]],
+    progress: Progress,
     connections: int,
 ) -> Any:
     session = _session(account.profile)
@@ -414,8 +430,9 @@ def _client(
     if account.role:
         sts = _service(session, "sts", account.region, _configured_endpoint("STS"), config)
         arguments = {"RoleArn": account.role, "RoleSessionName": "aws-ipfailover", "DurationSeconds": 900}
-        assumed = _ask(deadline, "AssumeRole", sts.assume_role, arguments)["Credentials"]
+        assumed = _ask(deadline, progress, "AssumeRole", sts.assume_role, arguments)["Credentials"]
         session.set_credentials(assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"])
+        _keep_secret(assumed["SecretAccessKey"], assumed["SessionToken"])
     return _service(session, "ec2", account.region, account.endpoint_url or _configured_endpoint("EC2"), config)
 
 
@@ -425,7 +442,22 @@ def _service(session: botocore.session.Session, name: str, region: str, url: Opt
         endpoint_url=url,
         config=config,
     )
+    client.meta.events.register(f"after-call.{name}", _check_answer)
     return client
+
+
+def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: object) -> None:
+    """Refuse an answer that is none: botocore takes any well-formed page with status 200 for an empty answer.
+
+    ReplaceRoute's answer has no shape in the SDK, so its confirmation is read here.
+    """
+    if http_response.status_code >= 300:
+        return
+    body = http_response.content
+    if not re.search(rb"<(\w+:)?" + model.name.encode() + rb"Response[\s>/]", body):
+        raise ResponseParserError(f"no {model.name}Response")
+    if re.search(rb"<return>\s*false\s*</return>", body):
+        parsed["Return"] = False
 
 
 def _set_credentials(
@@ -441,12 +473,22 @@ def _set_credentials(
     if found is not None:
         frozen = found.get_frozen_credentials()
         session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        _keep_secret(frozen.secret_key, frozen.token)
         return
     disabled = os.environ.get("AWS_EC2_METADATA_DISABLED", "").strip().lower() == "true"
     of_instance = None if disabled else instance_credentials()
     if of_instance is None:
         raise sdk.NoCredentialsError
     session.set_credentials(of_instance.access_key_id, of_instance.secret_access_key, of_instance.session_token)
+    _keep_secret(of_instance.secret_access_key, of_instance.session_token)
+
+
+# What must never be repeated, should an answer quote it.
+_secrets: Set[str] = set()
+
+
+def _keep_secret(*texts: Optional[str]) -> None:
+    _secrets.update(text for text in texts if text)
 
 
 def _configured_endpoint(service: str) -> Optional[str]:
@@ -535,7 +577,7 @@ def translate(operation: str, error: BaseException) -> Error:
         return UnknownError(f"{operation}: no usable answer ({type(error).__name__})")
     if isinstance(error, (sdk.CredentialRetrievalError, sdk.MetadataRetrievalError)):
         return UnknownError(f"{operation}: AWS credentials could not be fetched ({type(error).__name__})")
-    if isinstance(error, (sdk.BotoCoreError, boto3.exceptions.Boto3Error)):
+    if isinstance(error, (sdk.BotoCoreError, boto3.exceptions.Boto3Error, ValueError)):
         return Error(f"{operation}: {type(error).__name__}: {_short(str(error))}")
     return UnknownError(f"{operation}: {type(error).__name__}")
 
@@ -560,12 +602,8 @@ def _kind(code: str, message: str, status: int) -> Type[Error]:
         return RouteExistsError
     if code == "InvalidRoute.NotFound" or (code == "InvalidParameterValue" and "no route defined" in message.lower()):
         return NoRouteError
-    if code == "InvalidNetworkInterface.InUse":
-        return InUseError
-    if code == "InvalidParameterValue" and "device index" in message.lower():
-        return IndexTakenError
-    if code in _WRONG_HERE or (code == "InvalidParameterCombination" and "availability zone" in message.lower()):
-        return NodeError
+    if code.lower() == "invalidroutetableid.notfound":
+        return NoTableError
     if code.endswith((".NotFound", ".Malformed", "NotFoundException")):
         return NodeError
     return Error
@@ -573,4 +611,6 @@ def _kind(code: str, message: str, status: int) -> Type[Error]:
 
 def _short(message: str) -> str:
     text = re.sub(r"\s+", " ", message).strip()
+    for secret in _secrets:
+        text = text.replace(secret, "***")
     return text if len(text) <= 200 else text[:199] + "…"

@@ -2,7 +2,8 @@
 
     Error                     it failed, and trying again later may help
     |-- ParameterError        provably wrong in the parameter's own text
-    |-- NodeError             well formed, but wrong on this node: no such interface, table not found
+    |-- NodeError             well formed, but wrong on this node: no such interface, network interface not found
+    |   `-- NoTableError      no such route table
     |-- DeniedError           not root, or AWS says these credentials may not do this
     |-- MissingError          software this node needs is not installed
     |-- NoRouteError          a route table has no route to replace
@@ -33,6 +34,10 @@ class DeniedError(Error):
 
 class MissingError(Error):
     """A program or Python package is not installed for the interpreter that runs this."""
+
+
+class NoTableError(NodeError):
+    """EC2 has no such route table."""
 
 
 class NoRouteError(Error):

@@ -131,6 +131,10 @@ class Failover:
         except Error as error:
             # Whatever kept it from asking (no answer, no permission, no software), it did not find out.
             return Finding(verdict(Where.HERE, UnknownError(str(error))), str(error))
+        except Exception as error:
+            reason = f"internal error, please report it: {type(error).__name__}: {error}"
+            log.debug("unexpected", exc_info=True)
+            return Finding(verdict(Where.HERE, UnknownError(reason)), reason)
         return Finding(verdict(Where.HERE, where), holding.explain() if where is Where.ELSEWHERE else "")
 
     def _release_local(self) -> None:

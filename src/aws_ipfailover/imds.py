@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import time
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 _PATIENCE = 15.0
 _TIMEOUT = 2.0
 _TOKEN_SECONDS = 300
+_MAC = "[0-9a-f]{2}(:[0-9a-f]{2}){5}"
+_ENI = "eni-[0-9a-f]{8,17}"
+_REGION = "[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}"
 
 
 class Credentials(NamedTuple):
@@ -59,11 +63,13 @@ class Imds:
 
     def primary_mac(self) -> str:
         """The MAC address of the instance's primary ENI, lower case."""
-        return self._required("meta-data/mac").lower()
+        return self._proper("meta-data/mac", self._required("meta-data/mac").lower(), _MAC)
 
     def network_interface_id(self, mac: str) -> Optional[str]:
         """The ENI with this MAC address, or `None` where IMDS does not know it."""
-        return self._get(f"meta-data/network/interfaces/macs/{mac}/interface-id")
+        path = f"meta-data/network/interfaces/macs/{mac}/interface-id"
+        found = self._get(path)
+        return None if found is None else self._proper(path, found, _ENI)
 
     def instance_id(self) -> str:
         """The id of this instance."""
@@ -78,7 +84,10 @@ class Imds:
 
     def region(self) -> str:
         """The region of this instance."""
-        return self._get("meta-data/placement/region") or self._required("meta-data/placement/availability-zone")[:-1]
+        path = "meta-data/placement/region"
+        return self._proper(
+            path, self._get(path) or self._required("meta-data/placement/availability-zone")[:-1], _REGION
+        )
 
     def vpc_cidrs(self, mac: str) -> List[str]:
         """Every CIDR of the VPC that the ENI with this MAC address is in, as far as IMDS lists them."""
@@ -97,6 +106,13 @@ class Imds:
             return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["Token"])
         except (ValueError, KeyError, TypeError):
             raise UnknownError("IMDS gave no usable credentials for the instance's role") from None
+
+    @staticmethod
+    def _proper(path: str, value: str, pattern: str) -> str:
+        """`value`, if it is what it should be: a broken proxy's page is no answer."""
+        if not re.fullmatch(pattern, value):
+            raise UnknownError(f"IMDS: {path} is not of the expected form")
+        return value
 
     def _required(self, path: str) -> str:
         value = self._get(path)

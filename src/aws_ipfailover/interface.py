@@ -135,7 +135,7 @@ class ServiceInterface:
         return next((device for device in self._linux.devices() if device.alias == self._alias), None)
 
     def _known_to_metadata(self) -> Optional[Device]:
-        devices = [device for device in self._linux.devices() if device.mac and not device.loopback]
+        devices = [device for device in self._linux.devices() if device.mac and not device.virtual]
         if len(devices) < 2:  # the primary one alone: the ENI is not here
             return None
         mac = self._by_metadata([device.mac for device in devices])

@@ -13,6 +13,7 @@ from typing import Mapping, Optional
 
 log = logging.getLogger(__name__)
 
+_LONGEST = 1000  # characters: what is longer was not written here
 DEFAULT_DIRECTORY = "/run/resource-agents"
 
 
@@ -41,12 +42,13 @@ class LastWrite:
     def age(self, what: str) -> Optional[float]:
         """Seconds since `what` was written, or `None` where nothing of the kind is remembered."""
         try:
-            with open(self._path, encoding="utf-8") as file:
-                noted = json.load(file)
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            with os.fdopen(descriptor, encoding="utf-8") as file:
+                noted = json.loads(file.read(_LONGEST))
             age = _now() - float(noted["at"])
             # A time in the future is from before a reboot.
             return age if noted["what"] == what and age >= 0 else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
 

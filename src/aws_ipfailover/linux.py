@@ -12,13 +12,14 @@ import logging
 import os
 import socket
 import subprocess
-from ipaddress import ip_address
-from typing import Any, List, NamedTuple, Optional
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
 from aws_ipfailover.parameters import Address
 
+IPNetwork = Union[IPv4Network, IPv6Network]
 log = logging.getLogger(__name__)
 
 # Where iproute2 is looked for when the caller has no PATH at all.
@@ -32,17 +33,22 @@ class LocalAddress(NamedTuple):
     prefix_length: int
     device: str
     label: Optional[str]
+    peer: Optional[str] = None  # the far end of a point-to-point address, which `prefix_length` is of then
 
 
 class Device(NamedTuple):
-    """A network interface; `mac` is lower case, `alias` the administrator's description; both can be empty."""
+    """A network interface; `mac` is lower case, `alias` the description it was given; both can be empty.
+
+    `virtual`: made on this node (lo, a bridge, a dummy), so that no ENI can be behind it. A veth can be: it is what
+    stands for a NIC in a network namespace.
+    """
 
     name: str
     altnames: List[str]
     mac: str
+    virtual: bool
     alias: str
     up: bool
-    loopback: bool
 
 
 class Rule(NamedTuple):
@@ -93,11 +99,11 @@ class Linux:
                 link["ifname"],
                 list(link.get("altnames", ())),
                 str(link.get("address", "")).lower(),
+                link.get("link_type") == "loopback" or link.get("linkinfo", {}).get("info_kind", "veth") != "veth",
                 str(link.get("ifalias", "")),
                 "UP" in link.get("flags", ()),
-                "LOOPBACK" in link.get("flags", ()),
             )
-            for link in self._json("link", "show")
+            for link in self._json("-details", "link", "show")
             if "ifname" in link
         ]
 
@@ -120,18 +126,39 @@ class Linux:
         """Remove an address exactly as it was found; one that is gone meanwhile counts as removed.
 
         The kernel removes an IPv4 address's secondaries with it (net.ipv4.conf.*.promote_secondaries=0); those are
-        somebody else's addresses, and put back.
+        somebody else's addresses, and put back. Nothing else that vanishes at the same time is: that is another
+        resource's own stop.
         """
-        others = [one for one in _addresses(self._json("address", "show")) if one != found]
-        self._run("address", "del", f"{found.address}/{found.prefix_length}", "dev", found.device)
+        before = self._secondaries(found)
+        try:
+            named = [str(found.address), "peer", found.peer] if found.peer else [str(found.address)]
+            named[-1] += f"/{found.prefix_length}"
+            self._run("address", "del", *named, "dev", found.device)
+        except Error as error:
+            if not _says_gone(error):
+                raise
+            log.info("%s/%d on %s: gone already", found.address, found.prefix_length, found.device)
+            return
         log.info("removed %s/%d from %s", found.address, found.prefix_length, found.device)
-        kept = _addresses(self._json("address", "show"))
-        for lost in others:
-            if lost not in kept and lost.device == found.device and lost.address.version == 4:
+        if not before:
+            return
+        kept = self._secondaries(found)
+        for lost in before:
+            if lost not in kept:
                 label = ["label", lost.label] if lost.label else []
                 self._run(
                     "address", "replace", f"{lost.address}/{lost.prefix_length}", "brd", "+", "dev", lost.device, *label
                 )
+
+    def _secondaries(self, found: LocalAddress) -> List[LocalAddress]:
+        """What the kernel counts, or would count, as secondary addresses of `found`: same device, subnet and prefix."""
+        if found.address.version == 6 or found.prefix_length == found.address.max_prefixlen:
+            return []
+        return [
+            one
+            for one in _addresses(self._json("address", "show", "dev", found.device))
+            if one.address != found.address and _subnet(one) == _subnet(found)
+        ]
 
     def remove_local_routes(self, address: Address) -> None:
         """Remove what is left in the local table for `address`: the kernel answers on it as long as it stands there.
@@ -206,12 +233,15 @@ class Linux:
             *("priority", str(rule.priority)),
         )
 
-    def _json(self, *arguments: str) -> List[Any]:
+    def _json(self, *arguments: str) -> List[Mapping[str, Any]]:
         output = self._run("-json", *arguments)
         try:
-            return list(json.loads(output or "[]"))
+            listed = json.loads(output or "[]")
         except ValueError:
-            raise UnknownError(f"ip {' '.join(arguments)}: its output is not JSON") from None
+            listed = None
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise UnknownError(f"ip {' '.join(arguments)}: its output is not a list in JSON")
+        return listed
 
     def _run(self, *arguments: str) -> str:
         command = [ip_path(), *arguments]
@@ -244,16 +274,41 @@ def _refused(shown: str, said: str) -> Error:
     return Error(f"{shown}: {said or 'failed'}")
 
 
-def _addresses(listed: List[Any]) -> List[LocalAddress]:
+def _says_gone(error: Error) -> bool:
+    """Whether `ip address del` failed because there is nothing to delete: neither the address nor its device."""
+    said = str(error).lower()
+    return isinstance(error, NodeError) or "cannot assign requested address" in said or "address not found" in said
+
+
+def _subnet(one: LocalAddress) -> Tuple[str, IPNetwork]:
+    return one.device, ip_network(f"{one.address}/{one.prefix_length}", strict=False)
+
+
+def _addresses(listed: List[Mapping[str, Any]]) -> List[LocalAddress]:
+    """The addresses in what `ip address show` says.
+
+    Raises:
+        UnknownError: it is not of the expected shape. Every namespace has an interface: none at all is no answer.
+    """
     found = []
-    for link in listed:
-        for info in link.get("addr_info", ()):
-            try:
+    try:
+        for link in filter(None, listed):  # iproute2 prints {} for what it passes over
+            for info in link["addr_info"]:
                 # A peer address is shown as "address", the node's own one always as "local".
-                address = ip_address(info["local"])
-            except (KeyError, ValueError):
-                continue
-            found.append(LocalAddress(address, int(info.get("prefixlen", 0)), link["ifname"], info.get("label")))
+                if "local" in info:
+                    found.append(
+                        LocalAddress(
+                            ip_address(info["local"]),
+                            int(info["prefixlen"]),
+                            str(link["ifname"]),
+                            info.get("label"),
+                            info.get("address"),
+                        )
+                    )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnknownError(f"ip address show: an interface is not described as expected ({error!r})") from None
+    if not any(listed):
+        raise UnknownError("ip address show: it shows no interface at all")
     return found
 
 

@@ -49,17 +49,12 @@ class ThisNode:
         primary ENI: the kernel accepts an address of its own on any interface.
         """
         if not self._network_interface_id:
-            mac = self._found().mac
-            found = self._imds().network_interface_id(mac) if mac else None
+            device = self._found()
+            mac = self._imds().primary_mac() if device.virtual else device.mac
+            found = self._imds().network_interface_id(mac)
             if found is None:
-                primary = self._imds().primary_mac()
-                log.info("%s has no ENI of its own; using the primary one", self._found().name)
-                mac = primary
-                found = self._imds().network_interface_id(primary)
-            if found is None:
-                raise UnknownError("IMDS does not know this instance's primary network interface")
-            self._network_interface_id = found
-            self._eni_mac = mac
+                raise UnknownError(f"IMDS does not know (yet) the network interface of {device.name} ({mac})")
+            self._network_interface_id, self._eni_mac = found, mac
         return self._network_interface_id
 
     def _found(self) -> Device:

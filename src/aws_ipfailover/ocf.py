@@ -57,6 +57,10 @@ ACTIONS: Tuple[Action, ...] = (
 )
 
 
+# Seconds; nobody waits longer for an action, and the kernel's clocks take no number however large.
+_LONGEST_TIMEOUT = 86400.0
+
+
 class Environment:
     """What Pacemaker, or somebody by hand, passes in the environment."""
 
@@ -76,7 +80,7 @@ class Environment:
         """Seconds this action may take; by hand, what the metadata recommends."""
         milliseconds = self._number("OCF_RESKEY_CRM_meta_timeout")
         if milliseconds:
-            return milliseconds / 1000
+            return min(milliseconds / 1000, _LONGEST_TIMEOUT)
         return float(next((known.timeout for known in ACTIONS if known.name == action), 30))
 
     def is_probe(self) -> bool:
@@ -89,7 +93,7 @@ class Environment:
 
     def _number(self, name: str) -> int:
         text = self._environ.get(name, "").strip()
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return int(text[:15]) if text.isascii() and text.isdigit() else 0
 
 
 def exit_reason(environ: Mapping[str, str], reason: str) -> None:
@@ -108,14 +112,15 @@ def complain(line: str) -> None:
 
 
 _ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
-_USER_INFO = re.compile(r"//[^/@\s]+@")
+# Up to the last @: a password can hold slashes and further ones.
+_USER_INFO = re.compile(r"//[^\s'\"]*@")
 _SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
 
 def redact(text: str, environ: Mapping[str, str]) -> str:
     """`text` on one line, without keys, tokens, and users and passwords in URLs: the last net, not the first."""
     # What is no text in UTF-8 (any bytes can be in the environment) is shown escaped, and can be written anywhere.
-    text = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
+    text = " ".join(_printable(text).split())
     text = _USER_INFO.sub("//***@", _ACCESS_KEY.sub("***", text))
     for name in _SECRET_VARIABLES:
         secret = environ.get(name, "").strip()
@@ -124,13 +129,24 @@ def redact(text: str, environ: Mapping[str, str]) -> str:
     return text
 
 
+def _printable(text: str) -> str:
+    """`text` with what is no text in UTF-8 shown escaped: it can be written anywhere."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+_FACILITIES = (
+    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv"),
+    *(f"local{number}" for number in range(8)),
+)
+
+
 class _Handler(logging.Handler):
     """Where Pacemaker's administrators look: syslog by HA_LOGFACILITY, the file HA_LOGFILE, else standard error."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__()
         self._environ = environ
-        instance = environ.get("OCF_RESOURCE_INSTANCE", "")
+        instance = _printable(environ.get("OCF_RESOURCE_INSTANCE", ""))
         self._tag = f"{AGENT}({instance})[{os.getpid()}]" if instance else f"{AGENT}[{os.getpid()}]"
         facility = environ.get("HA_LOGFACILITY", "").strip().lower()
         self._facility = "" if facility == "none" else facility
@@ -140,17 +156,21 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line to each place; a place that cannot be written is passed over."""
         line = f"{record.levelname}: {redact(record.getMessage(), self._environ)}"
-        if self._to_stderr:
-            complain(line)
-        if self._facility:
-            self._syslog(record.levelno, line)
-        if self._file:
-            self._append(line)
+        try:
+            if self._to_stderr:
+                complain(line)
+            if self._facility:
+                self._syslog(record.levelno, line)
+            if self._file:
+                self._append(line)
+        except Exception:  # noqa: BLE001  no action fails for what it cannot log
+            self._facility = self._file = ""
 
     def _syslog(self, level: int, line: str) -> None:
         import syslog
 
-        facility = getattr(syslog, f"LOG_{self._facility.upper()}", syslog.LOG_DAEMON)
+        known = self._facility if self._facility in _FACILITIES else "daemon"
+        facility = getattr(syslog, f"LOG_{known.upper()}", syslog.LOG_DAEMON)
         priority = {logging.DEBUG: syslog.LOG_DEBUG, logging.INFO: syslog.LOG_INFO, logging.WARNING: syslog.LOG_WARNING}
         syslog.openlog(self._tag, 0, facility)
         syslog.syslog(priority.get(level, syslog.LOG_ERR), line)
@@ -158,11 +178,10 @@ class _Handler(logging.Handler):
     def _append(self, line: str) -> None:
         import time
 
-        try:
-            with open(self._file, "a", encoding="utf-8") as file:
-                file.write(f"{time.strftime('%b %d %H:%M:%S')} {self._tag}: {line}\n")
-        except OSError:
-            self._file = ""
+        # Without waiting: a named pipe that nobody reads would hold the agent for ever.
+        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o640)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%b %d %H:%M:%S')} {self._tag}: {line}\n")
 
 
 def _is_terminal() -> bool:

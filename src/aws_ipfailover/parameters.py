@@ -27,6 +27,7 @@ _FALSE = ("0", "off", "false", "f", "no", "n")
 _RESOURCE_ID = "[0-9a-f]{8,17}"
 _NAME_LENGTH = 15  # IFNAMSIZ - 1, for interfaces and for address labels
 _ALTNAME_LENGTH = 127  # ALTIFNAMSIZ - 1
+_LONGEST_SHOWN = 200
 
 
 class Values(NamedTuple):
@@ -298,54 +299,58 @@ def _value(name: str, given: Mapping[str, str]) -> Any:
     try:
         return parameter.check(text)
     except ValueError as right:
-        raise ParameterError(f"parameter {name}: {text!r} is wrong, expected {right}") from None
+        raise ParameterError(f"parameter {name}: {_shown(text)} is wrong, expected {right}") from None
 
 
-def service_address(given: Mapping[str, str]) -> Optional[Address]:
-    """The address alone, from `ip` or its former name `address`; `None` when neither is given.
-
-    All that stop and a probe need, so that no other parameter can stand in their way.
-
-    Raises:
-        ParameterError: an address is malformed, or the two differ.
-    """
-    ip, address = _value("ip", given), _value("address", given)
-    if ip is not None and address is not None and ip != address:
-        raise ParameterError(f"parameters ip and address differ ({ip} and {address}), expected ip alone")
-    found: Optional[Address] = ip if ip is not None else address
-    return found
+def _shown(text: str) -> str:
+    """A value as it can stand in a short sentence."""
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…")
 
 
 class Held(NamedTuple):
-    """What a resource holds on a node, as far as its parameters say so: all that stop and a probe need."""
+    """What a resource holds on a node, as far as its parameters say so: all that stop and a probe need.
 
-    mode: str
-    ip: Optional[Address]
+    `addresses`: every one that `ip` and `address` can mean. `complaints`: what is wrong with the parameters.
+    """
+
+    addresses: Tuple[Address, ...]
     network_interface_id: Optional[str]
     complaints: Tuple[str, ...]
 
-    @property
-    def anything(self) -> bool:
-        """Whether there is anything that could be here."""
-        return self.ip is not None or self.network_interface_id is not None
-
 
 def held(given: Mapping[str, str]) -> Held:
-    """Read past every mistake: what is malformed cannot be on a node. Never raises."""
-    complaints = []
+    """Read past every mistake: none, in whatever parameter, may keep an address on a node. Never raises."""
+    addresses: List[Address] = []
+    complaints: List[str] = []
 
-    def attempt(read: Callable[[], Any]) -> Any:
+    def attempt(name: str) -> Any:
         try:
-            return read()
+            return _value(name, given)
         except ParameterError as error:
             complaints.append(str(error))
             return None
 
-    eni = attempt(lambda: _value("network_interface_id", given))
-    ip = attempt(lambda: service_address(given))
-    # A mode that is none can still have had its address here, by the parameters that belong to it.
-    mode = attempt(lambda: _value("mode", given)) or ("eni" if eni else "overlay-ip")
-    return Held(mode, ip, eni if mode == "eni" else None, tuple(complaints))
+    for name in ("ip", "address"):
+        address = attempt(name) or _loosely(given.get(name, ""))
+        if address is not None and address not in addresses:
+            addresses.append(address)
+    # In a mode that is none it can still be what is here, by the parameters that are given.
+    mode = attempt("mode") or "eni"
+    eni = attempt("network_interface_id") if mode == "eni" else None
+    if not addresses and eni is None and not complaints:
+        complaints.append(f"parameter {REQUIRED[mode][0]} is missing")
+    return Held(tuple(addresses), eni, tuple(complaints))
+
+
+def _loosely(text: str) -> Optional[Address]:
+    """An address with a prefix length or with leading zeros: refused as a parameter, but it names an address."""
+    text = text.split("/", maxsplit=1)[0].strip()
+    if ":" not in text:
+        text = re.sub(r"\b0+(?=[0-9])", "", text)
+    try:
+        return _address(text)
+    except ValueError:
+        return None
 
 
 def parse(given: Mapping[str, str]) -> Values:
@@ -355,7 +360,10 @@ def parse(given: Mapping[str, str]) -> Values:
         ParameterError: for the first one that is wrong or missing.
     """
     checked = {name: _value(name, given) for name in _BY_NAME}
-    checked["ip"] = service_address(given)
+    ip, address = checked["ip"], checked["address"]
+    if ip is not None and address is not None and ip != address:
+        raise ParameterError(f"parameters ip and address differ ({ip} and {address}), expected ip alone")
+    checked["ip"] = ip if ip is not None else address
     checked["routing_table"] = checked["routing_table"] or ()
     for name in REQUIRED[checked["mode"]]:
         if not checked[name]:

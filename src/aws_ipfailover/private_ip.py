@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from ipaddress import IPv6Address, ip_network
-from typing import TYPE_CHECKING, Callable, List
+from typing import TYPE_CHECKING, Callable, Dict
 
 from aws_ipfailover.believing import Reader
-from aws_ipfailover.deadline import Deadline, Task
+from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import NodeError
 from aws_ipfailover.failover import Where
 from aws_ipfailover.last_write import LastWrite
@@ -26,13 +26,20 @@ class PrivateIp:
     local = False
 
     def __init__(
-        self, address: Address, node: ThisNode, ec2: Callable[[], Ec2], last_write: LastWrite, deadline: Deadline
+        self,
+        address: Address,
+        node: ThisNode,
+        ec2: Callable[[], Ec2],
+        last_write: LastWrite,
+        deadline: Deadline,
+        progress: Progress,
     ) -> None:
         self._address = address
         self._node = node
         self._ec2 = ec2
         self._last_write = last_write
         self._deadline = deadline
+        self._progress = progress
         self._reader = Reader(self._contradictions, last_write, deadline)
 
     def prepare(self) -> None:
@@ -44,7 +51,7 @@ class PrivateIp:
     def take(self) -> None:
         """Assign the address here, taking it away from whichever ENI of the subnet has it."""
         eni = self._node.network_interface_id()
-        Task(lambda: self._assign(eni)).result(self._deadline, "assigning the address")
+        Task(lambda: self._assign(eni)).result(self._deadline, self._progress)
         self._last_write.remember(eni)
         log.info("%s is assigned to %s", self._address, eni)
 
@@ -72,11 +79,13 @@ class PrivateIp:
             ec2.unassign_ipv6_address(holder, self._address)
         ec2.assign_address(eni, self._address)
 
-    def _contradictions(self) -> List[str]:
+    def _contradictions(self) -> Dict[str, str]:
         eni = self._node.network_interface_id()
         read = Task(lambda: self._ec2().network_interface(eni))
-        found = read.result(self._deadline, "DescribeNetworkInterfaces")
-        return [] if self._address in found.addresses else [f"{self._address} is not assigned to {eni}"]
+        found = read.result(self._deadline, self._progress)
+        if self._address in found.addresses:
+            return {}
+        return {eni: f"{self._address} is not assigned to {eni}"}
 
 
 def subnet_prefix(node: ThisNode, address: Address) -> int:

@@ -7,8 +7,16 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Callable, Dict, List, Sequence
 
 from aws_ipfailover.believing import Reader
-from aws_ipfailover.deadline import Deadline, Task
-from aws_ipfailover.errors import DeniedError, Error, NodeError, NoRouteError, RouteExistsError, UnknownError
+from aws_ipfailover.deadline import Deadline, Progress, Task
+from aws_ipfailover.errors import (
+    DeniedError,
+    Error,
+    NodeError,
+    NoRouteError,
+    NoTableError,
+    RouteExistsError,
+    UnknownError,
+)
 from aws_ipfailover.failover import Where
 from aws_ipfailover.last_write import LastWrite
 from aws_ipfailover.parameters import Address
@@ -35,6 +43,7 @@ class OverlayRoutes:
         ec2: Callable[[], Ec2],
         last_write: LastWrite,
         deadline: Deadline,
+        progress: Progress,
     ) -> None:
         self._destination = ip_network(address)
         self._route_table_ids = tuple(route_table_ids)
@@ -42,6 +51,7 @@ class OverlayRoutes:
         self._ec2 = ec2
         self._last_write = last_write
         self._deadline = deadline
+        self._progress = progress
         self._reader = Reader(self._contradictions, last_write, deadline)
 
     def prepare(self) -> None:
@@ -60,7 +70,7 @@ class OverlayRoutes:
         failures: Dict[str, Error] = {}
         for table, task in tasks.items():
             try:
-                task.result(self._deadline, "ReplaceRoute")
+                task.result(self._deadline, self._progress)
             except Error as error:
                 failures[table] = error
         if failures:
@@ -111,29 +121,29 @@ class OverlayRoutes:
             f" {option} {self._destination} --network-interface-id {self._network_interface_id()}"
         )
 
-    def _contradictions(self) -> List[str]:
+    def _contradictions(self) -> Dict[str, str]:
+        read = Task(lambda: self._ec2().route_tables(self._route_table_ids))
         try:
-            tables = Task(lambda: self._ec2().route_tables(self._route_table_ids)).result(
-                self._deadline, "DescribeRouteTables"
-            )
-        except NodeError as error:  # a table that does not exist has no route to this node
-            return [str(error)]
-        return self._compare(tables)
+            return self._compare(read.result(self._deadline, self._progress))
+        except NoTableError as error:  # a table that does not exist has no route to this node
+            return {"missing": str(error)}
 
-    def _compare(self, tables: Sequence[RouteTable]) -> List[str]:
-        by_id = {table.route_table_id: table for table in tables}
-        eni, found = self._network_interface_id(), []
-        for route_table_id in self._route_table_ids:
-            table = by_id.get(route_table_id)
-            routes = [route for route in table.routes if route.destination == self._destination] if table else []
+    def _compare(self, tables: Sequence[RouteTable]) -> Dict[str, str]:
+        eni, found = self._network_interface_id(), {}
+        for table in tables:
+            routes = [route for route in table.routes if route.destination == self._destination]
             if not routes:
-                found.append(f"{route_table_id} has no route for {self._destination}")
+                found[table.route_table_id] = f"{table.route_table_id} has no route for {self._destination}"
             for route in routes:
                 if route.network_interface_id != eni:
                     target = route.network_interface_id or "another target"
-                    found.append(f"{route_table_id} routes {self._destination} to {target} instead of {eni}")
+                    found[table.route_table_id] = (
+                        f"{table.route_table_id} routes {self._destination} to {target} instead of {eni}"
+                    )
                 elif not route.active:
-                    found.append(f"{route_table_id} has a blackhole route for {self._destination}")
+                    found[table.route_table_id] = (
+                        f"{table.route_table_id} has a blackhole route for {self._destination}"
+                    )
         return found
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, List, Set
+from typing import TYPE_CHECKING, List, Sequence, Set
 
 from aws_ipfailover.errors import DeniedError, NodeError
-from aws_ipfailover.parameters import Address, Values
+from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
     from aws_ipfailover.ec2 import Cidr, Ec2, RouteTable
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def check_overlay(address: Address, values: Values, node: ThisNode, imds: Imds, own: Ec2, owner_of_tables: Ec2) -> None:
+def check_overlay(
+    address: Address, route_table_ids: Sequence[str], node: ThisNode, imds: Imds, own: Ec2, owner_of_tables: Ec2
+) -> None:
     """Check an overlay address; `owner_of_tables` is EC2 by the role that may see the tables.
 
     Raises:
@@ -25,10 +27,7 @@ def check_overlay(address: Address, values: Values, node: ThisNode, imds: Imds, 
             inside the VPC.  DeniedError, UnknownError: it cannot be found out.
     """
     network_interface_id = node.network_interface_id()
-    tables = owner_of_tables.route_tables(values.routing_table)
-    missing = sorted(set(values.routing_table) - {table.route_table_id for table in tables})
-    if missing:
-        raise NodeError(f"parameter routing_table: EC2 does not know {', '.join(missing)} in this region")
+    tables = owner_of_tables.route_tables(route_table_ids)
     interface = own.network_interface(network_interface_id)
     for table in tables:
         if table.vpc_id != interface.vpc_id:

@@ -35,7 +35,7 @@ def network_lab() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster_lab() -> Iterator[Lab]:
     """A lab with its cluster online."""
     with Lab.running(f"{NAME}-cluster") as lab:

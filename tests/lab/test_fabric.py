@@ -14,6 +14,8 @@ pytestmark = pytest.mark.root
 
 OVERLAY = "192.168.10.10"
 OVERLAY_IPV6 = "fd00:10::10"
+API = "https://ec2.eu-central-1.amazonaws.com/?Action=DescribeInstances&Version=2016-11-15"
+METADATA_TOKEN = "http://169.254.169.254/latest/api/token"
 
 
 @pytest.fixture
@@ -32,16 +34,19 @@ def lab(network_lab: Lab) -> Iterator[Lab]:
 
 
 def give(lab: Lab, node: str) -> None:
+    """Put the overlay addresses on a node."""
     lab.exec(node, ["ip", "address", "replace", f"{OVERLAY}/32", "dev", "eth0"])
     lab.exec(node, ["ip", "address", "replace", f"{OVERLAY_IPV6}/128", "dev", "eth0", "nodad"])
 
 
 def take(lab: Lab, node: str) -> None:
+    """Take the overlay addresses from a node, if it has them."""
     lab.exec(node, ["ip", "address", "delete", f"{OVERLAY}/32", "dev", "eth0"], check=False)
     lab.exec(node, ["ip", "address", "delete", f"{OVERLAY_IPV6}/128", "dev", "eth0"], check=False)
 
 
 def lead(lab: Lab, target: str) -> None:
+    """Point every table's overlay routes at an instance."""
     for destination in (f"{OVERLAY}/32", f"{OVERLAY_IPV6}/128"):
         lab.order("put-route", destination=destination, target=target)
 
@@ -53,9 +58,17 @@ def answers(lab: Lab, consumer: str, address: str) -> bool:
 
 
 def silent(lab: Lab, consumer: str, address: str) -> bool:
-    """Whether a ping goes unanswered."""
+    """Whether a ping goes unanswered, and no router says a word about it either."""
     done = lab.exec(consumer, ["ping", "-n", "-c", "1", "-W", "0.5", address], check=False)
-    return done.returncode == 1
+    return done.returncode == 1 and "nreachable" not in done.stdout
+
+
+def echo_requests(lab: Lab, instance: str) -> int:
+    """How many pings, over IPv4 and IPv6, have come in at an instance."""
+    lines = lab.exec(instance, ["cat", "/proc/net/snmp", "/proc/net/snmp6"]).stdout.splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Icmp:"))
+    six = next(line.split()[1] for line in lines if line.startswith("Icmp6InEchos "))
+    return int(values[names.index("InEchos")]) + int(six)
 
 
 @pytest.mark.parametrize("consumer", ["consumer-a", "consumer-b", "onprem", "node2"])
@@ -106,7 +119,9 @@ def test_two_holders_of_the_address_are_seen(lab: Lab) -> None:
 def test_the_source_destination_check_drops_overlay_traffic(lab: Lab, address: str) -> None:
     """An ENI with the check on gets nothing for an address that is not its own, and its own still."""
     lab.order("source-dest-check", name="node1", checked=True)
+    before = echo_requests(lab, "node1")
     assert silent(lab, "consumer-a", address)
+    assert echo_requests(lab, "node1") == before
     assert answers(lab, "consumer-a", "10.0.1.11")
     lab.order("source-dest-check", name="node1", checked=False)
     assert answers(lab, "consumer-a", address)
@@ -117,16 +132,24 @@ def test_the_source_destination_check_drops_foreign_sources(lab: Lab) -> None:
     from_overlay = ["ping", "-n", "-c", "1", "-W", "0.5", "-I", OVERLAY, "10.0.1.101"]
     assert lab.exec("node1", from_overlay, check=False).returncode == 0
     lab.order("source-dest-check", name="node1", checked=True)
+    before = echo_requests(lab, "consumer-a")
     assert lab.exec("node1", from_overlay, check=False).returncode == 1
+    assert echo_requests(lab, "consumer-a") == before
 
 
 def test_a_blackhole_route_drops(lab: Lab) -> None:
     """A route to an ENI whose instance EC2 has stopped leads nowhere, and works again when it runs."""
-    lab.exec("node2", ["fence_aws", "-o", "off", "-r", "eu-central-1", "-n", lab.facts()["instance_id_node1"]])
+    lab.exec("node2", ["fence_aws", "-o", "off", "-r", "eu-central-1", "-n", lab.instance_ids()["node1"]])
     state = next(one for one in lab.status()["instances"] if one["name"] == "node1")
     assert (state["state"], state["pid"]) == ("stopped", None)
+    # Not even a wider route takes over: the longest prefix decides, and that one is a blackhole.
+    give(lab, "node2")
+    for destination in ("192.168.10.0/24", "fd00:10::/64"):
+        lab.order("put-route", destination=destination, target="node2")
     assert silent(lab, "consumer-a", OVERLAY)
     assert silent(lab, "consumer-a", OVERLAY_IPV6)
+    for destination in ("192.168.10.0/24", "fd00:10::/64"):
+        lab.order("delete-route", destination=destination)
     lab.power_on("node1")
     give(lab, "node1")
     assert answers(lab, "consumer-a", OVERLAY)
@@ -182,8 +205,7 @@ def metadata_answers(lab: Lab, node: str) -> bool:
     """Whether IMDS gives a token."""
     done = lab.exec(
         node,
-        ["curl", "-s", "-f", "-m", "1", "-X", "PUT", "-H", "X-aws-ec2-metadata-token-ttl-seconds: 60"]
-        + ["http://169.254.169.254/latest/api/token"],
+        ["curl", "-sfm1", "-XPUT", "-HX-aws-ec2-metadata-token-ttl-seconds: 60", METADATA_TOKEN],
         check=False,
     )
     return done.returncode == 0
@@ -191,7 +213,7 @@ def metadata_answers(lab: Lab, node: str) -> bool:
 
 def api_answers(lab: Lab, node: str) -> bool:
     """Whether EC2's host name answers over TLS that the system trusts; without credentials it refuses with 4xx."""
-    done = lab.exec(node, ["curl", "-s", "-m", "1", "https://ec2.eu-central-1.amazonaws.com/"], check=False)
+    done = lab.exec(node, ["curl", "-s", "-m", "1", API], check=False)
     return done.returncode == 0
 
 
@@ -218,9 +240,9 @@ def test_metadata_knows_its_caller(lab: Lab) -> None:
         "asked = u.Request(base + 'meta-data/instance-id', headers={'X-aws-ec2-metadata-token': token})\n"
         "print(u.urlopen(asked).read().decode())\n"
     )
-    facts = lab.facts()
+    ids = lab.instance_ids()
     for node in ("node1", "node2"):
-        assert lab.exec(node, ["/usr/bin/python3", "-c", script]).stdout.strip() == facts[f"instance_id_{node}"]
+        assert lab.exec(node, ["/usr/bin/python3", "-c", script]).stdout.strip() == ids[node]
 
 
 def test_an_instance_writes_nothing_to_the_host(lab: Lab) -> None:

@@ -112,9 +112,15 @@ def test_nothing_is_left_after_a_foreground_lab(name: str) -> None:
 def test_nothing_is_left_after_an_error(name: str) -> None:
     """An exception in the `with` block ends the lab as well."""
     before = host()
-    with pytest.raises(ZeroDivisionError), Lab.running(name, WITHOUT_CLUSTER):
-        known = processes(name)
-        raise ZeroDivisionError
+    known: Dict[int, int] = {}
+
+    def fails() -> None:
+        with Lab.running(name, WITHOUT_CLUSTER):
+            known.update(processes(name))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
     assert_gone(known, before)
     assert not RunDir(name).path.exists()
 

@@ -15,6 +15,7 @@ from aws_ipfailover.errors import (
     Error,
     NodeError,
     NoRouteError,
+    NoTableError,
     RouteExistsError,
     UnknownError,
 )
@@ -38,7 +39,7 @@ def answer(code: str, message: str = "Because.", status: int = 400) -> sdk.Clien
         (answer("AuthFailure", status=401), DeniedError),
         (answer("AccessDenied", status=403), DeniedError),
         (answer("InvalidClientTokenId", status=403), DeniedError),
-        (answer("InvalidRouteTableID.NotFound"), NodeError),
+        (answer("InvalidRouteTableID.NotFound"), NoTableError),
         (answer("InvalidNetworkInterfaceID.NotFound"), NodeError),
         (answer("InvalidRouteTableId.Malformed"), NodeError),
         (

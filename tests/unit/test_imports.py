@@ -37,23 +37,26 @@ ALLOWED: Dict[str, Set[str]] = {
 }
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Full names of what a module imports at run time, wherever in it that stands."""
+def imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Full names of what a module of `package` imports at run time, wherever in it that stands."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.module == PACKAGE:
+            above = package.rsplit(".", node.level - 1)[0] + "." if node.level else ""
+            module = (above + (node.module or "")).rstrip(".")
+            if module == PACKAGE:
                 yield from (f"{PACKAGE}.{name.name}" for name in node.names)
             else:
-                yield node.module or ""
-        yield from imported(node)
+                yield module
+        yield from imported(node, package)
 
 
 def _names(path: Path) -> Set[str]:
-    return set(imported(ast.parse(path.read_text(encoding="utf-8"))))
+    package = ".".join((PACKAGE, *path.relative_to(ROOT).parent.parts))
+    return set(imported(ast.parse(path.read_text(encoding="utf-8")), package))
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("*.py")), ids=lambda path: path.stem)
@@ -79,4 +82,5 @@ def test_library_and_lab_do_not_know_each_other() -> None:
         assert not any(name.startswith((f"{PACKAGE}.lab", f"{PACKAGE}.cli")) for name in _names(path)), path.name
     for path in (ROOT / "lab").rglob("*.py"):
         for name in _names(path):
-            assert not name.startswith(PACKAGE) or name.startswith((f"{PACKAGE}.lab", f"{PACKAGE}.cli")), (path, name)
+            shared = (f"{PACKAGE}.lab", f"{PACKAGE}.cli", f"{PACKAGE}.__version__")
+            assert not name.startswith(PACKAGE) or name.startswith(shared), (path, name)

@@ -8,7 +8,7 @@ from typing import Dict
 import pytest
 
 from aws_ipfailover.errors import ParameterError
-from aws_ipfailover.parameters import PARAMETERS, parse, service_address, unknown
+from aws_ipfailover.parameters import PARAMETERS, addresses_named, parse, unknown
 
 TABLE = "rtb-0123456789abcdef0"
 GOOD = {"ip": "192.168.10.10", "routing_table": TABLE}
@@ -142,10 +142,19 @@ def test_interface_and_label_together_have_at_most_15_characters() -> None:
         parse({**GOOD, "interface": "enp0s31f6", "iflabel": "hana12"})
 
 
-def test_the_address_alone_can_be_read_past_other_mistakes() -> None:
-    """All that stop and a probe need."""
-    assert service_address({"ip": "192.168.10.10", "monapi": "maybe", "mode": "?"}) == ip_address("192.168.10.10")
-    assert service_address({}) is None
+def test_the_address_can_be_read_past_every_mistake() -> None:
+    """Stop and a probe look for whatever the parameters can mean, and say what is wrong with them."""
+    here, there = ip_address("192.168.10.10"), ip_address("192.168.10.11")
+    assert addresses_named({"ip": "192.168.10.10", "monapi": "maybe", "mode": "?"}) == ((here,), ())
+    assert addresses_named({"ip": "192.168.10.10", "address": "garbage"})[0] == (here,)
+    assert addresses_named({"ip": "garbage", "address": "192.168.10.10"})[0] == (here,)
+    assert addresses_named({"ip": "192.168.10.10", "address": "192.168.10.11"})[0] == (here, there)
+    for sloppy in ("192.168.10.10/24", "192.168.010.010"):
+        found, complaints = addresses_named({"ip": sloppy})
+        assert found == (here,)
+        assert sloppy in complaints[0]
+    assert addresses_named({"ip": "127.0.0.1"})[0] == ()
+    assert addresses_named({}) == ((), ("parameter ip is missing",))
 
 
 def test_unknown_names_are_found() -> None:

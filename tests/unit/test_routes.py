@@ -9,9 +9,17 @@ from typing import Callable, Dict, List, Optional, Sequence, cast
 import pytest
 
 from aws_ipfailover import routes
-from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.ec2 import Cidr, Ec2, Route, RouteTable
-from aws_ipfailover.errors import DeniedError, Error, NodeError, NoRouteError, RouteExistsError, UnknownError
+from aws_ipfailover.errors import (
+    DeniedError,
+    Error,
+    NodeError,
+    NoRouteError,
+    NoTableError,
+    RouteExistsError,
+    UnknownError,
+)
 from aws_ipfailover.failover import Where
 from aws_ipfailover.last_write import LastWrite
 from aws_ipfailover.routes import OverlayRoutes
@@ -52,6 +60,8 @@ class FakeEc2:
 
     def route_tables(self, route_table_ids: Sequence[str]) -> List[RouteTable]:
         self.reads += 1
+        if len(self.targets) < len(TABLES):
+            raise NoTableError(f"DescribeRouteTables: InvalidRouteTableID.NotFound: {TABLES[1]}")
         return self.readings.pop(0)() if self.readings else self.now()
 
     def now(self) -> List[RouteTable]:
@@ -84,7 +94,7 @@ def memory(tmp_path: Path) -> LastWrite:
 @pytest.fixture
 def overlay(ec2: FakeEc2, memory: LastWrite) -> OverlayRoutes:
     """The routes under test, on a node whose ENI is `MINE`."""
-    return OverlayRoutes(IP, TABLES, lambda: MINE, lambda: cast("Ec2", ec2), memory, Deadline(5))
+    return OverlayRoutes(IP, TABLES, lambda: MINE, lambda: cast("Ec2", ec2), memory, Deadline(5), Progress("EC2"))
 
 
 def test_every_table_gets_the_route(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
@@ -185,6 +195,17 @@ def test_a_single_contradicting_read_is_not_believed(ec2: FakeEc2, overlay: Over
     ec2.targets = dict.fromkeys(TABLES, MINE)
     ec2.readings = [lambda: old]
     assert overlay.where() is Where.HERE
+
+
+def test_two_reads_that_contradict_each_other_are_not_believed(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """Each of them can be an old one: no table is wrong in both."""
+    old = []
+    for wrong in TABLES[:2]:
+        ec2.targets = {**dict.fromkeys(TABLES, MINE), wrong: OTHER}
+        old.append(ec2.now())
+    ec2.readings = [lambda: old[0], lambda: old[1]]
+    with pytest.raises(UnknownError, match="contradict each other"):
+        overlay.where()
 
 
 def test_after_its_own_write_a_contradiction_is_unknown(

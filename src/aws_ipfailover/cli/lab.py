@@ -60,7 +60,7 @@ def register(commands: Commands) -> None:
     api.add_argument("--caller", metavar="NODE", help="only calls from this instance")
     api.add_argument("--seconds", type=float, default=0.0, help="how long, for latency and stale")
     api.add_argument("--times", type=int, metavar="N", help="only the first N calls")
-    load = add("load", _load, "load a crm configuration, with this lab's ids put in")
+    load = add("load", _load, "load a configuration of crm or pcs, with this lab's values for its @PLACEHOLDERS@")
     load.add_argument("file", type=Path)
     events = add("events", _events, "show what happened when")
     events.add_argument("--json", action="store_true", help="as JSON")
@@ -223,7 +223,7 @@ def _load(lab: Lab, arguments: argparse.Namespace) -> int:
     except (OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"cannot read {arguments.file}: {error}\n")
         return 1
-    lab.load_crm(text)
+    sys.stdout.write(lab.load(text, pcs=arguments.file.suffix == ".pcs"))
     lab.settle()
     return 0
 

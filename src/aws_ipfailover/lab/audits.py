@@ -9,6 +9,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
@@ -80,6 +81,9 @@ class Auditor:
             path for name in self._lab.nodes() for path in sorted((self._lab.disk(name) / "var/log").glob("*/*.log"))
         ]
 
+    def _has_no_power(self, name: str) -> bool:
+        return name not in self._lab.powered_nodes()
+
     def snapshot(self) -> Snapshot:
         """Look now."""
         addresses: Dict[str, FrozenSet[str]] = {}
@@ -89,8 +93,9 @@ class Auditor:
                 addresses[name] = held(self._lab, name) & self._addresses
                 orphans[name] = orphan_processes(self._lab, name)
             except LabError:
-                if name in self._lab.powered_nodes():  # it lost power while we looked: nothing runs there
-                    raise
+                # It may have lost its power while we looked: then nothing runs there. Otherwise we may not look away.
+                eventually(f"an answer of {name}", partial(self._has_no_power, name), 3)
+                addresses.pop(name, None)
         log: Dict[str, Tuple[str, ...]] = {}
         for name in self._lab.nodes():
             lines: List[str] = []

@@ -19,10 +19,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
+from . import examples
 from .cluster import ClusterStatus, parse_status
+from .plan import Plan
 from .rundir import DEFAULT_NAME, LabError, RunDir, start_time
 from .supervisor import Settings
 
@@ -402,37 +403,24 @@ class Lab:
 
         return eventually(f"the fencing of {name}", fenced, within)
 
-    def facts(self) -> Dict[str, str]:
-        """What a configuration needs to know about this lab, for `string.Template`.
+    def instance_ids(self) -> Dict[str, str]:
+        """The EC2 id of each instance, by name."""
+        return {one["name"]: one["instance_id"] for one in self.status()["instances"] if one["instance_id"]}
 
-        `ip`, `ipv6`, `region`, `routing_table` (all tables, separated by commas), `routing_table_1` and on,
-        `pcmk_host_map`, and `instance_id_NODE`, `network_interface_id_NODE` with `_` for `-`.
+    def load(self, text: str, node: Optional[str] = None, *, pcs: bool = False) -> str:
+        """Load a configuration of `crm configure` (or of `pcs` commands), with this lab's values for its placeholders.
+
+        What the tools had to say. LabError when they refuse it, or it has a placeholder that nothing is known for.
         """
-        status = self.status()
-        found = {
-            "ip": status["overlay"],
-            "ipv6": status["overlay_ipv6"],
-            "region": status["region"],
-            "routing_table": ",".join(status["route_tables"]),
-        }
-        found.update((f"routing_table_{n}", table) for n, table in enumerate(status["route_tables"], start=1))
-        nodes = [one for one in status["instances"] if one["role"] == "node"]
-        found["pcmk_host_map"] = ";".join(f"{one['name']}:{one['instance_id']}" for one in nodes)
-        for one in status["instances"]:
-            if one["instance_id"] is not None:
-                name = one["name"].replace("-", "_")
-                found[f"instance_id_{name}"] = one["instance_id"]
-                found[f"network_interface_id_{name}"] = status["network_interfaces"][one["name"]]
-        return found
-
-    def render(self, text: str) -> str:
-        """`text` with `$routing_table`, `${ip}` and the like replaced by this lab's `facts`."""
-        return Template(text).safe_substitute(self.facts())
-
-    def load_crm(self, text: str, node: Optional[str] = None) -> None:
-        """Load a crm configuration, rendered, into the running cluster (`crm configure load update`)."""
         name = node or self.powered_nodes()[0]
-        self.exec(name, ["crm", "-F", "configure", "load", "update", "-"], stdin=self.render(text))
+        values = examples.values_of(Plan(), self.instance_ids(), self.status()["route_tables"])
+        try:
+            text = examples.render(text, values)
+            commands = examples.pcs_commands(text) if pcs else [["crm", "configure", "load", "update", "-"]]
+        except ValueError as error:
+            raise LabError(f"this configuration cannot be loaded: {error}") from error
+        done = [self.exec(name, command, stdin="" if pcs else text) for command in commands]
+        return "".join(one.stdout + one.stderr for one in done)
 
     def settle(self, within: float = 60.0) -> None:
         """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""

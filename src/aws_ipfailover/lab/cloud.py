@@ -30,9 +30,16 @@ class Cloud:
         on_power: Callable[[str, Power], None],
         *,
         extra_route_tables: int = 0,
+        shared_vpc_owner: Optional[str] = None,
     ) -> None:
         self._plan = plan
-        self.account = Account(plan, on_network=on_network, on_power=on_power, extra_route_tables=extra_route_tables)
+        self.account = Account(
+            plan,
+            on_network=on_network,
+            on_power=on_power,
+            extra_route_tables=extra_route_tables,
+            shared_vpc_owner=shared_vpc_owner,
+        )
         self._aws: Optional[RunningAws] = None
 
     def serve(self, directory: Path) -> Certificates:

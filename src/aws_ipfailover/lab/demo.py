@@ -88,7 +88,16 @@ class Script:
     @property
     def two_may_answer(self) -> bool:
         """Whether the configuration lets both nodes hold the address during a planned move."""
-        return "allow-migrate=true" in self.configuration.read_text(encoding="utf-8")
+        return "allow-migrate=true" in self._text
+
+    @property
+    def shared_vpc(self) -> bool:
+        """Whether the configuration is for route tables that belong to another account."""
+        return "routing_table_role=" in self._text
+
+    @property
+    def _text(self) -> str:
+        return self.configuration.read_text(encoding="utf-8")
 
 
 def script(*, ipv6: bool = False, configuration: Optional[Path] = None, interval: float = INTERVAL) -> Script:
@@ -155,11 +164,14 @@ def perform(name: str, chosen: Script, voice: Narrator) -> Tuple[List[Failover],
     voice.say(
         "Real Corosync, real Pacemaker, real packets; EC2's API is moto with EC2's manners. About a minute in all."
     )
-    with Lab.running(name, Settings(fencing=False), say=voice.say) as lab:
+    owner = examples.NETWORK_ACCOUNT if chosen.shared_vpc else None
+    with Lab.running(name, Settings(fencing=False, shared_vpc_owner=owner), say=voice.say) as lab:
         status = lab.status()
         nodes = lab.nodes()
         consumers = [one["name"] for one in status["instances"] if one["role"] != "node"]
         auditor = Auditor(lab, [chosen.address])
+        if chosen.shared_vpc:
+            lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[Plan().account_id])
         with voice.step(f"Loading {chosen.configuration.name} and waiting for its resources, a few seconds"):
             load(lab, chosen.configuration, nodes[0], status)
             lab.settle()

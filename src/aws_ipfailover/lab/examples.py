@@ -16,6 +16,7 @@ from .plan import Plan
 # The account that owns the route tables where a lab plays a shared VPC, and the role that it lends.
 NETWORK_ACCOUNT = "210987654321"
 NETWORK_ROLE = "route-tables"
+NETWORK_ROLE_ARN = f"arn:aws:iam::{NETWORK_ACCOUNT}:role/{NETWORK_ROLE}"
 
 PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 

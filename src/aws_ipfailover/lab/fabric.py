@@ -148,8 +148,9 @@ def desired(
             routes[(address.version, _LOCAL_TABLE, str(ip_network(address)))] = f"dev {device} scope link"
     for family, everything in ((4, "0.0.0.0/0"), (6, "::/0")):
         rules.add((family, f"pref {_RULE_LOCAL} lookup {_LOCAL_TABLE}"))
-        routes[(family, _LOCAL_TABLE, everything)] = "unreachable"
-        rules.add((family, f"pref {_RULE_TRANSIT_END} iif {TRANSIT_GATEWAY} unreachable"))
+        # What has no route is dropped without a word, as in a VPC.
+        routes[(family, _LOCAL_TABLE, everything)] = "blackhole"
+        rules.add((family, f"pref {_RULE_TRANSIT_END} iif {TRANSIT_GATEWAY} blackhole"))
     for route_table in network.route_tables:
         routes.update(_routes(route_table, numbers[route_table.route_table_id], network.cidrs, by_id, transit))
     # The transit gateway's static routes lead into the VPC, where the table of the attachment's subnet decides.
@@ -509,6 +510,6 @@ def _difference(old: KernelState, new: KernelState, family: int) -> List[str]:
 
 def _words(spec: str, route: Tuple[int, int, str]) -> str:
     """A route's arguments: the type, if it is not unicast, goes before the destination."""
-    if spec.split(maxsplit=1)[0] in {"throw", "blackhole", "unreachable"}:
+    if spec.split(maxsplit=1)[0] in {"throw", "blackhole"}:
         return f"{spec} {route[2]}"
     return f"{route[2]} {spec}"

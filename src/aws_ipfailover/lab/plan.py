@@ -80,5 +80,3 @@ class Plan:
 
     def _subnet(self, instance: PlannedInstance) -> PlannedSubnet:
         return next(subnet for subnet in self.subnets if subnet.name == instance.subnet)
-
-

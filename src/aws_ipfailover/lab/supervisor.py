@@ -23,6 +23,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from . import cluster
 from .agents import agents_directory
 from .aws.account import Power
+from .aws.identity import Role
 from .cloud import Cloud
 from .fabric import Fabric
 from .init import Service
@@ -44,6 +45,8 @@ class Settings:
     boot_cluster: bool = True
     # Route tables that no subnet uses: a real VPC has many, and the agent moves the address in all it is told of.
     extra_route_tables: int = 0
+    # The account that owns the route tables, where the VPC is one that another account shares.
+    shared_vpc_owner: Optional[str] = None
 
     def to_json(self) -> str:
         """For the launcher's command line."""
@@ -83,7 +86,13 @@ class Supervisor:
         self.timeline = Timeline()
         self.ended = threading.Event()
         self._fabric = Fabric(plan)
-        self._cloud = Cloud(plan, self._fabric.apply, self._on_power, extra_route_tables=settings.extra_route_tables)
+        self._cloud = Cloud(
+            plan,
+            self._fabric.apply,
+            self._on_power,
+            extra_route_tables=settings.extra_route_tables,
+            shared_vpc_owner=settings.shared_vpc_owner,
+        )
         self._instances: Dict[str, Instance] = {}
         self._ids: Dict[str, str] = {}
 
@@ -282,6 +291,10 @@ class Supervisor:
         self._cloud.account.settle()
         self.timeline.add("route", destination=destination, target=None, route_table_id=route_table_id)
 
+    def do_put_role(self, arn: str, trusted_accounts: List[str]) -> None:
+        """A role that these accounts may assume, such as the owner of a shared VPC lends for its route tables."""
+        self._cloud.account.identities.put_role(Role(arn, trusted_accounts=frozenset(trusted_accounts)))
+
     def do_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch the source/destination check of an instance's primary ENI."""
         self._ec2_instance(name)
@@ -304,8 +317,11 @@ class Supervisor:
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         supervisor: Supervisor = self.server.supervisor  # type: ignore[attr-defined]
+        line = self.rfile.readline()
+        if not line:
+            return  # somebody only wanted to know whether we live, or who we are
         try:
-            reply: Values = {"ok": True, "result": supervisor.answer(json.loads(self.rfile.readline()))}
+            reply: Values = {"ok": True, "result": supervisor.answer(json.loads(line))}
         except LabError as error:
             reply = {"ok": False, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - the user gets a sentence, the log the rest

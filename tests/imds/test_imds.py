@@ -1,0 +1,293 @@
+"""imds.py against the lab's metadata service, over real sockets."""
+
+from __future__ import annotations
+
+import logging
+from ipaddress import ip_address
+from typing import Callable, Iterator
+
+import pytest
+
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import Error, UnknownError
+from aws_ipfailover.imds import Credentials, Imds, endpoint
+from aws_ipfailover.lab.aws import Fault, RunningAws, running_aws
+from aws_ipfailover.lab.aws.server import imds_server
+from sandbox import dribble, proxy, serving, silent_address
+
+TOKEN = "/latest/api/token"
+MAC = "/latest/meta-data/mac"
+
+
+@pytest.fixture
+def aws() -> Iterator[RunningAws]:
+    """The lab's AWS; this process is node1 to its metadata service."""
+    with running_aws() as running:
+        yield running
+
+
+@pytest.fixture
+def imds(aws: RunningAws) -> Imds:
+    """A session."""
+    return Imds(aws.imds_url, Deadline(20))
+
+
+@pytest.fixture
+def hasty(aws: RunningAws) -> Imds:
+    """A session with little time."""
+    return Imds(aws.imds_url, Deadline(0.7))
+
+
+def asked(aws: RunningAws) -> list[str]:
+    """Paths asked so far."""
+    return [call.action for call in aws.calls()]
+
+
+def test_everything_it_is_asked(aws: RunningAws, imds: Imds) -> None:
+    """Who this node is: MAC, ENI, region, the VPC's CIDRs, credentials."""
+    me, plan = aws.account.instance("node1"), aws.account.plan
+    assert imds.primary_mac() == me.mac
+    assert imds.network_interface_id(me.mac) == me.network_interface_id
+    assert imds.region() == plan.region
+    assert imds.vpc_cidrs(me.mac) == [str(plan.cidr), str(plan.ipv6_cidr)]
+    credentials = imds.credentials()
+    assert credentials is not None
+    assert credentials.access_key_id.startswith("ASIA")
+
+
+def test_one_token_for_a_session(aws: RunningAws, imds: Imds) -> None:
+    """IMDSv2: one token, by PUT, for all questions of a session; and each thing is asked once."""
+    mac = imds.primary_mac()
+    for _ in range(2):
+        imds.network_interface_id(mac)
+        imds.region()
+    assert asked(aws).count(TOKEN) == 1
+    assert [call.parameters["method"] for call in aws.calls(TOKEN)] == ["PUT"]
+    assert len(asked(aws)) == len(set(asked(aws)))
+
+
+def test_an_expired_token(aws: RunningAws, imds: Imds) -> None:
+    """401: a new token is fetched, once, and the question asked again."""
+    imds.primary_mac()
+    aws.imds.expire_tokens()
+    assert imds.region() == aws.account.plan.region
+    assert asked(aws).count(TOKEN) == 2
+
+
+def test_a_token_that_is_never_accepted(aws: RunningAws, hasty: Imds) -> None:
+    """401 for a fresh token too: UnknownError in the end, and no endless loop of new tokens."""
+    aws.faults.add(Fault("error", service="imds", action="/latest/meta-data/*", status=401))
+    with pytest.raises(UnknownError, match="401"):
+        hasty.primary_mac()
+    assert asked(aws).count(TOKEN) < 20
+
+
+@pytest.mark.parametrize("path", [TOKEN, MAC])
+def test_forbidden(aws: RunningAws, imds: Imds, path: str) -> None:
+    """403 is final: metadata is switched off for this instance; it is asked once, and is no UnknownError."""
+    aws.faults.add(Fault("error", service="imds", action=path, status=403))
+    with pytest.raises(Error, match="switched off") as caught:
+        imds.primary_mac()
+    assert not isinstance(caught.value, UnknownError)
+    assert asked(aws).count(path) == 1
+
+
+def test_switched_off(aws: RunningAws, imds: Imds) -> None:
+    """An instance whose metadata is switched off gets 403."""
+    aws.imds.disabled.add("node1")
+    with pytest.raises(Error, match="403"):
+        imds.primary_mac()
+
+
+def test_not_found(aws: RunningAws, imds: Imds) -> None:
+    """404: `None` where that is an answer, UnknownError where the thing has to be there; asked once."""
+    assert imds.network_interface_id("02:00:00:00:00:99") is None
+    aws.imds.overrides[MAC] = None
+    with pytest.raises(UnknownError, match="404"):
+        imds.primary_mac()
+    assert asked(aws).count(MAC) == 1
+
+
+def test_no_role(aws: RunningAws, imds: Imds) -> None:
+    """An instance without a role has no credentials: `None`."""
+    aws.imds.overrides["/latest/meta-data/iam/security-credentials"] = None
+    assert imds.credentials() is None
+
+
+@pytest.mark.parametrize("text", ["{}", "nonsense", "[]", '{"Code": "Success"}', '"text"'])
+def test_credentials_that_make_no_sense(aws: RunningAws, imds: Imds, text: str) -> None:
+    """Credentials that cannot be read are an UnknownError, not a crash."""
+    aws.imds.overrides["/latest/meta-data/iam/security-credentials/lab-node"] = text
+    with pytest.raises(UnknownError):
+        imds.credentials()
+
+
+def test_region_by_availability_zone(aws: RunningAws, imds: Imds) -> None:
+    """Where there is no placement/region, the region is that of the availability zone."""
+    aws.imds.overrides["/latest/meta-data/placement/region"] = None
+    assert imds.region() == aws.account.plan.region
+
+
+@pytest.mark.parametrize("path", [TOKEN, MAC])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "error", "status": 503},
+        {"kind": "error", "status": 500},
+        {"kind": "error", "status": 429},
+        {"kind": "reset"},
+        {"kind": "close"},
+        {"kind": "empty"},
+        {"kind": "html"},
+    ],
+    ids=str,
+)
+def test_trouble_that_passes(aws: RunningAws, imds: Imds, path: str, fault: dict[str, object]) -> None:
+    """503, resets, empty bodies: asked again, until there is an answer."""
+    aws.faults.add(Fault(service="imds", action=path, times=2, **fault))  # type: ignore[arg-type]
+    assert imds.primary_mac() == aws.account.instance("node1").mac
+    assert asked(aws).count(path) == 3
+
+
+@pytest.mark.parametrize("path", [TOKEN, MAC])
+@pytest.mark.parametrize("kind", ["error", "reset", "close", "empty", "html", "hang", "refuse"])
+def test_trouble_that_stays(aws: RunningAws, hasty: Imds, path: str, kind: str) -> None:
+    """Trouble that stays is an UnknownError when the deadline comes."""
+    aws.faults.add(Fault(kind, service="imds", action=path, status=503))  # type: ignore[arg-type]
+    with pytest.raises(UnknownError, match="IMDS"):
+        hasty.primary_mac()
+
+
+def test_silence() -> None:
+    """Packets that are dropped: UnknownError at the deadline."""
+    with silent_address() as (host, port), pytest.raises(UnknownError):
+        Imds(f"http://{host}:{port}", Deadline(0.5)).primary_mac()
+
+
+def test_dribbling() -> None:
+    """An answer that comes a byte at a time, for ever: UnknownError at the deadline."""
+    with serving(dribble) as (host, port), pytest.raises(UnknownError, match="no answer"):
+        Imds(f"http://{host}:{port}", Deadline(0.5)).primary_mac()
+
+
+def test_nobody_listens() -> None:
+    """A refused connection: UnknownError."""
+    with pytest.raises(UnknownError, match="does not answer"):
+        Imds("http://127.0.0.1:9", Deadline(0.3)).primary_mac()
+
+
+def test_redirects_are_not_followed(aws: RunningAws) -> None:
+    """An answer that points elsewhere is not followed: the token would go there."""
+    target: list[bytes] = []
+    with serving(lambda connection: target.append(connection.recv(4096))) as (host, port):
+
+        def redirect(connection: object) -> None:
+            connection.recv(65536)  # type: ignore[attr-defined]
+            head = f"HTTP/1.1 302 Found\r\nLocation: http://{host}:{port}/\r\nContent-Length: 0\r\n\r\n"
+            connection.sendall(head.encode())  # type: ignore[attr-defined]
+
+        with serving(redirect) as (first, number), pytest.raises(UnknownError, match="302"):
+            Imds(f"http://{first}:{number}", Deadline(0.3)).primary_mac()
+    assert target == []
+
+
+def test_ipv6(aws: RunningAws) -> None:
+    """The service by an IPv6 address."""
+    server = imds_server(aws.imds, [("::1", 0)])
+    try:
+        host, port = server.addresses[0]
+        assert ip_address(host).version == 6
+        assert Imds(f"http://[{host}]:{port}", Deadline(20)).primary_mac() == aws.account.instance("node1").mac
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"])
+def test_never_through_a_proxy(aws: RunningAws, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Whatever the proxy variables say, IMDS is asked directly."""
+    for other in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    with proxy() as (url, through):
+        monkeypatch.setenv(name, url)
+        assert Imds(aws.imds_url, Deadline(20)).primary_mac()
+        assert through == []
+
+
+def test_netrc_is_not_read(aws: RunningAws, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    """A user's .netrc is none of IMDS's business."""
+    from pathlib import Path
+
+    netrc = Path(str(tmp_path)) / "netrc"
+    netrc.write_text("default login user password hunter2\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    heads: list[bytes] = []
+
+    def listen(connection: object) -> None:
+        heads.append(connection.recv(65536))  # type: ignore[attr-defined]
+
+    with serving(listen) as (host, port), pytest.raises(UnknownError):
+        Imds(f"http://{host}:{port}", Deadline(0.3)).primary_mac()
+    assert heads
+    assert not [head for head in heads if b"uthorization" in head]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        lambda aws: aws.imds.expire_tokens(),
+        lambda aws: aws.faults.add(Fault("error", service="imds", action="/latest/meta-data/*", status=503)),
+        lambda aws: aws.faults.add(Fault("reset", service="imds", action="/latest/meta-data/*")),
+        lambda aws: aws.faults.add(Fault("error", service="imds", action="/latest/meta-data/*", status=403)),
+        lambda aws: aws.faults.add(Fault("truncate", service="imds", action="/latest/meta-data/*")),
+    ],
+    ids=["expired", "503", "reset", "403", "truncated"],
+)
+def test_no_token_in_any_error_or_log(
+    aws: RunningAws, hasty: Imds, caplog: pytest.LogCaptureFixture, trouble: Callable[[RunningAws], None]
+) -> None:
+    """Neither token nor credentials are in any error or log line, at any level, of this or any other library."""
+    caplog.set_level(logging.DEBUG)
+    hasty.primary_mac()
+    credentials = hasty.credentials()
+    trouble(aws)
+    said = ""
+    try:
+        hasty.region()
+    except Error as error:
+        said = f"{error} {error!r} {error.__cause__!r}"
+    assert credentials is not None
+    secrets = [*aws.imds._tokens, hasty._token, credentials.secret_access_key, credentials.session_token]
+    for secret in filter(None, secrets):
+        assert secret not in said
+        assert secret not in caplog.text
+    assert credentials.secret_access_key not in f"{credentials} {credentials!r}"
+
+
+def test_credentials_do_not_show_themselves() -> None:
+    """Credentials printed by accident show nothing."""
+    shown = f"{Credentials('AKIA1', 'secret', 'token')!r} {Credentials('AKIA1', 'secret', 'token')}"
+    assert "secret" not in shown
+    assert "token" not in shown
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "http://169.254.169.254"),
+        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT": ""}, "http://169.254.169.254"),
+        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1/"}, "http://127.0.0.1:1"),
+        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "IPv6"}, "http://[fd00:ec2::254]"),
+        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "ipv4"}, "http://169.254.169.254"),
+        (
+            {
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "ipv6",
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1",
+            },
+            "http://127.0.0.1:1",
+        ),
+    ],
+    ids=str,
+)
+def test_endpoint(environ: dict[str, str], expected: str) -> None:
+    """The endpoint by the SDK's own variables."""
+    assert endpoint(environ) == expected

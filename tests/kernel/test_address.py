@@ -1,0 +1,154 @@
+"""address.py against a real kernel: take and release from every state, and several at once."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Iterator, List, Tuple
+
+import pytest
+
+from aws_ipfailover.address import HostAddress
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import NodeError
+from aws_ipfailover.failover import Where
+from aws_ipfailover.linux import Linux
+from sandbox import Held, addresses, answers_on, ip, make_interface, need_root, network_namespace
+
+ADDRESS = "192.168.10.10"
+ADDRESS6 = "fd00:10::10"
+OTHERS = [Held("eth0", "192.168.10.77/24", "eth0"), Held("eth0", "192.168.10.78/24", "eth0:mine")]
+
+# Where the address may be found before: prefix, device, label.
+Places = List[Tuple[int, str, str]]
+STATES: List[Places] = [
+    [],
+    [(32, "eth0", "eth0")],
+    [(32, "eth0", "eth0:vip")],
+    [(24, "eth0", "eth0")],
+    [(24, "eth0", "eth0:old")],
+    [(32, "eth1", "eth1")],
+    [(32, "lo", "lo")],
+    [(32, "eth0", "eth0"), (24, "eth0", "eth0"), (16, "eth1", "eth1"), (32, "lo", "lo")],
+]
+
+
+@pytest.fixture(autouse=True)
+def namespace() -> Iterator[None]:
+    """A fresh namespace with lo, eth0 and eth1."""
+    need_root()
+    with network_namespace():
+        ip("link", "set", "dev", "lo", "up")
+        make_interface("eth0")
+        make_interface("eth1")
+        yield
+
+
+def holding(address: str = ADDRESS, device: str = "eth0", label: str | None = None) -> HostAddress:
+    """The address on a device."""
+    return HostAddress(Linux(Deadline(20)), ip_address(address), lambda: device, label)
+
+
+def put(places: Places) -> None:
+    """Bring about a state; others' addresses of the same subnet come last, as secondaries of the address."""
+    for prefix, device, label in places:
+        ip("address", "add", f"{ADDRESS}/{prefix}", "dev", device, "label", label)
+    for other in OTHERS:
+        ip("address", "add", other.address, "dev", other.device, "label", other.label)
+
+
+@pytest.mark.parametrize("places", STATES, ids=str)
+@pytest.mark.parametrize("label", [None, "vip"])
+def test_take_from_every_state(places: Places, label: str | None) -> None:
+    """take: from every state there is one address, on the right device, as a host address; others' survive."""
+    put(places)
+    one = holding(label=label)
+    one.prepare()
+    one.take()
+    (held,) = set(addresses()) - set(OTHERS)
+    assert (held.device, held.address) == ("eth0", f"{ADDRESS}/32")
+    if label:
+        assert held.label == "eth0:vip"
+    assert set(OTHERS) <= set(addresses())
+    assert one.where() is Where.HERE
+    before = addresses()
+    one.take()
+    assert addresses() == before
+
+
+@pytest.mark.parametrize("places", STATES, ids=str)
+def test_release_from_every_state(places: Places) -> None:
+    """release: from every state the address is gone everywhere, the kernel refuses it, others' survive."""
+    put(places)
+    one = holding()
+    one.release()
+    assert sorted(addresses()) == sorted(OTHERS)
+    assert not answers_on(ADDRESS)
+    assert one.where() is Where.ELSEWHERE
+    assert ADDRESS in one.explain()
+    one.release()
+
+
+@pytest.mark.parametrize("prefix", [128, 64])
+@pytest.mark.parametrize("device", ["eth0", "eth1", "lo"])
+def test_ipv6_from_every_state(prefix: int, device: str) -> None:
+    """IPv6: take and release, from whatever prefix and device."""
+    ip("-6", "address", "add", f"{ADDRESS6}/{prefix}", "dev", device, "nodad")
+    one = holding(ADDRESS6)
+    one.take()
+    assert [(held.device, held.address) for held in addresses()] == [("eth0", f"{ADDRESS6}/128")]
+    one.release()
+    assert addresses() == []
+    assert not answers_on(ADDRESS6)
+
+
+def test_the_address_is_never_away_when_it_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """take: where the address is on a wrong device, the right one has it before the wrong one loses it."""
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth1")
+    real, seen = Linux._run, []
+
+    def run(self: Linux, *arguments: str) -> str:
+        answer = real(self, *arguments)
+        seen.append(answers_on(ADDRESS))
+        return answer
+
+    monkeypatch.setattr(Linux, "_run", run)
+    holding().take()
+    assert all(seen)
+
+
+def test_release_asks_for_no_interface() -> None:
+    """release and where never ask which interface it should be on: that could need IMDS."""
+
+    def forbidden() -> str:
+        raise AssertionError("asked for the interface")
+
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth1")
+    one = HostAddress(Linux(Deadline(20)), ip_address(ADDRESS), forbidden, "label")
+    assert one.where() is Where.HERE
+    one.release()
+    assert one.where() is Where.ELSEWHERE
+
+
+def test_a_label_that_is_too_long() -> None:
+    """prepare: NodeError where INTERFACE:LABEL has more than 15 characters; nothing is changed."""
+    with pytest.raises(NodeError, match="iflabel"):
+        holding(label="a" * 11).prepare()
+    assert addresses() == []
+
+
+def test_a_device_that_is_gone() -> None:
+    """take: NodeError where the device has gone; release is content."""
+    ip("link", "del", "dev", "eth0")
+    with pytest.raises(NodeError):
+        holding().take()
+    holding().release()
+
+
+def test_two_at_once() -> None:
+    """Two addresses held at once: each is released alone."""
+    one, other = holding(), holding("192.168.10.20")
+    one.take()
+    other.take()
+    one.release()
+    assert other.where() is Where.HERE
+    assert one.where() is Where.ELSEWHERE
