@@ -12,7 +12,7 @@ from aws_ipfailover.lab.aws import Fault
 from sandbox import Agent, Node, answers_on, dribble, ip, serving, silent_address, with_files
 
 # Seconds Pacemaker gives; it kills what is not done by then.
-TIMEOUT = 3.0
+TIMEOUT = 2.4
 
 
 @contextmanager

@@ -223,13 +223,22 @@ def test_one_table_of_many_elsewhere(node: Node) -> None:
     assert node.held() == []
 
 
-def test_absent(node: Node) -> None:
-    """ELSEWHERE: also absent."""
+def test_every_kind_of_elsewhere(make_node: Callable[..., Node]) -> None:
+    """ELSEWHERE: also absent, and a route to something that is no ENI. A wider route is not the address's route."""
+    node = make_node(extra_route_tables=2)
     node.hold()
-    node.aws.account.delete_route(node.destination)
+    right, absent, gateway, wider = node.tables
+    account = node.aws.account
+    account.delete_route(node.destination, absent)
+    account.put_route(node.destination, account.transit_gateway_id, gateway)
+    account.delete_route(node.destination, wider)
+    account.put_route("192.168.10.0/24", "node1", wider)
     ran = node.agent.run("monitor", level=10, interval=10)
     assert ran.code == 1, ran
-    assert "no route" in ran.reason
+    assert right not in ran.reason
+    assert f"{absent} has no route" in ran.reason
+    assert f"{gateway} routes" in ran.reason
+    assert f"{wider} has no route" in ran.reason
 
 
 def test_blackhole(node: Node) -> None:
@@ -240,22 +249,6 @@ def test_blackhole(node: Node) -> None:
     ran = node.agent.run("monitor", level=10, interval=10)
     assert ran.code == 1, ran
     assert "blackhole" in ran.reason
-
-
-def test_a_route_to_a_gateway(node: Node) -> None:
-    """ELSEWHERE: also a route to something that is no ENI."""
-    node.hold()
-    node.aws.account.put_route(node.destination, node.aws.account.transit_gateway_id)
-    assert node.agent.run("monitor", level=10, interval=10).code == 1
-
-
-def test_a_wider_route_is_no_route(node: Node) -> None:
-    """Routes are compared as values: one for a network around the address is not the address's route."""
-    node.hold()
-    node.aws.account.delete_route(node.destination)
-    node.aws.account.put_route("192.168.10.0/24", "node1")
-    ran = node.agent.run("monitor", level=10, interval=10)
-    assert ran.code == 1, ran
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=described)

@@ -35,7 +35,7 @@ def imds(aws: RunningAws) -> Imds:
 @pytest.fixture
 def hasty(aws: RunningAws) -> Imds:
     """A session with little time."""
-    return Imds(aws.imds_url, Deadline(0.7))
+    return Imds(aws.imds_url, Deadline(0.4))
 
 
 def asked(aws: RunningAws) -> list[str]:
@@ -161,13 +161,13 @@ def test_trouble_that_stays(aws: RunningAws, hasty: Imds, path: str, kind: str) 
 def test_silence() -> None:
     """Packets that are dropped: UnknownError at the deadline."""
     with silent_address() as (host, port), pytest.raises(UnknownError):
-        Imds(f"http://{host}:{port}", Deadline(0.5)).primary_mac()
+        Imds(f"http://{host}:{port}", Deadline(0.3)).primary_mac()
 
 
 def test_dribbling() -> None:
     """An answer that comes a byte at a time, for ever: UnknownError at the deadline."""
     with serving(dribble) as (host, port), pytest.raises(UnknownError, match="no answer"):
-        Imds(f"http://{host}:{port}", Deadline(0.5)).primary_mac()
+        Imds(f"http://{host}:{port}", Deadline(0.3)).primary_mac()
 
 
 def test_nobody_listens() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, List
+
+import aws_ipfailover
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -29,7 +32,20 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"cannot install to {error.filename or arguments.root}: {error.strerror}\n")
         return 1
     sys.stdout.write(f"installed {path} (runs with {sys.executable})\n")
+    for closed in sorted(
+        {*closed_directories(Path(sys.executable)), *closed_directories(Path(aws_ipfailover.__file__))}
+    ):
+        sys.stderr.write(
+            f"warning: {closed} is closed to other users, and Pacemaker asks the agent for its metadata as the user"
+            " hacluster: install into a directory that everybody may enter, such as /opt\n"
+        )
     return 0
+
+
+def closed_directories(path: Path) -> List[Path]:
+    """The directories above `path`, also behind symbolic links, that only some users may enter."""
+    places = {*path.absolute().parents, *path.resolve().parents}
+    return [place for place in places if not place.stat().st_mode & stat.S_IXOTH]
 
 
 def install(root: Path) -> Path:

@@ -74,6 +74,8 @@ class Boot:
     files: Mapping[str, str]
     memory: Mapping[str, int]
     overlays: Mapping[str, str] = field(default_factory=dict)
+    # Directories that everybody may pass through in here, though not on the host, and where to keep the difference.
+    opened: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     make: Mapping[str, int] = field(default_factory=dict)
     services: Tuple[Service, ...] = ()
@@ -96,6 +98,12 @@ def mount_disk(boot: Boot) -> None:
     """Make the instance's view of the file system: private directories, and everything else read-only."""
     ns.mount("none", "/", flags=ns.MS_REC | ns.MS_PRIVATE)
     private: List[str] = []
+    # First, because what is mounted below them has to come on top.
+    for target, store in boot.opened.items():
+        # Without overlayfs it stays closed; then only what root runs finds its files there.
+        with contextlib.suppress(OSError):
+            _mount_overlay(target, Path(store), Path(target).stat().st_mode & 0o7777 | 0o011)
+            private.append(target)
     for target, source in boot.files.items():
         if Path(target).is_file():
             ns.bind(Path(source), Path(target).resolve())
@@ -125,17 +133,22 @@ def mount_disk(boot: Boot) -> None:
 
 def _overlay(target: str, store: Path) -> None:
     """Show the host's files at `target`, and keep what is written there in `store`."""
+    try:
+        _mount_overlay(target, store, 0o1777)
+    except OSError:
+        # No overlayfs in this kernel: an empty directory is private too, it only shows less of the host.
+        ns.bind(store / "upper", Path(target))
+
+
+def _mount_overlay(target: str, store: Path, mode: int) -> None:
     upper, work = store / "upper", store / "work"
     # What a previous boot wrote is not wanted back: such directories hold temporary files.
     shutil.rmtree(store, ignore_errors=True)
     upper.mkdir(parents=True)
     work.mkdir()
-    upper.chmod(0o1777)
-    try:
-        ns.mount("overlay", target, "overlay", data=f"lowerdir={target},upperdir={upper},workdir={work}")
-    except OSError:
-        # No overlayfs in this kernel: an empty directory is private too, it only shows less of the host.
-        ns.bind(upper, Path(target))
+    # The merged directory has the mode of the upper one.
+    upper.chmod(mode)
+    ns.mount("overlay", target, "overlay", data=f"lowerdir={target},upperdir={upper},workdir={work}")
 
 
 def reap_for_ever() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Dict, Mapping, Optional, Tuple
 
 from .init import Boot, Service
+from .interpreter import closed_directories, python_paths
 
 # Directories that belong to the instance and not to the host it lives on. Debian's packages make them; what the host
 # has in them stays out of sight.
@@ -118,6 +119,10 @@ class Instance:
             files={**{path: str(self._at(path)) for path in _FILES}, _CA_BUNDLE: str(self._machine.ca_bundle)},
             memory=_MEMORY,
             overlays={"/tmp": str(self.disk / "tmp")},  # noqa: S108 - made private right there
+            opened={
+                str(path): str(self.disk / "opened" / str(number))
+                for number, path in enumerate(closed_directories(python_paths()))
+            },
             environment=self._machine.environment(),
             make=_MADE,
             services=self._services,

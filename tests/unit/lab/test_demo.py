@@ -84,6 +84,13 @@ def test_the_file_is_json_and_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_half_a_file_is_no_file(tmp_path: Path) -> None:
+    """What fails on the way leaves nothing behind."""
+    with pytest.raises(TypeError):
+        write(tmp_path / "demo.json", {"not JSON": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     """A directory that is not there."""
     with pytest.raises(LabError, match="cannot write"):
