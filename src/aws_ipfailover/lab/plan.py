@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, Tuple
 
 Role = Literal["node", "consumer"]
@@ -34,10 +34,10 @@ class OnPremises:
     """A consumer outside AWS, behind a transit gateway with static routes for the VPC and the overlay addresses."""
 
     name: str = "onprem"
-    cidr: IPv4Network = ip_network("172.31.0.0/24")  # type: ignore[assignment]
-    address: IPv4Address = ip_address("172.31.0.10")  # type: ignore[assignment]
-    ipv6_cidr: IPv6Network = ip_network("2001:db8:31::/64")  # type: ignore[assignment]
-    ipv6_address: IPv6Address = ip_address("2001:db8:31::10")  # type: ignore[assignment]
+    cidr: IPv4Network = IPv4Network("172.31.0.0/24")
+    address: IPv4Address = IPv4Address("172.31.0.10")
+    ipv6_cidr: IPv6Network = IPv6Network("2001:db8:31::/64")
+    ipv6_address: IPv6Address = IPv6Address("2001:db8:31::10")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Plan:
 
     region: str = "eu-central-1"
     account_id: str = "123456789012"
-    cidr: IPv4Network = ip_network("10.0.0.0/16")  # type: ignore[assignment]
-    ipv6_cidr: IPv6Network = ip_network("2001:db8:1000::/56")  # type: ignore[assignment]
+    cidr: IPv4Network = IPv4Network("10.0.0.0/16")
+    ipv6_cidr: IPv6Network = IPv6Network("2001:db8:1000::/56")
     subnets: Tuple[PlannedSubnet, ...] = (
         PlannedSubnet("a", "eu-central-1a", IPv4Network("10.0.1.0/24"), IPv6Network("2001:db8:1000:1::/64")),
         PlannedSubnet("b", "eu-central-1b", IPv4Network("10.0.2.0/24"), IPv6Network("2001:db8:1000:2::/64")),
@@ -61,10 +61,10 @@ class Plan:
     on_premises: OnPremises = OnPremises()
     instance_role: str = "lab-node"
     # Outside every CIDR of the VPC, as an overlay address has to be. On-premises has transit gateway routes for both.
-    overlay: IPv4Address = ip_address("192.168.10.10")  # type: ignore[assignment]
-    overlay_ipv6: IPv6Address = ip_address("fd00:10::10")  # type: ignore[assignment]
+    overlay: IPv4Address = IPv4Address("192.168.10.10")
+    overlay_ipv6: IPv6Address = IPv6Address("fd00:10::10")
     # Where instances reach EC2's and STS's API under their real host names (hosts entries, TLS with the lab's own CA).
-    api_address: IPv4Address = ip_address("198.18.0.10")  # type: ignore[assignment]
+    api_address: IPv4Address = IPv4Address("198.18.0.10")
 
     def address(self, instance: PlannedInstance) -> IPv4Address:
         """The primary private address of `instance`."""
