@@ -113,11 +113,13 @@ class EniAttachment:
     def _move(self) -> None:
         me = self._instance_id()
         asked = Detachment(self._deadline)
-        attempt = 0
+        attempt, last = 0, None
         while True:
             found = self._ec2().network_interface(self._eni)
             self.found = found
             held = found.attachment
+            if held != last:  # it moves: look again soon
+                attempt, last = 0, held
             if held is None:
                 self._attach(me)
             elif held.instance_id == me and held.status == "attached":
@@ -142,17 +144,18 @@ class EniAttachment:
             log.info("device index %d was taken meanwhile", index)
 
     def _take_away(self, held: Attachment, asked: Detachment) -> None:
-        gone = self._ec2().instance(held.instance_id).state in _GONE
-        force = gone or asked.in_vain
-        if asked.plainly and not force:
-            return
+        """Have it detached from another instance: plainly first, by force where the holder cannot take part."""
         if asked.forcibly:
+            return
+        force = asked.in_vain or self._ec2().instance(held.instance_id).state in _GONE
+        if not force and (asked.plainly or held.status == "detaching"):
+            asked.note(force=False)
             return
         try:
             self._ec2().detach(held.attachment_id, force=force)
             log.info("detaching %s from %s%s", self._eni, held.instance_id, " by force" if force else "")
-        except (UnknownError, NodeError) as error:
-            log.info("%s", error)  # it went meanwhile, or is on its way
+        except NodeError as error:
+            log.info("%s", error)  # it went meanwhile
         asked.note(force=force)
 
     def _let_go(self) -> None:
@@ -176,7 +179,7 @@ class EniAttachment:
         return {} if held.status == "attached" else {self._eni: f"{self._eni} is {held.status}"}
 
     def _pause(self, attempt: int, waited_for: str) -> int:
-        pause = min(1.0, 0.1 * 1.5**attempt) * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret
+        pause = min(0.5, 0.05 * 1.5**attempt) * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret
         if self._deadline.remaining() <= pause:
             raise UnknownError(f"{waited_for}, and the operation's timeout is near")
         time.sleep(pause)
