@@ -60,8 +60,12 @@ def values_of(
     route_table_ids: Sequence[str],
     *,
     second_address: str = "192.168.10.11",
+    service_eni: Optional[str] = None,
 ) -> Mapping[str, str]:
-    """What a lab puts in: its region, its first two nodes with the ids of their instances, its route tables."""
+    """What a lab puts in: its region, its first two nodes with the ids of their instances, its route tables.
+
+    What the plan does not have, such as a network interface that moves, has no value.
+    """
     one, two = nodes_of(plan)
     return {
         "REGION": plan.region,
@@ -75,6 +79,9 @@ def values_of(
         "INSTANCE2": instance_ids[two],
         "NETWORK_ACCOUNT": NETWORK_ACCOUNT,
         "NETWORK_ROLE": NETWORK_ROLE,
+        **({"SERVICE_ENI": service_eni} if service_eni else {}),
+        **({"PRIVATE_IP": str(plan.private)} if plan.private else {}),
+        **({"PRIVATE_IPV6": str(plan.private_ipv6)} if plan.private_ipv6 else {}),
     }
 
 
