@@ -9,9 +9,9 @@ import re
 import shlex
 from importlib import resources
 from pathlib import Path
-from typing import FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import FrozenSet, List, Mapping, Optional, Sequence, Tuple, cast
 
-from .plan import Plan
+from .plan import Mode, Plan
 
 # The account that owns the route tables where a lab plays a shared VPC, and the role that it lends.
 NETWORK_ACCOUNT = "210987654321"
@@ -26,6 +26,12 @@ def directory() -> Optional[Path]:
     package = Path(str(resources.files("aws_ipfailover")))
     places = (package / "lab" / "crm-examples", package.parent.parent / "crm-examples")
     return next((place for place in places if place.is_dir()), None)
+
+
+def mode_of(text: str) -> Mode:
+    """The mode of the agent that a configuration uses."""
+    found = re.search(r"\bmode=(eni|private-ip)\b", _without_comments(text))
+    return "overlay-ip" if found is None else cast("Mode", found[1])
 
 
 def placeholders(text: str) -> FrozenSet[str]:

@@ -24,6 +24,8 @@ CALLS = frozenset(
         "DetachNetworkInterface",
         "AssignPrivateIpAddresses",
         "UnassignPrivateIpAddresses",
+        "AssignIpv6Addresses",
+        "UnassignIpv6Addresses",
     )
 )
 
@@ -125,6 +127,9 @@ def of_events(events: Iterable[Mapping[str, Any]]) -> List[Moment]:
 def _call(event: Mapping[str, Any]) -> str:
     parameters: Mapping[str, str] = event.get("parameters") or {}
     about = parameters.get("RouteTableId") or parameters.get("InstanceId.1") or parameters.get("NetworkInterfaceId")
+    about = about or parameters.get("AttachmentId")
+    if parameters.get("Force") == "true":
+        about = f"{about} by force,"
     took = f" in {event['duration'] * 1000:.0f} ms" if event.get("duration") is not None else ""
     return f"{event['action']} {about or ''} by {event.get('caller')}: {event.get('outcome')}{took}"
 
