@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set
 
 from aws_ipfailover.believing import Reader
 from aws_ipfailover.deadline import Deadline, Progress, Task
-from aws_ipfailover.errors import Error, IndexTakenError, InUseError, NodeError, UnknownError
+from aws_ipfailover.errors import DetachedError, Error, IndexTakenError, InUseError, NodeError, UnknownError
 from aws_ipfailover.failover import Where
 from aws_ipfailover.last_write import LastWrite
 
@@ -113,6 +113,7 @@ class EniAttachment:
     def _move(self) -> None:
         me = self._instance_id()
         asked = Detachment(self._deadline)
+        refused: Set[int] = set()
         attempt, last = 0, None
         while True:
             found = self._ec2().network_interface(self._eni)
@@ -121,16 +122,17 @@ class EniAttachment:
             if held != last:  # it moves: look again soon
                 attempt, last = 0, held
             if held is None:
-                self._attach(me)
+                self._attach(me, refused)
             elif held.instance_id == me and held.status == "attached":
                 return
-            elif held.instance_id != me and held.status != "attaching":
+            elif held.status != "attaching":
                 self._take_away(held, asked)
             attempt = self._pause(attempt, f"{self._eni} is {held.status if held else 'being attached'}")
 
-    def _attach(self, me: str) -> None:
+    def _attach(self, me: str, refused: Set[int]) -> None:
+        """Begin to attach it; `refused` are the device indexes that were taken although no read said so."""
         ec2 = self._ec2()
-        taken = set(ec2.instance(me).device_indexes)
+        taken = refused | set(ec2.instance(me).device_indexes)
         wanted = self._device_index
         index = wanted if wanted is not None else next(index for index in range(1, 256) if index not in taken)
         try:
@@ -142,21 +144,32 @@ class EniAttachment:
             if wanted is not None:
                 raise NodeError(f"parameter device_index: {wanted} is taken on this instance") from None
             log.info("device index %d was taken meanwhile", index)
+            refused.add(index)
 
     def _take_away(self, held: Attachment, asked: Detachment) -> None:
-        """Have it detached from another instance: plainly first, by force where the holder cannot take part."""
+        """Have it detached from its holder: plainly first, by force where that one cannot take part.
+
+        The holder can be this instance, when its own stop has asked for the detachment.
+        """
         if asked.forcibly:
             return
-        force = asked.in_vain or self._ec2().instance(held.instance_id).state in _GONE
+        force = asked.in_vain or self._state(held.instance_id) in _GONE
         if not force and (asked.plainly or held.status == "detaching"):
             asked.note(force=False)
             return
         try:
             self._ec2().detach(held.attachment_id, force=force)
             log.info("detaching %s from %s%s", self._eni, held.instance_id, " by force" if force else "")
-        except NodeError as error:
-            log.info("%s", error)  # it went meanwhile
+        except DetachedError as error:
+            log.info("%s", error)
         asked.note(force=force)
+
+    def _state(self, instance_id: str) -> str:
+        try:
+            return self._ec2().instance(instance_id).state
+        except NodeError as error:
+            log.info("%s", error)  # a terminated one is forgotten after an hour
+            return "unknown"
 
     def _let_go(self) -> None:
         found = self._ec2().network_interface(self._eni)

@@ -179,11 +179,15 @@ class Resource:
         return attachment, interface
 
     def _mac_by_metadata(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
-        """Which of these MAC addresses is the ENI's by IMDS, if it says so at once."""
+        """Which of these MAC addresses is the ENI's by IMDS, if it says so at once.
+
+        Never the primary one: whatever the parameter says, that is the node's own and nothing to be quiesced.
+        """
 
         def ask() -> Optional[str]:
             imds = self._cloud.imds()
-            return next((mac for mac in macs if imds.network_interface_id(mac) == network_interface_id), None)
+            others = [mac for mac in macs if mac != imds.primary_mac()]
+            return next((mac for mac in others if imds.network_interface_id(mac) == network_interface_id), None)
 
         try:
             return Task(ask).result(self._deadline.within(_AT_ONCE), self._cloud.progress)

@@ -24,7 +24,10 @@ from botocore.parsers import ResponseParserError
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import (
     DeniedError,
+    DetachedError,
     Error,
+    IndexTakenError,
+    InUseError,
     NodeError,
     NoRouteError,
     NoTableError,
@@ -94,6 +97,12 @@ _WRONG_HERE = frozenset(
         "PrivateIpAddressLimitExceeded",
     }
 )
+_BY_CODE: Dict[str, Type[Error]] = {
+    "InvalidNetworkInterface.InUse": InUseError,
+    "InvalidAttachmentID.NotFound": DetachedError,
+}
+_INDEX_TAKEN = re.compile(r"already has an interface attached at device index", re.IGNORECASE)
+_IN_USE = re.compile(r"\beni-[0-9a-f]+\b.* is currently in use", re.IGNORECASE)
 _PAGE = 100  # tables that one DescribeRouteTables returns at most
 # Pauses between tries, seconds: the first is short, as one refused call among hundreds is the usual case.
 _FIRST_PAUSE = 0.1
@@ -342,7 +351,11 @@ class Ec2:
         )
 
     def detach(self, attachment_id: str, *, force: bool) -> None:
-        """Begin to detach an ENI; `force` where the instance cannot take part in it."""
+        """Begin to detach an ENI; `force` where the instance cannot take part in it.
+
+        Raises:
+            DetachedError: it is not attached so any more.  NodeError: EC2 lets nobody detach it.
+        """
         self._call("DetachNetworkInterface", AttachmentId=attachment_id, Force=force)
 
     def vpc_cidrs(self, vpc_id: str) -> List[Cidr]:
@@ -598,6 +611,14 @@ def _kind(code: str, message: str, status: int) -> Type[Error]:
         return UnknownError
     if code in DENIED:
         return DeniedError
+    if code in _WRONG_HERE:
+        return NodeError
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if code == "InvalidParameterValue" and _INDEX_TAKEN.search(message):
+        return IndexTakenError
+    if code == "InvalidParameterValue" and _IN_USE.search(message):
+        return InUseError
     if code == "RouteAlreadyExists":
         return RouteExistsError
     if code == "InvalidRoute.NotFound" or (code == "InvalidParameterValue" and "no route defined" in message.lower()):

@@ -12,10 +12,10 @@ import logging
 import random
 import time
 from ipaddress import IPv4Network, ip_network
-from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import Error, UnknownError
+from aws_ipfailover.errors import Error, NodeError, UnknownError
 from aws_ipfailover.failover import Where
 from aws_ipfailover.linux import Device, Linux
 from aws_ipfailover.parameters import Address
@@ -70,6 +70,12 @@ class ServiceInterface:
 
     def take(self) -> None:
         """Wait for the interface and give it everything: mark, link, addresses, routes, rules."""
+        try:
+            self._configure()
+        except NodeError as error:  # it went while it was configured, which says nothing about this node
+            raise Error(str(error)) from None
+
+    def _configure(self) -> None:
         details = self._details()
         device = self._appeared(details.mac)
         addresses = list(details.addresses)
@@ -92,22 +98,35 @@ class ServiceInterface:
         Raises:
             Error: something is left, or that cannot be found out.
         """
-        for rule in self._linux.rules(self._table):
-            self._linux.remove_rule(rule)
+        if self._extra is not None:
+            self._remove(self._extra)
         device = self._marked() or self._known_to_metadata()
-        addresses: List[Address] = [self._extra] if self._extra is not None else []
         if device is not None:
-            addresses += self._linux.addresses_on(device.name)
-        for address in addresses:
-            for found in self._linux.find(address):
-                self._linux.remove(found)
-            self._linux.remove_local_routes(address)
-        if device is None:
-            return
-        self._linux.link(device.name, up=False)
-        left = self._linux.addresses_on(device.name)
+            try:
+                self._quiesce(device.name)
+            except Error:
+                if any(one.name == device.name for one in self._linux.devices()):
+                    raise
+                log.info("%s went by itself", device.name)
+        for rule in self._linux.rules(self._table):
+            try:
+                self._linux.remove_rule(rule)
+            except Error:
+                if rule in self._linux.rules(self._table):
+                    raise
+
+    def _quiesce(self, device: str) -> None:
+        for address in self._linux.addresses_on(device):
+            self._remove(address)
+        self._linux.link(device, up=False)
+        left = self._linux.addresses_on(device)
         if left:
-            raise Error(f"{left[0]} is still on {device.name}")
+            raise Error(f"{left[0]} is still on {device}")
+
+    def _remove(self, address: Address) -> None:
+        for found in self._linux.find(address):
+            self._linux.remove(found)
+        self._linux.remove_local_routes(address)
 
     def where(self) -> Where:
         """Whether the interface is there, up, and has its addresses and rules."""
@@ -127,6 +146,10 @@ class ServiceInterface:
         wanted = [rule.source for rule in self._linux.rules(self._table)]
         if not wanted:
             return f"{device.name} has lost its routing rules"
+        for version in sorted({source.version for source in wanted}):
+            # The kernel takes IPv4 routes away with a link that was down for a moment.
+            if not self._linux.has_default_route(device.name, self._table, version):
+                return f"{device.name} has lost its IPv{version} routes"
         there = self._linux.addresses_on(device.name)
         lost = [address for address in [*wanted, *([self._extra] if self._extra else [])] if address not in there]
         return f"{', '.join(map(str, lost))} is not on {device.name}" if lost else ""
@@ -164,8 +187,11 @@ class ServiceInterface:
                 router = str(of_version[0].network_address + 1)
             self._linux.route("default", device, self._table, via=router, version=version)
         for rule in self._linux.rules(self._table):
-            if rule.source not in addresses:
+            if rule.source not in addresses:  # one that the ENI had at an earlier start
                 self._linux.remove_rule(rule)
+                for found in self._linux.find(rule.source):
+                    if found.device == device:
+                        self._linux.remove(found)
         known = [rule.source for rule in self._linux.rules(self._table)]
         for address in addresses:
             if address not in known:

@@ -194,19 +194,40 @@ class Linux:
         self._run("link", "set", "dev", device, "up" if up else "down")
 
     def loosen(self, device: str) -> None:
-        """Let an interface be one of two in a subnet: loose reverse path filter, ARP only for its own addresses."""
-        for key, value in (("rp_filter", "2"), ("arp_ignore", "1"), ("arp_announce", "2")):
-            path = f"/proc/sys/net/ipv4/conf/{device}/{key}"
+        """Let an interface be one of two in a subnet: loose reverse path filter, ARP only for its own addresses.
+
+        And none that is configured by the router's advertisements: they would bring a second default route.
+        """
+        for path, value in (
+            (f"ipv4/conf/{device}/rp_filter", "2"),
+            (f"ipv4/conf/{device}/arp_ignore", "1"),
+            (f"ipv4/conf/{device}/arp_announce", "2"),
+            (f"ipv6/conf/{device}/accept_ra", "0"),
+        ):
             try:
-                with open(path, "w", encoding="ascii") as file:
+                with open(f"/proc/sys/net/{path}", "w", encoding="ascii") as file:
                     file.write(value)
+            except FileNotFoundError:
+                if path.startswith("ipv4/"):
+                    raise NodeError(f"there is no network interface {device} any more") from None
+                # The kernel was started without IPv6.
             except OSError as error:
-                raise Error(f"writing {path}: {error.strerror}") from None
+                raise Error(f"writing /proc/sys/net/{path}: {error.strerror}") from None
 
     def route(self, destination: str, device: str, table: int, *, via: Optional[str], version: int) -> None:
         """Make a route in a table of our own."""
         gateway = ["via", via, "onlink"] if via else []
         self._run(f"-{version}", "route", "replace", destination, *gateway, "dev", device, "table", str(table))
+
+    def has_default_route(self, device: str, table: int, version: int) -> bool:
+        """Whether a table of our own has its default route through `device`."""
+        try:
+            routes = self._json(f"-{version}", "route", "show", "table", str(table), "default")
+        except Error as error:
+            if "table does not exist" in str(error):
+                return False
+            raise
+        return any(route.get("dev") == device for route in routes)
 
     def rules(self, table: int) -> List[Rule]:
         """The rules into a table, IPv4 and IPv6."""
