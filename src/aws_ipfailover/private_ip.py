@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable, Dict
 
 from aws_ipfailover.believing import Reader
 from aws_ipfailover.deadline import Deadline, Progress, Task
-from aws_ipfailover.errors import NodeError
+from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.failover import Where
 from aws_ipfailover.last_write import LastWrite
 from aws_ipfailover.parameters import Address
@@ -76,7 +76,13 @@ class PrivateIp:
         if holder == eni:
             return
         if holder is not None:
-            ec2.unassign_ipv6_address(holder, self._address)
+            try:
+                ec2.unassign_ipv6_address(holder, self._address)
+            except (DeniedError, UnknownError):
+                raise
+            except Error as error:
+                # It let go of it meanwhile, or an answer was lost; whether it did, the assignment tells.
+                log.info("%s", error)
         ec2.assign_address(eni, self._address)
 
     def _contradictions(self) -> Dict[str, str]:
