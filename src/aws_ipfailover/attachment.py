@@ -174,7 +174,7 @@ class EniAttachment:
     def _let_go(self) -> None:
         found = self._ec2().network_interface(self._eni)
         held = found.attachment
-        if held is None or held.instance_id != self._instance_id():
+        if held is None or held.instance_id != self._instance_id() or held.device_index == 0:
             return
         if held.status != "detaching":
             self._ec2().detach(held.attachment_id, force=False)
