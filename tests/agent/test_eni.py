@@ -250,6 +250,15 @@ def test_a_primary_interface(eni_node: EniNode, action: str, name: str) -> None:
     assert answers_on(str(eni_node.me.address))
 
 
+def test_stop_of_a_primary_interface(eni_node: EniNode) -> None:
+    """stop, by a parameter that names the node's own primary ENI: 0, and the node keeps its network."""
+    eni_node.attach(eni_node.me)  # so that there are two NICs to choose from
+    before = ip("address", "show", "dev", "eth0"), ip("route", "show")
+    ran = eni_node.agent.run("stop", {"network_interface_id": eni_node.me.network_interface_id})
+    assert ran.code == 0, ran
+    assert (ip("address", "show", "dev", "eth0"), ip("route", "show")) == before
+
+
 @pytest.mark.parametrize("action", ["start", "validate-all"])
 def test_an_unknown_interface(eni_node: EniNode, action: str) -> None:
     """2: EC2 does not know it."""
