@@ -56,7 +56,7 @@ class ServiceInterface:
     ) -> None:
         self._linux = linux
         self._eni = network_interface_id
-        self._alias = f"aws-ipfailover {network_interface_id}"
+        self._mark = f"aws-ipfailover {network_interface_id}, addresses: "
         self._table = table_of(network_interface_id)
         self._extra = extra
         self._deadline = deadline
@@ -81,7 +81,8 @@ class ServiceInterface:
         addresses = list(details.addresses)
         if self._extra is not None and self._extra not in addresses:
             addresses.append(self._extra)
-        self._linux.mark(device.name, self._alias)
+        # Before anything else: what was begun and not finished is found again, and found incomplete.
+        self._linux.mark(device.name, f"{self._mark}{len(addresses)}")
         self._linux.loosen(device.name)
         self._linux.link(device.name, up=True)
         for address in addresses:
@@ -144,8 +145,8 @@ class ServiceInterface:
         if not device.up:
             return f"{device.name} is down"
         wanted = [rule.source for rule in self._linux.rules(self._table)]
-        if not wanted:
-            return f"{device.name} has lost its routing rules"
+        if len(set(wanted)) < self._marked_count(device):
+            return f"{device.name} has lost routing rules"
         for version in sorted({source.version for source in wanted}):
             # The kernel takes IPv4 routes away with a link that was down for a moment.
             if not self._linux.has_default_route(device.name, self._table, version):
@@ -155,7 +156,12 @@ class ServiceInterface:
         return f"{', '.join(map(str, lost))} is not on {device.name}" if lost else ""
 
     def _marked(self) -> Optional[Device]:
-        return next((device for device in self._linux.devices() if device.alias == self._alias), None)
+        return next((device for device in self._linux.devices() if device.alias.startswith(self._mark)), None)
+
+    def _marked_count(self, device: Device) -> int:
+        """How many addresses it was given; at least one."""
+        text = device.alias[len(self._mark) :]
+        return int(text) if text.isdigit() else 1
 
     def _known_to_metadata(self) -> Optional[Device]:
         devices = [device for device in self._linux.devices() if device.mac and not device.virtual]
