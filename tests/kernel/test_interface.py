@@ -209,6 +209,45 @@ class Vanishing(Linux):
         return super()._run(*arguments)
 
 
+@pytest.mark.parametrize("lost", [IPV4, IPV6])
+def test_one_rule_of_two(namespace: None, lost: str) -> None:
+    """One rule is missing: ELSEWHERE, although the rest is as it should be; taking it again brings it back."""
+    plug()
+    service().take()
+    ip("-6" if ":" in lost else "-4", "rule", "del", "from", lost, "table", str(table_of(ENI)))
+    assert service().where() is Where.ELSEWHERE
+    service().take()
+    assert service().where() is Where.HERE
+
+
+class Failing(Linux):
+    """A kernel that refuses a certain command."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Deadline(20))
+        self._what = what
+
+    def _run(self, *arguments: str) -> str:
+        if self._what in " ".join(arguments):
+            raise Error("refused")
+        return super()._run(*arguments)
+
+
+HALVES = ["link set dev ens6 up", f"address replace {IPV4}", f"address replace {IPV6}", "route replace", "rule add"]
+
+
+@pytest.mark.parametrize("step", HALVES)
+def test_half_way(namespace: None, step: str) -> None:
+    """Whatever step it stopped at, it is ELSEWHERE, found again, and released."""
+    plug()
+    with pytest.raises(Error, match="refused"):
+        service(linux=Failing(step)).take()
+    assert service().where() is Where.ELSEWHERE
+    service().release()
+    assert on("ens6") == sources() == []
+    assert "UP" not in ip("link", "show", "dev", "ens6")[0]["flags"]
+
+
 STEPS = ["link set dev ens6 alias", "link set dev ens6 up", f"address replace {IPV4}", "route replace default"]
 
 
