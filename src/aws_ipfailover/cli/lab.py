@@ -162,6 +162,8 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
         rows.append([one["name"], one["role"], one["address"], one["state"], power, one["instance_id"] or "-"])
     _table(rows)
     for address, routes in status["routes"].items():
+        if status["mode"] != MODES[0] and not any(routes.values()):
+            continue
         targets = ", ".join(f"{table} -> {target or 'no route'}" for table, target in routes.items())
         sys.stdout.write(f"{address}: {targets}\n")
     service = status["service"]

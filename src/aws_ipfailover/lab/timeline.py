@@ -128,10 +128,9 @@ def _call(event: Mapping[str, Any]) -> str:
     parameters: Mapping[str, str] = event.get("parameters") or {}
     about = parameters.get("RouteTableId") or parameters.get("InstanceId.1") or parameters.get("NetworkInterfaceId")
     about = about or parameters.get("AttachmentId")
-    if parameters.get("Force") == "true":
-        about = f"{about} by force,"
+    force = ", by force" if parameters.get("Force") == "true" else ""
     took = f" in {event['duration'] * 1000:.0f} ms" if event.get("duration") is not None else ""
-    return f"{event['action']} {about or ''} by {event.get('caller')}: {event.get('outcome')}{took}"
+    return f"{event['action']} {about or ''} by {event.get('caller')}{force}: {event.get('outcome')}{took}"
 
 
 def of_answers(first_answers: Mapping[Tuple[str, str], float], node: str) -> List[Moment]:

@@ -143,3 +143,18 @@ def test_a_timeline_is_in_order_and_within_its_bounds() -> None:
     ]
     assert said(timeline(moments, 2.0, 3.0)) == ["b1", "b2", "c"]
     assert said(timeline(moments, 3.0)) == ["c", ""]
+
+
+def test_a_detachment_by_force_says_so() -> None:
+    """With the attachment's id, which is all that the call has."""
+    event: Dict[str, Any] = {
+        "kind": "api",
+        "time": 1.0,
+        "action": "DetachNetworkInterface",
+        "caller": "node1",
+        "outcome": "ok",
+        "parameters": {"AttachmentId": "eni-attach-1", "Force": "true"},
+    }
+    assert said(of_events([event])) == ["DetachNetworkInterface eni-attach-1 by node1, by force: ok"]
+    event["parameters"] = {"AttachmentId": "eni-attach-1"}
+    assert said(of_events([event])) == ["DetachNetworkInterface eni-attach-1 by node1: ok"]
