@@ -7,7 +7,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set
 
-from aws_ipfailover.believing import Reader
+from aws_ipfailover.believing import SETTLE_SECONDS, Reader
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import DetachedError, Error, IndexTakenError, InUseError, NodeError, UnknownError
 from aws_ipfailover.failover import Where
@@ -124,7 +124,8 @@ class EniAttachment:
             if held is None:
                 self._attach(me, refused)
             elif held.instance_id == me and held.status == "attached":
-                return
+                if not self._being_detached(held):
+                    return
             elif held.status != "attaching":
                 self._take_away(held, asked)
             attempt = self._pause(attempt, f"{self._eni} is {held.status if held else 'being attached'}")
@@ -178,7 +179,13 @@ class EniAttachment:
             return
         if held.status != "detaching":
             self._ec2().detach(held.attachment_id, force=False)
+            self._last_write.remember(f"{self._eni} without {held.attachment_id}")
             log.info("detaching %s", self._eni)
+
+    def _being_detached(self, held: Attachment) -> bool:
+        """Whether this node's own stop has ended this very attachment: a read that shows it is an old one."""
+        age = self._last_write.age(f"{self._eni} without {held.attachment_id}")
+        return age is not None and age < SETTLE_SECONDS
 
     def _contradictions(self) -> Dict[str, str]:
         me = self._instance_id()

@@ -444,6 +444,21 @@ def test_stop_start_stop(eni_node: EniNode) -> None:
         assert eni_node.quiesced()
 
 
+@pytest.mark.parametrize("detach", [0.0, 1.0])
+def test_restart_while_reads_lag(make_eni_node: MakeEniNode, detach: float) -> None:
+    """A start right after a stop, while reads still show the old attachment: it is attached anew, and served."""
+    node = make_eni_node(timing=Timing(detach=detach))
+    node.started()
+    let_reads_lag(node, node.eni)
+    eventually(lambda: node.aws.account.view() is node.aws.account.world, "reads have caught up")
+    assert node.agent.run("stop").code == 0
+    ran = node.agent.run("start", timeout=20)
+    assert ran.code == 0, ran
+    node.aws.account.settle()
+    assert node.status() == "attached"
+    assert node.served()
+
+
 def unreachable(node: EniNode, tmp_path: Path, what: str) -> Dict[str, str]:
     """Environment for a stop during trouble."""
     if what == "boto3 is missing":

@@ -51,7 +51,7 @@ class Cloud:
         self.now += seconds
 
     def holds(self, instance_id: str, status: str = "attached", index: int = 1, ends_in: float = NEVER) -> None:
-        self.attachment = Attachment("eni-attach-1", instance_id, index, status)
+        self.attachment = Attachment(f"eni-attach-{len(self.asked)}", instance_id, index, status)
         self.ends_at = self.now + ends_in
 
     def _advance(self) -> None:
@@ -242,6 +242,20 @@ def test_an_old_read_after_attaching(cloud: Cloud, make: object) -> None:
     taken(make)
     assert here(cloud)
     assert set(cloud.writes) == {"attach 1"}
+
+
+def test_an_old_read_of_what_stop_has_ended(cloud: Cloud, make: object) -> None:
+    """A start right after this node's stop: a read that shows the attachment that stop has ended is an old one."""
+    cloud.holds(ME)
+    before = cloud.attachment
+    make().release()  # type: ignore[operator]
+    cloud.stale = [before] * 4
+    taken(make)
+    assert cloud.writes == ["detach", "attach 1"]
+    assert here(cloud)
+    # What has been attached since is believed.
+    taken(make)
+    assert cloud.writes == ["detach", "attach 1"]
 
 
 def test_the_lowest_free_index(cloud: Cloud, make: object) -> None:
