@@ -75,11 +75,16 @@ def pacemaker_patterns(resource: str) -> Patterns:
         (
             re.compile(
                 rf"\b{name} (start|stop|migrate_to|migrate_from|promote|demote) \(call \d+, PID \d+\) "
-                r"exited with status (\d+) \(execution time (\d+)ms\)"
+                r"exited with status (\d+) \(execution time (\w[\w.]*)\)"
             ),
-            lambda m: f"agent's {m[1]} is done: exit code {m[2]}, {m[3]} ms",
+            lambda m: f"agent's {m[1]} is done: exit code {m[2]}, {_spaced(m[3])}",
         ),
     )
+
+
+def _spaced(interval: str) -> str:
+    """Pacemaker's own way to write an interval (`416ms`, `4.106s`, `1m2s`), readable."""
+    return re.sub(r"(?<=\d)(?=[a-z])", " ", interval, count=1)
 
 
 def told_time(stamp: Match[str]) -> float:
