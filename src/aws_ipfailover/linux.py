@@ -39,8 +39,7 @@ class LocalAddress(NamedTuple):
 class Device(NamedTuple):
     """A network interface; `mac` is lower case, and empty where it has none.
 
-    `virtual`: made on this node (lo, a bridge, a dummy), so that no ENI can be behind it. A veth can be: it is what
-    stands for a NIC in a network namespace.
+    `virtual`: made by software on this node (lo, a bridge, a dummy, a veth), so that it need not be an ENI's.
     """
 
     name: str
@@ -89,7 +88,7 @@ class Linux:
                 link["ifname"],
                 list(link.get("altnames", ())),
                 str(link.get("address", "")).lower(),
-                link.get("link_type") == "loopback" or link.get("linkinfo", {}).get("info_kind", "veth") != "veth",
+                link.get("link_type") == "loopback" or "info_kind" in link.get("linkinfo", {}),
             )
             for link in self._json("-details", "link", "show")
             if "ifname" in link
