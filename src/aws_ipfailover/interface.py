@@ -164,7 +164,7 @@ class ServiceInterface:
         return int(text) if text.isdigit() else 1
 
     def _known_to_metadata(self) -> Optional[Device]:
-        devices = [device for device in self._linux.devices() if device.mac and not device.virtual]
+        devices = [device for device in self._linux.devices() if device.mac.strip("0:")]  # lo has none
         if len(devices) < 2:  # the primary one alone: the ENI is not here
             return None
         mac = self._by_metadata([device.mac for device in devices])

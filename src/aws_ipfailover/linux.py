@@ -39,8 +39,7 @@ class LocalAddress(NamedTuple):
 class Device(NamedTuple):
     """A network interface; `mac` is lower case, `alias` the description it was given; both can be empty.
 
-    `virtual`: made on this node (lo, a bridge, a dummy), so that no ENI can be behind it. A veth can be: it is what
-    stands for a NIC in a network namespace.
+    `virtual`: made by software on this node (lo, a bridge, a dummy, a veth), so that it need not be an ENI's.
     """
 
     name: str
@@ -99,7 +98,7 @@ class Linux:
                 link["ifname"],
                 list(link.get("altnames", ())),
                 str(link.get("address", "")).lower(),
-                link.get("link_type") == "loopback" or link.get("linkinfo", {}).get("info_kind", "veth") != "veth",
+                link.get("link_type") == "loopback" or "info_kind" in link.get("linkinfo", {}),
                 str(link.get("ifalias", "")),
                 "UP" in link.get("flags", ()),
             )

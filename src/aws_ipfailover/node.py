@@ -50,8 +50,12 @@ class ThisNode:
         """
         if not self._network_interface_id:
             device = self._found()
-            mac = self._imds().primary_mac() if device.virtual else device.mac
-            found = self._imds().network_interface_id(mac)
+            mac = device.mac
+            found = self._imds().network_interface_id(mac) if mac else None
+            if found is None and device.virtual:
+                mac = self._imds().primary_mac()
+                found = self._imds().network_interface_id(mac)
+                log.info("%s is no ENI's own interface: its traffic comes through the primary one", device.name)
             if found is None:
                 raise UnknownError(f"IMDS does not know (yet) the network interface of {device.name} ({mac})")
             self._network_interface_id, self._eni_mac = found, mac

@@ -299,6 +299,8 @@ def _value(name: str, given: Mapping[str, str]) -> Any:
     try:
         return parameter.check(text)
     except ValueError as right:
+        if name == "endpoint_url" and "@" in text:  # what stands before it can hold a password
+            text = "***" + text[text.rindex("@") :]
         raise ParameterError(f"parameter {name}: {_shown(text)} is wrong, expected {right}") from None
 
 

@@ -8,7 +8,7 @@ from typing import Any, Callable
 import pytest
 
 from aws_ipfailover.lab.aws import Fault, Policy, Statement
-from sandbox import Node, Ran, addresses, ip, make_interface, without_packages
+from sandbox import Node, Ran, addresses, ip, without_packages
 
 UNKNOWN_TABLE = "rtb-0123456789abcdef0"
 
@@ -112,14 +112,6 @@ def test_an_interface_without_an_eni(node: Node) -> None:
     ip("link", "add", "name", "br0", "type", "bridge")
     assert validate(node, interface="lo").code == 0
     assert validate(node, interface="br0").code == 0
-
-
-def test_a_nic_that_imds_does_not_know(node: Node) -> None:
-    """validate-all, level 10: a NIC whose ENI IMDS does not know, or not yet, is 1: no other ENI is taken for it."""
-    make_interface("eth1")
-    ran = validate(node, interface="eth1")
-    assert ran.code == 1, ran
-    assert "eth1" in ran.reason
 
 
 @pytest.mark.parametrize("name", ["boto3", "requests"])

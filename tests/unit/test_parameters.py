@@ -60,7 +60,6 @@ GOOD = {"ip": "192.168.10.10", "routing_table": TABLE}
         ("profile", "a]b"),
         ("endpoint_url", "ec2.amazonaws.com"),
         ("endpoint_url", "ftp://ec2.amazonaws.com"),
-        ("endpoint_url", "https://user:secret@ec2.amazonaws.com"),
         ("endpoint_url", "https://ec2.amazonaws.com:99999"),
         ("monapi", "maybe"),
     ],
@@ -104,6 +103,14 @@ def test_a_malformed_value_is_refused_by_name_and_value(name: str, text: str) ->
 def test_a_good_value_is_accepted(name: str, text: str) -> None:
     """What AWS and the kernel accept is not refused here."""
     parse({**GOOD, name: text})
+
+
+@pytest.mark.parametrize("text", ["https://user:secret@ec2", "https://user:se/secret@x@ec2", "user:secret@ec2"])
+def test_a_password_in_a_url_is_refused_and_not_repeated(text: str) -> None:
+    """The sentence ends in crm_mon and in logs."""
+    with pytest.raises(ParameterError, match=r"endpoint_url: '\*\*\*@ec2'") as refused:
+        parse({**GOOD, "endpoint_url": text})
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("missing", ["ip", "routing_table"])
