@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Optional
 
 import pytest
 
 from aws_ipfailover.lab.aws import Account, running_aws
-from aws_ipfailover.lab.plan import Plan
-from sandbox import Agent, Node, instance, need_commands, need_root
+from aws_ipfailover.lab.plan import Plan, PlannedSubnet
+from sandbox import Agent, EniNode, HotPlug, Node, create_eni, instance, ip, need_commands, need_root
 
 
 @pytest.fixture
 def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
     """Make the box; its arguments are those of `running_aws`."""
-    from contextlib import ExitStack
-
     need_root()
     need_commands("ip")
     with ExitStack() as stack:
@@ -48,3 +49,56 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
 def node(make_node: Callable[..., Node]) -> Node:
     """A node in a box with two route tables; the routes lead to the other node."""
     return make_node()
+
+
+SERVICE_SUBNET = PlannedSubnet(
+    "service", "eu-central-1a", IPv4Network("10.0.3.0/24"), IPv6Network("2001:db8:1000:3::/64")
+)
+
+
+@pytest.fixture
+def make_eni_node(tmp_path: Path) -> Iterator[Callable[..., EniNode]]:
+    """Make the box with an ENI, available and not attached; its arguments are those of `running_aws`.
+
+    `addresses` of the ENI, the primary one first. `service_subnet`: it is in a subnet of its own, else in node1's.
+    """
+    need_root()
+    need_commands("ip")
+    with ExitStack() as stack:
+
+        def make(
+            *addresses: str, service_subnet: bool = False, hot_plug: Optional[HotPlug] = None, **options: Any
+        ) -> EniNode:
+            plan = Plan()
+            if service_subnet:
+                plan = replace(plan, subnets=(*plan.subnets, SERVICE_SUBNET))
+            account = Account(plan)
+            me = account.instance("node1")
+            account.close()
+            stack.enter_context(instance(me))
+            ip("route", "add", "default", "via", "10.0.1.1", "dev", "eth0")
+            plug = hot_plug or HotPlug()
+            aws = stack.enter_context(running_aws(plan, on_network=plug, **options))
+            subnet = next(
+                one
+                for one in aws.account.world.subnets.values()
+                if IPv4Network(f"10.0.{3 if service_subnet else 1}.0/24") in one.cidrs
+            )
+            addresses = addresses or (("10.0.3.60",) if service_subnet else ("10.0.1.60",))
+            eni = create_eni(aws, subnet.subnet_id, *addresses)
+            directory = tmp_path / "rsctmp"
+            directory.mkdir()
+            agent = Agent(
+                parameters={"mode": "eni", "network_interface_id": eni},
+                environ={**aws.environment(), "HA_RSCTMP": str(directory)},
+                aws=aws,
+            )
+            return EniNode(aws, agent, me, directory, eni, plug, addresses)
+
+        yield make
+
+
+@pytest.fixture
+def eni_node(make_eni_node: Callable[..., EniNode]) -> EniNode:
+    """A node in a box, and an ENI of the same subnet that is available."""
+    return make_eni_node()

@@ -23,7 +23,10 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 import pytest
 
+from aws_ipfailover.interface import table_of
 from aws_ipfailover.lab.aws import Call, LabInstance, RunningAws
+from aws_ipfailover.lab.aws.world import Interface
+from aws_ipfailover.lab.network import Network
 
 AGENT = Path(__file__).resolve().parents[1] / "heartbeat" / "aws-ipfailover"
 REASON_PREFIX = "ocf-exit-reason:"
@@ -154,6 +157,43 @@ def instance(node: LabInstance) -> Iterator[None]:
         yield
 
 
+class HotPlug:
+    """What EC2 does to the instance when an ENI is attached or detached: its NIC comes, later, and goes.
+
+    Each NIC has a fresh name, is down and has nothing but its MAC address. `on_network` of an `Account`, whose threads
+    have to be started in the instance's namespace. `delay`: seconds from `attached` to the NIC; `never`: none comes.
+    """
+
+    def __init__(self, instance: str = "node1", delay: float = 0.0) -> None:
+        self.instance = instance
+        self.delay = delay
+        self.never = False
+        self.plugged: Dict[str, str] = {}
+        self._number = 0
+
+    def __call__(self, network: Network) -> None:
+        """Make the NICs those of the ENIs that are attached."""
+        me = next(one.instance_id for one in network.instances if one.name == self.instance)
+        here = {
+            eni.network_interface_id: eni.mac
+            for eni in network.interfaces
+            if eni.attachment is not None
+            and eni.attachment.instance_id == me
+            and eni.attachment.device_index > 0
+            and eni.attachment.status != "attaching"
+        }
+        for eni in [eni for eni in self.plugged if eni not in here]:
+            ip("link", "del", "dev", self.plugged.pop(eni))
+        for eni in [eni for eni in here if eni not in self.plugged and not self.never]:
+            if self.delay:
+                time.sleep(self.delay)
+            self._number += 1
+            name = f"ens{5 + self._number}"
+            ip("link", "add", "name", name, "address", here[eni], "type", "veth", "peer", "name", f"far-{name}")
+            ip("link", "set", "dev", f"far-{name}", "up")
+            self.plugged[eni] = name
+
+
 # -- the agent ------------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +257,7 @@ class Running:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
+        if self.process.stdout is not None and not self.process.stdout.closed:
             self.process.communicate()
 
     def end(self) -> Ran:
@@ -346,6 +387,140 @@ class Node:
         ran = self.agent.run("start")
         assert ran.code == 0, ran
         return ran
+
+
+def create_eni(aws: RunningAws, subnet_id: str, *addresses: str) -> str:
+    """Create an ENI with these addresses, the primary one first; its id."""
+    before = set(aws.account.world.interfaces)
+    parameters = {"SubnetId": subnet_id}
+    for number, address in enumerate(addresses, 1):
+        name = (
+            f"Ipv6Addresses.{number}.Ipv6Address" if ":" in address else f"PrivateIpAddresses.{number}.PrivateIpAddress"
+        )
+        parameters[name] = address
+    parameters["PrivateIpAddresses.1.Primary"] = "true"
+    aws.api.administer("CreateNetworkInterface", **parameters)
+    (made,) = set(aws.account.world.interfaces) - before
+    return made
+
+
+def attach(aws: RunningAws, eni: str, to: LabInstance, index: int) -> None:
+    """Begin to attach an ENI."""
+    aws.api.administer(
+        "AttachNetworkInterface", NetworkInterfaceId=eni, InstanceId=to.instance_id, DeviceIndex=str(index)
+    )
+
+
+@dataclass
+class EniNode:
+    """The box with an ENI that moves: `eni` is in node1's subnet, or in a service subnet of its own."""
+
+    aws: RunningAws
+    agent: Agent
+    me: LabInstance
+    directory: Path
+    eni: str
+    hot_plug: HotPlug
+    addresses: Tuple[str, ...]
+
+    @property
+    def other(self) -> LabInstance:
+        """Another instance of the same availability zone."""
+        return self.aws.account.instance("consumer-a")
+
+    def interface(self) -> Interface:
+        """The ENI as it truly is."""
+        return self.aws.account.world.interfaces[self.eni]
+
+    def holder(self) -> Optional[str]:
+        """The instance that the ENI is attached to, in whatever state."""
+        attachment = self.interface().attachment
+        return None if attachment is None else attachment.instance_id
+
+    def status(self) -> str:
+        """attaching, attached, detaching, or available."""
+        attachment = self.interface().attachment
+        return "available" if attachment is None else attachment.status
+
+    def attach(self, to: LabInstance, index: int = 1) -> None:
+        """Attach the ENI; what it brings is here when this returns, if EC2 has finished."""
+        attach(self.aws, self.eni, to, index)
+        self.aws.account.settle()
+
+    def detach(self) -> None:
+        """Begin to detach the ENI, as a node's stop does."""
+        attachment = self.interface().attachment
+        assert attachment is not None
+        self.aws.api.administer("DetachNetworkInterface", AttachmentId=attachment.attachment_id)
+
+    @property
+    def nic(self) -> str:
+        """The name that its NIC has now."""
+        return self.hot_plug.plugged[self.eni]
+
+    def up(self) -> bool:
+        """Whether its NIC is up."""
+        return "UP" in ip("link", "show", "dev", self.nic)[0]["flags"]
+
+    def on_nic(self) -> List[str]:
+        """The addresses of its NIC, with prefix; empty without a NIC."""
+        return [one.address for one in addresses() if one.device == self.hot_plug.plugged.get(self.eni)]
+
+    def rules(self) -> List[str]:
+        """The source addresses that have a rule of their own into the ENI's routing table."""
+        found = [*ip("-4", "rule", "show"), *ip("-6", "rule", "show")]
+        return sorted(rule["src"] for rule in found if rule["table"] == str(table_of(self.eni)))
+
+    def routes(self, version: int = 4) -> Dict[str, Tuple[str, Optional[str]]]:
+        """The ENI's routing table: device and gateway by destination."""
+        found = ip(f"-{version}", "route", "show", "table", str(table_of(self.eni)))
+        return {route["dst"]: (route["dev"], route.get("gateway")) for route in found}
+
+    def everything(self) -> List[str]:
+        """The ENI's addresses and the parameter `ip`, sorted."""
+        return sorted({*self.addresses, *filter(None, [self.agent.parameters.get("ip")])})
+
+    def quiesced(self) -> bool:
+        """Whether nothing of it answers here: no address, no rule, no link that is up."""
+        mine = any(answers_on(address) for address in self.everything())
+        return (
+            not mine
+            and not self.rules()
+            and not self.on_nic()
+            and not (self.eni in self.hot_plug.plugged and self.up())
+        )
+
+    def served(self) -> bool:
+        """Whether everything of it is here."""
+        plugged = self.eni in self.hot_plug.plugged and self.status() == "attached" and self.up()
+        return (
+            plugged
+            and all(answers_on(address) for address in self.everything())
+            and self.rules() == self.everything()
+            and self.routes()["default"][0] == self.nic
+        )
+
+    def forget_writes(self) -> None:
+        """Make what the agent remembers of its own writes older than the minute in which reads may lag."""
+        for path in self.directory.glob("aws-ipfailover-*.json"):
+            noted = json.loads(path.read_text())
+            noted["at"] -= 61
+            path.write_text(json.dumps(noted))
+
+    def started(self) -> Ran:
+        """Start the resource; it must succeed."""
+        ran = self.agent.run("start")
+        assert ran.code == 0, ran
+        assert self.served(), ran
+        return ran
+
+
+def secrets_of(aws: RunningAws) -> set[str]:
+    """Everything that must not be seen: keys, session tokens, IMDS tokens."""
+    found = set(aws.imds._tokens)
+    for held in aws.account.identities._credentials.values():
+        found |= {held.access_key_id, held.secret_access_key, held.session_token or held.secret_access_key}
+    return found
 
 
 # -- servers that misbehave in ways no fault of the AWS layer does ----------------------------------------------------

@@ -1,4 +1,4 @@
-"""The service address on this node: a host address on a network interface."""
+"""The service address on this node: on a network interface."""
 
 from __future__ import annotations
 
@@ -17,15 +17,24 @@ class HostAddress:
 
     local = True
 
-    def __init__(self, linux: Linux, address: Address, device: Callable[[], str], label: Optional[str]) -> None:
+    def __init__(
+        self,
+        linux: Linux,
+        address: Address,
+        device: Callable[[], str],
+        label: Optional[str],
+        prefix_length: Optional[Callable[[], int]] = None,
+    ) -> None:
         self._linux = linux
         self._address = address
         self._device = device
         self._label = label
+        self._prefix_length = prefix_length or (lambda: address.max_prefixlen)
 
     def prepare(self) -> None:
-        """Resolve the interface."""
+        """Resolve the interface and the prefix length."""
         name = self._device()
+        self._prefix_length()
         if self._label and self._address.version == 4 and len(f"{name}:{self._label}") > _NAME_LENGTH:
             raise NodeError(f"parameter iflabel: '{name}:{self._label}' is longer than {_NAME_LENGTH} characters")
 
@@ -33,27 +42,24 @@ class HostAddress:
         """Add the address where it is missing; then remove other copies of it, so that there is one."""
         name = self._device()
         label = f"{name}:{self._label}" if self._label and self._address.version == 4 else None
+        length = self._prefix_length()
         found = self._linux.find(self._address)
         right = [
             one
             for one in found
-            if one.device == name
-            and one.prefix_length == self._address.max_prefixlen
-            and (label is None or one.label == label)
+            if one.device == name and one.prefix_length == length and (label is None or one.label == label)
         ]
         # To the kernel it is the same address with another label, and in IPv6 also with another prefix length: such a
         # one has to go before the right one can come.
         clashing = [
             one
             for one in found
-            if one not in right
-            and one.device == name
-            and (one.prefix_length == self._address.max_prefixlen or self._address.version == 6)
+            if one not in right and one.device == name and (one.prefix_length == length or self._address.version == 6)
         ]
         for one in clashing:
             self._linux.remove(one)
         if not right:
-            self._linux.add(self._address, name, self._label)
+            self._linux.add(self._address, name, self._label, length)
         for one in found:
             if one not in right and one not in clashing:
                 self._linux.remove(one)

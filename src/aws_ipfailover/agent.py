@@ -14,7 +14,7 @@ from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, P
 from aws_ipfailover.failover import Finding, Verdict
 from aws_ipfailover.linux import ip_path
 from aws_ipfailover.ocf import Exit
-from aws_ipfailover.parameters import Values, addresses_named, parse, unknown
+from aws_ipfailover.parameters import Values, held, parse, unknown
 
 log = logging.getLogger(__name__)
 
@@ -76,26 +76,37 @@ class Run:
             log.warning("parameter %s is not known to this agent and has no effect", name)
         return values
 
+    def resource(self, values: Values) -> build.Resource:
+        """The resource on this node, with cloud side and all."""
+        return build.Resource(values, self.deadline, self.cloud_deadline)
+
 
 def _start(run: Run) -> Tuple[Exit, str]:
     values = run.values()
     if os.geteuid() != 0:
         raise DeniedError(f"{run.action}: root is needed to change addresses")
     ip_path()
-    build.failover(values, run.deadline, run.cloud_deadline).start()
+    run.resource(values).failover().start()
     return Exit.SUCCESS, ""
 
 
 def _stop(run: Run) -> Tuple[Exit, str]:
-    addresses, complaints = addresses_named(run.environment.parameters())
-    for complaint in complaints:
+    given = run.environment.parameters()
+    what = held(given)
+    for complaint in what.complaints:
         log.warning("%s", complaint)
-    failure: Optional[Error] = None
-    for address in addresses:
+    parts = build.local_parts(what, run.deadline)
+    if what.network_interface_id is not None:
         try:
-            build.local_part(address, run.deadline).stop()
+            parts = [run.resource(parse(given)).failover()]
+        except ParameterError as error:
+            log.warning("%s; the network interface stays attached, quiesced", error)
+    failure: Optional[Error] = None
+    for part in parts:
+        try:
+            part.stop()
         except Error as error:
-            failure = error  # the other address goes all the same
+            failure = error  # the others go all the same
     if failure is not None:
         raise failure
     return Exit.SUCCESS, ""
@@ -110,16 +121,16 @@ def _monitor(run: Run) -> Tuple[Exit, str]:
 
 
 _REMOVED = (
-    "; something other than the cluster removed it"
+    "; something other than the cluster changed it"
     " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
 )
 
 
 def _look(run: Run) -> Finding:
-    addresses, complaints = addresses_named(run.environment.parameters())
-    here = Finding(Verdict.NOT_RUNNING, "; ".join(complaints))
-    for address in addresses:
-        found = build.local_part(address, run.deadline).monitor(ask_cloud=False)
+    what = held(run.environment.parameters())
+    here = Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints))
+    for part in build.local_parts(what, run.deadline):
+        found = part.monitor(ask_cloud=False)
         if here.verdict is not Verdict.RUNNING:
             here = Finding(found.verdict, found.reason and found.reason + _REMOVED)
     if run.environment.is_probe() or here.verdict is not Verdict.RUNNING:
@@ -132,7 +143,7 @@ def _look(run: Run) -> Finding:
         return Finding(Verdict.DEGRADED, str(error)) if deep else here
     if not values.monapi and run.environment.check_level() < 10:
         return here
-    return build.failover(values, run.deadline, run.cloud_deadline).monitor(ask_cloud=True)
+    return run.resource(values).failover().monitor(ask_cloud=True)
 
 
 def _validate(run: Run) -> Tuple[Exit, str]:
@@ -141,7 +152,7 @@ def _validate(run: Run) -> Tuple[Exit, str]:
     if run.environment.check_level() >= 10:
         if os.geteuid() != 0:
             raise DeniedError("validate-all: root is needed at this level")
-        build.validate_here(values, run.deadline, run.cloud_deadline)
+        run.resource(values).validate()
     return Exit.SUCCESS, ""
 
 
@@ -152,8 +163,20 @@ def _reload(run: Run) -> Tuple[Exit, str]:
 
 def _migrate_to(run: Run) -> Tuple[Exit, str]:
     """On the source: it keeps serving until the target has taken over and Pacemaker stops it."""
-    run.values()
-    return Exit.SUCCESS, ""
+    return _before_break(run) or (Exit.SUCCESS, "")
+
+
+def _migrate_from(run: Run) -> Tuple[Exit, str]:
+    """On the target: take over while the source still answers."""
+    return _before_break(run) or _start(run)
+
+
+def _before_break(run: Run) -> Optional[Tuple[Exit, str]]:
+    """Only a route can lead to the next node while this one still has the address."""
+    mode = run.values().mode
+    if mode == "overlay-ip":
+        return None
+    return Exit.UNIMPLEMENTED, f"{run.action}: mode={mode} cannot move without a break, unset allow-migrate"
 
 
 def _metadata(run: Run) -> Tuple[Exit, str]:
@@ -173,7 +196,7 @@ _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
     "validate-all": _validate,
     "reload-agent": _reload,
     "migrate_to": _migrate_to,
-    "migrate_from": _start,
+    "migrate_from": _migrate_from,
     "meta-data": _metadata,
     "usage": _usage,
     "help": _usage,

@@ -11,7 +11,7 @@ import random
 import re
 import time
 import warnings
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Type, Union
 from urllib.parse import urlsplit
 
@@ -24,7 +24,10 @@ from botocore.parsers import ResponseParserError
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import (
     DeniedError,
+    DetachedError,
     Error,
+    IndexTakenError,
+    InUseError,
     NodeError,
     NoRouteError,
     NoTableError,
@@ -36,6 +39,7 @@ from aws_ipfailover.imds import endpoint as imds_endpoint
 
 log = logging.getLogger(__name__)
 
+Address = Union[IPv4Address, IPv6Address]
 Cidr = Union[IPv4Network, IPv6Network]
 
 THROTTLED = frozenset(
@@ -84,6 +88,21 @@ DENIED = frozenset(
         "UnrecognizedClientException",
     }
 )
+# Well formed, but not to be had on this instance.
+_WRONG_HERE = frozenset(
+    {
+        "AttachmentLimitExceeded",
+        "NetworkInterfaceLimitExceeded",
+        "OperationNotPermitted",
+        "PrivateIpAddressLimitExceeded",
+    }
+)
+_BY_CODE: Dict[str, Type[Error]] = {
+    "InvalidNetworkInterface.InUse": InUseError,
+    "InvalidAttachmentID.NotFound": DetachedError,
+}
+_INDEX_TAKEN = re.compile(r"already has an interface attached at device index", re.IGNORECASE)
+_IN_USE = re.compile(r"\beni-[0-9a-f]+\b.* is currently in use", re.IGNORECASE)
 _PAGE = 100  # tables that one DescribeRouteTables returns at most
 # Pauses between tries, seconds: the first is short, as one refused call among hundreds is the usual case.
 _FIRST_PAUSE = 0.1
@@ -107,12 +126,35 @@ class RouteTable(NamedTuple):
     routes: Tuple[Route, ...]
 
 
+class Attachment(NamedTuple):
+    """Where an ENI is attached; `status` is attaching, attached or detaching."""
+
+    attachment_id: str
+    instance_id: str
+    device_index: int
+    status: str
+
+
 class NetworkInterface(NamedTuple):
-    """What validation wants to know of an ENI."""
+    """An ENI; `addresses` are its IPv4 addresses, the primary one first, then its IPv6 addresses."""
 
     network_interface_id: str
     vpc_id: str
     source_dest_check: bool
+    subnet_id: str
+    availability_zone: str
+    mac: str
+    addresses: Tuple[Address, ...]
+    attachment: Optional[Attachment]
+
+
+class Instance(NamedTuple):
+    """An instance: its state (running, stopped, ...) and the device indexes that are taken."""
+
+    instance_id: str
+    state: str
+    availability_zone: str
+    device_indexes: Tuple[int, ...]
 
 
 class Account(NamedTuple):
@@ -230,10 +272,91 @@ class Ec2:
         )
         for found in answer.get("NetworkInterfaces", ()):
             if found.get("NetworkInterfaceId") == network_interface_id:
-                return NetworkInterface(
-                    network_interface_id, found.get("VpcId", ""), bool(found.get("SourceDestCheck", True))
-                )
+                return _network_interface(found)
         raise NodeError(f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region")
+
+    def holder_of(self, address: IPv6Address, subnet_id: str) -> Optional[str]:
+        """The ENI of a subnet that has an IPv6 address, or `None`."""
+        answer = self._call(
+            "DescribeNetworkInterfaces",
+            Filters=[
+                {"Name": "subnet-id", "Values": [subnet_id]},
+                {"Name": "ipv6-addresses.ipv6-address", "Values": [str(address)]},
+            ],
+        )
+        for found in answer.get("NetworkInterfaces", ()):
+            if address in _network_interface(found).addresses:
+                return str(found["NetworkInterfaceId"])
+        return None
+
+    def assign_address(self, network_interface_id: str, address: Address) -> None:
+        """Give an ENI a secondary private address; an IPv4 address is taken away from the ENI that had it."""
+        if address.version == 4:
+            self._call(
+                "AssignPrivateIpAddresses",
+                NetworkInterfaceId=network_interface_id,
+                PrivateIpAddresses=[str(address)],
+                AllowReassignment=True,
+            )
+        else:
+            self._call("AssignIpv6Addresses", NetworkInterfaceId=network_interface_id, Ipv6Addresses=[str(address)])
+
+    def unassign_ipv6_address(self, network_interface_id: str, address: IPv6Address) -> None:
+        """Take an IPv6 address away from an ENI: EC2 has no reassignment for them."""
+        self._call("UnassignIpv6Addresses", NetworkInterfaceId=network_interface_id, Ipv6Addresses=[str(address)])
+
+    def instance(self, instance_id: str) -> Instance:
+        """An instance.
+
+        Raises:
+            NodeError: EC2 does not know it.
+        """
+        answer = self._call("DescribeInstances", Filters=[{"Name": "instance-id", "Values": [instance_id]}])
+        for reservation in answer.get("Reservations", ()):
+            for found in reservation.get("Instances", ()):
+                if found.get("InstanceId") == instance_id:
+                    indexes = tuple(
+                        int(one.get("Attachment", {}).get("DeviceIndex", 0))
+                        for one in found.get("NetworkInterfaces", ())
+                    )
+                    zone = found.get("Placement", {}).get("AvailabilityZone", "")
+                    return Instance(instance_id, found.get("State", {}).get("Name", ""), zone, indexes)
+        raise NodeError(f"DescribeInstances: EC2 does not know {instance_id} in this region")
+
+    def subnet_cidrs(self, subnet_id: str) -> List[Cidr]:
+        """Every CIDR of a subnet, IPv4 first."""
+        answer = self._call("DescribeSubnets", SubnetIds=[subnet_id])
+        texts = []
+        for subnet in answer.get("Subnets", ()):
+            texts.append(subnet.get("CidrBlock"))
+            texts += [
+                one.get("Ipv6CidrBlock")
+                for one in subnet.get("Ipv6CidrBlockAssociationSet", ())
+                if one.get("Ipv6CidrBlockState", {}).get("State", "associated") in ("associating", "associated")
+            ]
+        return [ip_network(text) for text in texts if text]
+
+    def attach(self, network_interface_id: str, instance_id: str, device_index: int) -> None:
+        """Begin to attach an ENI.
+
+        Raises:
+            IndexTakenError: another interface has this device index.  InUseError: the ENI is attached.
+            NodeError: other availability zone, too many interfaces.
+        """
+        self._call(
+            "AttachNetworkInterface",
+            NetworkInterfaceId=network_interface_id,
+            InstanceId=instance_id,
+            DeviceIndex=device_index,
+        )
+
+    def detach(self, attachment_id: str, *, force: bool) -> None:
+        """Begin to detach an ENI; `force` where the instance cannot take part in it.
+
+        Raises:
+            DetachedError: it is not attached so any more.  NodeError: EC2 lets nobody detach it.
+        """
+        self._call("DetachNetworkInterface", AttachmentId=attachment_id, Force=force)
 
     def vpc_cidrs(self, vpc_id: str) -> List[Cidr]:
         """Every CIDR that is associated with a VPC."""
@@ -288,6 +411,13 @@ _METHODS = {
     "DescribeRouteTables": "describe_route_tables",
     "DescribeNetworkInterfaces": "describe_network_interfaces",
     "DescribeVpcs": "describe_vpcs",
+    "DescribeSubnets": "describe_subnets",
+    "DescribeInstances": "describe_instances",
+    "AssignPrivateIpAddresses": "assign_private_ip_addresses",
+    "AssignIpv6Addresses": "assign_ipv6_addresses",
+    "UnassignIpv6Addresses": "unassign_ipv6_addresses",
+    "AttachNetworkInterface": "attach_network_interface",
+    "DetachNetworkInterface": "detach_network_interface",
 }
 
 
@@ -398,6 +528,31 @@ def _route(route_table_id: str, destination: Cidr, network_interface_id: str) ->
     }
 
 
+def _network_interface(found: Mapping[str, Any]) -> NetworkInterface:
+    ipv4 = sorted(found.get("PrivateIpAddresses", ()), key=lambda one: not one.get("Primary"))
+    texts = [one.get("PrivateIpAddress") for one in ipv4] or [found.get("PrivateIpAddress")]
+    texts += [one.get("Ipv6Address") for one in found.get("Ipv6Addresses", ())]
+    attached = found.get("Attachment") or {}
+    attachment = None
+    if attached.get("InstanceId") and attached.get("Status") != "detached":
+        attachment = Attachment(
+            attached.get("AttachmentId", ""),
+            attached["InstanceId"],
+            int(attached.get("DeviceIndex", 0)),
+            attached.get("Status", "attached"),
+        )
+    return NetworkInterface(
+        found.get("NetworkInterfaceId", ""),
+        found.get("VpcId", ""),
+        bool(found.get("SourceDestCheck", True)),
+        found.get("SubnetId", ""),
+        found.get("AvailabilityZone", ""),
+        str(found.get("MacAddress", "")).lower(),
+        tuple(ip_address(text) for text in texts if text),
+        attachment,
+    )
+
+
 def _route_table(table: Mapping[str, Any]) -> RouteTable:
     routes = []
     for route in table.get("Routes", ()):
@@ -456,6 +611,14 @@ def _kind(code: str, message: str, status: int) -> Type[Error]:
         return UnknownError
     if code in DENIED:
         return DeniedError
+    if code in _WRONG_HERE:
+        return NodeError
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if code == "InvalidParameterValue" and _INDEX_TAKEN.search(message):
+        return IndexTakenError
+    if code == "InvalidParameterValue" and _IN_USE.search(message):
+        return InUseError
     if code == "RouteAlreadyExists":
         return RouteExistsError
     if code == "InvalidRoute.NotFound" or (code == "InvalidParameterValue" and "no route defined" in message.lower()):

@@ -8,6 +8,9 @@
     |-- MissingError          software this node needs is not installed
     |-- NoRouteError          a route table has no route to replace
     |-- RouteExistsError      a route table has the route that was to be created
+    |-- InUseError           a network interface that was to be attached is attached
+    |-- IndexTakenError      its device index is taken
+    |-- DetachedError        a network interface that was to be detached is not attached any more
     `-- UnknownError          could not find out: no answer, throttled, a server's own fault, out of time
 
 An `UnknownError` is never evidence of anything: neither that the address is here nor that it is not.
@@ -44,6 +47,18 @@ class NoRouteError(Error):
 
 class RouteExistsError(Error):
     """CreateRoute: the table has a route for this destination."""
+
+
+class InUseError(Error):
+    """AttachNetworkInterface: the network interface is attached."""
+
+
+class IndexTakenError(Error):
+    """AttachNetworkInterface: another network interface has this device index."""
+
+
+class DetachedError(Error):
+    """DetachNetworkInterface: there is no such attachment any more."""
 
 
 class UnknownError(Error):

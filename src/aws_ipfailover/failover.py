@@ -80,7 +80,7 @@ class Failover:
     """The holdings of one resource, in start order; stop walks them backwards."""
 
     def __init__(self, holdings: Tuple[Holding, ...]) -> None:
-        self._holdings = holdings
+        self.holdings = holdings
 
     def start(self) -> None:
         """Take everything, whatever was held before. On failure nothing local stays behind.
@@ -89,9 +89,9 @@ class Failover:
             Error: the first one; everything has been resolved before the first change.
         """
         try:
-            for holding in self._holdings:
+            for holding in self.holdings:
                 holding.prepare()
-            for holding in self._holdings:
+            for holding in self.holdings:
                 holding.take()
         except BaseException:
             self._release_local()
@@ -103,7 +103,7 @@ class Failover:
         Raises:
             Error: the address is still here, or that cannot be found out.
         """
-        for holding in reversed(self._holdings):
+        for holding in reversed(self.holdings):
             holding.release()
 
     def monitor(self, *, ask_cloud: bool) -> Finding:
@@ -112,12 +112,12 @@ class Failover:
         Raises:
             UnknownError: the kernel's own state cannot be read.
         """
-        for holding in self._holdings:
+        for holding in self.holdings:
             if holding.local and holding.where() is Where.ELSEWHERE:
                 return Finding(verdict(Where.ELSEWHERE, None), holding.explain())
         if not ask_cloud:
             return Finding(verdict(Where.HERE, None))
-        for holding in self._holdings:
+        for holding in self.holdings:
             if not holding.local:
                 finding = self._ask(holding)
                 if finding.verdict is not Verdict.RUNNING:
@@ -138,7 +138,7 @@ class Failover:
         return Finding(verdict(Where.HERE, where), holding.explain() if where is Where.ELSEWHERE else "")
 
     def _release_local(self) -> None:
-        for holding in reversed(self._holdings):
+        for holding in reversed(self.holdings):
             if holding.local:
                 try:
                     holding.release()

@@ -71,6 +71,17 @@ class Imds:
         found = self._get(path)
         return None if found is None else self._proper(path, found, _ENI)
 
+    def instance_id(self) -> str:
+        """The id of this instance."""
+        return self._required("meta-data/instance-id")
+
+    def subnet_cidrs(self, mac: str) -> List[str]:
+        """The CIDRs of the subnet that the ENI with this MAC address is in, IPv4 and IPv6."""
+        listed = ""
+        for key in ("subnet-ipv4-cidr-block", "subnet-ipv6-cidr-blocks"):
+            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}") or "") + "\n"
+        return listed.split()
+
     def region(self) -> str:
         """The region of this instance."""
         path = "meta-data/placement/region"

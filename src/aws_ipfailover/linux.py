@@ -37,7 +37,7 @@ class LocalAddress(NamedTuple):
 
 
 class Device(NamedTuple):
-    """A network interface; `mac` is lower case, and empty where it has none.
+    """A network interface; `mac` is lower case, `alias` the description it was given; both can be empty.
 
     `virtual`: made by software on this node (lo, a bridge, a dummy, a veth), so that it need not be an ENI's.
     """
@@ -46,6 +46,16 @@ class Device(NamedTuple):
     altnames: List[str]
     mac: str
     virtual: bool
+    alias: str
+    up: bool
+
+
+class Rule(NamedTuple):
+    """A routing rule that sends what carries the source address `source` to `table`."""
+
+    source: Address
+    table: int
+    priority: int
 
 
 def ip_path() -> str:
@@ -89,13 +99,15 @@ class Linux:
                 list(link.get("altnames", ())),
                 str(link.get("address", "")).lower(),
                 link.get("link_type") == "loopback" or "info_kind" in link.get("linkinfo", {}),
+                str(link.get("ifalias", "")),
+                "UP" in link.get("flags", ()),
             )
             for link in self._json("-details", "link", "show")
             if "ifname" in link
         ]
 
-    def add(self, address: Address, device: str, label: Optional[str]) -> None:
-        """Put `address` on `device` as a host address (/32 or /128).
+    def add(self, address: Address, device: str, label: Optional[str], prefix_length: Optional[int] = None) -> None:
+        """Put `address` on `device`, as a host address (/32 or /128) unless a prefix length is given.
 
         IPv6: without duplicate address detection, which would keep it unusable for a second and compares nothing in
         a VPC; and never preferred as a source address, so that the node's own connections keep their own address.
@@ -106,7 +118,7 @@ class Linux:
         options = ["nodad", "preferred_lft", "0"] if address.version == 6 else []
         if label and address.version == 4:
             options += ["label", f"{device}:{label}"]
-        self._run("address", "replace", f"{address}/{address.max_prefixlen}", "dev", device, *options)
+        self._run("address", "replace", f"{address}/{prefix_length or address.max_prefixlen}", "dev", device, *options)
         log.info("added %s to %s", address, device)
 
     def remove(self, found: LocalAddress) -> None:
@@ -166,6 +178,80 @@ class Linux:
             if route.get("type") == "local" and route.get("dev"):
                 self._run(family, "route", "del", "local", destination, "dev", route["dev"], "table", "local")
                 log.info("removed the local route of %s on %s", address, route["dev"])
+
+    def addresses_on(self, device: str) -> List[Address]:
+        """The addresses of an interface, without link-local ones."""
+        listed = _addresses(self._json("address", "show", "dev", device))
+        return [found.address for found in listed if not found.address.is_link_local]
+
+    def mark(self, device: str, alias: str) -> None:
+        """Describe an interface; the mark goes with the interface."""
+        self._run("link", "set", "dev", device, "alias", alias)
+
+    def link(self, device: str, *, up: bool) -> None:
+        """Set an interface up or down."""
+        self._run("link", "set", "dev", device, "up" if up else "down")
+
+    def loosen(self, device: str) -> None:
+        """Let an interface be one of two in a subnet: loose reverse path filter, ARP only for its own addresses.
+
+        And none that is configured by the router's advertisements: they would bring a second default route.
+        """
+        for path, value in (
+            (f"ipv4/conf/{device}/rp_filter", "2"),
+            (f"ipv4/conf/{device}/arp_ignore", "1"),
+            (f"ipv4/conf/{device}/arp_announce", "2"),
+            (f"ipv6/conf/{device}/accept_ra", "0"),
+        ):
+            try:
+                with open(f"/proc/sys/net/{path}", "w", encoding="ascii") as file:
+                    file.write(value)
+            except FileNotFoundError:
+                if path.startswith("ipv4/"):
+                    raise NodeError(f"there is no network interface {device} any more") from None
+                # The kernel was started without IPv6.
+            except OSError as error:
+                raise Error(f"writing /proc/sys/net/{path}: {error.strerror}") from None
+
+    def route(self, destination: str, device: str, table: int, *, via: Optional[str], version: int) -> None:
+        """Make a route in a table of our own."""
+        gateway = ["via", via, "onlink"] if via else []
+        self._run(f"-{version}", "route", "replace", destination, *gateway, "dev", device, "table", str(table))
+
+    def has_default_route(self, device: str, table: int, version: int) -> bool:
+        """Whether a table of our own has its default route through `device`."""
+        try:
+            routes = self._json(f"-{version}", "route", "show", "table", str(table), "default")
+        except Error as error:
+            if "table does not exist" in str(error):
+                return False
+            raise
+        return any(route.get("dev") == device for route in routes)
+
+    def rules(self, table: int) -> List[Rule]:
+        """The rules into a table, IPv4 and IPv6."""
+        found = []
+        for family in ("-4", "-6"):
+            for rule in self._json(family, "rule", "show"):
+                try:
+                    if int(rule.get("table", 0)) == table:
+                        found.append(Rule(ip_address(rule["src"]), table, int(rule["priority"])))
+                except (KeyError, ValueError):
+                    continue  # a rule of somebody else, by a table's name or without a source
+        return found
+
+    def add_rule(self, source: Address, table: int, priority: int) -> None:
+        """Send what carries this source address to a table."""
+        family = f"-{source.version}"
+        self._run(family, "rule", "add", "from", str(source), "table", str(table), "priority", str(priority))
+
+    def remove_rule(self, rule: Rule) -> None:
+        """Remove one rule."""
+        family = f"-{rule.source.version}"
+        self._run(
+            *(family, "rule", "del", "from", str(rule.source), "table", str(rule.table)),
+            *("priority", str(rule.priority)),
+        )
 
     def _json(self, *arguments: str) -> List[Mapping[str, Any]]:
         output = self._run("-json", *arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional
 
 from aws_ipfailover.errors import NodeError, UnknownError
 from aws_ipfailover.linux import Device, Linux
@@ -23,6 +23,7 @@ class ThisNode:
         self._interface = interface
         self._device: Optional[Device] = None
         self._network_interface_id = ""
+        self._eni_mac = ""
 
     def device(self) -> str:
         """The name of the interface that gets the address.
@@ -35,6 +36,11 @@ class ThisNode:
     def mac(self) -> str:
         """The MAC address of that interface; empty where it has none."""
         return self._found().mac
+
+    def subnet_cidrs(self) -> List[str]:
+        """The CIDRs of the subnet that the interface's ENI is in."""
+        self.network_interface_id()
+        return self._imds().subnet_cidrs(self._eni_mac)
 
     def network_interface_id(self) -> str:
         """The ENI that routes have to point to: that of the interface with the address, found by MAC.
@@ -52,7 +58,7 @@ class ThisNode:
                 log.info("%s is no ENI's own interface: its traffic comes through the primary one", device.name)
             if found is None:
                 raise UnknownError(f"IMDS does not know (yet) the network interface of {device.name} ({mac})")
-            self._network_interface_id = found
+            self._network_interface_id, self._eni_mac = found, mac
         return self._network_interface_id
 
     def _found(self) -> Device:

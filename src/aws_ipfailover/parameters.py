@@ -14,7 +14,13 @@ from aws_ipfailover.errors import ParameterError
 
 Address = Union[IPv4Address, IPv6Address]
 
-MODES = ("overlay-ip",)
+MODES = ("overlay-ip", "eni", "private-ip")
+# What each mode cannot do without.
+REQUIRED: Dict[str, Tuple[str, ...]] = {
+    "overlay-ip": ("ip", "routing_table"),
+    "eni": ("network_interface_id",),
+    "private-ip": ("ip",),
+}
 _TRUE = ("1", "on", "true", "t", "yes", "y", "ja")
 _FALSE = ("0", "off", "false", "f", "no", "n")
 # EC2 ids end in 8 hexadecimal digits (before 2018) or 17.
@@ -28,9 +34,11 @@ class Values(NamedTuple):
     """The parameters of one resource, checked and typed; `None` where not given."""
 
     mode: str
-    ip: Address
+    ip: Optional[Address]
     routing_table: Tuple[str, ...]
     routing_table_role: Optional[str]
+    network_interface_id: Optional[str]
+    device_index: Optional[int]
     interface: Optional[str]
     iflabel: Optional[str]
     region: Optional[str]
@@ -79,6 +87,19 @@ def _role(text: str) -> str:
     if not re.fullmatch(r"arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/[\w+=,.@/-]+", text, re.ASCII):
         raise ValueError("the ARN of an IAM role, such as arn:aws:iam::123456789012:role/NAME")
     return text
+
+
+def _network_interface_id(text: str) -> str:
+    if not re.fullmatch("eni-" + _RESOURCE_ID, text):
+        raise ValueError("the id of a network interface such as eni-0123456789abcdef0")
+    return text
+
+
+def _device_index(text: str) -> int:
+    # The primary ENI is 0 and cannot move; no instance type has more than a few dozen interfaces.
+    if not re.fullmatch("[0-9]{1,3}", text, re.ASCII) or int(text) == 0:
+        raise ValueError("a device index from 1 on")
+    return int(text)
 
 
 def _interface(text: str) -> str:
@@ -158,7 +179,10 @@ PARAMETERS: Tuple[Parameter, ...] = (
         _mode,
         "How the address moves",
         "overlay-ip: an address outside the VPC's CIDRs; every route table in routing_table gets a route for it to the"
-        " network interface (ENI) of the active node. Works across availability zones.",
+        " network interface (ENI) of the active node. Works across availability zones."
+        " eni: a network interface that has the address is detached from the failed node and attached to the active"
+        " one, within one availability zone; it keeps its addresses, MAC address, security groups and Elastic IP."
+        " private-ip: a secondary private address of the subnet moves between the nodes' own network interfaces.",
         content="select",
         default="overlay-ip",
     ),
@@ -166,31 +190,47 @@ PARAMETERS: Tuple[Parameter, ...] = (
         "ip",
         _address,
         "Service address",
-        "The address that moves: IPv4 or IPv6, without prefix length. It must lie outside every CIDR of the VPC.",
-        required=True,
+        "The address that moves: IPv4 or IPv6, without prefix length. overlay-ip (required): outside every CIDR of the"
+        " VPC. private-ip (required): an address of the nodes' subnet. eni (optional): a further address on the"
+        " interface.",
         unique_group="address",
     ),
     Parameter(
         "routing_table",
         _route_tables,
         "Route tables",
-        "Ids of all route tables through which the address is reached, separated by commas.",
-        required=True,
+        "overlay-ip (required): ids of all route tables through which the address is reached, separated by commas.",
     ),
     Parameter(
         "routing_table_role",
         _role,
         "Role for the route tables",
-        "ARN of an IAM role to assume for reading and writing the route tables, as in a shared VPC whose tables belong"
-        " to another account. Any AWS partition.",
+        "overlay-ip: ARN of an IAM role to assume for reading and writing the route tables, as in a shared VPC whose"
+        " tables belong to another account. Any AWS partition.",
         reloadable=True,
+    ),
+    Parameter(
+        "network_interface_id",
+        _network_interface_id,
+        "Network interface that moves",
+        "eni (required): id of the network interface that is attached to the active node. Not an instance's primary"
+        " one.",
+        unique_group="network-interface",
+    ),
+    Parameter(
+        "device_index",
+        _device_index,
+        "Device index",
+        "eni: the device index to attach the network interface at; by default the lowest free one. Never 0.",
+        content="integer",
     ),
     Parameter(
         "interface",
         _interface,
         "Network interface",
         "Local network interface (name or alternative name) that gets the address; routes go to its ENI. By default"
-        " the interface of the instance's primary ENI, found by its MAC address.",
+        " the interface of the instance's primary ENI, found by its MAC address. eni: always the interface whose MAC"
+        " address is the ENI's.",
     ),
     Parameter(
         "iflabel",
@@ -269,24 +309,39 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…")
 
 
-def addresses_named(given: Mapping[str, str]) -> Tuple[Tuple[Address, ...], Tuple[str, ...]]:
-    """Every address that `ip` and `address` can mean, and complaints about what they should not be. Never raises.
+class Held(NamedTuple):
+    """What a resource holds on a node, as far as its parameters say so: all that stop and a probe need.
 
-    All that stop and a probe need: no mistake, here or in another parameter, may keep an address on a node.
+    `addresses`: every one that `ip` and `address` can mean. `complaints`: what is wrong with the parameters.
     """
-    found: List[Address] = []
-    complaints = []
-    for name in ("ip", "address"):
+
+    addresses: Tuple[Address, ...]
+    network_interface_id: Optional[str]
+    complaints: Tuple[str, ...]
+
+
+def held(given: Mapping[str, str]) -> Held:
+    """Read past every mistake: none, in whatever parameter, may keep an address on a node. Never raises."""
+    addresses: List[Address] = []
+    complaints: List[str] = []
+
+    def attempt(name: str) -> Any:
         try:
-            address = _value(name, given)
+            return _value(name, given)
         except ParameterError as error:
             complaints.append(str(error))
-            address = _loosely(given[name])
-        if address is not None and address not in found:
-            found.append(address)
-    if not found and not complaints:
-        complaints.append("parameter ip is missing")
-    return tuple(found), tuple(complaints)
+            return None
+
+    for name in ("ip", "address"):
+        address = attempt(name) or _loosely(given.get(name, ""))
+        if address is not None and address not in addresses:
+            addresses.append(address)
+    # In a mode that is none it can still be what is here, by the parameters that are given.
+    mode = attempt("mode") or "eni"
+    eni = attempt("network_interface_id") if mode == "eni" else None
+    if not addresses and eni is None and not complaints:
+        complaints.append(f"parameter {REQUIRED[mode][0]} is missing")
+    return Held(tuple(addresses), eni, tuple(complaints))
 
 
 def _loosely(text: str) -> Optional[Address]:
@@ -300,15 +355,6 @@ def _loosely(text: str) -> Optional[Address]:
         return None
 
 
-def _service_address(ip: Optional[Address], address: Optional[Address]) -> Address:
-    if ip is not None and address is not None and ip != address:
-        raise ParameterError(f"parameters ip and address differ ({ip} and {address}), expected ip alone")
-    found = ip if ip is not None else address
-    if found is None:
-        raise ParameterError("parameter ip is missing, expected an IPv4 or IPv6 address")
-    return found
-
-
 def parse(given: Mapping[str, str]) -> Values:
     """Check every parameter of `given` (names without the OCF prefix); an empty value is one not given.
 
@@ -316,9 +362,14 @@ def parse(given: Mapping[str, str]) -> Values:
         ParameterError: for the first one that is wrong or missing.
     """
     checked = {name: _value(name, given) for name in _BY_NAME}
-    checked["ip"] = _service_address(checked["ip"], checked["address"])
-    if checked["routing_table"] is None:
-        raise ParameterError("parameter routing_table is missing, expected route table ids separated by commas")
+    ip, address = checked["ip"], checked["address"]
+    if ip is not None and address is not None and ip != address:
+        raise ParameterError(f"parameters ip and address differ ({ip} and {address}), expected ip alone")
+    checked["ip"] = ip if ip is not None else address
+    checked["routing_table"] = checked["routing_table"] or ()
+    for name in REQUIRED[checked["mode"]]:
+        if not checked[name]:
+            raise ParameterError(f"parameter {name} is missing, expected {_EXAMPLES[name]}")
     interface, label = checked["interface"], checked["iflabel"]
     if interface and label and len(f"{interface}:{label}") > _NAME_LENGTH:
         raise ParameterError(
@@ -326,6 +377,13 @@ def parse(given: Mapping[str, str]) -> Values:
             f" expected at most {_NAME_LENGTH}"
         )
     return Values(**{name: checked[name] for name in Values._fields})
+
+
+_EXAMPLES = {
+    "ip": "an IPv4 or IPv6 address",
+    "routing_table": "route table ids separated by commas",
+    "network_interface_id": "the id of a network interface",
+}
 
 
 def unknown(given: Mapping[str, str]) -> List[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Callable, Dict, List, Sequence
 
+from aws_ipfailover.believing import Reader
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import (
     DeniedError,
@@ -27,16 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How long a read that contradicts this node's own write is taken for an old one.
-SETTLE_SECONDS = 60.0
-# A single contradicting read is not believed; the second comes about this much later.
-_SECOND_READ_AFTER = 1.0
-
 
 class OverlayRoutes:
     """`address` routed to the ENI that `network_interface_id` names, in each of `route_table_ids`.
 
-    `connect` makes the API client; it and the ENI are asked for once, and only when the cloud is needed.
+    `ec2` gives the API's client, the same at every call; it and the ENI are asked for only when the cloud is needed.
     """
 
     local = False
@@ -46,7 +40,7 @@ class OverlayRoutes:
         address: Address,
         route_table_ids: Sequence[str],
         network_interface_id: Callable[[], str],
-        connect: Callable[[], Ec2],
+        ec2: Callable[[], Ec2],
         last_write: LastWrite,
         deadline: Deadline,
         progress: Progress,
@@ -54,18 +48,16 @@ class OverlayRoutes:
         self._destination = ip_network(address)
         self._route_table_ids = tuple(route_table_ids)
         self._network_interface_id = network_interface_id
-        self._connect = connect
+        self._ec2 = ec2
         self._last_write = last_write
         self._deadline = deadline
         self._progress = progress
-        self._ec2: Optional[Ec2] = None
-        self._explanation = ""
+        self._reader = Reader(self._contradictions, last_write, deadline)
 
     def prepare(self) -> None:
         """Find the ENI and connect to EC2."""
-        if self._ec2 is None:
-            self._network_interface_id()
-            self._ec2 = Task(self._connect).result(self._deadline, self._progress)
+        self._network_interface_id()
+        self._ec2()
 
     def take(self) -> None:
         """Write every table at once; all are tried, whatever becomes of one.
@@ -103,35 +95,14 @@ class OverlayRoutes:
             UnknownError: not asked, or the only contradiction can be an old read.
         """
         self.prepare()
-        first = self._contradictions()
-        if not first:
-            return Where.HERE
-        age = self._last_write.age(self._network_interface_id())
-        if age is not None and age < SETTLE_SECONDS:
-            raise UnknownError(
-                f"DescribeRouteTables contradicts what this node wrote {age:.0f} s ago, and reads can lag"
-                f" {SETTLE_SECONDS:.0f} s: {self._explanation}"
-            )
-        pause = random.uniform(1.0, 1.5) * _SECOND_READ_AFTER  # noqa: S311  jitter, no secret
-        if self._deadline.remaining() <= pause:
-            raise UnknownError(f"DescribeRouteTables: no time left to read a second time: {self._explanation}")
-        time.sleep(pause)
-        second = self._contradictions()
-        if second and not first & second:
-            raise UnknownError(f"DescribeRouteTables: two reads contradict each other: {self._explanation}")
-        return Where.ELSEWHERE if second else Where.HERE
+        return self._reader.where(self._network_interface_id())
 
     def explain(self) -> str:
         """Which tables have no active route to this ENI, and what they have instead."""
-        return self._explanation
-
-    def _client(self) -> Ec2:
-        if self._ec2 is None:
-            raise UnknownError("not connected to EC2")
-        return self._ec2
+        return self._reader.explanation
 
     def _write(self, table: str) -> None:
-        ec2, eni = self._client(), self._network_interface_id()
+        ec2, eni = self._ec2(), self._network_interface_id()
         try:
             ec2.replace_route(table, self._destination, eni)
         except NoRouteError:
@@ -146,22 +117,16 @@ class OverlayRoutes:
     def _create_command(self, table: str) -> str:
         option = "--destination-cidr-block" if self._destination.version == 4 else "--destination-ipv6-cidr-block"
         return (
-            f"aws ec2 create-route --region {self._client().region} --route-table-id {table}"
+            f"aws ec2 create-route --region {self._ec2().region} --route-table-id {table}"
             f" {option} {self._destination} --network-interface-id {self._network_interface_id()}"
         )
 
-    def _contradictions(self) -> Set[str]:
-        """The tables that do not lead here, by one read; what they have instead is the explanation."""
+    def _contradictions(self) -> Dict[str, str]:
+        read = Task(lambda: self._ec2().route_tables(self._route_table_ids))
         try:
-            tables = Task(lambda: self._client().route_tables(self._route_table_ids)).result(
-                self._deadline, self._progress
-            )
+            return self._compare(read.result(self._deadline, self._progress))
         except NoTableError as error:  # a table that does not exist has no route to this node
-            self._explanation = str(error)
-            return {"missing"}
-        found = self._compare(tables)
-        self._explanation = "; ".join(found.values())
-        return set(found)
+            return {"missing": str(error)}
 
     def _compare(self, tables: Sequence[RouteTable]) -> Dict[str, str]:
         eni, found = self._network_interface_id(), {}

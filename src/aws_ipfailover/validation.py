@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, List, Set
+from typing import TYPE_CHECKING, List, Sequence, Set
 
 from aws_ipfailover.errors import DeniedError, NodeError
-from aws_ipfailover.parameters import Values
+from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
     from aws_ipfailover.ec2 import Cidr, Ec2, RouteTable
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def check_overlay(values: Values, node: ThisNode, imds: Imds, own: Ec2, owner_of_tables: Ec2) -> None:
+def check_overlay(
+    address: Address, route_table_ids: Sequence[str], node: ThisNode, imds: Imds, own: Ec2, owner_of_tables: Ec2
+) -> None:
     """Check an overlay address; `owner_of_tables` is EC2 by the role that may see the tables.
 
     Raises:
@@ -25,7 +27,7 @@ def check_overlay(values: Values, node: ThisNode, imds: Imds, own: Ec2, owner_of
             inside the VPC.  DeniedError, UnknownError: it cannot be found out.
     """
     network_interface_id = node.network_interface_id()
-    tables = owner_of_tables.route_tables(values.routing_table)
+    tables = owner_of_tables.route_tables(route_table_ids)
     interface = own.network_interface(network_interface_id)
     for table in tables:
         if table.vpc_id != interface.vpc_id:
@@ -40,9 +42,9 @@ def check_overlay(values: Values, node: ThisNode, imds: Imds, own: Ec2, owner_of
             f" --network-interface-id {network_interface_id} --no-source-dest-check"
         )
     for cidr in sorted(_vpc_cidrs(interface.vpc_id, node, imds, own, tables), key=str):
-        if cidr.version == values.ip.version and values.ip in cidr:
+        if cidr.version == address.version and address in cidr:
             raise NodeError(
-                f"parameter ip: {values.ip} lies inside the VPC's CIDR {cidr}, expected an address outside every CIDR"
+                f"parameter ip: {address} lies inside the VPC's CIDR {cidr}, expected an address outside every CIDR"
             )
 
 

@@ -13,7 +13,7 @@ from typing import Dict
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Role, RunningAws, key_environment, running_aws
+from aws_ipfailover.lab.aws import Fault, Role, key_environment, running_aws
 from aws_ipfailover.lab.aws.tls import make_certificates
 from sandbox import (
     AGENT,
@@ -23,6 +23,7 @@ from sandbox import (
     eventually,
     need_root,
     proxy,
+    secrets_of,
     with_files,
     without_packages,
 )
@@ -226,14 +227,6 @@ def test_streams_that_nobody_reads(node: Node, streams: str) -> None:
 
 
 # -- secrets --------------------------------------------------------------------------------------------------------
-
-
-def secrets_of(aws: RunningAws) -> set[str]:
-    """Everything that must not be seen: keys, session tokens, IMDS tokens."""
-    found = set(aws.imds._tokens)
-    for held in aws.account.identities._credentials.values():
-        found |= {held.access_key_id, held.secret_access_key, held.session_token or held.secret_access_key}
-    return found
 
 
 @pytest.mark.parametrize("kind", ["none", "error", "truncate"])

@@ -88,18 +88,20 @@ def test_version_and_attributes(root: ET.Element) -> None:
     parameters = root.findall("parameters/parameter")
     assert all(parameter.get("unique") is None for parameter in parameters)
     assert all(parameter.get("reloadable") in ("0", "1") for parameter in parameters)
-    assert {parameter.get("unique-group") for parameter in parameters} == {None, "address"}
+    assert {parameter.get("unique-group") for parameter in parameters} == {None, "address", "network-interface"}
 
 
 def test_every_parameter_of_the_contract(root: ET.Element) -> None:
-    """Every parameter of this mode is announced, with both descriptions; ip and routing_table are required."""
+    """Every parameter is announced, with both descriptions; which are required depends on the mode, so none is."""
     named = {parameter.get("name"): parameter for parameter in root.findall("parameters/parameter")}
-    own = ["mode", "ip", "routing_table", "routing_table_role", "interface", "iflabel", "region", "profile"]
-    assert list(named) == [*own, "endpoint_url", "monapi", "address", *PEERS]
+    own = ["mode", "ip", "routing_table", "routing_table_role", "network_interface_id", "device_index", "interface"]
+    assert list(named) == [*own, "iflabel", "region", "profile", "endpoint_url", "monapi", "address", *PEERS]
     for parameter in named.values():
         assert (parameter.findtext("longdesc") or "").strip()
         assert (parameter.findtext("shortdesc") or "").strip()
-    assert {name for name, one in named.items() if one.get("required") == "1"} == {"ip", "routing_table"}
+    assert {name for name, one in named.items() if one.get("required") == "1"} == set()
+    for name in ("ip", "routing_table", "network_interface_id"):
+        assert "(required)" in (named[name].findtext("longdesc") or "")
     defaults = {name: one.find("content").get("default") for name, one in named.items()}  # type: ignore[union-attr]
     assert {name: text for name, text in defaults.items() if text is not None} == {
         "mode": "overlay-ip",
@@ -157,7 +159,7 @@ def test_crm_ra_info(installed: Path) -> None:
     prefix = in_place(installed)
     done = subprocess.run([*prefix, "crm", "ra", "info", NAME], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    for expected in ("routing_table* (string)", "Operations' defaults", "monapi (boolean, [false])", "reload-agent"):
+    for expected in ("routing_table (string)", "Operations' defaults", "monapi (boolean, [false])", "reload-agent"):
         assert expected in done.stdout
     assert "ERROR" not in done.stderr
 
@@ -168,7 +170,7 @@ def test_pcs_resource_describe(installed: Path) -> None:
     prefix = in_place(installed)
     done = subprocess.run([*prefix, "pcs", "resource", "describe", NAME], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    for expected in ("ip (required)", "routing_table (required)", "monitor", "migrate_from"):
+    for expected in ("overlay-ip (required)", "network_interface_id", "device_index", "monitor", "migrate_from"):
         assert expected in done.stdout
     assert "Error" not in done.stderr
 

@@ -12,7 +12,10 @@ from botocore.parsers import ResponseParserError
 from aws_ipfailover.ec2 import translate
 from aws_ipfailover.errors import (
     DeniedError,
+    DetachedError,
     Error,
+    IndexTakenError,
+    InUseError,
     NodeError,
     NoRouteError,
     NoTableError,
@@ -48,6 +51,23 @@ def answer(code: str, message: str = "Because.", status: int = 400) -> sdk.Clien
         ),
         (answer("InvalidParameterValue", "Value is invalid."), Error),
         (answer("RouteAlreadyExists"), RouteExistsError),
+        (answer("InvalidNetworkInterface.InUse", "Interface: [eni-0123456789abcdef0] in use."), InUseError),
+        (
+            answer("InvalidParameterValue", "Network interface 'eni-0123456789abcdef0' is currently in use."),
+            InUseError,
+        ),
+        (
+            answer(
+                "InvalidParameterValue",
+                "Instance 'i-0123456789abcdef0' already has an interface attached at device index '1'.",
+            ),
+            IndexTakenError,
+        ),
+        (answer("InvalidParameterValue", "[10.0.1.50] is already assigned to another interface"), Error),
+        (answer("InvalidAttachmentID.NotFound"), DetachedError),
+        (answer("AttachmentLimitExceeded"), NodeError),
+        (answer("PrivateIpAddressLimitExceeded"), NodeError),
+        (answer("OperationNotPermitted"), NodeError),
         (answer("RouteLimitExceeded"), Error),
         (answer("ExpiredToken"), Error),
         (sdk.EndpointConnectionError(endpoint_url="https://ec2"), UnknownError),

@@ -19,10 +19,10 @@ class FakeLinux:
 
     def devices(self) -> List[Device]:
         return [
-            Device("lo", [], "00:00:00:00:00:00", virtual=True),
-            Device("ens5", ["enp0s5"], PRIMARY, virtual=False),
-            Device("ens6", [], SECOND, virtual=False),
-            Device("br0", [], OWN, virtual=True),
+            Device("lo", [], "00:00:00:00:00:00", virtual=True, alias="", up=True),
+            Device("ens5", ["enp0s5"], PRIMARY, virtual=False, alias="", up=True),
+            Device("ens6", [], SECOND, virtual=False, alias="", up=True),
+            Device("br0", [], OWN, virtual=True, alias="", up=True),
         ]
 
 

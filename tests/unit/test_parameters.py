@@ -8,9 +8,10 @@ from typing import Dict
 import pytest
 
 from aws_ipfailover.errors import ParameterError
-from aws_ipfailover.parameters import PARAMETERS, addresses_named, parse, unknown
+from aws_ipfailover.parameters import PARAMETERS, held, parse, unknown
 
 TABLE = "rtb-0123456789abcdef0"
+ENI = "eni-0123456789abcdef0"
 GOOD = {"ip": "192.168.10.10", "routing_table": TABLE}
 
 
@@ -44,6 +45,11 @@ GOOD = {"ip": "192.168.10.10", "routing_table": TABLE}
         ("routing_table_role", "lab"),
         ("routing_table_role", "arn:aws:iam::1234:role/lab"),
         ("routing_table_role", "arn:aws:iam::123456789012:user/lab"),
+        ("network_interface_id", "rtb-0123456789abcdef0"),
+        ("network_interface_id", "eni-"),
+        ("device_index", "0"),
+        ("device_index", "-1"),
+        ("device_index", "one"),
         ("interface", "eth0/1"),
         ("interface", "eth 0"),
         ("interface", ".."),
@@ -149,19 +155,38 @@ def test_interface_and_label_together_have_at_most_15_characters() -> None:
         parse({**GOOD, "interface": "enp0s31f6", "iflabel": "hana12"})
 
 
-def test_the_address_can_be_read_past_every_mistake() -> None:
+def test_what_is_held_can_be_read_past_every_mistake() -> None:
     """Stop and a probe look for whatever the parameters can mean, and say what is wrong with them."""
     here, there = ip_address("192.168.10.10"), ip_address("192.168.10.11")
-    assert addresses_named({"ip": "192.168.10.10", "monapi": "maybe", "mode": "?"}) == ((here,), ())
-    assert addresses_named({"ip": "192.168.10.10", "address": "garbage"})[0] == (here,)
-    assert addresses_named({"ip": "garbage", "address": "192.168.10.10"})[0] == (here,)
-    assert addresses_named({"ip": "192.168.10.10", "address": "192.168.10.11"})[0] == (here, there)
+    assert held({"ip": "192.168.10.10", "monapi": "maybe"}) == ((here,), None, ())
+    assert held({"ip": "192.168.10.10", "mode": "?"}).addresses == (here,)
+    assert held({"ip": "192.168.10.10", "address": "garbage"}).addresses == (here,)
+    assert held({"ip": "garbage", "address": "192.168.10.10"}).addresses == (here,)
+    assert held({"ip": "192.168.10.10", "address": "192.168.10.11"}).addresses == (here, there)
     for sloppy in ("192.168.10.10/24", "192.168.010.010"):
-        found, complaints = addresses_named({"ip": sloppy})
-        assert found == (here,)
-        assert sloppy in complaints[0]
-    assert addresses_named({"ip": "127.0.0.1"})[0] == ()
-    assert addresses_named({}) == ((), ("parameter ip is missing",))
+        found = held({"ip": sloppy})
+        assert found.addresses == (here,)
+        assert sloppy in found.complaints[0]
+    assert held({"ip": "127.0.0.1"}).addresses == ()
+    assert held({}) == ((), None, ("parameter ip is missing",))
+    assert held({"mode": "eni", "network_interface_id": ENI}).network_interface_id == ENI
+    assert held({"mode": "eni"}).complaints == ("parameter network_interface_id is missing",)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [({"mode": "eni"}, "network_interface_id"), ({"mode": "private-ip"}, "ip")],
+)
+def test_each_mode_has_its_own_required_parameters(given: Dict[str, str], missing: str) -> None:
+    """What another mode needs is not asked for."""
+    with pytest.raises(ParameterError, match=f"parameter {missing} is missing"):
+        parse(given)
+
+
+def test_the_other_modes_need_no_route_table() -> None:
+    """An ENI needs its id alone, a private address itself alone."""
+    assert parse({"mode": "eni", "network_interface_id": ENI, "device_index": "2"}).device_index == 2
+    assert parse({"mode": "private-ip", "ip": "10.0.1.50"}).routing_table == ()
 
 
 def test_unknown_names_are_found() -> None:

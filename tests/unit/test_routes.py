@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Optional, Sequence, cast
 
 import pytest
 
-from aws_ipfailover import routes
+from aws_ipfailover import believing
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.ec2 import Cidr, Ec2, Route, RouteTable
 from aws_ipfailover.errors import (
@@ -76,7 +76,7 @@ class FakeEc2:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second read follows at once."""
-    monkeypatch.setattr(routes, "_SECOND_READ_AFTER", 0.001)
+    monkeypatch.setattr(believing, "_SECOND_READ_AFTER", 0.001)
 
 
 @pytest.fixture

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     Verb = Callable[[Lab, argparse.Namespace], int]
 
 
+# As lab.plan has them, which is not imported before a verb runs.
+MODES = ("overlay-ip", "eni", "private-ip")
+LAYOUTS = ("service-subnet", "same-subnet")
+LAYOUT_HELP = "where the ENI of mode eni lives: in a subnet of its own or in the nodes' (default: %(default)s)"
+
+
 def register(commands: Commands) -> None:
     """Add `lab` and its verbs to the command line."""
     parser = commands.add_parser(
@@ -37,10 +43,18 @@ def register(commands: Commands) -> None:
     up.add_argument("--token", type=int, default=1000, metavar="MS", help="corosync's token timeout (default: 1000 ms)")
     up.add_argument("--extra-route-tables", type=int, default=0, metavar="N", help="route tables that no subnet uses")
     up.add_argument("--without-fencing", action="store_true", help="leave fence_aws out of the cluster")
+    up.add_argument("--mode", choices=MODES, default=MODES[0], help="what to lay it out for (default: %(default)s)")
+    up.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=LAYOUT_HELP)
+    up.add_argument("--attach", type=float, default=0.0, metavar="S", help="seconds that EC2 takes to attach an ENI")
+    up.add_argument("--detach", type=float, default=0.0, metavar="S", help="seconds that EC2 takes to detach an ENI")
+    up.add_argument("--nic", type=float, default=0.0, metavar="S", help="seconds from `attached` to the NIC")
+    up.add_argument("--imds-lag", type=float, default=0.0, metavar="S", help="seconds until IMDS knows an ENI")
     status = add("status", _status, "show instances, links, routes and the cluster")
     status.add_argument("--json", action="store_true", help="as JSON")
     shell = add("shell", _shell, "open a shell in an instance")
     shell.add_argument("instance", metavar="NODE")
+    stuck = add("stuck-detach", _stuck_detach, "let a plain detachment of the service's ENI never end, or end again")
+    stuck.add_argument("stuck", choices=["on", "off"])
     execute = add("exec", _exec, "run a command in an instance")
     execute.add_argument("instance", metavar="NODE")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
@@ -74,6 +88,10 @@ def _register_demo(verbs: Commands, name: argparse.ArgumentParser) -> None:
     text = "bring a lab up, move the address, fail its node, and measure what consumers saw"
     demo = verbs.add_parser("demo", help=text, description=text[0].upper() + text[1:] + ".", parents=[name])
     demo.add_argument("--json", type=Path, metavar="FILE", help="where the figures go as JSON (default: demo.json)")
+    demo.add_argument(
+        "--mode", choices=MODES, default=MODES[0], help="which mode of the agent to show (default: %(default)s)"
+    )
+    demo.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=LAYOUT_HELP)
     demo.add_argument("--ipv6", action="store_true", help="move an IPv6 address (default: IPv4)")
     demo.add_argument(
         "--nodes-config",
@@ -118,6 +136,12 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
         token_ms=arguments.token,
         fencing=not arguments.without_fencing,
         extra_route_tables=arguments.extra_route_tables,
+        mode=arguments.mode,
+        layout=arguments.layout,
+        attach_seconds=arguments.attach,
+        detach_seconds=arguments.detach,
+        nic_seconds=arguments.nic,
+        imds_lag_seconds=arguments.imds_lag,
     )
     lab = lab.up(arguments.name, settings, say=_say)
     sys.stdout.write(f"lab '{arguments.name}' is up\n")
@@ -138,8 +162,15 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
         rows.append([one["name"], one["role"], one["address"], one["state"], power, one["instance_id"] or "-"])
     _table(rows)
     for address, routes in status["routes"].items():
+        if status["mode"] != MODES[0] and not any(routes.values()):
+            continue
         targets = ", ".join(f"{table} -> {target or 'no route'}" for table, target in routes.items())
         sys.stdout.write(f"{address}: {targets}\n")
+    service = status["service"]
+    if service:
+        what = service.get("network_interface_id", "private address")
+        where = f"{service.get('attachment') or 'on'} {service['holder']}" if service["holder"] else "nowhere"
+        sys.stdout.write(f"{what} ({', '.join(service['addresses'])}): {where}\n")
     for one, other in ((pair[0], pair[-1]) for pair in status["cuts"]):
         sys.stdout.write(f"cut: {one} - {other}\n")
     for fault in status["faults"]:
@@ -182,6 +213,11 @@ def _exec(lab: Lab, arguments: argparse.Namespace) -> int:
         sys.stderr.write("there is no command to run; usage: aws-ipfailover lab exec NODE -- CMD\n")
         return 2
     return _run_inside(lab, arguments.instance, argv)
+
+
+def _stuck_detach(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.order("stuck-detach", stuck=arguments.stuck == "on")
+    return 0
 
 
 def _power_off(lab: Lab, arguments: argparse.Namespace) -> int:
@@ -266,4 +302,6 @@ def _demo(lab: Lab, arguments: argparse.Namespace) -> int:
         ipv6=arguments.ipv6,
         configuration=arguments.nodes_config,
         interval=arguments.interval,
+        mode=arguments.mode,
+        layout=arguments.layout,
     )

@@ -23,7 +23,7 @@ from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, S
 
 from . import examples
 from .cluster import ClusterStatus, parse_status
-from .plan import Plan
+from .plan import plan_for
 from .rundir import DEFAULT_NAME, LabError, RunDir, start_time
 from .supervisor import Settings
 
@@ -413,7 +413,13 @@ class Lab:
         What the tools had to say. LabError when they refuse it, or it has a placeholder that nothing is known for.
         """
         name = node or self.powered_nodes()[0]
-        values = examples.values_of(Plan(), self.instance_ids(), self.status()["route_tables"])
+        status = self.status()
+        values = examples.values_of(
+            plan_for(status["mode"], status["layout"]),
+            self.instance_ids(),
+            status["route_tables"],
+            service_eni=status["service"].get("network_interface_id"),
+        )
         try:
             text = examples.render(text, values)
             commands = examples.pcs_commands(text) if pcs else [["crm", "configure", "load", "update", "-"]]

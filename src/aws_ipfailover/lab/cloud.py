@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from .aws import Account, Consistency, Fault, RunningAws, start_aws
-from .aws.account import Power
+from .aws.account import Power, Timing
 from .aws.tls import Certificates, make_certificates
 from .fabric import METADATA_ADDRESS
 from .network import InstanceState, Network
@@ -31,6 +31,7 @@ class Cloud:
         *,
         extra_route_tables: int = 0,
         shared_vpc_owner: Optional[str] = None,
+        timing: Optional[Timing] = None,
     ) -> None:
         self._plan = plan
         self.account = Account(
@@ -39,6 +40,7 @@ class Cloud:
             on_power=on_power,
             extra_route_tables=extra_route_tables,
             shared_vpc_owner=shared_vpc_owner,
+            timing=timing or Timing(),
         )
         self._aws: Optional[RunningAws] = None
 

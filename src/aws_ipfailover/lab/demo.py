@@ -12,7 +12,7 @@ import os
 import signal
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -22,7 +22,8 @@ from . import examples
 from .audits import Auditor
 from .client import Lab
 from .narrator import Narrator, narrator
-from .plan import Plan
+from .network import Address
+from .plan import Layout, Mode, Plan, plan_for
 from .rundir import LabError
 from .supervisor import Settings
 from .timeline import COROSYNC, Moment, of_answers, of_events, of_log, pacemaker_patterns, timeline
@@ -34,6 +35,21 @@ JSON_FILE = Path("demo.json")
 LEAD = 1.0  # seconds before the trigger that a failover's figures look back to
 PLANNED_WITHIN = 60.0
 FENCED_WITHIN = 120.0
+# What EC2 takes for an ENI in the demonstration.
+SLOW = Settings(attach_seconds=1.0, detach_seconds=2.0, forced_detach_seconds=1.0, nic_seconds=0.5)
+_EXAMPLES: Mapping[Mode, str] = {"overlay-ip": "overlay-ip.crm", "eni": "eni.crm", "private-ip": "private-ip.crm"}
+_EXAMPLES_IPV6: Mapping[Mode, str] = {"overlay-ip": "overlay-ipv6.crm", "eni": "eni.crm"}
+_SCENES: Mapping[Mode, str] = {
+    "overlay-ip": ("A VPC in a box: two cluster nodes and two consumers in two availability zones, one on premises"),
+    "eni": (
+        "A VPC in a box: two cluster nodes in one availability zone and an ENI that moves between them; consumers in"
+        " its subnet, in another zone and on premises"
+    ),
+    "private-ip": (
+        "A VPC in a box: two cluster nodes in one subnet and a private address that moves between their ENIs;"
+        " consumers in that subnet, in another zone and on premises"
+    ),
+}
 LOGS = (("/var/log/corosync/corosync.log", COROSYNC),)
 INTERRUPTED = 130
 
@@ -84,6 +100,15 @@ class Script:
     address: str
     configuration: Path
     interval: float
+    mode: Mode = "overlay-ip"
+    layout: Layout = "service-subnet"
+
+    @property
+    def settings(self) -> Settings:
+        """The lab that it is played in. An ENI takes its time to move, as it does in EC2, though not that long."""
+        timing = SLOW if self.mode == "eni" else Settings()
+        owner = examples.NETWORK_ACCOUNT if self.shared_vpc else None
+        return replace(timing, fencing=False, shared_vpc_owner=owner, mode=self.mode, layout=self.layout)
 
     @property
     def two_may_answer(self) -> bool:
@@ -100,19 +125,39 @@ class Script:
         return self.configuration.read_text(encoding="utf-8")
 
 
-def script(*, ipv6: bool = False, configuration: Optional[Path] = None, interval: float = INTERVAL) -> Script:
+def script(
+    *,
+    ipv6: bool = False,
+    configuration: Optional[Path] = None,
+    interval: float = INTERVAL,
+    mode: Mode = "overlay-ip",
+    layout: Layout = "service-subnet",
+) -> Script:
     """The script for the options of the command line. LabError when the configuration cannot be found."""
-    plan = Plan()
+    plan = plan_for(mode, layout)
     if configuration is None:
         directory = examples.directory()
         if directory is None:
             raise LabError("crm-examples/ is neither in the package nor beside it; give a file with --nodes-config")
-        configuration = directory / ("overlay-ipv6.crm" if ipv6 else "overlay-ip.crm")
+        name = (_EXAMPLES_IPV6 if ipv6 else _EXAMPLES).get(mode)
+        if name is None:
+            raise LabError(f"there is no example for mode {mode} with IPv6; give a file with --nodes-config")
+        configuration = directory / name
     if not configuration.is_file():
         raise LabError(f"there is no file {configuration}")
     if interval <= 0:
         raise LabError("--interval is more than 0 seconds")
-    return Script(str(plan.overlay_ipv6 if ipv6 else plan.overlay), configuration, interval)
+    return Script(str(service_address(plan, ipv6=ipv6)), configuration, interval, mode, layout)
+
+
+def service_address(plan: Plan, *, ipv6: bool = False) -> Address:
+    """The address of a plan that moves: an ENI's, a private one, or the overlay address."""
+    if plan.service_interface is not None:
+        addresses = plan.interface_addresses(plan.service_interface)
+        return next(address for address in addresses if (address.version == 6) == ipv6)
+    if plan.private is not None and plan.private_ipv6 is not None:
+        return plan.private_ipv6 if ipv6 else plan.private
+    return plan.overlay_ipv6 if ipv6 else plan.overlay
 
 
 def run(
@@ -122,6 +167,8 @@ def run(
     ipv6: bool = False,
     configuration: Optional[Path] = None,
     interval: float = INTERVAL,
+    mode: Mode = "overlay-ip",
+    layout: Layout = "service-subnet",
 ) -> int:
     """The whole demonstration in a lab called `name`: exit code 0 when all went well, 1 when not, 130 after Ctrl-C.
 
@@ -130,7 +177,7 @@ def run(
     voice = narrator()
     target = JSON_FILE if json_file is None else json_file
     try:
-        chosen = script(ipv6=ipv6, configuration=configuration, interval=interval)
+        chosen = script(ipv6=ipv6, configuration=configuration, interval=interval, mode=mode, layout=layout)
         began = time.monotonic()
         failovers, audit = perform(name, chosen, voice)
     except KeyboardInterrupt:
@@ -141,6 +188,7 @@ def run(
     problems = [problem for failover in failovers for problem in failover.problems] + list(audit)
     result = {
         "version": __version__,
+        "mode": chosen.mode,
         "address": chosen.address,
         "configuration": chosen.configuration.name,
         "interval_ms": chosen.interval * 1000,
@@ -160,12 +208,16 @@ def run(
 
 def perform(name: str, chosen: Script, voice: Narrator) -> Tuple[List[Failover], List[str]]:
     """Both failovers in a lab of their own, which is gone afterwards; and what the lab's audit has to say."""
-    voice.heading("A VPC in a box: two cluster nodes and two consumers in two availability zones, one on premises")
+    voice.heading(_SCENES[chosen.mode])
     voice.say(
         "Real Corosync, real Pacemaker, real packets; EC2's API is moto with EC2's manners. About a minute in all."
     )
-    owner = examples.NETWORK_ACCOUNT if chosen.shared_vpc else None
-    with Lab.running(name, Settings(fencing=False, shared_vpc_owner=owner), say=voice.say) as lab:
+    if chosen.mode == "eni":
+        voice.say(
+            f"EC2 takes {SLOW.detach_seconds:.0f} s here to detach an ENI and {SLOW.attach_seconds:.0f} s to attach it,"
+            f" and the NIC is {SLOW.nic_seconds} s later than EC2 says; the real one may take a minute."
+        )
+    with Lab.running(name, chosen.settings, say=voice.say) as lab:
         status = lab.status()
         nodes = lab.nodes()
         consumers = [one["name"] for one in status["instances"] if one["role"] != "node"]
@@ -173,7 +225,7 @@ def perform(name: str, chosen: Script, voice: Narrator) -> Tuple[List[Failover],
         if chosen.shared_vpc:
             lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[Plan().account_id])
         with voice.step(f"Loading {chosen.configuration.name} and waiting for its resources, a few seconds"):
-            load(lab, chosen.configuration, nodes[0], status)
+            load(lab, chosen.configuration, nodes[0])
             lab.settle()
         resource = resource_of(lab, nodes[0], chosen.address)
         old = lab.cluster_status()
@@ -197,32 +249,26 @@ def perform(name: str, chosen: Script, voice: Narrator) -> Tuple[List[Failover],
     return [planned, unplanned], audit
 
 
-def load(lab: Lab, configuration: Path, node: str, status: Mapping[str, Any]) -> None:
+def load(lab: Lab, configuration: Path, node: str) -> None:
     """Fill the lab's values into a configuration and load it on `node`. LabError when it does not load."""
-    ids = {one["name"]: one["instance_id"] for one in status["instances"]}
     try:
-        text = examples.render(
-            configuration.read_text(encoding="utf-8"), examples.values_of(Plan(), ids, status["route_tables"])
-        )
-        commands = examples.pcs_commands(text) if configuration.suffix == ".pcs" else []
+        text = configuration.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise LabError(f"{configuration}: {error}") from error
-    if configuration.suffix == ".pcs":
-        for command in commands:
-            lab.exec(node, command)
-    else:
-        lab.exec(node, ["crm", "configure", "load", "update", "-"], stdin=text)
+    lab.load(text, node, pcs=configuration.suffix == ".pcs")
 
 
 def resource_of(lab: Lab, node: str, address: str) -> str:
-    """The resource that holds `address`. LabError when the configuration has none."""
-    status = lab.cluster_status(node)
+    """The resource that holds `address`, itself or with its ENI. LabError when the configuration has none."""
+    status, service = lab.cluster_status(node), lab.status()["service"]
+    eni = service.get("network_interface_id") if address in service.get("addresses", ()) else None
+    parameter, value = ("ip", address) if eni is None else ("network_interface_id", eni)
     for resource in status.resources if status else ():
         if resource.agent.replace("::", ":") == AGENT:
-            asked = lab.exec(node, ["crm_resource", "--resource", resource.resource_id, "--get-parameter", "ip"])
-            if asked.stdout.strip() == address:
+            asked = lab.exec(node, ["crm_resource", "--resource", resource.resource_id, "--get-parameter", parameter])
+            if asked.stdout.strip() == value:
                 return resource.resource_id
-    raise LabError(f"the configuration has no {AGENT} with ip={address}")
+    raise LabError(f"the configuration has no {AGENT} with {parameter}={value}")
 
 
 class Stage:
@@ -239,7 +285,7 @@ class Stage:
         """`crm resource move`, and `clear` when it has settled."""
         self._voice.heading(f"A planned move: crm resource move {self._resource} {new}")
         switch = Switch(old, new, time.time())
-        with self._voice.step(f"Pacemaker stops {self._resource} on {old} and starts it on {new}, about a second"):
+        with self._voice.step(f"Pacemaker stops {self._resource} on {old} and starts it on {new}"):
             self._lab.exec(old, ["crm", "resource", "move", self._resource, new])
             typed = Moment(time.time(), old, "crm resource move has returned")
             self._measurement.wait_steady(new, switch.triggered, PLANNED_WITHIN)
@@ -286,7 +332,12 @@ class Stage:
         found = [f"{name}: {problem}" for row in table for problem in row.problems()]
         if overlap > 0 and not (name == "planned move" and self._chosen.two_may_answer):
             found.append(f"{name}: both nodes answered for {overlap:.0f} ms.")
-        for route_table, target in self._lab.status()["routes"].get(self._chosen.address, {}).items():
+        status = self._lab.status()
+        if self._chosen.mode != "overlay-ip":
+            if status["service"]["holder"] != switch.new:
+                found.append(f"{name}: EC2 has {self._chosen.address} on {status['service']['holder']}.")
+            return found
+        for route_table, target in status["routes"].get(self._chosen.address, {}).items():
             if target != switch.new:
                 found.append(f"{name}: {route_table} leads to {target or 'nowhere'}, not to {switch.new}.")
         return found

@@ -9,9 +9,9 @@ import re
 import shlex
 from importlib import resources
 from pathlib import Path
-from typing import FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import FrozenSet, List, Mapping, Optional, Sequence, Tuple, cast
 
-from .plan import Plan
+from .plan import Mode, Plan
 
 # The account that owns the route tables where a lab plays a shared VPC, and the role that it lends.
 NETWORK_ACCOUNT = "210987654321"
@@ -26,6 +26,12 @@ def directory() -> Optional[Path]:
     package = Path(str(resources.files("aws_ipfailover")))
     places = (package / "lab" / "crm-examples", package.parent.parent / "crm-examples")
     return next((place for place in places if place.is_dir()), None)
+
+
+def mode_of(text: str) -> Mode:
+    """The mode of the agent that a configuration uses."""
+    found = re.search(r"\bmode=(eni|private-ip)\b", _without_comments(text))
+    return "overlay-ip" if found is None else cast("Mode", found[1])
 
 
 def placeholders(text: str) -> FrozenSet[str]:
@@ -60,8 +66,12 @@ def values_of(
     route_table_ids: Sequence[str],
     *,
     second_address: str = "192.168.10.11",
+    service_eni: Optional[str] = None,
 ) -> Mapping[str, str]:
-    """What a lab puts in: its region, its first two nodes with the ids of their instances, its route tables."""
+    """What a lab puts in: its region, its first two nodes with the ids of their instances, its route tables.
+
+    What the plan does not have, such as a network interface that moves, has no value.
+    """
     one, two = nodes_of(plan)
     return {
         "REGION": plan.region,
@@ -75,6 +85,9 @@ def values_of(
         "INSTANCE2": instance_ids[two],
         "NETWORK_ACCOUNT": NETWORK_ACCOUNT,
         "NETWORK_ROLE": NETWORK_ROLE,
+        **({"SERVICE_ENI": service_eni} if service_eni else {}),
+        **({"PRIVATE_IP": str(plan.private)} if plan.private else {}),
+        **({"PRIVATE_IPV6": str(plan.private_ipv6)} if plan.private_ipv6 else {}),
     }
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
@@ -28,6 +29,8 @@ from .plan import Plan
 METADATA_ADDRESS = IPv4Address("169.254.169.254")
 # The router's link-local address on every link, the gateway of IPv6 as in a VPC.
 ROUTER_IPV6 = IPv6Address("fe80::1")
+# The VPC router's own static address, as the VPC user guide documents it ("Subnet route tables").
+STATIC_ROUTER_IPV6 = IPv6Address("fe80:ec2::1")
 TRANSIT_GATEWAY = "tgw0"
 
 _LOCAL_TABLE = 99
@@ -65,6 +68,8 @@ class KernelState:
     links: Mapping[str, Link] = field(default_factory=dict)
     routes: Mapping[Tuple[int, int, str], str] = field(default_factory=dict)
     neighbours: Mapping[Tuple[int, str, str], str] = field(default_factory=dict)
+    # IPv6 addresses for which the router answers neighbour solicitations on a device.
+    proxies: FrozenSet[Tuple[str, str]] = frozenset()
     rules: FrozenSet[Tuple[int, str]] = frozenset()
     addresses: FrozenSet[str] = frozenset()
     ruleset: str = ""
@@ -76,7 +81,7 @@ def device_of(network_interface_id: str) -> str:
 
 
 def inside_of(interface: Interface) -> str:
-    """The device's name in the instance: Linux's own, by device index."""
+    """The device's name in the instance as it boots: Linux's own, by device index."""
     return f"eth{interface.attachment.device_index}" if interface.attachment else "eth?"
 
 
@@ -86,6 +91,45 @@ def link_local(mac: str) -> IPv6Address:
     octets[0] ^= 2
     eui = bytes([*octets[:3], 0xFF, 0xFE, *octets[3:]])
     return IPv6Address(bytes.fromhex("fe80000000000000") + eui)
+
+
+@dataclass(frozen=True)
+class Name:
+    """What an instance (by id, and process 1 of this boot) calls a device."""
+
+    instance_id: str
+    pid: int
+    number: int
+
+    @property
+    def inside(self) -> str:
+        """The device's name."""
+        return f"eth{self.number}"
+
+
+def named(known: Mapping[str, Name], enis: Mapping[str, Interface], hosts: Mapping[str, int]) -> Dict[str, Name]:
+    """The names of the devices of `enis`, with those of `known`: a NIC that is plugged in gets one never used before.
+
+    So does the kernel when udev is asked for predictable names and a slot is still busy; who takes a NIC's name for
+    its identity is to fail here. Numbers start anew at boot. Names of devices that went are kept, under another key.
+    """
+    found = {key: name for key, name in known.items() if hosts.get(name.instance_id) == name.pid}
+    for device in [device for device in found if device in known and device not in enis and " " not in device]:
+        gone = found.pop(device)
+        found[f"gone {gone.instance_id} {gone.number}"] = gone
+    for device, eni in sorted(enis.items()):
+        held = eni.attachment
+        if held is None:
+            continue
+        name = found.get(device)
+        if name is not None and name.instance_id == held.instance_id:
+            continue
+        if name is not None:
+            found[f"gone {name.instance_id} {name.number}"] = name
+        used = [name.number for name in found.values() if name.instance_id == held.instance_id]
+        number = 0 if held.device_index == 0 else max([0, *used]) + 1
+        found[device] = Name(held.instance_id, hosts[held.instance_id], number)
+    return found
 
 
 @dataclass(frozen=True)
@@ -100,11 +144,14 @@ class Cuts:
 
 
 def plugged(network: Network, hosts: Mapping[str, int]) -> Dict[str, Interface]:
-    """The ENIs that have a device now, by device: attached to an instance that has a process 1 in `hosts`."""
+    """The ENIs that have a device now, by device: attached to an instance that has a process 1 in `hosts`.
+
+    While EC2 says `detaching` the instance still has it: with an instance that does not let go, for ever.
+    """
     return {
         device_of(eni.network_interface_id): eni
         for eni in network.interfaces
-        if eni.attachment is not None and eni.attachment.status == "attached" and eni.attachment.instance_id in hosts
+        if eni.attachment is not None and eni.attachment.status != "attaching" and eni.attachment.instance_id in hosts
     }
 
 
@@ -120,12 +167,15 @@ def desired(
     cuts: Cuts = Cuts(),
     *,
     transit: bool = True,
+    names: Mapping[str, str] = {},
+    hidden: FrozenSet[str] = frozenset(),
 ) -> KernelState:
     """The kernel's objects for `network`, with the running instances' process 1 in `hosts` (by instance id).
 
-    `transit`: whether the device of the transit gateway is there.
+    `transit`: whether the device of the transit gateway is there. `names`: what the instance calls a device, where it
+    is not the name by device index. `hidden`: devices that EC2 calls attached and the instance does not have yet.
     """
-    enis = plugged(network, hosts)
+    enis = {device: eni for device, eni in plugged(network, hosts).items() if device not in hidden}
     by_id = {eni.network_interface_id: (device, eni) for device, eni in enis.items()}
     subnets = {subnet.subnet_id: subnet for subnet in network.subnets}
     numbers = table_numbers(network)
@@ -133,12 +183,21 @@ def desired(
     routes: Dict[Tuple[int, int, str], str] = {}
     neighbours: Dict[Tuple[int, str, str], str] = {}
     rules: Set[Tuple[int, str]] = set()
+    proxies: Set[Tuple[str, str]] = set()
     addresses = {f"{plan.api_address}/32", f"{METADATA_ADDRESS}/32"}
 
     for subnet in network.subnets:
         addresses |= {f"{_router(cidr)}/32" for cidr in subnet.cidrs if cidr.version == 4}
+    for eni in network.interfaces:
+        for address in eni.addresses:
+            if address.version == 4:
+                # Dropped (on its way to the loopback device), but ARP is answered: an address in a VPC has a place even
+                # while nothing is behind it.
+                routes[(4, _LOCAL_TABLE, str(ip_network(address)))] = "dev lo scope link"
+            else:
+                proxies |= {(device, str(address)) for device, other in enis.items() if _neighbours(other, eni)}
     for device, eni in enis.items():
-        links[device] = _link(device, eni, subnets[eni.subnet_id].cidrs, hosts)
+        links[device] = _link(device, names.get(device), eni, subnets[eni.subnet_id].cidrs, hosts)
         table = numbers[subnets[eni.subnet_id].route_table_id]
         for family in (4, 6):
             rules.add((family, f"pref {_RULE_ENI} iif {device} lookup {table}"))
@@ -159,21 +218,31 @@ def desired(
         rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {onward}"))
         rules.add((cidr.version, f"pref {_RULE_TRANSIT_LOCAL} iif {TRANSIT_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     return KernelState(
-        links, routes, neighbours, frozenset(rules), frozenset(addresses), ruleset(network, plan, enis, cuts)
+        links,
+        routes,
+        neighbours,
+        frozenset(proxies),
+        frozenset(rules),
+        frozenset(addresses),
+        ruleset(network, plan, enis, cuts),
     )
+
+
+def _neighbours(one: Interface, other: Interface) -> bool:
+    return one.subnet_id == other.subnet_id and one.network_interface_id != other.network_interface_id
 
 
 def _router(cidr: Cidr) -> Address:
     return cidr.network_address + 1
 
 
-def _link(device: str, eni: Interface, cidrs: Iterable[Cidr], hosts: Mapping[str, int]) -> Link:
+def _link(device: str, name: Optional[str], eni: Interface, cidrs: Iterable[Cidr], hosts: Mapping[str, int]) -> Link:
     if eni.attachment is None:
         raise FabricError(f"{eni.network_interface_id} is not attached")
     first: Dict[int, Address] = {}
     for address in eni.addresses:
         first.setdefault(address.version, address)
-    inside = inside_of(eni)
+    inside = name or inside_of(eni)
     addresses: List[str] = []
     gateways: List[str] = []
     # Only the primary ENI is set up by the system, as by DHCP; another one is the administrator's or the agent's.
@@ -248,6 +317,7 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
         " }",
         " chain forward {",
         "  type filter hook forward priority filter; policy accept;",
+        '  oifname "lo" drop',
         "  iifname . oifname @cut counter drop",
         "  jump leaves",
         "  oifname @checked meta nfproto ipv4 oifname . ip daddr != @own4 counter drop",
@@ -311,8 +381,12 @@ class Fabric:
     Safe to call from several threads. A change of routes costs one `ip -batch` with the difference.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, nic_delay: float = 0.0) -> None:
+        """`nic_delay`: seconds from EC2's `attached` to the NIC of a running instance."""
         self._plan = plan
+        self._nic_delay = nic_delay
+        self._names: Dict[str, Name] = {}
+        self._due: Dict[str, float] = {}
         self._lock = threading.RLock()
         self._network: Optional[Network] = None
         self._hosts: Dict[str, int] = {}
@@ -367,7 +441,7 @@ class Fabric:
         """The instance has a process 1 now: its attached ENIs get their devices."""
         with self._lock:
             self._hosts[instance_id] = pid
-            self._reconcile()
+            self._reconcile(booting=instance_id)
 
     def power_off(self, instance_id: str) -> None:
         """The instance has lost power: its devices go at once, so that not even its kernel answers any more."""
@@ -407,10 +481,39 @@ class Fabric:
             names += sorted({subnet.availability_zone for subnet in network.subnets})
         return tuple(names)
 
-    def _reconcile(self) -> None:
+    def _hot_plug(self, network: Network, booting: Optional[str]) -> FrozenSet[str]:
+        """Name the NICs that come, forget those that went; the ones whose time has not come."""
+        found = plugged(network, self._hosts)
+        known = self._names
+        self._names = named(known, found, self._hosts)
+        now = time.monotonic()
+        for device, eni in found.items():
+            if known.get(device) == self._names[device] or not self._nic_delay:
+                continue
+            if eni.attachment is None or eni.attachment.device_index == 0 or eni.attachment.instance_id == booting:
+                continue
+            self._due[device] = now + self._nic_delay
+            timer = threading.Timer(self._nic_delay, self._appear)
+            timer.daemon = True
+            timer.start()
+        self._due = {device: due for device, due in self._due.items() if device in found and due > now}
+        return frozenset(self._due)
+
+    def _appear(self) -> None:
+        with self._lock:
+            self._reconcile()
+
+    def _reconcile(self, booting: Optional[str] = None) -> None:
         if self._network is None:
             return
-        old, new = self._now, desired(self._network, self._plan, self._hosts, self._cuts, transit=self._transit)
+        hidden = self._hot_plug(self._network, booting)
+        names = {device: name.inside for device, name in self._names.items()}
+        old, new = (
+            self._now,
+            desired(
+                self._network, self._plan, self._hosts, self._cuts, transit=self._transit, names=names, hidden=hidden
+            ),
+        )
         gone = {device for device, link in old.links.items() if new.links.get(device) != link}
         if gone:
             self._unplug(gone)
@@ -442,8 +545,12 @@ class Fabric:
         # Instances ask with ARP for their neighbours in the subnet; the router answers for all that it can reach.
         sysctl(f"ipv4/conf/{device}/proxy_arp", 1)
         sysctl(f"ipv4/neigh/{device}/proxy_delay", 0)
+        # IPv6 has no such switch for everything: `desired` lists the addresses.
+        sysctl(f"ipv6/conf/{device}/proxy_ndp", 1)
+        sysctl(f"ipv6/neigh/{device}/proxy_delay", 0)
         batch([f"link set dev {device} up"])
         batch([f"address replace {ROUTER_IPV6}/64 dev {device} nodad"], 6)
+        batch([f"address replace {STATIC_ROUTER_IPV6}/128 dev {device} nodad"], 6)
 
 
 def _plug_in(link: Link) -> None:
@@ -474,6 +581,7 @@ def _without(state: KernelState, devices: Set[str]) -> KernelState:
         {device: link for device, link in state.links.items() if device not in devices},
         {key: spec for key, spec in state.routes.items() if not on(spec)},
         {key: mac for key, mac in state.neighbours.items() if key[1] not in devices},
+        frozenset(pair for pair in state.proxies if pair[0] not in devices),
         state.rules,
         state.addresses,
         state.ruleset,
@@ -485,6 +593,9 @@ def _difference(old: KernelState, new: KernelState, family: int) -> List[str]:
     if family == 4:
         lines += [f"address add {address} dev lo" for address in sorted(new.addresses - old.addresses)]
         lines += [f"address delete {address} dev lo" for address in sorted(old.addresses - new.addresses)]
+    else:
+        lines += [f"neighbour delete proxy {one} dev {device}" for device, one in sorted(old.proxies - new.proxies)]
+        lines += [f"neighbour add proxy {one} dev {device}" for device, one in sorted(new.proxies - old.proxies)]
     for key in old.neighbours.keys() - new.neighbours.keys():
         if key[0] == family:
             lines.append(f"neighbour delete {key[2]} dev {key[1]}")

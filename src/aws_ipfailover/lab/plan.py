@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Literal, Tuple
+from typing import Literal, Optional, Tuple, Union
 
 Role = Literal["node", "consumer"]
+# The modes of the agent that a lab can be laid out for; the first layout fits overlay-ip.
+Mode = Literal["overlay-ip", "eni", "private-ip"]
+# Where the service's ENI lives: in a subnet of its own beside the nodes', or in the nodes' subnet.
+Layout = Literal["service-subnet", "same-subnet"]
+MODES: Tuple[Mode, ...] = ("overlay-ip", "eni", "private-ip")
+LAYOUTS: Tuple[Layout, ...] = ("service-subnet", "same-subnet")
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,16 @@ class PlannedInstance:
     role: Role
     subnet: str
     host: int
+
+
+@dataclass(frozen=True)
+class PlannedInterface:
+    """An ENI that belongs to no instance: attached to nothing at first. `hosts`: of its IPv4 addresses."""
+
+    name: str
+    subnet: str
+    hosts: Tuple[int, ...]
+    ipv6_hosts: Tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,13 @@ class Plan:
         PlannedInstance("consumer-a", "consumer", "a", 101),
         PlannedInstance("consumer-b", "consumer", "b", 102),
     )
+    interfaces: Tuple[PlannedInterface, ...] = ()
     on_premises: OnPremises = OnPremises()
+    # Of the nodes' primary ENIs. An overlay address takes it off; the other modes work, and are tested, with it on.
+    source_dest_check: bool = False
+    # A secondary private address for the nodes' ENIs, where they share a subnet.
+    private: Optional[IPv4Address] = None
+    private_ipv6: Optional[IPv6Address] = None
     instance_role: str = "lab-node"
     # Outside every CIDR of the VPC, as an overlay address has to be. On-premises has transit gateway routes for both.
     overlay: IPv4Address = IPv4Address("192.168.10.10")
@@ -66,17 +88,68 @@ class Plan:
     # Where instances reach EC2's and STS's API under their real host names (hosts entries, TLS with the lab's own CA).
     api_address: IPv4Address = IPv4Address("198.18.0.10")
 
+    @property
+    def service_interface(self) -> Optional[PlannedInterface]:
+        """The ENI that moves, if there is one."""
+        return next(iter(self.interfaces), None)
+
+    def interface_addresses(self, interface: PlannedInterface) -> Tuple[Union[IPv4Address, IPv6Address], ...]:
+        """The addresses of `interface`: IPv4 then IPv6, the primary private IPv4 address first."""
+        subnet = self.subnet(interface.subnet)
+        return (
+            *(subnet.cidr.network_address + host for host in interface.hosts),
+            *(subnet.ipv6_cidr.network_address + host for host in interface.ipv6_hosts),
+        )
+
     def address(self, instance: PlannedInstance) -> IPv4Address:
         """The primary private address of `instance`."""
-        return self._subnet(instance).cidr.network_address + instance.host
+        return self.subnet(instance.subnet).cidr.network_address + instance.host
 
     def ipv6_address(self, instance: PlannedInstance) -> IPv6Address:
         """The IPv6 address of `instance`."""
-        return self._subnet(instance).ipv6_cidr.network_address + instance.host
+        return self.subnet(instance.subnet).ipv6_cidr.network_address + instance.host
 
     def api_host_names(self) -> Tuple[str, ...]:
         """Every name under which an SDK looks for EC2 and STS in this region."""
         return tuple(f"{service}.{self.region}.amazonaws.com" for service in ("ec2", "sts"))
 
-    def _subnet(self, instance: PlannedInstance) -> PlannedSubnet:
-        return next(subnet for subnet in self.subnets if subnet.name == instance.subnet)
+    def subnet(self, name: str) -> PlannedSubnet:
+        """The subnet called `name`."""
+        return next(subnet for subnet in self.subnets if subnet.name == name)
+
+
+SERVICE_HOSTS = (60, 61)
+SERVICE_IPV6_HOSTS = (60,)
+_SERVICE_SUBNET = PlannedSubnet(
+    "service", "eu-central-1a", IPv4Network("10.0.3.0/24"), IPv6Network("2001:db8:1000:3::/64")
+)
+
+
+def plan_for(mode: Mode = "overlay-ip", layout: Layout = "service-subnet") -> Plan:
+    """The lab for a mode of the agent. An ENI and a private address stay in one zone: there, both nodes share a subnet.
+
+    `layout` matters to `eni` only. With a service subnet there is a consumer in it as well.
+    """
+    plan = Plan()
+    if mode == "overlay-ip":
+        return plan
+    plan = replace(
+        plan,
+        instances=tuple(replace(one, subnet="a") if one.role == "node" else one for one in plan.instances),
+        source_dest_check=True,
+    )
+    if mode == "private-ip":
+        nodes = plan.subnet("a")
+        return replace(
+            plan,
+            private=nodes.cidr.network_address + SERVICE_HOSTS[0],
+            private_ipv6=nodes.ipv6_cidr.network_address + SERVICE_IPV6_HOSTS[0],
+        )
+    if layout == "same-subnet":
+        return replace(plan, interfaces=(PlannedInterface("service", "a", SERVICE_HOSTS, SERVICE_IPV6_HOSTS),))
+    return replace(
+        plan,
+        subnets=(*plan.subnets, _SERVICE_SUBNET),
+        instances=(*plan.instances, PlannedInstance("consumer-s", "consumer", "service", 103)),
+        interfaces=(PlannedInterface("service", "service", SERVICE_HOSTS, SERVICE_IPV6_HOSTS),),
+    )

@@ -22,13 +22,13 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from . import cluster
 from .agents import agents_directory
-from .aws.account import Power
+from .aws.account import Power, Timing
 from .aws.identity import Role
 from .cloud import Cloud
 from .fabric import Fabric
 from .init import Service
 from .instance import Instance, Machine
-from .plan import Plan, PlannedInstance
+from .plan import Layout, Mode, Plan, PlannedInstance, plan_for
 from .rundir import LabError, RunDir
 
 Values = Dict[str, Any]
@@ -47,6 +47,20 @@ class Settings:
     extra_route_tables: int = 0
     # The account that owns the route tables, where the VPC is one that another account shares.
     shared_vpc_owner: Optional[str] = None
+    # What the lab is laid out for, and where a moving ENI lives.
+    mode: Mode = "overlay-ip"
+    layout: Layout = "service-subnet"
+    # Seconds that EC2 takes to attach and detach an ENI, also by force; that the NIC is later than EC2 says; that IMDS
+    # knows of it later.
+    attach_seconds: float = 0.0
+    detach_seconds: float = 0.0
+    forced_detach_seconds: float = 0.0
+    nic_seconds: float = 0.0
+    imds_lag_seconds: float = 0.0
+
+    def plan(self) -> Plan:
+        """The plan for these settings."""
+        return plan_for(self.mode, self.layout)
 
     def to_json(self) -> str:
         """For the launcher's command line."""
@@ -85,13 +99,19 @@ class Supervisor:
         self._settings = settings
         self.timeline = Timeline()
         self.ended = threading.Event()
-        self._fabric = Fabric(plan)
+        self._fabric = Fabric(plan, settings.nic_seconds)
         self._cloud = Cloud(
             plan,
             self._fabric.apply,
             self._on_power,
             extra_route_tables=settings.extra_route_tables,
             shared_vpc_owner=settings.shared_vpc_owner,
+            timing=Timing(
+                attach=settings.attach_seconds,
+                detach=settings.detach_seconds,
+                forced_detach=settings.forced_detach_seconds,
+                imds_interface_lag=settings.imds_lag_seconds,
+            ),
         )
         self._instances: Dict[str, Instance] = {}
         self._ids: Dict[str, str] = {}
@@ -222,10 +242,34 @@ class Supervisor:
                 str(address): self._cloud.routes(str(ip_network(address)))
                 for address in (self._plan.overlay, self._plan.overlay_ipv6)
             },
+            "mode": self._settings.mode,
+            "layout": self._settings.layout,
+            "service": self._service(),
             "cuts": sorted(sorted(pair) for pair in self._fabric.cuts.pairs),
             "places": list(self._fabric.places()),
             "faults": self._cloud.faults(),
             "errors": [f"{type(error).__name__}: {error}" for error in account.callback_errors],
+        }
+
+    def _service(self) -> Values:
+        """The address that moves in the modes `eni` and `private-ip`, and who has it; empty for overlay-ip."""
+        account, planned = self._cloud.account, self._plan.service_interface
+        if planned is not None:
+            eni = account.interface_id(planned.name)
+            holder, attachment = account.holder_of(eni)
+            return {
+                "network_interface_id": eni,
+                "mac": account.world.interfaces[eni].mac,
+                "addresses": [str(address) for address in self._plan.interface_addresses(planned)],
+                "holder": holder,
+                "attachment": attachment,
+            }
+        if self._plan.private is None or self._plan.private_ipv6 is None:
+            return {}
+        holders = account.holders_of(self._plan.private)
+        return {
+            "addresses": [str(self._plan.private), str(self._plan.private_ipv6)],
+            "holder": ", ".join(holders) or None,
         }
 
     def _address(self, name: str) -> str:
@@ -295,6 +339,18 @@ class Supervisor:
         """A role that these accounts may assume, such as the owner of a shared VPC lends for its route tables."""
         self._cloud.account.identities.put_role(Role(arn, trusted_accounts=frozenset(trusted_accounts)))
 
+    def do_stuck_detach(self, stuck: bool) -> None:
+        """Let a plain detachment of the service's ENI never end, or go well again."""
+        planned = self._plan.service_interface
+        if planned is None:
+            raise LabError("this lab has no network interface that moves; bring it up with --mode eni")
+        eni = self._cloud.account.interface_id(planned.name)
+        if stuck:
+            self._cloud.account.stuck_detach.add(eni)
+        else:
+            self._cloud.account.stuck_detach.discard(eni)
+        self.timeline.add("stuck-detach", stuck=stuck)
+
     def do_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch the source/destination check of an instance's primary ENI."""
         self._ec2_instance(name)
@@ -358,7 +414,8 @@ def main(rundir: RunDir, spec: str) -> int:
             report.flush()
 
     try:
-        supervisor = Supervisor(rundir, Plan(), Settings.from_json(spec))
+        settings = Settings.from_json(spec)
+        supervisor = Supervisor(rundir, settings.plan(), settings)
         supervisor.build(lambda text: tell(progress=text))
         _serve(supervisor, rundir)
     except Exception as error:  # noqa: BLE001 - told to the holder, and in full to the log

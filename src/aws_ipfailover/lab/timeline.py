@@ -24,6 +24,8 @@ CALLS = frozenset(
         "DetachNetworkInterface",
         "AssignPrivateIpAddresses",
         "UnassignPrivateIpAddresses",
+        "AssignIpv6Addresses",
+        "UnassignIpv6Addresses",
     )
 )
 
@@ -73,11 +75,16 @@ def pacemaker_patterns(resource: str) -> Patterns:
         (
             re.compile(
                 rf"\b{name} (start|stop|migrate_to|migrate_from|promote|demote) \(call \d+, PID \d+\) "
-                r"exited with status (\d+) \(execution time (\d+)ms\)"
+                r"exited with status (\d+) \(execution time (\w[\w.]*)\)"
             ),
-            lambda m: f"agent's {m[1]} is done: exit code {m[2]}, {m[3]} ms",
+            lambda m: f"agent's {m[1]} is done: exit code {m[2]}, {_spaced(m[3])}",
         ),
     )
+
+
+def _spaced(interval: str) -> str:
+    """Pacemaker's own way to write an interval (`416ms`, `4.106s`, `1m2s`), readable."""
+    return re.sub(r"(?<=\d)(?=[a-z])", " ", interval, count=1)
 
 
 def told_time(stamp: Match[str]) -> float:
@@ -125,8 +132,10 @@ def of_events(events: Iterable[Mapping[str, Any]]) -> List[Moment]:
 def _call(event: Mapping[str, Any]) -> str:
     parameters: Mapping[str, str] = event.get("parameters") or {}
     about = parameters.get("RouteTableId") or parameters.get("InstanceId.1") or parameters.get("NetworkInterfaceId")
+    about = about or parameters.get("AttachmentId")
+    force = ", by force" if parameters.get("Force") == "true" else ""
     took = f" in {event['duration'] * 1000:.0f} ms" if event.get("duration") is not None else ""
-    return f"{event['action']} {about or ''} by {event.get('caller')}: {event.get('outcome')}{took}"
+    return f"{event['action']} {about or ''} by {event.get('caller')}{force}: {event.get('outcome')}{took}"
 
 
 def of_answers(first_answers: Mapping[Tuple[str, str], float], node: str) -> List[Moment]:

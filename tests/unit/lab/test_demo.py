@@ -39,6 +39,20 @@ def test_the_configuration_follows_the_family() -> None:
     assert script(ipv6=True).address == "fd00:10::10"
 
 
+def test_the_configuration_and_the_lab_follow_the_mode() -> None:
+    """Each mode has its example, its address and its lab; an ENI takes its time."""
+    eni = script(mode="eni", layout="same-subnet")
+    assert (eni.configuration.name, eni.address) == ("eni.crm", "10.0.1.60")
+    assert (eni.settings.mode, eni.settings.layout, eni.settings.fencing) == ("eni", "same-subnet", False)
+    assert eni.settings.detach_seconds > 0
+    assert script(mode="eni", ipv6=True).address == "2001:db8:1000:3::3c"
+    private = script(mode="private-ip")
+    assert (private.configuration.name, private.address) == ("private-ip.crm", "10.0.1.60")
+    assert private.settings.detach_seconds == 0
+    with pytest.raises(LabError, match="no example for mode private-ip with IPv6"):
+        script(mode="private-ip", ipv6=True)
+
+
 def test_a_configuration_says_what_the_lab_must_be() -> None:
     """Make-before-break lets two nodes answer; a shared VPC has another owner."""
     beside = script().configuration.parent

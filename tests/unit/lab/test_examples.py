@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import cast
+from typing import Mapping, cast
 
 import pytest
 
 from aws_ipfailover.lab import examples
-from aws_ipfailover.lab.plan import Plan
+from aws_ipfailover.lab.plan import plan_for
 
 DIRECTORY = cast("Path", examples.directory())
 FILES = sorted([*DIRECTORY.glob("*.crm"), *DIRECTORY.glob("*.pcs")])
-VALUES = examples.values_of(Plan(), {"node1": "i-1", "node2": "i-2"}, ["rtb-1", "rtb-2"])
+
+
+def values(text: str) -> Mapping[str, str]:
+    """What a lab of the mode that a configuration is for puts in."""
+    mode = examples.mode_of(text)
+    eni = "eni-1" if mode == "eni" else None
+    ids = {"node1": "i-1", "node2": "i-2"}
+    return examples.values_of(plan_for(mode), ids, ["rtb-1", "rtb-2"], service_eni=eni)
 
 
 def test_render_replaces_every_placeholder() -> None:
@@ -51,9 +58,16 @@ def test_a_line_that_is_no_pcs_command_is_refused() -> None:
         examples.pcs_commands("pcs a\nreboot")
 
 
+def test_a_configuration_tells_its_mode() -> None:
+    """Comments do not count; without a word it is overlay-ip."""
+    assert examples.mode_of("# mode=eni\nparams ip=1.2.3.4") == "overlay-ip"
+    assert examples.mode_of("params mode=eni network_interface_id=x") == "eni"
+    assert examples.mode_of("params mode=private-ip ip=x") == "private-ip"
+
+
 def test_the_examples_are_found() -> None:
     """In a checkout they lie at its top."""
-    assert len(FILES) >= 7
+    assert len(FILES) >= 11
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: cast("Path", path).name)
@@ -62,7 +76,8 @@ class TestEachExample:
 
     def test_the_lab_has_every_value(self, path: Path) -> None:
         """It renders with what a lab knows, and no placeholder is left outside of comments."""
-        rendered = examples.render(path.read_text(encoding="utf-8"), VALUES)
+        text = path.read_text(encoding="utf-8")
+        rendered = examples.render(text, values(text))
         assert not examples.placeholders(rendered)
 
     def test_it_says_who_it_is_for(self, path: Path) -> None:

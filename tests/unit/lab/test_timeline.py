@@ -143,3 +143,26 @@ def test_a_timeline_is_in_order_and_within_its_bounds() -> None:
     ]
     assert said(timeline(moments, 2.0, 3.0)) == ["b1", "b2", "c"]
     assert said(timeline(moments, 3.0)) == ["c", ""]
+
+
+def test_a_detachment_by_force_says_so() -> None:
+    """With the attachment's id, which is all that the call has."""
+    event: Dict[str, Any] = {
+        "kind": "api",
+        "time": 1.0,
+        "action": "DetachNetworkInterface",
+        "caller": "node1",
+        "outcome": "ok",
+        "parameters": {"AttachmentId": "eni-attach-1", "Force": "true"},
+    }
+    assert said(of_events([event])) == ["DetachNetworkInterface eni-attach-1 by node1, by force: ok"]
+    event["parameters"] = {"AttachmentId": "eni-attach-1"}
+    assert said(of_events([event])) == ["DetachNetworkInterface eni-attach-1 by node1: ok"]
+
+
+@pytest.mark.parametrize(("written", "told"), [("416ms", "416 ms"), ("4.106s", "4.106 s")])
+def test_a_long_operation_is_told_of_too(written: str, told: str) -> None:
+    """From a second on Pacemaker writes its execution time in another unit."""
+    log = PACE.replace("(execution time 416ms)", f"(execution time {written})")
+    moments = said(of_log(log, "node2", pacemaker_patterns("ip_service"), LAST.timestamp()))
+    assert f"agent's start is done: exit code 0, {told}" in moments

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import count
 from threading import Condition, Event, RLock, Thread
-from typing import Callable, Deque, Dict, List, Literal, Mapping, Optional, Set, Tuple, TypeVar
+from typing import Callable, Deque, Dict, List, Literal, Mapping, Optional, Set, Tuple, TypeVar, Union
 
 from aws_ipfailover.lab.aws.errors import ApiError
 from aws_ipfailover.lab.aws.identity import Identities
@@ -116,7 +116,7 @@ class Account:
         self._lock = RLock()
         self._changed = Condition(self._lock)
         self._instances: Dict[str, LabInstance] = {}
-        self._names: Dict[str, str] = {}
+        self._interface_ids: Dict[str, str] = {}
         self._table_ids: Dict[str, str] = {}
         self._world = self._build(plan, extra_route_tables, dict(macs or {}), instance_type)
         self._history: Deque[Tuple[float, World]] = deque([(-math.inf, self._world)], maxlen=4096)
@@ -168,6 +168,27 @@ class Account:
     def instance(self, name: str) -> LabInstance:
         """A planned instance by its Name tag."""
         return self._instances[name]
+
+    def interface_id(self, name: str) -> str:
+        """The id of a planned ENI that belongs to no instance."""
+        return self._interface_ids[name]
+
+    def holder_of(self, network_interface_id: str) -> Tuple[Optional[str], Optional[str]]:
+        """The name of the instance that an ENI is attached to, and the attachment's status; None, None for neither."""
+        held = self._world.interfaces[network_interface_id].attachment
+        if held is None:
+            return None, None
+        names = {one.instance_id: one.name for one in self._instances.values()}
+        return names.get(held.instance_id, held.instance_id), held.status
+
+    def holders_of(self, address: Union[IPv4Address, IPv6Address]) -> Tuple[str, ...]:
+        """The names of the instances with an attached ENI that has `address`."""
+        found = (
+            self.holder_of(one.network_interface_id)[0]
+            for one in self._world.interfaces.values()
+            if address in (*one.ipv4, *one.ipv6)
+        )
+        return tuple(name for name in found if name is not None)
 
     def instances(self) -> Tuple[LabInstance, ...]:
         """All planned instances."""
@@ -361,7 +382,7 @@ class Account:
                     (plan.address(one),),
                     (plan.ipv6_address(one),),
                     # A node forwards nothing, but receives what is not addressed to its ENI: the overlay address.
-                    source_dest_check=one.role != "node",
+                    source_dest_check=one.role != "node" or plan.source_dest_check,
                     description=f"primary interface of {one.name}",
                     groups=(world.group_id,),
                     attachment=attachment,
@@ -378,6 +399,24 @@ class Account:
                 subnet.availability_zone,
                 self._table_ids[one.subnet],
             )
+        for free in plan.interfaces:
+            subnet, eni = subnets[free.subnet], identifier("eni", free.name)
+            listed = plan.interface_addresses(free)
+            world = world.with_interface(
+                Interface(
+                    eni,
+                    mac_of(eni),
+                    subnet.subnet_id,
+                    subnet.availability_zone,
+                    plan.account_id,
+                    tuple(address for address in listed if isinstance(address, IPv4Address)),
+                    tuple(address for address in listed if isinstance(address, IPv6Address)),
+                    description=free.name,
+                    groups=(world.group_id,),
+                )
+            )
+            world = world.with_tags(eni, {"Name": free.name})
+            self._interface_ids[free.name] = eni
         return world
 
     def _power(

@@ -1,0 +1,113 @@
+"""A secondary private address on this node's own ENI: the VPC delivers it within the subnet."""
+
+from __future__ import annotations
+
+import logging
+from ipaddress import IPv6Address, ip_network
+from typing import TYPE_CHECKING, Callable, Dict
+
+from aws_ipfailover.believing import Reader
+from aws_ipfailover.deadline import Deadline, Progress, Task
+from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
+from aws_ipfailover.failover import Where
+from aws_ipfailover.last_write import LastWrite
+from aws_ipfailover.parameters import Address
+
+if TYPE_CHECKING:
+    from aws_ipfailover.ec2 import Ec2
+    from aws_ipfailover.node import ThisNode
+
+log = logging.getLogger(__name__)
+
+
+class PrivateIp:
+    """`address` as a secondary private address of the ENI of `node`'s interface."""
+
+    local = False
+
+    def __init__(
+        self,
+        address: Address,
+        node: ThisNode,
+        ec2: Callable[[], Ec2],
+        last_write: LastWrite,
+        deadline: Deadline,
+        progress: Progress,
+    ) -> None:
+        self._address = address
+        self._node = node
+        self._ec2 = ec2
+        self._last_write = last_write
+        self._deadline = deadline
+        self._progress = progress
+        self._reader = Reader(self._contradictions, last_write, deadline)
+
+    def prepare(self) -> None:
+        """Find the ENI, check that the address is of its subnet, and connect to EC2."""
+        self._node.network_interface_id()
+        subnet_prefix(self._node, self._address)
+        self._ec2()
+
+    def take(self) -> None:
+        """Assign the address here, taking it away from whichever ENI of the subnet has it."""
+        eni = self._node.network_interface_id()
+        Task(lambda: self._assign(eni)).result(self._deadline, self._progress)
+        self._last_write.remember(eni)
+        log.info("%s is assigned to %s", self._address, eni)
+
+    def release(self) -> None:
+        """Nothing: without the address this node does not answer, and the next active node takes it over."""
+
+    def where(self) -> Where:
+        """Whether EC2 lists the address on this ENI, as far as its reads can be believed."""
+        self.prepare()
+        return self._reader.where(self._node.network_interface_id())
+
+    def explain(self) -> str:
+        """Why it was ELSEWHERE."""
+        return self._reader.explanation
+
+    def _assign(self, eni: str) -> None:
+        ec2 = self._ec2()
+        if not isinstance(self._address, IPv6Address):
+            ec2.assign_address(eni, self._address)
+            return
+        holder = ec2.holder_of(self._address, ec2.network_interface(eni).subnet_id)
+        if holder == eni:
+            return
+        if holder is not None:
+            try:
+                ec2.unassign_ipv6_address(holder, self._address)
+            except (DeniedError, UnknownError):
+                raise
+            except Error as error:
+                # It let go of it meanwhile, or an answer was lost; whether it did, the assignment tells.
+                log.info("%s", error)
+        ec2.assign_address(eni, self._address)
+
+    def _contradictions(self) -> Dict[str, str]:
+        eni = self._node.network_interface_id()
+        read = Task(lambda: self._ec2().network_interface(eni))
+        found = read.result(self._deadline, self._progress)
+        if self._address in found.addresses:
+            return {}
+        return {eni: f"{self._address} is not assigned to {eni}"}
+
+
+def subnet_prefix(node: ThisNode, address: Address) -> int:
+    """The prefix length of this node's subnet that `address` is in.
+
+    Raises:
+        NodeError: it is in none of them.  UnknownError: IMDS does not say.
+    """
+    cidrs = [ip_network(text) for text in node.subnet_cidrs()]
+    for cidr in cidrs:
+        if cidr.version == address.version and address in cidr:
+            return cidr.prefixlen
+    if not any(cidr.version == address.version for cidr in cidrs):
+        kind = "IPv4" if address.version == 4 else "IPv6"
+        raise NodeError(f"parameter ip: {address} cannot be of this node's subnet, which has no {kind} CIDR")
+    raise NodeError(
+        f"parameter ip: {address} is outside this node's subnet ({', '.join(map(str, cidrs))}), expected an address of"
+        " it; across subnets and availability zones use mode=overlay-ip"
+    )

@@ -1,0 +1,329 @@
+"""The contract's rows for mode=private-ip: a secondary private address that moves between the nodes' own ENIs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import pytest
+
+from aws_ipfailover.lab.aws import Fault, LabInstance
+from sandbox import Held, Node, addresses, answers_on, attach, create_eni, ip, make_interface, without_packages
+
+NOT_RUNNING = 7
+DEGRADED = 190
+IPV4 = "10.0.1.50"
+IPV6 = "2001:db8:1000:1::50"
+
+
+@pytest.fixture(params=[IPV4, IPV6], ids=["ipv4", "ipv6"])
+def node(make_node: Callable[..., Node], request: pytest.FixtureRequest) -> Node:
+    """A node in a box; another instance of its subnet has the address."""
+    return on_the_other(make_node(), request.param)
+
+
+@pytest.fixture
+def node4(make_node: Callable[..., Node]) -> Node:
+    """The same, IPv4 only."""
+    return on_the_other(make_node(), IPV4)
+
+
+def on_the_other(node: Node, address: str) -> Node:
+    """Make it the standby of a resource that another instance of its subnet has."""
+    node.agent.parameters = {"mode": "private-ip", "ip": address}
+    assign(node, other(node).network_interface_id)
+    return node
+
+
+def other(node: Node) -> LabInstance:
+    """Another instance of the subnet."""
+    return node.aws.account.instance("consumer-a")
+
+
+def assign(node: Node, eni: str) -> None:
+    """Give an ENI the address, as an administrator."""
+    holder = next(iter(holders(node)), None)
+    if ":" not in node.address:
+        parameters = {"PrivateIpAddress.1": node.address, "AllowReassignment": "true"}
+        node.aws.api.administer("AssignPrivateIpAddresses", NetworkInterfaceId=eni, **parameters)
+        return
+    if holder is not None:
+        node.aws.api.administer("UnassignIpv6Addresses", NetworkInterfaceId=holder, **{"Ipv6Addresses.1": node.address})
+    node.aws.api.administer("AssignIpv6Addresses", NetworkInterfaceId=eni, **{"Ipv6Addresses.1": node.address})
+
+
+def holders(node: Node) -> List[str]:
+    """The ENIs that have the address."""
+    found = node.aws.account.world.interfaces.values()
+    return [one.network_interface_id for one in found if node.address in map(str, (*one.ipv4, *one.ipv6))]
+
+
+# -- start ------------------------------------------------------------------------------------------------------------
+
+
+def test_start(node: Node) -> None:
+    """start takes the address away from the other node, and has it with the subnet's prefix length."""
+    ran = node.started()
+    assert holders(node) == [node.me.network_interface_id]
+    prefix = 64 if ":" in node.address else 24
+    assert [(one.device, one.address) for one in node.held()] == [("eth0", f"{node.address}/{prefix}")]
+    assert answers_on(node.address)
+    if ":" not in node.address:
+        assert ran.ec2 == ["AssignPrivateIpAddresses"]
+
+
+def test_start_twice(node: Node) -> None:
+    """A second start asserts the cloud side again, and changes nothing here."""
+    node.started()
+    before = addresses()
+    ran = node.started()
+    assert ran.ec2
+    assert addresses() == before
+    assert holders(node) == [node.me.network_interface_id]
+
+
+def test_start_where_nobody_has_it(make_node: Callable[..., Node]) -> None:
+    """An address that no ENI has is assigned."""
+    node = make_node()
+    for address in (IPV4, IPV6):
+        node.agent.parameters = {"mode": "private-ip", "ip": address}
+        node.started()
+        assert holders(node) == [node.me.network_interface_id]
+
+
+def test_the_nodes_own_address_stays_first(node: Node) -> None:
+    """What the node sends of its own accord keeps its own source address; its routes stay as they are."""
+    family = "-6" if ":" in node.address else "-4"
+    before = ip(family, "route", "show")
+    node.started()
+    assert ip(family, "route", "show") == before
+    neighbour = str(other(node).ipv6_address if ":" in node.address else other(node).address)
+    assert ip("route", "get", neighbour)[0]["prefsrc"] == str(
+        node.me.ipv6_address if ":" in node.address else node.me.address
+    )
+
+
+def test_another_prefix_length(node: Node) -> None:
+    """An address that is there with another prefix length gets the subnet's."""
+    ip(
+        "address",
+        "add",
+        f"{node.address}/{node.destination.split('/')[1]}",
+        "dev",
+        "eth0",
+        *(["nodad"] if ":" in node.address else []),
+    )
+    node.started()
+    assert [one.address.split("/")[1] for one in node.held()] == ["64" if ":" in node.address else "24"]
+
+
+@pytest.mark.parametrize("address", ["10.0.2.50", "192.168.10.10", "2001:db8:1000:2::50"])
+@pytest.mark.parametrize("action", ["start", "validate-all"])
+def test_outside_the_subnet(node4: Node, action: str, address: str) -> None:
+    """2: an address outside the node's subnet, with a sentence that names overlay-ip; EC2 is not asked."""
+    ran = node4.agent.run(action, {"ip": address}, level=10)
+    assert ran.code == 2, ran
+    assert "mode=overlay-ip" in ran.reason
+    assert "10.0.1.0/24" in ran.reason
+    assert ran.ec2 == []
+    assert not answers_on(address)
+
+
+def test_too_many_addresses(node4: Node) -> None:
+    """2: PrivateIpAddressLimitExceeded; the address is not here."""
+    for number in range(9):
+        node4.aws.api.administer(
+            "AssignPrivateIpAddresses",
+            NetworkInterfaceId=node4.me.network_interface_id,
+            **{"PrivateIpAddress.1": f"10.0.1.{200 + number}"},
+        )
+    ran = node4.agent.run("start")
+    assert ran.code == 2, ran
+    assert "AssignPrivateIpAddresses: PrivateIpAddressLimitExceeded" in ran.reason
+    assert node4.held() == []
+
+
+@pytest.mark.parametrize("operation", ["Assign*", "Unassign*", "Describe*"])
+def test_denied(node: Node, operation: str) -> None:
+    """4: AWS does not allow an operation that start needs; the address is not here."""
+    node.aws.faults.add(Fault("error", service="ec2", action=operation, code="UnauthorizedOperation", status=403))
+    ran = node.agent.run("start")
+    needed = operation == "Assign*" or ":" in node.address
+    assert ran.code == (4 if needed else 0), ran
+    if needed:
+        assert "UnauthorizedOperation" in ran.reason
+        assert node.held() == []
+
+
+FAILURES = [
+    Fault("error", service="ec2", code="InternalError", status=500),
+    Fault("error", service="ec2", code="InvalidParameterValue", status=400),
+    Fault("hang", service="ec2"),
+    Fault("reset", service="ec2"),
+    Fault("hang", service="imds"),
+    Fault("error", service="imds", action="*/subnet-*", status=500),
+]
+
+
+@pytest.mark.parametrize("fault", FAILURES, ids=lambda fault: f"{fault.service}-{fault.kind}-{fault.status}")
+def test_a_start_that_fails(node: Node, fault: Fault) -> None:
+    """1 within the deadline, one reason, and no local address."""
+    node.aws.faults.add(fault)
+    ran = node.agent.run("start", timeout=3)
+    assert ran.code == 1, ran
+    assert ran.elapsed < 3
+    assert ran.reason
+    assert node.held() == []
+    assert not answers_on(node.address)
+
+
+def test_a_primary_address(node4: Node) -> None:
+    """The primary address of another ENI cannot be taken away: start fails with EC2's words, nothing is here."""
+    ran = node4.agent.run("start", {"ip": str(other(node4).address)})
+    assert ran.code in (1, 2), ran
+    assert "AssignPrivateIpAddresses" in ran.reason
+    assert not answers_on(str(other(node4).address))
+
+
+def test_one_throttled_call(node: Node) -> None:
+    """Each operation is throttled once: start gets through."""
+    for operation in ("Describe*", "Unassign*", "Assign*"):
+        node.aws.faults.add(Fault("error", action=operation, times=1, code="RequestLimitExceeded", status=503))
+    node.started()
+    assert holders(node) == [node.me.network_interface_id]
+
+
+def test_taken_away_meanwhile(make_node: Callable[..., Node]) -> None:
+    """IPv6: the other node has let go of it between the read and the write: start gets it all the same."""
+    node = on_the_other(make_node(), IPV6)
+    node.aws.faults.add(Fault("reset", action="UnassignIpv6Addresses", after=True, times=1))
+    node.started()
+    assert holders(node) == [node.me.network_interface_id]
+
+
+def test_another_interface(node4: Node) -> None:
+    """`interface`: the ENI is the one with its MAC address."""
+    eni = create_eni(node4.aws, node4.me.subnet_id, "10.0.1.70")
+    attach(node4.aws, eni, node4.me, 1)
+    make_interface("eth1", node4.aws.account.world.interfaces[eni].mac)
+    ran = node4.agent.run("start", {"interface": "eth1", "iflabel": "vip"})
+    assert ran.code == 0, ran
+    assert holders(node4) == [eni]
+    assert node4.held() == [Held("eth1", f"{IPV4}/24", "eth1:vip")]
+
+
+# -- stop -------------------------------------------------------------------------------------------------------------
+
+
+def test_stop(node: Node, tmp_path: Path) -> None:
+    """stop: local, with no call to EC2 or IMDS, and without their SDKs; the other addresses stay."""
+    before = addresses()
+    node.started()
+    missing = without_packages(tmp_path / "shim", "boto3", "botocore", "requests")
+    ran = node.agent.run("stop", environ=missing)
+    assert ran.code == 0, ran
+    assert ran.calls == ()
+    assert not answers_on(node.address)
+    assert addresses() == before
+    assert holders(node) == [node.me.network_interface_id]
+    ran = node.agent.run("stop")
+    assert ran.code == 0, ran
+
+
+def test_there_and_back(node: Node) -> None:
+    """The other node takes it over after stop, and this one gets it back."""
+    node.started()
+    assert node.agent.run("stop").code == 0
+    assign(node, other(node).network_interface_id)
+    node.started()
+    assert holders(node) == [node.me.network_interface_id]
+
+
+# -- probe and monitor ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", [0, 10])
+def test_local_only(node: Node, interval: int) -> None:
+    """probe and monitor level 0: 7 without the address, 0 with it; no call, neither boto3 nor requests imported."""
+    node.agent.interpreter = (sys.executable, "-X", "importtime")
+    for code in (NOT_RUNNING, 0):
+        if code == 0:
+            node.started()
+        ran = node.agent.run("monitor", interval=interval)
+        assert ran.code == code, ran
+        assert ran.calls == ()
+        assert "aws_ipfailover" in ran.stderr
+        assert not [
+            name for name in ("boto3", "botocore", "requests") if f"| {name}" in ran.stderr.replace("|   ", "| ")
+        ]
+
+
+def test_monitor_here(node: Node) -> None:
+    """Level 10, HERE: 0, by one call to EC2."""
+    node.started()
+    ran = node.agent.run("monitor", level=10, interval=10)
+    assert ran.code == 0, ran
+    assert ran.ec2 == ["DescribeNetworkInterfaces"]
+
+
+def test_monitor_elsewhere(node: Node) -> None:
+    """Level 10, ELSEWHERE by two reads: 1 with a reason; right after its own write 190."""
+    node.started()
+    assign(node, other(node).network_interface_id)
+    ran = node.agent.run("monitor", level=10, interval=10)
+    assert ran.code == DEGRADED, ran
+    node.forget_writes()
+    ran = node.agent.run("monitor", level=10, interval=10)
+    assert ran.code == 1, ran
+    assert f"{node.address} is not assigned to {node.me.network_interface_id}" in ran.reason
+    assert ran.ec2 == ["DescribeNetworkInterfaces"] * 2
+
+
+UNKNOWNS: List[Dict[str, Any]] = [
+    {"kind": "error", "service": "ec2", "code": "RequestLimitExceeded", "status": 503},
+    {"kind": "error", "service": "ec2", "code": "UnauthorizedOperation", "status": 403},
+    {"kind": "hang", "service": "ec2"},
+    {"kind": "hang", "service": "imds"},
+]
+
+
+@pytest.mark.parametrize("options", UNKNOWNS, ids=lambda options: f"{options['service']}-{options['kind']}")
+def test_monitor_unknown(node: Node, options: Dict[str, Any]) -> None:
+    """Level 10, UNKNOWN: 190; the address stays."""
+    node.started()
+    node.aws.faults.add(Fault(**options))
+    ran = node.agent.run("monitor", level=10, interval=10, timeout=3)
+    assert ran.code == DEGRADED, ran
+    assert ran.reason
+    assert answers_on(node.address)
+
+
+# -- the other actions ------------------------------------------------------------------------------------------------
+
+
+def test_validate(node: Node) -> None:
+    """validate-all: level 0 asks nothing, level 10 is 0 and changes nothing."""
+    ran = node.agent.run("validate-all")
+    assert ran.code == 0, ran
+    assert ran.calls == ()
+    ran = node.agent.run("validate-all", level=10)
+    assert ran.code == 0, ran
+    assert holders(node) == [other(node).network_interface_id]
+
+
+@pytest.mark.parametrize("action", ["start", "validate-all"])
+def test_without_an_address(node4: Node, action: str) -> None:
+    """6: ip is missing."""
+    ran = node4.agent.run(action, {"ip": None})
+    assert ran.code == 6, ran
+    assert "parameter ip is missing" in ran.reason
+
+
+@pytest.mark.parametrize("action", ["migrate_to", "migrate_from"])
+def test_migration(node4: Node, action: str) -> None:
+    """migrate_*: 3, the address cannot be on two ENIs; nothing is changed."""
+    ran = node4.agent.run(action)
+    assert ran.code == 3, ran
+    assert holders(node4) == [other(node4).network_interface_id]
+    assert node4.held() == []

@@ -1,0 +1,316 @@
+"""interface.py against a real kernel: the moving ENI's NIC, in a fresh network namespace."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Callable, Iterator, List, Optional
+
+import pytest
+
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.ec2 import NetworkInterface
+from aws_ipfailover.errors import Error, NodeError, UnknownError
+from aws_ipfailover.failover import Where
+from aws_ipfailover.interface import ServiceInterface, table_of
+from aws_ipfailover.linux import Linux
+from sandbox import addresses, ip, make_interface, need_root, network_namespace
+
+ENI, MAC = "eni-0123456789abcdef0", "06:00:00:00:00:01"
+SECOND, SECOND_MAC = "eni-0123456789abcdef1", "06:00:00:00:00:02"
+IPV4, IPV6 = "10.0.3.60", "2001:db8:1000:3::60"
+CIDRS = ["10.0.3.0/24", "2001:db8:1000:3::/64"]
+
+
+@pytest.fixture(autouse=True)
+def namespace() -> Iterator[None]:
+    """A fresh namespace with lo up, and eth0 with the node's own address and default route."""
+    need_root()
+    with network_namespace():
+        ip("link", "set", "dev", "lo", "up")
+        make_interface("eth0", "02:00:00:00:00:01")
+        ip("address", "add", "10.0.1.11/24", "dev", "eth0")
+        ip("route", "add", "default", "via", "10.0.1.1")
+        yield
+
+
+def plug(name: str = "ens6", mac: str = MAC) -> None:
+    """A NIC appears, as a hot-plugged one does: down, with nothing but its MAC address."""
+    ip("link", "add", "name", name, "address", mac, "type", "veth", "peer", "name", f"far-{name}")
+    ip("link", "set", "dev", f"far-{name}", "up")
+
+
+def service(
+    *texts: str,
+    eni: str = ENI,
+    mac: str = MAC,
+    extra: Optional[str] = None,
+    linux: Optional[Linux] = None,
+    by_metadata: Callable[..., Optional[str]] = lambda _macs: None,
+    seconds: float = 20.0,
+) -> ServiceInterface:
+    """The holding; `texts` are the ENI's addresses."""
+    deadline = Deadline(seconds)
+    held = tuple(ip_address(text) for text in texts or (IPV4, IPV6))
+    details = NetworkInterface(eni, "vpc-1", True, "subnet-1", "eu-central-1a", mac, held, None)
+    more = ip_address(extra) if extra else None
+    kernel = linux or Linux(deadline)
+    return ServiceInterface(kernel, eni, more, deadline, lambda: details, lambda: CIDRS, by_metadata)
+
+
+def sources(eni: str = ENI) -> List[str]:
+    """Source addresses with a rule into the ENI's table."""
+    found = [*ip("-4", "rule", "show"), *ip("-6", "rule", "show")]
+    return sorted(rule["src"] for rule in found if rule["table"] == str(table_of(eni)))
+
+
+def on(device: str) -> List[str]:
+    """The addresses of a device."""
+    return [one.address for one in addresses() if one.device == device]
+
+
+def test_take(namespace: None) -> None:
+    """Mark, link, addresses, sysctls, rules and routes; what the node had stays as it was."""
+    plug()
+    before = ip("route", "show")
+    service().take()
+    (link,) = ip("link", "show", "dev", "ens6")
+    assert link["ifalias"].startswith(f"aws-ipfailover {ENI}")
+    assert "UP" in link["flags"]
+    assert on("ens6") == [f"{IPV4}/32", f"{IPV6}/128"]
+    assert sources() == [IPV4, IPV6]
+    assert ip("route", "show") == before
+    for key, value in (("rp_filter", "2"), ("arp_ignore", "1"), ("arp_announce", "2")):
+        assert Path(f"/proc/sys/net/ipv4/conf/ens6/{key}").read_text().strip() == value
+        assert Path(f"/proc/sys/net/ipv4/conf/eth0/{key}").read_text().strip() == "0"
+    assert Path("/proc/sys/net/ipv6/conf/ens6/accept_ra").read_text().strip() == "0"
+    assert ip("route", "get", "8.8.8.8", "from", IPV4)[0]["gateway"] == "10.0.3.1"
+    assert ip("route", "get", "8.8.8.8")[0]["dev"] == "eth0"
+    assert service().where() is Where.HERE
+
+
+def test_take_twice(namespace: None) -> None:
+    """Taking it again adds nothing: no second rule, no second address."""
+    plug()
+    for _ in range(2):
+        service().take()
+    assert sources() == [IPV4, IPV6]
+    assert on("ens6") == [f"{IPV4}/32", f"{IPV6}/128"]
+
+
+def test_where_nothing_is(namespace: None) -> None:
+    """A NIC without the mark is not it: MAC addresses are EC2's to know."""
+    holding = service()
+    assert holding.where() is Where.ELSEWHERE
+    plug()
+    assert holding.where() is Where.ELSEWHERE
+    assert ENI in holding.explain()
+
+
+def test_another_name(namespace: None) -> None:
+    """Attached again under another name: what is left of the first time is no hindrance."""
+    plug("ens6")
+    service().take()
+    ip("link", "del", "dev", "ens6")
+    assert service().where() is Where.ELSEWHERE
+    plug("enp0s9")
+    service().take()
+    assert service().where() is Where.HERE
+    assert sources() == [IPV4, IPV6]
+    assert ip("route", "get", "8.8.8.8", "from", IPV4)[0]["dev"] == "enp0s9"
+
+
+def test_no_nic(namespace: None) -> None:
+    """No NIC with the MAC address before the deadline: UnknownError with that address."""
+    with pytest.raises(UnknownError, match=MAC):
+        service(seconds=0.5).take()
+
+
+def test_release(namespace: None) -> None:
+    """Nothing is left: no address, no rule, link down; a second time is no error. eth0 stays."""
+    plug()
+    service(extra="192.168.10.10").take()
+    for _ in range(2):
+        service(extra="192.168.10.10").release()
+        assert on("ens6") == sources() == []
+        assert "UP" not in ip("link", "show", "dev", "ens6")[0]["flags"]
+        assert on("eth0") == ["10.0.1.11/24"]
+    assert service().where() is Where.ELSEWHERE
+
+
+def test_release_after_the_nic_vanished(namespace: None) -> None:
+    """The NIC is gone, its rules are not: they go."""
+    plug()
+    service().take()
+    ip("link", "del", "dev", "ens6")
+    assert sources() == [IPV4, IPV6]
+    service().release()
+    assert sources() == []
+
+
+def test_release_by_metadata(namespace: None) -> None:
+    """An interface without the mark is released where the metadata names it, and only then."""
+    plug()
+    ip("link", "set", "dev", "ens6", "up")
+    ip("address", "add", f"{IPV4}/24", "dev", "ens6")
+    service().release()
+    assert on("ens6") == [f"{IPV4}/24"]
+    service(by_metadata=lambda macs: next(mac for mac in macs if mac == MAC)).release()
+    assert on("ens6") == []
+    assert "UP" not in ip("link", "show", "dev", "ens6")[0]["flags"]
+
+
+def test_the_extra_address_elsewhere(namespace: None) -> None:
+    """The extra address is taken from other interfaces at take, and released wherever it is."""
+    plug()
+    ip("address", "add", "192.168.10.10/24", "dev", "eth0")
+    service(extra="192.168.10.10").take()
+    assert on("eth0") == ["10.0.1.11/24"]
+    ip("address", "add", "192.168.10.10/24", "dev", "eth0")
+    service(extra="192.168.10.10").release()
+    assert on("eth0") == ["10.0.1.11/24"]
+
+
+def test_two_interfaces(namespace: None) -> None:
+    """Two moving ENIs on one node have tables of their own; releasing one leaves the other."""
+    plug()
+    plug("ens7", SECOND_MAC)
+    first, second = service(), service("10.0.3.70", eni=SECOND, mac=SECOND_MAC)
+    first.take()
+    second.take()
+    assert table_of(ENI) != table_of(SECOND)
+    first.release()
+    assert first.where() is Where.ELSEWHERE
+    assert second.where() is Where.HERE
+    assert sources(SECOND) == ["10.0.3.70"]
+
+
+def test_rules_of_others(namespace: None) -> None:
+    """Rules into other tables, by number or by name, are somebody else's."""
+    ip("rule", "add", "from", IPV4, "table", "77", "priority", "100")
+    ip("rule", "add", "from", "10.9.0.0/16", "table", "main", "priority", "101")
+    plug()
+    service().take()
+    service().release()
+    assert {rule["priority"] for rule in ip("rule", "show")} >= {100, 101}
+
+
+class Vanishing(Linux):
+    """A kernel whose NIC is unplugged right before a certain command."""
+
+    def __init__(self, before: str) -> None:
+        super().__init__(Deadline(20))
+        self._before = before
+
+    def _run(self, *arguments: str) -> str:
+        if self._before in " ".join(arguments):
+            self._before = "never again"
+            ip("link", "del", "dev", "ens6")
+        return super()._run(*arguments)
+
+
+@pytest.mark.parametrize("lost", [IPV4, IPV6])
+def test_one_rule_of_two(namespace: None, lost: str) -> None:
+    """One rule is missing: ELSEWHERE, although the rest is as it should be; taking it again brings it back."""
+    plug()
+    service().take()
+    ip("-6" if ":" in lost else "-4", "rule", "del", "from", lost, "table", str(table_of(ENI)))
+    assert service().where() is Where.ELSEWHERE
+    service().take()
+    assert service().where() is Where.HERE
+
+
+class Failing(Linux):
+    """A kernel that refuses a certain command."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Deadline(20))
+        self._what = what
+
+    def _run(self, *arguments: str) -> str:
+        if self._what in " ".join(arguments):
+            raise Error("refused")
+        return super()._run(*arguments)
+
+
+HALVES = ["link set dev ens6 up", f"address replace {IPV4}", f"address replace {IPV6}", "route replace", "rule add"]
+
+
+@pytest.mark.parametrize("step", HALVES)
+def test_half_way(namespace: None, step: str) -> None:
+    """Whatever step it stopped at, it is ELSEWHERE, found again, and released."""
+    plug()
+    with pytest.raises(Error, match="refused"):
+        service(linux=Failing(step)).take()
+    assert service().where() is Where.ELSEWHERE
+    service().release()
+    assert on("ens6") == sources() == []
+    assert "UP" not in ip("link", "show", "dev", "ens6")[0]["flags"]
+
+
+STEPS = ["link set dev ens6 alias", "link set dev ens6 up", f"address replace {IPV4}", "route replace default"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_unplugged_while_it_is_taken(namespace: None, step: str) -> None:
+    """A NIC that goes meanwhile says nothing about this node: Error, not NodeError; release cleans up."""
+    plug()
+    with pytest.raises(Error) as raised:
+        service(linux=Vanishing(step)).take()
+    assert not isinstance(raised.value, NodeError)
+    service().release()
+    assert sources() == []
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["address show dev ens6", f"address del {IPV4}", f"address del {IPV6}", "link set dev ens6 down", "rule del"],
+)
+def test_unplugged_while_it_is_released(namespace: None, step: str) -> None:
+    """A NIC that goes meanwhile is released: no error, and nothing is left."""
+    plug()
+    service().take()
+    service(linux=Vanishing(step)).release()
+    assert sources() == []
+
+
+class Flushing(Linux):
+    """A kernel whose rules a daemon flushes right before one is removed."""
+
+    def _run(self, *arguments: str) -> str:
+        if "rule" in arguments and "del" in arguments:
+            for source in sources():
+                ip("-6" if ":" in source else "-4", "rule", "del", "from", source, "table", str(table_of(ENI)))
+        return super()._run(*arguments)
+
+
+def test_rules_flushed_while_it_is_released(namespace: None) -> None:
+    """Rules that go meanwhile are gone: no error."""
+    plug()
+    service().take()
+    service(linux=Flushing(Deadline(20))).release()
+    assert sources() == []
+
+
+def test_a_release_that_is_refused(namespace: None) -> None:
+    """An address that cannot be removed is an Error: stop must not claim what is not so."""
+
+    class Refusing(Linux):
+        def _run(self, *arguments: str) -> str:
+            if "del" in arguments:
+                raise Error("ip address del: refused")
+            return super()._run(*arguments)
+
+    plug()
+    service().take()
+    with pytest.raises(Error, match="refused"):
+        service(linux=Refusing(Deadline(20))).release()
+
+
+def test_without_ipv6(namespace: None) -> None:
+    """An ENI with IPv4 addresses only, on a node without IPv6 on that NIC."""
+    plug()
+    Path("/proc/sys/net/ipv6/conf/ens6/disable_ipv6").write_text("1")
+    service(IPV4).take()
+    assert service(IPV4).where() is Where.HERE
+    service(IPV4).release()

@@ -1,0 +1,184 @@
+"""What the kernel should hold for a VPC with an ENI that moves; pure, so without a kernel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Dict, Optional
+
+import pytest
+
+from aws_ipfailover.lab.aws.account import Account
+from aws_ipfailover.lab.fabric import KernelState, Name, desired, device_of, link_local, named, plugged
+from aws_ipfailover.lab.network import Attachment, AttachmentStatus, Interface, Network
+from aws_ipfailover.lab.plan import Layout, Plan, plan_for
+
+LOCAL = 99
+
+
+class Vpc:
+    """A VPC with an ENI that moves, and three instances with power."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.plan: Plan = plan_for("eni", layout)
+        account = Account(self.plan)
+        self.network = account.network()
+        self.eni_id = account.interface_id("service")
+        self.ids = {one.name: one.instance_id for one in account.instances()}
+        account.close()
+        self.hosts: Dict[str, int] = {self.ids["node1"]: 1001, self.ids["node2"]: 1002, self.ids["consumer-a"]: 1003}
+        self.device = device_of(self.eni_id)
+
+    def with_attachment(self, name: Optional[str], status: AttachmentStatus = "attached", index: int = 1) -> Network:
+        """The network with the ENI on that instance."""
+        held = None if name is None else Attachment(self.ids[name], index, status)
+        return replace(
+            self.network,
+            interfaces=tuple(
+                replace(one, attachment=held) if one.network_interface_id == self.eni_id else one
+                for one in self.network.interfaces
+            ),
+        )
+
+    def eni(self) -> Interface:
+        """The ENI."""
+        return next(one for one in self.network.interfaces if one.network_interface_id == self.eni_id)
+
+    def state(self, name: Optional[str], status: AttachmentStatus = "attached") -> KernelState:
+        """The kernel's objects."""
+        return desired(self.with_attachment(name, status), self.plan, self.hosts)
+
+
+@pytest.fixture(params=["service-subnet", "same-subnet"])
+def vpc(request: pytest.FixtureRequest) -> Vpc:
+    """Both layouts."""
+    return Vpc(request.param)
+
+
+def test_an_attached_eni_is_a_bare_link(vpc: Vpc) -> None:
+    """It has the ENI's MAC and nothing else: addresses and routes are the agent's business."""
+    link = vpc.state("node1").links[vpc.device]
+    assert (link.pid, link.mac, link.addresses, link.gateways) == (1001, vpc.eni().mac, (), ())
+    assert vpc.state("node2").links[vpc.device].pid == 1002
+
+
+@pytest.mark.parametrize(("status", "there"), [("attaching", False), ("attached", True), ("detaching", True)])
+def test_the_link_is_there_from_attached_to_the_end_of_detaching(
+    vpc: Vpc, status: AttachmentStatus, there: bool
+) -> None:
+    """An instance that does not let go keeps its NIC."""
+    assert (vpc.device in vpc.state("node1", status).links) is there
+
+
+def test_a_free_eni_has_no_link(vpc: Vpc) -> None:
+    """Nor does one of an instance without power."""
+    assert vpc.device not in vpc.state(None).links
+    network = vpc.with_attachment("node1")
+    assert vpc.device not in desired(network, vpc.plan, {vpc.ids["node2"]: 1002}).links
+
+
+def test_a_hidden_device_is_not_there_yet(vpc: Vpc) -> None:
+    """EC2 says attached before the instance has the NIC: no link, and nothing leads to it."""
+    network = vpc.with_attachment("node1")
+    state = desired(network, vpc.plan, vpc.hosts, hidden=frozenset([vpc.device]))
+    assert vpc.device not in state.links
+    assert state.routes[4, LOCAL, f"{vpc.eni().addresses[0]}/32"] == "dev lo scope link"
+
+
+def test_every_address_of_the_eni_is_delivered_to_it(vpc: Vpc) -> None:
+    """With a permanent neighbour for each, so that nobody asks for it."""
+    state = vpc.state("node1")
+    eni = vpc.eni()
+    assert len(eni.addresses) == 3
+    for address in eni.addresses:
+        block = f"{address}/{address.max_prefixlen}"
+        assert state.routes[address.version, LOCAL, block] == f"dev {vpc.device} scope link"
+        assert state.neighbours[address.version, vpc.device, str(address)] == eni.mac
+    assert state.neighbours[6, vpc.device, str(link_local(eni.mac))] == eni.mac
+
+
+def test_an_address_without_a_device_is_dropped_and_still_resolved(vpc: Vpc) -> None:
+    """IPv4 by a route that answers ARP and leads nowhere; IPv6 by the proxy entries, which do not depend on it."""
+    free, held = vpc.state(None), vpc.state("node1")
+    for address in vpc.eni().addresses:
+        if address.version == 4:
+            assert free.routes[4, LOCAL, f"{address}/32"] == "dev lo scope link"
+    assert 'oifname "lo" drop' in free.ruleset
+    service6 = next(str(address) for address in vpc.eni().addresses if address.version == 6)
+    beside = {device for device, address in free.proxies if address == service6}
+    same = {device for device, one in plugged(vpc.network, vpc.hosts).items() if one.subnet_id == vpc.eni().subnet_id}
+    assert beside == same
+    assert (vpc.device, service6) not in held.proxies
+
+
+def test_what_leaves_the_eni_follows_its_own_subnet_s_table(vpc: Vpc) -> None:
+    """Not that of the instance's primary ENI."""
+    state = vpc.state("node1")
+    subnet = next(one for one in vpc.network.subnets if one.subnet_id == vpc.eni().subnet_id)
+    place = [table.route_table_id for table in vpc.network.route_tables].index(subnet.route_table_id)
+    for family in (4, 6):
+        assert (family, f"pref 100 iif {vpc.device} lookup {1000 + place}") in state.rules
+
+
+def test_the_source_destination_check_is_on_and_knows_the_eni_s_addresses(vpc: Vpc) -> None:
+    """The ENI, and here the primary ENI as well: a reply by the wrong one is dropped."""
+    rules = vpc.state("node1").ruleset
+    primary = next(
+        device
+        for device, one in plugged(vpc.network, vpc.hosts).items()
+        if one.attachment is not None and one.attachment.instance_id == vpc.ids["node1"]
+    )
+    checked = next(line for line in rules.splitlines() if line.startswith(" set checked"))
+    assert f'"{vpc.device}"' in checked
+    assert f'"{primary}"' in checked
+    own = next(line for line in rules.splitlines() if line.startswith(" set own4"))
+    assert f'"{vpc.device}" . {vpc.eni().addresses[1]}' in own
+    assert f'"{primary}" . {vpc.eni().addresses[1]}' not in own
+
+
+def test_a_nic_never_comes_back_under_the_name_it_had(vpc: Vpc) -> None:
+    """The next number each time; anew after a boot; the primary one is always eth0."""
+    names: Dict[str, Name] = {}
+    seen = []
+    for name in ("node1", None, "node1", "node2", "node1"):
+        names = named(names, plugged(vpc.with_attachment(name), vpc.hosts), vpc.hosts)
+        if name is not None:
+            seen.append(names[vpc.device].inside)
+    assert seen == ["eth1", "eth2", "eth1", "eth3"]
+    again = named(names, plugged(vpc.with_attachment("node1"), vpc.hosts), vpc.hosts)
+    assert again == names
+    booted = {**vpc.hosts, vpc.ids["node1"]: 2001}
+    names = named(names, plugged(vpc.with_attachment("node1"), booted), booted)
+    assert names[vpc.device].inside == "eth1"
+    assert {name.inside for name in names.values() if name.pid == 1002 and name.number == 0} == {"eth0"}
+
+
+def test_the_name_is_the_link_s(vpc: Vpc) -> None:
+    """What `named` chose is what the instance gets."""
+    network = vpc.with_attachment("node1")
+    state = desired(network, vpc.plan, vpc.hosts, names={vpc.device: "eth7"})
+    assert state.links[vpc.device].inside == "eth7"
+
+
+def test_a_private_address_is_delivered_to_the_eni_that_has_it() -> None:
+    """AssignPrivateIpAddresses moves the local route, and what the check lets pass."""
+    plan = plan_for("private-ip")
+    assert plan.private is not None
+    account = Account(plan)
+    network, ids = account.network(), {one.name: one.instance_id for one in account.instances()}
+    hosts = {ids["node1"]: 1, ids["node2"]: 2}
+    for name in ("node1", "node2"):
+        eni = account.instance(name).network_interface_id
+        moved = replace(
+            network,
+            interfaces=tuple(
+                replace(one, addresses=(*one.addresses, ip_address(str(plan.private))))
+                if one.network_interface_id == eni
+                else one
+                for one in network.interfaces
+            ),
+        )
+        state = desired(moved, plan, hosts)
+        assert state.routes[4, LOCAL, f"{plan.private}/32"] == f"dev {device_of(eni)} scope link"
+        assert f'"{device_of(eni)}" . {plan.private}' in state.ruleset
+    account.close()
