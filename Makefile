@@ -14,7 +14,7 @@ demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
 
 test: debian $(VENV)/.dev check
-	$(BIN)/python -m pytest $(TESTS)
+	@scripts/test $(TESTS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ WITHOUT_CLUSTER = Settings(boot_cluster=False)
 CLI = [sys.executable, "-m", "aws_ipfailover.cli.main", "lab"]
 HOLDER = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children ignore it
 from aws_ipfailover.lab.client import Lab
 from aws_ipfailover.lab.supervisor import Settings
 with Lab.running(sys.argv[1], Settings(boot_cluster=False), say=lambda text: print(text, flush=True)):
@@ -142,6 +143,7 @@ def test_nothing_is_left_after_an_interrupt(name: str, until: str) -> None:
     with hold(name, until=until) as holder:
         known = descendants(int(RunDir(name).pid_file.read_text(encoding="ascii").split()[0]))
         holder.send_signal(signal.SIGINT)
+        holder.wait(60)
     assert holder.returncode != 0
     assert_gone(known, before)
     assert not RunDir(name).path.exists()
