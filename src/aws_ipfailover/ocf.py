@@ -263,8 +263,8 @@ network interface (ENI) of the active node. This works across availability zones
 check has to be off, and the credentials must allow ec2:ReplaceRoute and ec2:DescribeRouteTables (ec2:CreateRoute only
 where a table does not have the route yet).
 
-eni: a network interface that has the address is detached from the node that had it and attached to the active one, within
-one availability zone. It gets a routing table of its own, so that replies leave by it.
+eni: a network interface that has the address is detached from the node that had it and attached to the active one,
+within one availability zone. It gets a routing table of its own, so that replies leave by it.
 
 private-ip: a secondary private address moves between the nodes' own network interfaces, within one subnet.
 
