@@ -104,6 +104,8 @@ def subnet_prefix(node: ThisNode, address: Address) -> int:
     for cidr in cidrs:
         if cidr.version == address.version and address in cidr:
             return cidr.prefixlen
+    if not cidrs:
+        raise UnknownError("IMDS does not say (yet) which subnet this node is in")
     if not any(cidr.version == address.version for cidr in cidrs):
         kind = "IPv4" if address.version == 4 else "IPv6"
         raise NodeError(f"parameter ip: {address} cannot be of this node's subnet, which has no {kind} CIDR")
