@@ -18,7 +18,6 @@ FAULTS = [
     Fault("error", code="RequestLimitExceeded", status=503),
     Fault("error", code="UnauthorizedOperation", status=403),
     Fault("error", code="RequestExpired", status=400),
-    Fault("error", code="InvalidRouteTableID.NotFound", status=400),
     Fault("hang"),
     Fault("reset"),
     Fault("refuse"),
@@ -262,6 +261,16 @@ def test_unknown(node: Node, fault: Fault) -> None:
     if fault.kind == "error":
         assert f"DescribeRouteTables: {fault.code}" in ran.reason
     assert len(node.held()) == 1
+
+
+def test_a_table_that_does_not_exist(node: Node) -> None:
+    """ELSEWHERE, at the second read: EC2 answered that the table does not exist, so it has no route to this node."""
+    node.hold()
+    node.aws.faults.add(Fault("error", service="ec2", code="InvalidRouteTableID.NotFound", status=400))
+    ran = node.agent.run("monitor", level=10, interval=10)
+    assert ran.code == 1, ran
+    assert "DescribeRouteTables: InvalidRouteTableID.NotFound" in ran.reason
+    assert [call.action for call in ran.calls if call.service == "ec2"] == ["DescribeRouteTables"] * 2
 
 
 @pytest.mark.parametrize("kind", ["error", "refuse"])
