@@ -14,7 +14,7 @@ from aws_ipfailover.lab.audits import Auditor, held
 from aws_ipfailover.lab.client import Completed, Lab, eventually
 from aws_ipfailover.lab.demo import resource_of
 from aws_ipfailover.lab.fabric import device_of
-from aws_ipfailover.lab.plan import Layout, Mode
+from aws_ipfailover.lab.plan import INTERNET, PUBLIC, Layout, Mode
 from aws_ipfailover.lab.supervisor import Settings
 from aws_ipfailover.lab.traffic.analysis import Switch, overlap_ms, rows
 from aws_ipfailover.lab.traffic.measurement import PORT, Measurement
@@ -48,11 +48,6 @@ def holder(lab: Lab) -> str:
     return cast("str", lab.status()["service"]["holder"])
 
 
-def consumers(lab: Lab) -> List[str]:
-    """Every instance that only asks."""
-    return [one["name"] for one in lab.status()["instances"] if one["role"] != "node"]
-
-
 def load(lab: Lab, name: str) -> str:
     """Load an example on a cluster that has nothing; the resource that holds the address."""
     text = (DIRECTORY / name).read_text(encoding="utf-8")
@@ -72,30 +67,31 @@ def fails_over(lab: Lab, resource: str, *, planned: bool = True) -> None:
     auditor = Auditor(lab, service(lab))
     status = lab.cluster_status()
     old = cast("str", status.where(resource) if status else None)
-    with Measurement.running(lab, address, lab.nodes(), consumers(lab)) as measurement:
+    lab.order("elastic-ip")
+    with Measurement.running(lab, lab.nodes(), lab.questions(address)) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
         if planned:
             switch = Switch(old, other(lab, old), time.time())
             lab.exec(old, ["crm_resource", "--move", "--resource", resource, "--node", switch.new])
             assert measurement.wait_steady(switch.new, switch.triggered, 60.0)
-            assert_switched(lab, measurement, switch)
+            assert_switched(lab, measurement, switch, address)
             lab.exec(old, ["crm_resource", "--clear", "--resource", resource])
             lab.settle()
             old = switch.new
         switch = Switch(old, other(lab, old), time.time())
         lab.power_off(old)
         assert measurement.wait_steady(switch.new, switch.triggered, 90.0)
-        assert_switched(lab, measurement, switch)
+        assert_switched(lab, measurement, switch, address)
     assert auditor.complaints(may_be_fenced=[old]) == []
 
 
-def assert_switched(lab: Lab, measurement: Measurement, switch: Switch) -> None:
+def assert_switched(lab: Lab, measurement: Measurement, switch: Switch, address: str) -> None:
     """What the consumers saw was a switch, and EC2 has the address where they see it."""
     seen = measurement.histories(since=switch.triggered - 1.0)
     assert [problem for row in rows(seen, switch) for problem in row.problems()] == []
     assert overlap_ms(seen, switch) == 0
     assert holder(lab) == switch.new
-    assert measurement.address in held(lab, switch.new)
+    assert address in held(lab, switch.new)
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +127,8 @@ def test_an_api_that_is_gone_at_stop_hinders_nobody(cluster: Lab) -> None:
         assert not held(cluster, old) & set(service(cluster))
         detachers = {call["caller"] for call in cluster.calls(began) if call["action"] == "DetachNetworkInterface"}
         assert detachers == {new}
-        for consumer in consumers(cluster):
-            assert answers(cluster, consumer, service(cluster)[0])
+        for consumer, address in cluster.questions(service(cluster)[0]).items():
+            assert answers(cluster, consumer, address)
     finally:
         cluster.heal()
     assert auditor.complaints() == []
@@ -258,8 +254,8 @@ def test_a_detachment_that_sticks_is_forced_after_a_grace_period(lab: Lab) -> No
     assert [call["parameters"].get("Force", "false") for call in asked] == ["false", "true"]
     assert holder(lab) == "node2"
     assert agent(lab, "node1", "monitor").returncode == 7
-    for consumer in consumers(lab):
-        assert answers(lab, consumer, service(lab)[0])
+    for consumer, address in lab.questions(service(lab)[0]).items():
+        assert answers(lab, consumer, address)
 
 
 @one_layout
@@ -329,29 +325,51 @@ class Capture:
 
 
 def test_replies_leave_by_the_eni_with_its_mac_and_address(lab: Lab) -> None:
-    """To TCP consumers inside the ENI's subnet and outside of it, on either node; nothing leaves by the primary ENI."""
+    """To TCP consumers in the ENI's subnet, outside of it and on the Internet; nothing leaves by the primary ENI."""
     status = lab.status()
     mac, eni = status["service"]["mac"], status["service"]["network_interface_id"]
-    asking = consumers(lab)
-    assert {"consumer-a", "consumer-b", "onprem"} <= set(asking)
+    asking = {address: lab.questions(address) for address in service(lab)}
+    assert {"consumer-a", "consumer-b", "onprem", "internet"} <= set(asking[service(lab)[0]])
     for node in ("node1", "node2"):
         succeeds(lab, node, "start")
         primary = device_of(status["network_interfaces"][node])
-        with Measurement.running(lab, service(lab)[0], [node], []):
+        with Measurement.running(lab, [node], {}):
             by_eni, by_primary = Capture(lab, device_of(eni)), Capture(lab, primary)
             try:
-                for address in service(lab):
-                    for consumer in asking:
-                        said = lab.exec(consumer, ["/usr/bin/python3", "-c", _ASK, address, str(PORT)]).stdout
+                for questions in asking.values():
+                    for consumer, asked in questions.items():
+                        said = lab.exec(consumer, ["/usr/bin/python3", "-c", _ASK, asked, str(PORT)]).stdout
                         assert node in said
             finally:
                 carried, strayed = by_eni.lines(), by_primary.lines()
         for address in service(lab):
             # A handshake and an answer for each consumer at the least.
-            assert carried.count(f"{mac} {address}") >= 2 * len(asking)
+            assert carried.count(f"{mac} {address}") >= 2 * len(asking[address])
         assert {line.split()[0] for line in carried} == {mac}
         assert strayed == []
         succeeds(lab, node, "stop")
+
+
+def test_the_internet_reaches_what_has_an_elastic_ip(lab: Lab) -> None:
+    """And nothing else, neither way: not the ENI's other address, not a private address, not the nodes."""
+    succeeds(lab, "node1", "start")
+    private = service(lab)[0]
+    public = lab.status()["service"]["elastic_ips"][private]
+    assert lab.order("elastic-ip") == public
+    assert answers(lab, "internet", public)
+    assert answers(lab, "internet", next(one for one in service(lab) if ":" in one))
+    there = str(INTERNET.address)
+    ping = ["ping", "-n", "-c", "1", "-W", "0.5"]
+    assert lab.exec("node1", [*ping, "-I", private, there], check=False).returncode == 0
+    for node, *argv in (
+        ("node1", *ping, there),
+        ("node1", *ping, "-I", service(lab)[1], there),
+        ("internet", *ping, private),
+        ("internet", *ping, str(PUBLIC[-2])),
+    ):
+        assert lab.exec(node, argv, check=False).returncode == 1
+    succeeds(lab, "node1", "stop")
+    assert lab.exec("internet", [*ping, public], check=False).returncode == 1
 
 
 def test_a_reply_that_takes_the_other_eni_is_seen_and_dropped(lab: Lab) -> None:
@@ -359,7 +377,7 @@ def test_a_reply_that_takes_the_other_eni_is_seen_and_dropped(lab: Lab) -> None:
     succeeds(lab, "node1", "start")
     status, address = lab.status(), service(lab)[0]
     lab.exec("node1", ["ip", "rule", "delete", "from", address])
-    with Measurement.running(lab, address, ["node1"], []):
+    with Measurement.running(lab, ["node1"], {}):
         strays = Capture(lab, device_of(status["network_interfaces"]["node1"]))
         try:
             asked = lab.exec("consumer-b", ["/usr/bin/python3", "-c", _ASK, address, str(PORT)], check=False)

@@ -97,7 +97,8 @@ def loads_and_fails_over(lab: Lab, name: str) -> None:
     resource = resource_of(lab, "node1", address)
     old = cast("str", status.where(resource))
     new = next(node for node in lab.nodes() if node != old)
-    with Measurement.running(lab, address, lab.nodes(), ["consumer-a", "onprem"]) as measurement:
+    asked = dict.fromkeys(("consumer-a", "onprem"), address)
+    with Measurement.running(lab, lab.nodes(), asked) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
         switch = Switch(old, new, time.time())
         lab.power_off(old)
@@ -122,9 +123,7 @@ def test_make_before_break_moves_without_a_gap(lab: Lab) -> None:
     status = lab.cluster_status()
     old = cast("str", status.where("ip_service") if status else None)
     new = next(node for node in lab.nodes() if node != old)
-    with Measurement.running(
-        lab, str(PLAN.overlay), lab.nodes(), ["consumer-a", "consumer-b", "onprem"]
-    ) as measurement:
+    with Measurement.running(lab, lab.nodes(), lab.questions(str(PLAN.overlay))) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
         switch = Switch(old, new, time.time())
         lab.exec(old, ["crm", "resource", "move", "ip_service", new])

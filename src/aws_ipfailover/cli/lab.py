@@ -53,6 +53,7 @@ def register(commands: Commands) -> None:
     status.add_argument("--json", action="store_true", help="as JSON")
     shell = add("shell", _shell, "open a shell in an instance")
     shell.add_argument("instance", metavar="NODE")
+    add("elastic-ip", _elastic_ip, "associate an Elastic IP with the service's private address, and print it")
     stuck = add("stuck-detach", _stuck_detach, "let a plain detachment of the service's ENI never end, or end again")
     stuck.add_argument("stuck", choices=["on", "off"])
     execute = add("exec", _exec, "run a command in an instance")
@@ -62,7 +63,7 @@ def register(commands: Commands) -> None:
     off.add_argument("instance", metavar="NODE")
     on = add("power-on", _power_on, "start an instance that failed or was stopped")
     on.add_argument("instance", metavar="NODE")
-    cut = add("cut", _cut, "cut the link between two places: instances, zones, api, imds, onprem")
+    cut = add("cut", _cut, "cut the link between two places: instances, zones, api, imds, onprem, internet")
     cut.add_argument("one", metavar="A")
     cut.add_argument("other", metavar="B")
     add("heal", _heal, "mend every link")
@@ -171,6 +172,8 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
         what = service.get("network_interface_id", "private address")
         where = f"{service.get('attachment') or 'on'} {service['holder']}" if service["holder"] else "nowhere"
         sys.stdout.write(f"{what} ({', '.join(service['addresses'])}): {where}\n")
+        for private, public in service["elastic_ips"].items():
+            sys.stdout.write(f"{public}: the Elastic IP of {private}\n")
     for one, other in ((pair[0], pair[-1]) for pair in status["cuts"]):
         sys.stdout.write(f"cut: {one} - {other}\n")
     for fault in status["faults"]:
@@ -213,6 +216,11 @@ def _exec(lab: Lab, arguments: argparse.Namespace) -> int:
         sys.stderr.write("there is no command to run; usage: aws-ipfailover lab exec NODE -- CMD\n")
         return 2
     return _run_inside(lab, arguments.instance, argv)
+
+
+def _elastic_ip(lab: Lab, arguments: argparse.Namespace) -> int:
+    sys.stdout.write(f"{lab.order('elastic-ip')}\n")
+    return 0
 
 
 def _stuck_detach(lab: Lab, arguments: argparse.Namespace) -> int:

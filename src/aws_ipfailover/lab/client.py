@@ -23,7 +23,7 @@ from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, S
 
 from . import examples
 from .cluster import ClusterStatus, parse_status
-from .plan import plan_for
+from .plan import INTERNET, plan_for
 from .rundir import DEFAULT_NAME, LabError, RunDir, start_time
 from .supervisor import Settings
 
@@ -351,6 +351,22 @@ class Lab:
     def powered_nodes(self) -> List[str]:
         """The nodes that have power."""
         return [one["name"] for one in self.status()["instances"] if one["role"] == "node" and one["pid"] is not None]
+
+    def questions(self, address: str) -> Dict[str, str]:
+        """What every consumer asks to reach the service at `address`: that, or from the Internet its Elastic IP.
+
+        Without an Elastic IP nobody on the Internet can ask for a private address, and is not listed.
+        """
+        status = self.status()
+        asked: Dict[str, str] = {}
+        for one in status["instances"]:
+            if one["role"] == "node":
+                continue
+            if one["name"] != INTERNET.name or ":" in address:
+                asked[one["name"]] = address
+            elif address in status["service"].get("elastic_ips", {}):
+                asked[one["name"]] = status["service"]["elastic_ips"][address]
+        return asked
 
     def cluster_status(self, node: Optional[str] = None) -> Optional[ClusterStatus]:
         """The cluster as `node` sees it, or the first node that can tell; None while none can."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
@@ -84,6 +85,29 @@ class Cloud:
                 replace(world.instances[instance_id], state=state, launch_time=time.time())
             )
         )
+
+    def give_elastic_ip(self, address: IPv4Address) -> IPv4Address:
+        """AllocateAddress and AssociateAddress by an administrator: the Elastic IP of a private address.
+
+        It is the same again for an address that has one. LabError while no ENI has the private address.
+        """
+        known = self.account.public_ip_of(address)
+        if known is not None:
+            return known
+        world = self.account.world
+        eni = next((one.network_interface_id for one in world.interfaces.values() if address in one.ipv4), None)
+        if eni is None:
+            raise LabError(f"no network interface has {address} yet: start the resource that assigns it first")
+        self.aws.api.administer("AllocateAddress")
+        made = next(one for one in self.account.world.elastic_ips.values() if one.association_id is None)
+        self.aws.api.administer(
+            "AssociateAddress",
+            AllocationId=made.allocation_id,
+            NetworkInterfaceId=eni,
+            PrivateIpAddress=str(address),
+        )
+        self.account.settle()
+        return made.public_ip
 
     def fail(
         self,

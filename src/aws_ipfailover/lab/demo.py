@@ -43,11 +43,11 @@ _SCENES: Mapping[Mode, str] = {
     "overlay-ip": ("A VPC in a box: two cluster nodes and two consumers in two availability zones, one on premises"),
     "eni": (
         "A VPC in a box: two cluster nodes in one availability zone and an ENI that moves between them; consumers in"
-        " its subnet, in another zone and on premises"
+        " its subnet, in another zone, on premises and on the Internet"
     ),
     "private-ip": (
         "A VPC in a box: two cluster nodes in one subnet and a private address that moves between their ENIs;"
-        " consumers in that subnet, in another zone and on premises"
+        " consumers in that subnet, in another zone, on premises and on the Internet"
     ),
 }
 LOGS = (("/var/log/corosync/corosync.log", COROSYNC),)
@@ -218,9 +218,7 @@ def perform(name: str, chosen: Script, voice: Narrator) -> Tuple[List[Failover],
             f" and the NIC is {SLOW.nic_seconds} s later than EC2 says; the real one may take a minute."
         )
     with Lab.running(name, chosen.settings, say=voice.say) as lab:
-        status = lab.status()
         nodes = lab.nodes()
-        consumers = [one["name"] for one in status["instances"] if one["role"] != "node"]
         auditor = Auditor(lab, [chosen.address])
         if chosen.shared_vpc:
             lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[Plan().account_id])
@@ -234,9 +232,14 @@ def perform(name: str, chosen: Script, voice: Narrator) -> Tuple[List[Failover],
             raise LabError(f"{resource} is not started on exactly one node")
         standby = next(node for node in nodes if node != active)
         voice.say(f"{resource} holds {chosen.address} on {active}; {standby} stands by.")
-        with Measurement.running(lab, chosen.address, nodes, consumers, chosen.interval) as measurement:
+        if chosen.mode != "overlay-ip":
+            public = lab.order("elastic-ip")
+            if ":" not in chosen.address:
+                voice.say(f"The Internet reaches it by the Elastic IP {public}, which goes along.")
+        questions = lab.questions(chosen.address)
+        with Measurement.running(lab, nodes, questions, chosen.interval) as measurement:
             with voice.step(
-                f"{', '.join(consumers)} now ask {chosen.address} 'who are you?' over TCP, UDP and ICMP,"
+                f"{', '.join(questions)} now ask {chosen.address} 'who are you?' over TCP, UDP and ICMP,"
                 f" every {chosen.interval * 1000:.0f} ms each"
             ):
                 if not measurement.wait_steady(active, 0.0, 30.0):

@@ -7,7 +7,8 @@ other end lies in the instance. All traffic, also within a subnet, is routed her
   VPC's own CIDRs leads on to the one table that knows where each ENI is (the `local` route of every route table).
 * A route to an ENI delivers at MAC level (a permanent neighbour entry): nobody asks with ARP who has the address,
   and nobody checks that the ENI owns it. That is all an overlay address is.
-* nftables enforces the source/destination check, and cuts links.
+* An internet gateway translates Elastic IPs one to one and keeps no state; what has none does not pass.
+* nftables enforces the source/destination check, does that translation, and cuts links.
 
 `desired()` is pure: Network in, kernel objects out. `Fabric` compares that with what it made before and changes only
 the difference, in one `ip -batch` for each family.
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
 from .network import Address, Cidr, Interface, Network, RouteTable
-from .plan import Plan
+from .plan import Outside, Plan
 
 METADATA_ADDRESS = IPv4Address("169.254.169.254")
 # The router's link-local address on every link, the gateway of IPv6 as in a VPC.
@@ -32,6 +33,9 @@ ROUTER_IPV6 = IPv6Address("fe80::1")
 # The VPC router's own static address, as the VPC user guide documents it ("Subnet route tables").
 STATIC_ROUTER_IPV6 = IPv6Address("fe80:ec2::1")
 TRANSIT_GATEWAY = "tgw0"
+INTERNET_GATEWAY = "igw0"
+# The devices behind which somebody outside the VPC is, by what the ids of the gateways begin with.
+GATEWAYS = {"tgw": TRANSIT_GATEWAY, "igw": INTERNET_GATEWAY}
 
 _LOCAL_TABLE = 99
 _FIRST_TABLE = 1000
@@ -39,6 +43,8 @@ _RULE_ENI = 100
 _RULE_TRANSIT = 110
 _RULE_TRANSIT_LOCAL = 111
 _RULE_TRANSIT_END = 112
+_RULE_INTERNET = 120
+_RULE_INTERNET_END = 121
 _RULE_LOCAL = 200
 
 
@@ -166,13 +172,13 @@ def desired(
     hosts: Mapping[str, int],
     cuts: Cuts = Cuts(),
     *,
-    transit: bool = True,
+    gateways: FrozenSet[str] = frozenset((TRANSIT_GATEWAY, INTERNET_GATEWAY)),
     names: Mapping[str, str] = {},
     hidden: FrozenSet[str] = frozenset(),
 ) -> KernelState:
     """The kernel's objects for `network`, with the running instances' process 1 in `hosts` (by instance id).
 
-    `transit`: whether the device of the transit gateway is there. `names`: what the instance calls a device, where it
+    `gateways`: the gateways' devices that are there. `names`: what the instance calls a device, where it
     is not the name by device index. `hidden`: devices that EC2 calls attached and the instance does not have yet.
     """
     enis = {device: eni for device, eni in plugged(network, hosts).items() if device not in hidden}
@@ -210,13 +216,19 @@ def desired(
         # What has no route is dropped without a word, as in a VPC.
         routes[(family, _LOCAL_TABLE, everything)] = "blackhole"
         rules.add((family, f"pref {_RULE_TRANSIT_END} iif {TRANSIT_GATEWAY} blackhole"))
+        if INTERNET_GATEWAY in gateways:
+            # It delivers to the ENIs of the VPC, and asks no route table.
+            rules.add((family, f"pref {_RULE_INTERNET_END} iif {INTERNET_GATEWAY} blackhole"))
     for route_table in network.route_tables:
-        routes.update(_routes(route_table, numbers[route_table.route_table_id], network.cidrs, by_id, transit))
+        routes.update(_routes(route_table, numbers[route_table.route_table_id], network.cidrs, by_id, gateways))
     # The transit gateway's static routes lead into the VPC, where the table of the attachment's subnet decides.
     onward = numbers[network.subnets[0].route_table_id]
     for cidr in (*network.cidrs, ip_network(plan.overlay), ip_network(plan.overlay_ipv6)):
         rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {onward}"))
         rules.add((cidr.version, f"pref {_RULE_TRANSIT_LOCAL} iif {TRANSIT_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
+    if INTERNET_GATEWAY in gateways:
+        for cidr in network.cidrs:
+            rules.add((cidr.version, f"pref {_RULE_INTERNET} iif {INTERNET_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     return KernelState(
         links,
         routes,
@@ -261,7 +273,7 @@ def _routes(
     number: int,
     cidrs: Tuple[Cidr, ...],
     enis: Mapping[str, Tuple[str, Interface]],
-    transit: bool,
+    gateways: FrozenSet[str],
 ) -> Dict[Tuple[int, int, str], str]:
     found: Dict[Tuple[int, int, str], str] = {(cidr.version, number, str(cidr)): "throw" for cidr in cidrs}
     for route in table.routes:
@@ -270,8 +282,8 @@ def _routes(
             found[key] = "throw"
         elif route.state == "blackhole":
             found[key] = "blackhole"
-        elif transit and route.target.startswith("tgw-"):
-            found[key] = f"dev {TRANSIT_GATEWAY}"
+        elif GATEWAYS.get(route.target.partition("-")[0]) in gateways:
+            found[key] = f"dev {GATEWAYS[route.target.partition('-')[0]]}"
         elif route.target in enis:
             device, eni = enis[route.target]
             found[key] = f"via {_next_hop(eni, route.destination.version)} dev {device} onlink"
@@ -302,6 +314,8 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
             if left in services:
                 services[left] |= devices.get(right, set())
             pairs |= {(a, b) for a in devices.get(left, set()) for b in devices.get(right, set())}
+    to_private = [f"{one.public} : {one.private}" for one in network.elastic_ips]
+    to_public = [f"{one.private} : {one.public}" for one in network.elastic_ips]
     lines = [
         "table inet lab { }",
         "delete table inet lab",
@@ -311,6 +325,20 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
         _set("own6", "ifname . ipv6_addr", own[6]),
         _set("cut", "ifname . ifname", sorted(f'"{a}" . "{b}"' for a, b in pairs)),
         *(_set(f"cut_{name}", "ifname", sorted(f'"{d}"' for d in found)) for name, found in services.items()),
+        _set("public", "ipv4_addr", [f"{one.public}" for one in network.elastic_ips]),
+        _set("private", "ipv4_addr", [f"{one.private}" for one in network.elastic_ips]),
+        _map("to_private", to_private),
+        _map("to_public", to_public),
+        " chain from_internet {",
+        "  type filter hook prerouting priority raw; policy accept;",
+        # Before routing.
+        f'  iifname "{INTERNET_GATEWAY}" meta nfproto ipv4 ip daddr != @public counter drop',
+        f'  iifname "{INTERNET_GATEWAY}" ip daddr set ip daddr map @to_private',
+        " }",
+        " chain to_internet {",
+        "  type filter hook postrouting priority srcnat; policy accept;",
+        f'  oifname "{INTERNET_GATEWAY}" ip saddr set ip saddr map @to_public',
+        " }",
         " chain leaves {",
         "  iifname @checked meta nfproto ipv4 iifname . ip saddr != @own4 counter drop",
         "  iifname @checked meta nfproto ipv6 iifname . ip6 saddr != @own6 counter drop",
@@ -318,6 +346,7 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
         " chain forward {",
         "  type filter hook forward priority filter; policy accept;",
         '  oifname "lo" drop',
+        f'  oifname "{INTERNET_GATEWAY}" meta nfproto ipv4 ip saddr != @private counter drop',
         "  iifname . oifname @cut counter drop",
         "  jump leaves",
         "  oifname @checked meta nfproto ipv4 oifname . ip daddr != @own4 counter drop",
@@ -344,10 +373,15 @@ def _set(name: str, kind: str, elements: List[str]) -> str:
     return f" set {name} {{ type {kind};{body} }}"
 
 
+def _map(name: str, elements: List[str]) -> str:
+    body = f" elements = {{ {', '.join(elements)} }};" if elements else ""
+    return f" map {name} {{ type ipv4_addr : ipv4_addr;{body} }}"
+
+
 def _devices_by_place(network: Network, enis: Mapping[str, Interface]) -> Dict[str, Set[str]]:
     names = {instance.instance_id: instance.name for instance in network.instances}
     zones = {subnet.subnet_id: subnet.availability_zone for subnet in network.subnets}
-    places: Dict[str, Set[str]] = {"onprem": {TRANSIT_GATEWAY}}
+    places: Dict[str, Set[str]] = {"onprem": {TRANSIT_GATEWAY}, "internet": {INTERNET_GATEWAY}}
     for device, eni in enis.items():
         if eni.attachment is not None:
             places.setdefault(names.get(eni.attachment.instance_id, ""), set()).add(device)
@@ -391,7 +425,7 @@ class Fabric:
         self._network: Optional[Network] = None
         self._hosts: Dict[str, int] = {}
         self._cuts = Cuts()
-        self._transit = False
+        self._gateways: FrozenSet[str] = frozenset()
         self._now = KernelState()
 
     def open(self) -> None:
@@ -409,17 +443,17 @@ class Fabric:
         ):
             sysctl(path, value)
 
-    def plug_on_premises(self, pid: int) -> None:
-        """Connect the network namespace of process `pid` as the consumer beyond the transit gateway."""
-        there = self._plan.on_premises
+    def plug_outside(self, there: Outside, pid: int) -> None:
+        """Connect the network namespace of process `pid` as the consumer beyond a gateway of the VPC."""
+        device = INTERNET_GATEWAY if there == self._plan.internet else TRANSIT_GATEWAY
         router, router6 = there.cidr.network_address + 1, there.ipv6_cidr.network_address + 1
-        batch([f"link add {TRANSIT_GATEWAY} type veth peer name eth0 netns {pid}"])
-        self._router_end(TRANSIT_GATEWAY)
-        batch([f"address add {router}/{there.cidr.prefixlen} dev {TRANSIT_GATEWAY} noprefixroute"])
-        batch([f"address add {router6}/{there.ipv6_cidr.prefixlen} dev {TRANSIT_GATEWAY} nodad noprefixroute"], 6)
+        batch([f"link add {device} type veth peer name eth0 netns {pid}"])
+        self._router_end(device)
+        batch([f"address add {router}/{there.cidr.prefixlen} dev {device} noprefixroute"])
+        batch([f"address add {router6}/{there.ipv6_cidr.prefixlen} dev {device} nodad noprefixroute"], 6)
         _plug_in(
             Link(
-                TRANSIT_GATEWAY,
+                device,
                 "eth0",
                 "",
                 pid,
@@ -428,7 +462,7 @@ class Fabric:
             )
         )
         with self._lock:
-            self._transit = True
+            self._gateways |= {device}
             self._reconcile()
 
     def apply(self, network: Network) -> None:
@@ -475,7 +509,7 @@ class Fabric:
     def places(self) -> Tuple[str, ...]:
         """Every name that `cut` takes."""
         network = self._network
-        names: List[str] = ["api", "imds", "onprem"]
+        names: List[str] = ["api", "imds", *(there.name for there in self._plan.outside)]
         if network is not None:
             names += [instance.name for instance in network.instances]
             names += sorted({subnet.availability_zone for subnet in network.subnets})
@@ -511,7 +545,7 @@ class Fabric:
         old, new = (
             self._now,
             desired(
-                self._network, self._plan, self._hosts, self._cuts, transit=self._transit, names=names, hidden=hidden
+                self._network, self._plan, self._hosts, self._cuts, gateways=self._gateways, names=names, hidden=hidden
             ),
         )
         gone = {device for device, link in old.links.items() if new.links.get(device) != link}

@@ -29,7 +29,7 @@ class Subnet:
 
 @dataclass(frozen=True)
 class Route:
-    """One route of a table. `target` is "local", an `eni-…` or a `tgw-…` id."""
+    """One route of a table. `target` is "local", an `eni-…`, a `tgw-…` or an `igw-…` id."""
 
     destination: Cidr
     target: str
@@ -66,6 +66,14 @@ class Interface:
 
 
 @dataclass(frozen=True)
+class ElasticIp:
+    """A public address that an internet gateway translates to and from a private one, one to one."""
+
+    public: IPv4Address
+    private: IPv4Address
+
+
+@dataclass(frozen=True)
 class Instance:
     """An instance; `name` is its Name tag, and the host name inside."""
 
@@ -83,3 +91,4 @@ class Network:
     route_tables: Tuple[RouteTable, ...]
     interfaces: Tuple[Interface, ...]
     instances: Tuple[Instance, ...]
+    elastic_ips: Tuple[ElasticIp, ...] = ()

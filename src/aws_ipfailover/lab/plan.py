@@ -46,14 +46,34 @@ class PlannedInterface:
 
 
 @dataclass(frozen=True)
-class OnPremises:
-    """A consumer outside AWS, behind a transit gateway with static routes for the VPC and the overlay addresses."""
+class Outside:
+    """A consumer outside the VPC, behind one of its gateways."""
 
-    name: str = "onprem"
-    cidr: IPv4Network = IPv4Network("172.31.0.0/24")
-    address: IPv4Address = IPv4Address("172.31.0.10")
-    ipv6_cidr: IPv6Network = IPv6Network("2001:db8:31::/64")
-    ipv6_address: IPv6Address = IPv6Address("2001:db8:31::10")
+    name: str
+    cidr: IPv4Network
+    address: IPv4Address
+    ipv6_cidr: IPv6Network
+    ipv6_address: IPv6Address
+
+
+# Behind a transit gateway with static routes for the VPC and the overlay addresses.
+ON_PREMISES = Outside(
+    "onprem",
+    IPv4Network("172.31.0.0/24"),
+    IPv4Address("172.31.0.10"),
+    IPv6Network("2001:db8:31::/64"),
+    IPv6Address("2001:db8:31::10"),
+)
+# Behind an internet gateway, which passes what has an Elastic IP, or a global IPv6 address.
+INTERNET = Outside(
+    "internet",
+    IPv4Network("198.51.100.0/24"),
+    IPv4Address("198.51.100.10"),
+    IPv6Network("2001:db8:51::/64"),
+    IPv6Address("2001:db8:51::10"),
+)
+# What Elastic IPs are allocated from.
+PUBLIC = IPv4Network("203.0.113.0/24")
 
 
 @dataclass(frozen=True)
@@ -75,7 +95,9 @@ class Plan:
         PlannedInstance("consumer-b", "consumer", "b", 102),
     )
     interfaces: Tuple[PlannedInterface, ...] = ()
-    on_premises: OnPremises = OnPremises()
+    on_premises: Outside = ON_PREMISES
+    # None: a VPC without an internet gateway.
+    internet: Optional[Outside] = None
     # Of the nodes' primary ENIs. An overlay address takes it off; the other modes work, and are tested, with it on.
     source_dest_check: bool = False
     # A secondary private address for the nodes' ENIs, where they share a subnet.
@@ -92,6 +114,19 @@ class Plan:
     def service_interface(self) -> Optional[PlannedInterface]:
         """The ENI that moves, if there is one."""
         return next(iter(self.interfaces), None)
+
+    @property
+    def service_address(self) -> Optional[IPv4Address]:
+        """The private IPv4 address that moves: the primary one of the service's ENI, or the secondary private one."""
+        if self.service_interface is None:
+            return self.private
+        found = self.interface_addresses(self.service_interface)[0]
+        return found if isinstance(found, IPv4Address) else None
+
+    @property
+    def outside(self) -> Tuple[Outside, ...]:
+        """Who is behind the gateways."""
+        return (self.on_premises,) if self.internet is None else (self.on_premises, self.internet)
 
     def interface_addresses(self, interface: PlannedInterface) -> Tuple[Union[IPv4Address, IPv6Address], ...]:
         """The addresses of `interface`: IPv4 then IPv6, the primary private IPv4 address first."""
@@ -128,7 +163,8 @@ _SERVICE_SUBNET = PlannedSubnet(
 def plan_for(mode: Mode = "overlay-ip", layout: Layout = "service-subnet") -> Plan:
     """The lab for a mode of the agent. An ENI and a private address stay in one zone: there, both nodes share a subnet.
 
-    `layout` matters to `eni` only. With a service subnet there is a consumer in it as well.
+    `layout` matters to `eni` only. With a service subnet there is a consumer in it as well. An overlay address is no
+    address of an ENI, so that no Elastic IP can be associated with it: there, the VPC has no internet gateway.
     """
     plan = Plan()
     if mode == "overlay-ip":
@@ -137,6 +173,7 @@ def plan_for(mode: Mode = "overlay-ip", layout: Layout = "service-subnet") -> Pl
         plan,
         instances=tuple(replace(one, subnet="a") if one.role == "node" else one for one in plan.instances),
         source_dest_check=True,
+        internet=INTERNET,
     )
     if mode == "private-ip":
         nodes = plan.subnet("a")

@@ -28,7 +28,7 @@ from .cloud import Cloud
 from .fabric import Fabric
 from .init import Service
 from .instance import Instance, Machine
-from .plan import Layout, Mode, Plan, PlannedInstance, plan_for
+from .plan import Layout, Mode, Outside, Plan, PlannedInstance, plan_for
 from .rundir import LabError, RunDir
 
 Values = Dict[str, Any]
@@ -134,8 +134,10 @@ class Supervisor:
         for planned in self._plan.instances:
             files, services = self._cluster_parts(planned)
             self._instances[planned.name] = Instance(planned.name, machine, files=files, services=services)
-        there = self._plan.on_premises
-        self._instances[there.name] = Instance(there.name, machine, files={}, services=())
+        for there in self._plan.outside:
+            self._instances[there.name] = Instance(there.name, machine, files={}, services=())
+        if self._plan.service_interface is not None:
+            self.do_elastic_ip()
         say("booting " + ", ".join(self._instances))
         with ThreadPoolExecutor(len(self._instances)) as pool:
             list(pool.map(self._boot, self._instances))
@@ -183,7 +185,7 @@ class Supervisor:
             if name in self._ids:
                 self._fabric.power_on(self._ids[name], pid)
             else:
-                self._fabric.plug_on_premises(pid)
+                self._fabric.plug_outside(self._outside(name), pid)
             instance.go()
 
     def _on_power(self, instance_id: str, power: Power) -> None:
@@ -222,7 +224,7 @@ class Supervisor:
         instances = [
             {
                 **instance.describe(),
-                "role": roles.get(name, "on-premises"),
+                "role": roles.get(name, "outside"),
                 "instance_id": self._ids.get(name),
                 "state": self._cloud.state(self._ids[name]) if name in self._ids else "running",
                 "address": self._address(name),
@@ -261,6 +263,7 @@ class Supervisor:
                 "network_interface_id": eni,
                 "mac": account.world.interfaces[eni].mac,
                 "addresses": [str(address) for address in self._plan.interface_addresses(planned)],
+                "elastic_ips": self._elastic_ips(),
                 "holder": holder,
                 "attachment": attachment,
             }
@@ -269,12 +272,21 @@ class Supervisor:
         holders = account.holders_of(self._plan.private)
         return {
             "addresses": [str(self._plan.private), str(self._plan.private_ipv6)],
+            "elastic_ips": self._elastic_ips(),
             "holder": ", ".join(holders) or None,
         }
 
+    def _elastic_ips(self) -> Dict[str, str]:
+        private = self._plan.service_address
+        public = None if private is None else self._cloud.account.public_ip_of(private)
+        return {} if public is None else {str(private): str(public)}
+
     def _address(self, name: str) -> str:
         planned = next((one for one in self._plan.instances if one.name == name), None)
-        return str(self._plan.address(planned) if planned else self._plan.on_premises.address)
+        return str(self._plan.address(planned) if planned else self._outside(name).address)
+
+    def _outside(self, name: str) -> Outside:
+        return next(there for there in self._plan.outside if there.name == name)
 
     def _ec2_instance(self, name: str) -> str:
         if name not in self._instances:
@@ -350,6 +362,13 @@ class Supervisor:
         else:
             self._cloud.account.stuck_detach.discard(eni)
         self.timeline.add("stuck-detach", stuck=stuck)
+
+    def do_elastic_ip(self) -> str:
+        """Associate an Elastic IP with the service's address, as an administrator would; the public address."""
+        service = self._plan.service_address
+        if service is None:
+            raise LabError("an overlay address is no address of a network interface and cannot have an Elastic IP")
+        return str(self._cloud.give_elastic_ip(service))
 
     def do_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch the source/destination check of an instance's primary ENI."""

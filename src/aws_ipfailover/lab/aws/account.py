@@ -165,6 +165,11 @@ class Account:
         """The transit gateway towards the on-premises network."""
         return self._world.gateways[0]
 
+    def public_ip_of(self, address: Union[IPv4Address, IPv6Address]) -> Optional[IPv4Address]:
+        """The Elastic IP associated with a private address, if it has one."""
+        found = self._world.elastic_ip_of(address) if isinstance(address, IPv4Address) else None
+        return None if found is None else found.public_ip
+
     def instance(self, name: str) -> LabInstance:
         """A planned instance by its Name tag."""
         return self._instances[name]
@@ -329,10 +334,16 @@ class Account:
         now = time.time()
         vpc = Vpc(identifier("vpc", "lab"), (plan.cidr, plan.ipv6_cidr))
         gateway = identifier("tgw", "lab")
-        world = World(vpc, identifier("sg", "lab"), gateways=(gateway,))
+        internet = () if plan.internet is None else (identifier("igw", "lab"),)
+        world = World(vpc, identifier("sg", "lab"), gateways=(gateway, *internet))
         world = world.with_tags(vpc.vpc_id, {"Name": "lab"})
         onward: Tuple[Cidr, ...] = (plan.on_premises.cidr, plan.on_premises.ipv6_cidr)
-        routes = (*local_routes(world), *(Route(cidr, gateway) for cidr in onward))
+        everywhere: Tuple[Cidr, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+        routes = (
+            *local_routes(world),
+            *(Route(cidr, gateway) for cidr in onward),
+            *(Route(cidr, target) for target in internet for cidr in everywhere),
+        )
         subnets: Dict[str, Subnet] = {}
         for planned in plan.subnets:
             subnet = Subnet(

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
-from aws_ipfailover.lab.aws import instances, interfaces, routes, vpcs
+from aws_ipfailover.lab.aws import elastic_ips, instances, interfaces, routes, vpcs
 from aws_ipfailover.lab.aws.account import Account, Power
 from aws_ipfailover.lab.aws.calls import Call, CallLog
 from aws_ipfailover.lab.aws.errors import ApiError
@@ -63,6 +63,10 @@ class Api:
             "DescribeInstanceAttribute": lambda world, query, _: instances.describe_attribute(world, query),
             "DescribeVpcs": lambda world, query, _: vpcs.describe_vpcs(world, query, account.table_owner_id),
             "DescribeSubnets": lambda world, query, _: vpcs.describe_subnets(world, query, account.table_owner_id),
+            "DescribeInternetGateways": lambda world, query, _: vpcs.describe_internet_gateways(
+                world, query, account.plan.account_id
+            ),
+            "DescribeAddresses": lambda world, query, _: elastic_ips.describe_addresses(world, query),
             "DescribeTags": lambda world, query, _: vpcs.describe_tags(world, query),
         }
         self._writes: Dict[str, Callable[[World, Query, Identity], Tuple[World, Structure]]] = {
@@ -84,6 +88,10 @@ class Api:
             "UnassignPrivateIpAddresses": lambda world, query, _: (interfaces.unassign_ipv4(world, query), YES),
             "AssignIpv6Addresses": lambda world, query, _: interfaces.assign_ipv6(world, query),
             "UnassignIpv6Addresses": lambda world, query, _: interfaces.unassign_ipv6(world, query),
+            "AllocateAddress": lambda world, query, _: elastic_ips.allocate(world, query),
+            "ReleaseAddress": lambda world, query, _: (elastic_ips.release(world, query), YES),
+            "AssociateAddress": lambda world, query, _: elastic_ips.associate(world, query),
+            "DisassociateAddress": lambda world, query, _: (elastic_ips.disassociate(world, query), YES),
             "ModifyNetworkInterfaceAttribute": lambda world, query, _: (interfaces.modify(world, query), YES),
             "ModifyInstanceAttribute": lambda world, query, _: (instances.modify(world, query), YES),
             "AssociateVpcCidrBlock": lambda world, query, _: vpcs.associate_cidr(world, query),

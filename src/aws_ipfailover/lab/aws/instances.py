@@ -96,7 +96,7 @@ def _describe_interface(world: World, held: Interface) -> Structure:
             "attachTime": timestamp(attachment.attach_time),
             "deleteOnTermination": attachment.delete_on_termination,
         },
-        "privateIpAddressesSet": addresses(held),
+        "privateIpAddressesSet": addresses(world, held),
         "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in held.ipv6],
         "interfaceType": "interface",
     }

@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import chain
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
-from aws_ipfailover.lab.aws.world import Attachment, Interface, World, identifier
+from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Interface, World, identifier
 
 # ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
 LIMITS: Dict[str, Tuple[int, int]] = {
@@ -215,6 +215,10 @@ def assign_ipv4(world: World, query: Query) -> Tuple[World, Structure]:
             listed = ", ".join(map(str, taken))
             raise invalid_value(f"[{listed}] is already assigned to another interface")
         world = world.with_interface(replace(other, ipv4=tuple(a for a in other.ipv4 if a not in taken)))
+        for address in taken:
+            elastic = world.elastic_ip_of(address)
+            if elastic is not None:  # it goes with its private address
+                world = world.with_elastic_ip(replace(elastic, network_interface_id=one.network_interface_id))
     _room(world, one, len(new))
     world = world.with_interface(replace(one, ipv4=(*one.ipv4, *new)))
     return world, {
@@ -236,6 +240,9 @@ def unassign_ipv4(world: World, query: Query) -> World:
         if address == one.ipv4[0]:
             raise invalid_value("The primary IP address of an interface cannot be unassigned")
         one = replace(one, ipv4=tuple(kept for kept in one.ipv4 if kept != address))
+        elastic = world.elastic_ip_of(address)
+        if elastic is not None:
+            world = world.with_elastic_ip(ElasticIp(elastic.allocation_id, elastic.public_ip))
     return world.with_interface(one)
 
 
@@ -302,16 +309,30 @@ def describe_attachment(attachment: Attachment, owner_id: str) -> Structure:
     }
 
 
-def addresses(one: Interface) -> List[Structure]:
-    """An ENI's IPv4 addresses, the primary one marked."""
+def addresses(world: World, one: Interface) -> List[Structure]:
+    """An ENI's IPv4 addresses with their Elastic IPs, the primary one marked."""
     return [
         {
             "privateIpAddress": str(address),
             "privateDnsName": f"ip-{str(address).replace('.', '-')}.ec2.internal",
             "primary": position == 0,
+            "association": association(world, one, address),
         }
         for position, address in enumerate(one.ipv4)
     ]
+
+
+def association(world: World, one: Interface, address: IPv4Address) -> Optional[Structure]:
+    """The Elastic IP of one of an ENI's addresses, if it has one."""
+    elastic = world.elastic_ip_of(address)
+    if elastic is None:
+        return None
+    return {
+        "publicIp": str(elastic.public_ip),
+        "ipOwnerId": one.owner_id,
+        "allocationId": elastic.allocation_id,
+        "associationId": elastic.association_id,
+    }
 
 
 def describe(world: World, one: Interface) -> Structure:
@@ -331,7 +352,8 @@ def describe(world: World, one: Interface) -> Structure:
         "groupSet": [{"groupId": group, "groupName": "lab"} for group in one.groups],
         "attachment": None if one.attachment is None else describe_attachment(one.attachment, one.owner_id),
         "tagSet": tag_set(world.tags.get(one.network_interface_id, {})),
-        "privateIpAddressesSet": addresses(one),
+        "association": association(world, one, one.ipv4[0]),
+        "privateIpAddressesSet": addresses(world, one),
         "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in one.ipv6],
         "interfaceType": "interface",
     }
@@ -354,6 +376,8 @@ def _attributes(world: World, one: Interface) -> Dict[str, List[str]]:
             "source-dest-check": [str(one.source_dest_check).lower()],
             "private-ip-address": [str(address) for address in one.ipv4],
             "addresses.private-ip-address": [str(address) for address in one.ipv4],
+            "addresses.association.public-ip": _public(world, one.ipv4),
+            "association.public-ip": _public(world, one.ipv4),
             "addresses.primary": ["true", "false"] if len(one.ipv4) > 1 else ["true"],
             "ipv6-addresses.ipv6-address": [str(address) for address in one.ipv6],
             "attachment.attachment-id": [] if attachment is None else [attachment.attachment_id],
@@ -367,6 +391,11 @@ def _attributes(world: World, one: Interface) -> Dict[str, List[str]]:
         }
     )
     return result
+
+
+def _public(world: World, addresses: Iterable[IPv4Address]) -> List[str]:
+    found = (world.elastic_ip_of(address) for address in addresses)
+    return [str(elastic.public_ip) for elastic in found if elastic is not None]
 
 
 def describe_network_interfaces(world: World, query: Query) -> Structure:

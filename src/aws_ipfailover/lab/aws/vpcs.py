@@ -20,6 +20,8 @@ KIND = {
     "vpc": "vpc",
     "sg": "security-group",
     "tgw": "transit-gateway",
+    "igw": "internet-gateway",
+    "eipalloc": "elastic-ip",
 }
 
 
@@ -70,6 +72,36 @@ def describe_vpcs(world: World, query: Query, account_id: str) -> Structure:
         "tagSet": tag_set(world.tags.get(vpc.vpc_id, {})),
     }
     return paged(query, "vpcSet", [described] if matches(query.filters(), attributes) else [], 1000)
+
+
+def describe_internet_gateways(world: World, query: Query, account_id: str) -> Structure:
+    """DescribeInternetGateways: the VPC's, if it has one."""
+    gateways = [one for one in world.gateways if one.startswith("igw-")]
+    wanted = query.members("InternetGatewayId")
+    for one in wanted:
+        if one not in gateways:
+            raise not_found("InvalidInternetGatewayID.NotFound", "internetGateway", one)
+    found: List[Structure] = []
+    for one in wanted or gateways:
+        attributes = tag_attributes(world.tags.get(one, {}))
+        attributes.update(
+            {
+                "internet-gateway-id": [one],
+                "attachment.vpc-id": [world.vpc.vpc_id],
+                "attachment.state": ["available"],
+                "owner-id": [account_id],
+            }
+        )
+        if matches(query.filters(), attributes):
+            found.append(
+                {
+                    "internetGatewayId": one,
+                    "ownerId": account_id,
+                    "attachmentSet": [{"vpcId": world.vpc.vpc_id, "state": "available"}],
+                    "tagSet": tag_set(world.tags.get(one, {})),
+                }
+            )
+    return paged(query, "internetGatewaySet", found, 1000)
 
 
 def associate_cidr(world: World, query: Query) -> Tuple[World, Structure]:

@@ -97,6 +97,17 @@ class Interface:
 
 
 @dataclass(frozen=True)
+class ElasticIp:
+    """An Elastic IP; once associated, of one private address of one ENI."""
+
+    allocation_id: str
+    public_ip: IPv4Address
+    association_id: Optional[str] = None
+    network_interface_id: Optional[str] = None
+    private_ip: Optional[IPv4Address] = None
+
+
+@dataclass(frozen=True)
 class Instance:
     """An EC2 instance."""
 
@@ -120,6 +131,7 @@ class World:
     route_tables: Mapping[str, RouteTable] = field(default_factory=dict)
     interfaces: Mapping[str, Interface] = field(default_factory=dict)
     instances: Mapping[str, Instance] = field(default_factory=dict)
+    elastic_ips: Mapping[str, ElasticIp] = field(default_factory=dict)
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gateways: Tuple[str, ...] = ()
 
@@ -135,14 +147,31 @@ class World:
         """This world with one instance put in or changed."""
         return replace(self, instances={**self.instances, instance.instance_id: instance})
 
+    def with_elastic_ip(self, elastic_ip: ElasticIp) -> World:
+        """This world with one Elastic IP put in or changed."""
+        return replace(self, elastic_ips={**self.elastic_ips, elastic_ip.allocation_id: elastic_ip})
+
+    def without_elastic_ip(self, allocation_id: str) -> World:
+        """This world without one Elastic IP."""
+        kept = {key: value for key, value in self.elastic_ips.items() if key != allocation_id}
+        return replace(self, elastic_ips=kept)
+
+    def elastic_ip_of(self, private: IPv4Address) -> Optional[ElasticIp]:
+        """The Elastic IP associated with a private address."""
+        return next((one for one in self.elastic_ips.values() if one.private_ip == private), None)
+
     def with_tags(self, resource_id: str, tags: Mapping[str, str]) -> World:
         """This world with exactly these tags on one resource."""
         return replace(self, tags={**self.tags, resource_id: dict(tags)})
 
     def without_interface(self, network_interface_id: str) -> World:
-        """This world without one ENI."""
+        """This world without one ENI; its Elastic IPs are associated with nothing any more."""
         kept = {key: value for key, value in self.interfaces.items() if key != network_interface_id}
-        return replace(self, interfaces=kept)
+        elastic_ips = dict(self.elastic_ips)
+        for key, one in self.elastic_ips.items():
+            if one.network_interface_id == network_interface_id:
+                elastic_ips[key] = ElasticIp(one.allocation_id, one.public_ip)
+        return replace(self, interfaces=kept, elastic_ips=elastic_ips)
 
     def interfaces_of(self, instance_id: str) -> Tuple[Interface, ...]:
         """The ENIs attached to an instance, in any status, by device index."""
@@ -219,6 +248,11 @@ def network_of(world: World) -> network.Network:
                 ),
             )
             for interface in world.interfaces.values()
+        ),
+        elastic_ips=tuple(
+            network.ElasticIp(one.public_ip, one.private_ip)
+            for one in world.elastic_ips.values()
+            if one.private_ip is not None
         ),
         instances=tuple(
             network.Instance(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO, Any, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
+from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from aws_ipfailover.lab.traffic.analysis import FINAL_SECONDS, earliest
 from aws_ipfailover.lab.traffic.question import PROTOCOLS, Question
@@ -26,10 +26,9 @@ class Instances(Protocol):
 
 
 class Measurement:
-    """Keeps asking `address` from every consumer. Use `running`."""
+    """Keeps asking from every consumer. Use `running`."""
 
-    def __init__(self, lab: Instances, address: str, nodes: Sequence[str], interval: float) -> None:
-        self.address = address
+    def __init__(self, lab: Instances, nodes: Sequence[str], interval: float) -> None:
         self.interval = interval
         self._lab = lab
         self._ttls = {name: initial_ttl(index) for index, name in enumerate(nodes)}
@@ -43,18 +42,18 @@ class Measurement:
     @classmethod
     @contextlib.contextmanager
     def running(
-        cls, lab: Instances, address: str, nodes: Sequence[str], consumers: Sequence[str], interval: float = INTERVAL
+        cls, lab: Instances, nodes: Sequence[str], questions: Mapping[str, str], interval: float = INTERVAL
     ) -> Iterator[Measurement]:
-        """Responders on `nodes` and asking `consumers`, for the length of a `with` block.
+        """Responders on `nodes`, and consumers that ask the address in `questions`, for the length of a `with` block.
 
         Raises RuntimeError when a responder does not come up.
         """
-        measurement = cls(lab, address, nodes, interval)
+        measurement = cls(lab, nodes, interval)
         try:
             for node in nodes:
                 measurement.serve(node)
-            for consumer in consumers:
-                measurement.consume(consumer)
+            for consumer, address in questions.items():
+                measurement.consume(consumer, address)
             yield measurement
         finally:
             measurement.close()
@@ -71,10 +70,10 @@ class Measurement:
             _, said = process.communicate()
             raise RuntimeError(f"the responder on {node} does not come up: {said.strip()}")
 
-    def consume(self, consumer: str) -> None:
-        """Start asking from `consumer`."""
+    def consume(self, consumer: str, address: str) -> None:
+        """Start asking `address` from `consumer`."""
         argv = [sys.executable, "-m", "aws_ipfailover.lab.traffic.consumer"]
-        argv += ["--address", self.address, "--port", str(PORT)]
+        argv += ["--address", address, "--port", str(PORT)]
         argv += ["--interval", str(self.interval), "--timeout", str(TIMEOUT)]
         for node, ttl in self._ttls.items():
             argv += ["--ttl", f"{node}={ttl}"]
