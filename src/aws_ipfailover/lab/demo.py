@@ -38,7 +38,11 @@ FENCED_WITHIN = 120.0
 # What EC2 takes for an ENI in the demonstration.
 SLOW = Settings(attach_seconds=1.0, detach_seconds=2.0, forced_detach_seconds=1.0, nic_seconds=0.5)
 _EXAMPLES: Mapping[Mode, str] = {"overlay-ip": "overlay-ip.crm", "eni": "eni.crm", "private-ip": "private-ip.crm"}
-_EXAMPLES_IPV6: Mapping[Mode, str] = {"overlay-ip": "overlay-ipv6.crm", "eni": "eni.crm"}
+_EXAMPLES_IPV6: Mapping[Mode, str] = {
+    "overlay-ip": "overlay-ipv6.crm",
+    "eni": "eni.crm",
+    "private-ip": "private-ip-ipv6.crm",
+}
 _SCENES: Mapping[Mode, str] = {
     "overlay-ip": ("A VPC in a box: two cluster nodes and two consumers in two availability zones, one on premises"),
     "eni": (
@@ -139,10 +143,7 @@ def script(
         directory = examples.directory()
         if directory is None:
             raise LabError("crm-examples/ is neither in the package nor beside it; give a file with --nodes-config")
-        name = (_EXAMPLES_IPV6 if ipv6 else _EXAMPLES).get(mode)
-        if name is None:
-            raise LabError(f"there is no example for mode {mode} with IPv6; give a file with --nodes-config")
-        configuration = directory / name
+        configuration = directory / (_EXAMPLES_IPV6 if ipv6 else _EXAMPLES)[mode]
     if not configuration.is_file():
         raise LabError(f"there is no file {configuration}")
     if interval <= 0:

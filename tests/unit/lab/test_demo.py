@@ -49,8 +49,8 @@ def test_the_configuration_and_the_lab_follow_the_mode() -> None:
     private = script(mode="private-ip")
     assert (private.configuration.name, private.address) == ("private-ip.crm", "10.0.1.60")
     assert private.settings.detach_seconds == 0
-    with pytest.raises(LabError, match="no example for mode private-ip with IPv6"):
-        script(mode="private-ip", ipv6=True)
+    private6 = script(mode="private-ip", ipv6=True)
+    assert (private6.configuration.name, private6.address) == ("private-ip-ipv6.crm", "2001:db8:1000:1::3c")
 
 
 def test_a_configuration_says_what_the_lab_must_be() -> None:
