@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 from ipaddress import IPv6Address, ip_network
-from typing import TYPE_CHECKING, Callable, Dict
+from typing import TYPE_CHECKING, Callable, Dict, Optional
 
 from aws_ipfailover.believing import Reader
 from aws_ipfailover.deadline import Deadline, Progress, Task
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from aws_ipfailover.node import ThisNode
 
 log = logging.getLogger(__name__)
+
+# How long a refused assignment of an IPv6 address is put down to reads that lag.
+_OLD_READS = 15.0
 
 
 class PrivateIp:
@@ -68,22 +73,54 @@ class PrivateIp:
         return self._reader.explanation
 
     def _assign(self, eni: str) -> None:
+        if isinstance(self._address, IPv6Address):
+            self._move_ipv6(self._address, eni)
+        else:
+            self._ec2().assign_address(eni, self._address)
+
+    def _move_ipv6(self, address: IPv6Address, eni: str) -> None:
+        """EC2 reassigns no IPv6 address: it is taken away where a read shows it, and assigned here.
+
+        Only the assignment is a proof, also where a read shows the address here already: reads can be old. That is why
+        a refusal is looked into again for a while.
+        """
         ec2 = self._ec2()
-        if not isinstance(self._address, IPv6Address):
-            ec2.assign_address(eni, self._address)
-            return
-        holder = ec2.holder_of(self._address, ec2.network_interface(eni).subnet_id)
-        if holder == eni:
-            return
-        if holder is not None:
-            try:
-                ec2.unassign_ipv6_address(holder, self._address)
-            except (DeniedError, UnknownError):
-                raise
-            except Error as error:
-                # It let go of it meanwhile, or an answer was lost; whether it did, the assignment tells.
-                log.info("%s", error)
-        ec2.assign_address(eni, self._address)
+        subnet_id = ec2.network_interface(eni).subnet_id
+        patience = self._deadline.within(_OLD_READS)
+        attempt, refused = 0, False
+        while True:
+            holder = ec2.holder_of(address, subnet_id)
+            # From here only where that is in the way: should EC2 refuse to assign what this ENI has.
+            if holder is not None and (holder != eni or refused):
+                self._take_away(address, holder)
+            refusal = self._refusal(address, eni)
+            if refusal is None:
+                return
+            pause = min(1.0, 0.1 * 1.5**attempt) * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret
+            if patience.remaining() <= pause:
+                raise refusal
+            attempt, refused = attempt + 1, True
+            time.sleep(pause)
+
+    def _refusal(self, address: IPv6Address, eni: str) -> Optional[Error]:
+        """Assign it: `None`, or why EC2 does not, where that can be because another ENI has it."""
+        try:
+            self._ec2().assign_address(eni, address)
+        except (DeniedError, NodeError, UnknownError):
+            raise
+        except Error as error:
+            log.info("%s", error)
+            return error
+        return None
+
+    def _take_away(self, address: IPv6Address, holder: str) -> None:
+        try:
+            self._ec2().unassign_ipv6_address(holder, address)
+        except (DeniedError, UnknownError):
+            raise
+        except Error as error:
+            # It let go of it meanwhile, or an answer was lost; whether it did, the assignment tells.
+            log.info("%s", error)
 
     def _contradictions(self) -> Dict[str, str]:
         eni = self._node.network_interface_id()

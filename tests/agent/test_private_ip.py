@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, LabInstance
-from sandbox import Held, Node, addresses, answers_on, attach, create_eni, ip, make_interface, without_packages
+from aws_ipfailover.lab.aws import Consistency, Fault, LabInstance
+from sandbox import (
+    Held,
+    Node,
+    addresses,
+    answers_on,
+    attach,
+    create_eni,
+    eventually,
+    ip,
+    make_interface,
+    without_packages,
+)
 
 NOT_RUNNING = 7
 DEGRADED = 190
@@ -163,6 +175,7 @@ FAILURES = [
     Fault("reset", service="ec2"),
     Fault("hang", service="imds"),
     Fault("error", service="imds", action="*/subnet-*", status=500),
+    Fault("error", service="imds", action="*/subnet-*", status=404),
 ]
 
 
@@ -199,6 +212,45 @@ def test_taken_away_meanwhile(make_node: Callable[..., Node]) -> None:
     node = on_the_other(make_node(), IPV6)
     node.aws.faults.add(Fault("reset", action="UnassignIpv6Addresses", after=True, times=1))
     node.started()
+    assert holders(node) == [node.me.network_interface_id]
+
+
+def test_an_old_read_says_here(make_node: Callable[..., Node]) -> None:
+    """IPv6: a read shows it here although the other node has taken it meanwhile: only the assignment is believed."""
+    node = on_the_other(make_node(), IPV6)
+    node.started()
+    node.aws.account.consistency = Consistency(lag=3.0)
+    mine = node.me.network_interface_id
+    eventually(lambda: node.address in map(str, node.aws.account.view().interfaces[mine].ipv6), "reads show it here")
+    assign(node, other(node).network_interface_id)
+    node.started()
+    assert holders(node) == [node.me.network_interface_id]
+
+
+def test_a_read_that_stays_wrong(make_node: Callable[..., Node]) -> None:
+    """IPv6: reads never show who has it: 1 with EC2's words, never a success; a short while of trying."""
+    node = on_the_other(make_node(), IPV6)
+    node.aws.account.consistency = Consistency(lag=math.inf)
+    ran = node.agent.run("start", timeout=8)
+    assert ran.code == 1, ran
+    assert "AssignIpv6Addresses: InvalidParameterValue" in ran.reason
+    assert ran.elapsed < 8
+    assert node.held() == []
+    assert holders(node) == [other(node).network_interface_id]
+
+
+def test_what_is_here_cannot_be_assigned_again(make_node: Callable[..., Node]) -> None:
+    """IPv6: should EC2 refuse to assign an address to the ENI that has it, start gets its proof all the same."""
+    node = on_the_other(make_node(), IPV6)
+    node.started()
+    refusal = Fault("error", action="AssignIpv6Addresses", times=1, code="InvalidParameterValue", status=400)
+    node.aws.faults.add(refusal)
+    ran = node.started()
+    assert [call for call in ran.ec2 if not call.startswith("Describe")] == [
+        "AssignIpv6Addresses",
+        "UnassignIpv6Addresses",
+        "AssignIpv6Addresses",
+    ]
     assert holders(node) == [node.me.network_interface_id]
 
 
@@ -285,10 +337,11 @@ UNKNOWNS: List[Dict[str, Any]] = [
     {"kind": "error", "service": "ec2", "code": "UnauthorizedOperation", "status": 403},
     {"kind": "hang", "service": "ec2"},
     {"kind": "hang", "service": "imds"},
+    {"kind": "error", "service": "imds", "action": "*/subnet-*", "status": 404},
 ]
 
 
-@pytest.mark.parametrize("options", UNKNOWNS, ids=lambda options: f"{options['service']}-{options['kind']}")
+@pytest.mark.parametrize("options", UNKNOWNS, ids=lambda options: "-".join(map(str, options.values())))
 def test_monitor_unknown(node: Node, options: Dict[str, Any]) -> None:
     """Level 10, UNKNOWN: 190; the address stays."""
     node.started()
