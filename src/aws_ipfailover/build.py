@@ -124,8 +124,14 @@ class Resource:
         Raises:
             NodeError, DeniedError, MissingError, UnknownError: the first thing that is wrong or cannot be found out.
         """
-        for holding in self.failover().holdings:
+        from aws_ipfailover.coexistence import warnings
+
+        holdings = self.failover().holdings
+        for holding in holdings:
             holding.prepare()
+        mac = next((one.details().mac for one in holdings if isinstance(one, EniAttachment)), None)
+        for warning in warnings(self.values.mode, mac):
+            log.warning("%s", warning)
         if self.values.mode == "overlay-ip":
             # The routes may be read by a role that can see nothing else.
             own, tables = self._cloud.ec2()(), self._ec2()

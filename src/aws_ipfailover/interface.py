@@ -69,11 +69,22 @@ class ServiceInterface:
         """Nothing: the interface is there only once the ENI is attached."""
 
     def take(self) -> None:
-        """Wait for the interface and give it everything: mark, link, addresses, routes, rules."""
-        try:
-            self._configure()
-        except NodeError as error:  # it went while it was configured, which says nothing about this node
-            raise Error(str(error)) from None
+        """Wait for the interface and give it everything: mark, link, addresses, routes, rules.
+
+        Whatever else configures new interfaces on this node may do so at the same time: what it took away is given
+        again, until all of it is there.
+        """
+        attempt = 0
+        while True:
+            try:
+                self._configure()
+            except NodeError as error:  # it went while it was configured, which says nothing about this node
+                raise Error(str(error)) from None
+            lost = self._missing()
+            if not lost:
+                return
+            log.warning("%s while it was configured; something else on this node does that", lost)
+            attempt = self._pause(attempt, lost)
 
     def _configure(self) -> None:
         details = self._details()
@@ -176,11 +187,14 @@ class ServiceInterface:
             for device in self._linux.devices():
                 if device.mac == mac:
                     return device
-            pause = min(0.5, 0.02 * 1.5**attempt) * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret
-            attempt += 1
-            if self._deadline.remaining() <= pause:
-                raise UnknownError(f"{self._eni} is attached, but no network interface with {mac} has appeared")
-            time.sleep(pause)
+            attempt = self._pause(attempt, f"{self._eni} is attached, but no network interface with {mac} has appeared")
+
+    def _pause(self, attempt: int, waited_for: str) -> int:
+        pause = min(0.5, 0.02 * 1.5**attempt) * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret
+        if self._deadline.remaining() <= pause:
+            raise UnknownError(waited_for)
+        time.sleep(pause)
+        return attempt + 1
 
     def _route(self, device: str, addresses: Sequence[Address]) -> None:
         cidrs = [ip_network(text) for text in self._subnet_cidrs()]

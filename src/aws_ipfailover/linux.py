@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 # Where iproute2 is looked for when the caller has no PATH at all.
 _DEFAULT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# Rules and routes of this protocol systemd-networkd never removes as foreign ones: networkd.conf(5),
+# ManageForeignRoutingPolicyRules= and ManageForeignRoutes=, both on unless set otherwise.
+_NOT_FOREIGN = ("protocol", "kernel")
 
 
 class LocalAddress(NamedTuple):
@@ -216,7 +219,8 @@ class Linux:
     def route(self, destination: str, device: str, table: int, *, via: Optional[str], version: int) -> None:
         """Make a route in a table of our own."""
         gateway = ["via", via, "onlink"] if via else []
-        self._run(f"-{version}", "route", "replace", destination, *gateway, "dev", device, "table", str(table))
+        where = ["dev", device, "table", str(table), *_NOT_FOREIGN]
+        self._run(f"-{version}", "route", "replace", destination, *gateway, *where)
 
     def has_default_route(self, device: str, table: int, version: int) -> bool:
         """Whether a table of our own has its default route through `device`."""
@@ -243,7 +247,8 @@ class Linux:
     def add_rule(self, source: Address, table: int, priority: int) -> None:
         """Send what carries this source address to a table."""
         family = f"-{source.version}"
-        self._run(family, "rule", "add", "from", str(source), "table", str(table), "priority", str(priority))
+        where = ["table", str(table), "priority", str(priority), *_NOT_FOREIGN]
+        self._run(family, "rule", "add", "from", str(source), *where)
 
     def remove_rule(self, rule: Rule) -> None:
         """Remove one rule."""

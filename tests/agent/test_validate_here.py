@@ -8,7 +8,7 @@ from typing import Any, Callable
 import pytest
 
 from aws_ipfailover.lab.aws import Fault, Policy, Statement
-from sandbox import Node, Ran, addresses, ip, without_packages
+from sandbox import Node, Ran, addresses, ip, with_files, without_packages
 
 UNKNOWN_TABLE = "rtb-0123456789abcdef0"
 
@@ -170,3 +170,15 @@ def test_an_address_on_the_wrong_side_is_no_matter(node: Node) -> None:
     """validate-all, level 10: the same answer on the active node and on a standby."""
     ip("address", "add", "192.168.10.10/32", "dev", "eth0")
     assert validate(node).code == 0
+
+
+def test_what_else_configures_interfaces(node: Node, tmp_path: Path) -> None:
+    """validate-all, level 10: a program that removes what the agent makes is named in a warning, and the code stays."""
+    wants = tmp_path / "system" / "timers.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "nm-cloud-setup.timer").touch()
+    ran = node.agent.run("validate-all", level=10, command=with_files({tmp_path / "system": "/etc/systemd/system"}))
+    assert ran.code == 0, ran
+    assert "nm-cloud-setup removes addresses" in ran.stderr
+    assert ran.reason == ""
+    assert "nm-cloud-setup" not in validate(node).stderr

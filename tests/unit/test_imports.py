@@ -20,6 +20,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "parameters": {"errors"},
     "failover": {"errors"},
     "last_write": set(),
+    "coexistence": set(),
     "linux": {"errors", "deadline", "parameters"},
     "imds": {"errors", "deadline"},
     "ec2": {"errors", "deadline", "imds"},
@@ -33,7 +34,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "validation": {"errors", "parameters"},
     "build": {
         *("address", "deadline", "ec2", "errors", "failover", "imds", "last_write", "linux", "node", "parameters"),
-        *("attachment", "interface", "private_ip", "routes", "validation"),
+        *("attachment", "coexistence", "interface", "private_ip", "routes", "validation"),
     },
     "ocf": {"", "parameters"},
     "agent": {"", "build", "deadline", "errors", "failover", "linux", "ocf", "parameters"},

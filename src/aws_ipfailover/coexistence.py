@@ -1,0 +1,121 @@
+"""Programs on this node that configure network interfaces too, known by their files: nothing is started to ask them.
+
+Facts: amazon-ec2-net-utils' and cloud-netconfig's own READMEs and sources, nm-cloud-setup(8), NetworkManager.conf(5),
+networkd.conf(5), systemd.network(5).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, List, Optional, Tuple
+
+_ALL = ("overlay-ip", "private-ip", "eni")
+# Where administrators enable systemd's units, and where they mask them.
+_UNITS = "etc/systemd/system"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One such program. All patterns are `glob` patterns below the root directory.
+
+    `units`: any of them enabled, or `files`: any of them there, means that it is at work. `settings`: files in which
+    `kept_off` (a regular expression; @MAC@ stands for the interface's address) means that it keeps off.
+    """
+
+    name: str
+    modes: Tuple[str, ...]
+    does: str
+    remedy: str
+    units: Tuple[str, ...] = ()
+    files: Tuple[str, ...] = ()
+    settings: Tuple[str, ...] = ()
+    kept_off: str = ""
+
+    def at_work(self, root: Path) -> bool:
+        """Whether its files say that it runs, or is run when an interface appears."""
+        masked = {unit for unit in self.units if _is_masked(root / _UNITS / unit)}
+        enabled = (
+            found for unit in self.units if unit not in masked for found in root.glob(f"{_UNITS}/*.wants/{unit}")
+        )
+        there = (found for pattern in self.files for found in root.glob(pattern))
+        return any(True for _ in enabled) or any(True for _ in there)
+
+    def keeps_off(self, root: Path, mac: Optional[str]) -> bool:
+        """Whether it is told to leave the interface with this MAC address alone."""
+        if not self.kept_off or ("@MAC@" in self.kept_off and mac is None):
+            return False
+        wanted = re.compile(self.kept_off.replace("@MAC@", mac or ""), re.IGNORECASE | re.MULTILINE | re.DOTALL)
+        return any(wanted.search(text) for text in _texts(root, self.settings))
+
+
+PROGRAMS = (
+    Program(
+        "nm-cloud-setup",
+        _ALL,
+        "removes addresses that instance metadata does not list, and makes rules and routes of its own",
+        "disable it: systemctl disable --now nm-cloud-setup.timer nm-cloud-setup.service",
+        units=("nm-cloud-setup.timer", "nm-cloud-setup.service"),
+    ),
+    Program(
+        "cloud-netconfig",
+        ("private-ip", "eni"),
+        "adds and removes secondary addresses by instance metadata, with rules and routes of its own",
+        "set CLOUD_NETCONFIG_MANAGE='no' in /etc/default/cloud-netconfig and in the interface's ifcfg file",
+        units=("cloud-netconfig.timer",),
+        files=("usr/lib*/netconfig/netconfig.d/cloud-netconfig", "etc/netconfig.d/cloud-netconfig"),
+        settings=("etc/default/cloud-netconfig",),
+        kept_off=r"^\s*CLOUD_NETCONFIG_MANAGE\s*=\s*['\"]?no\b",
+    ),
+    Program(
+        "amazon-ec2-net-utils",
+        ("private-ip", "eni"),
+        "has systemd-networkd configure every interface, its addresses, rules and routes, by instance metadata",
+        "keep networkd off the interface (below), or remove the package",
+        files=("usr/bin/setup-policy-routes", "usr/sbin/ec2ifup", "sbin/ec2ifup"),
+        settings=("etc/systemd/network/*.network",),
+        kept_off=r"MACAddress\s*=[^\n]*@MAC@.*^\s*Unmanaged\s*=\s*(yes|true|1|on)\b",
+    ),
+    Program(
+        "systemd-networkd",
+        ("eni",),
+        "removes addresses that it has not made from an interface that one of its .network files matches",
+        "add /etc/systemd/network/10-service.network with [Match] MACAddress=@MAC@ and [Link] Unmanaged=yes",
+        units=("systemd-networkd.service",),
+        settings=("etc/systemd/network/*.network",),
+        kept_off=r"MACAddress\s*=[^\n]*@MAC@.*^\s*Unmanaged\s*=\s*(yes|true|1|on)\b",
+    ),
+    Program(
+        "NetworkManager",
+        ("eni",),
+        "starts DHCP on a new interface and adds a default route by it",
+        "add /etc/NetworkManager/conf.d/service.conf with [keyfile] unmanaged-devices=mac:@MAC@",
+        units=("NetworkManager.service",),
+        settings=("etc/NetworkManager/NetworkManager.conf", "etc/NetworkManager/conf.d/*.conf"),
+        kept_off=r"^\s*unmanaged-devices\s*\+?=[^\n]*mac:@MAC@",
+    ),
+)
+
+
+def warnings(mode: str, mac: Optional[str] = None, root: Path = Path("/")) -> List[str]:
+    """A sentence for every program at work here that was not told to keep off; `mac` is the moving interface's."""
+    return [
+        f"{one.name} {one.does}: {one.remedy.replace('@MAC@', mac or 'MAC')}"
+        for one in PROGRAMS
+        if mode in one.modes and one.at_work(root) and not one.keeps_off(root, mac)
+    ]
+
+
+def _is_masked(unit: Path) -> bool:
+    return unit.is_symlink() and str(unit.readlink()) == "/dev/null"
+
+
+def _texts(root: Path, patterns: Tuple[str, ...]) -> Iterator[str]:
+    for pattern in patterns:
+        for path in sorted(root.glob(pattern)):
+            try:
+                text = path.read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue  # it may as well say nothing
+            yield "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", ";")))
