@@ -107,7 +107,9 @@ class Account:
         self.timing = timing
         self.consistency = Consistency()
         self.route_quota = 500
+        # ENIs whose plain detachment does not end, and instances that take part in none.
         self.stuck_detach: Set[str] = set()
+        self.unresponsive: Set[str] = set()
         self.callback_errors: List[BaseException] = []
         self.identities = Identities(plan.account_id, plan.instance_role, plan.region)
         self.table_owner_id = shared_vpc_owner or plan.account_id
@@ -200,10 +202,16 @@ class Account:
         return tuple(self._instances.values())
 
     def instance_at(self, address: str) -> Optional[LabInstance]:
-        """The planned instance with this primary IPv4 or IPv6 address."""
-        return next(
-            (one for one in self._instances.values() if address in (str(one.address), str(one.ipv6_address))), None
-        )
+        """The planned instance with this address on an ENI attached to it; its own address counts without power too."""
+        for one in self._instances.values():
+            if address in (str(one.address), str(one.ipv6_address)):
+                return one
+        holders = {
+            one.attachment.instance_id
+            for one in self._world.interfaces.values()
+            if one.attachment is not None and address in map(str, (*one.ipv4, *one.ipv6))
+        }
+        return next((one for one in self._instances.values() if one.instance_id in holders), None)
 
     def routes_to(self, destination: str) -> Dict[str, Optional[str]]:
         """Where each table (but the main one) leads this destination: an ENI's id, or None without a route."""
