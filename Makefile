@@ -1,5 +1,6 @@
 # make demo     watch a real cluster lose its active node, and clients keep their address (root, Debian 12)
 # make test     every tier of tests (root, Debian 12)
+# make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)
 # make check    ruff and mypy
 # make install  the agent for this machine's Pacemaker
 # Each does its own set-up: Debian packages where missing, a virtual environment in .venv, this package in it.
@@ -8,13 +9,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check install clean debian
+PEER := $(VENV)/peer
+
+.PHONY: demo test bench check install clean debian
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
 
 test: debian $(VENV)/.dev check
 	@scripts/test $(TESTS)
+
+bench: debian $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(BENCH)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -50,3 +56,11 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing aws-ipfailover with the lab and the test tools (pytest, mypy, ruff) into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --editable '.[cli,lab]' --group dev
 	@touch $@ $(VENV)/.lab
+
+# The peer's AWS CLI has an environment of its own: it pins the SDK.
+$(VENV)/.bench: pyproject.toml $(VENV)/.lab
+	@echo "Installing matplotlib into $(VENV), and the AWS CLI into $(PEER)"
+	@$(BIN)/python -m pip install --quiet --group bench
+	@$(PYTHON) -m venv $(PEER)
+	@$(PEER)/bin/python -m pip install --quiet awscli
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measurements of the agent beside aws-vpc-move-ip. `make bench` runs them and writes docs/performance.md."""
