@@ -268,13 +268,18 @@ def test_an_unknown_interface(eni_node: EniNode, action: str) -> None:
 
 
 def test_too_many_interfaces(eni_node: EniNode) -> None:
-    """2: AttachmentLimitExceeded."""
+    """2: AttachmentLimitExceeded. The ENI has left its holder by then, and is free for another node; stop is 0."""
     for number in (1, 2):
         other = create_eni(eni_node.aws, eni_node.me.subnet_id, f"10.0.1.{70 + number}")
         attach(eni_node.aws, other, eni_node.me, number)
+    eni_node.attach(eni_node.other)
     ran = eni_node.agent.run("start")
     assert ran.code == 2, ran
     assert "AttachNetworkInterface: AttachmentLimitExceeded" in ran.reason
+    assert eni_node.holder() is None
+    ran = eni_node.agent.run("stop")
+    assert ran.code == 0, ran
+    eni_node.attach(eni_node.other)
 
 
 def test_device_index(eni_node: EniNode) -> None:
@@ -321,13 +326,23 @@ def test_an_interface_of_a_service(eni_node: EniNode) -> None:
 
 
 def test_a_nic_that_never_appears(eni_node: EniNode) -> None:
-    """EC2 says attached and the kernel shows nothing: 1 within the deadline, with the MAC address to look for."""
+    """EC2 says attached and the kernel shows nothing: 1 within the deadline, with the MAC address to look for.
+
+    The stop that follows a failed start lets go of the ENI; a later start takes it from wherever it is.
+    """
     eni_node.hot_plug.never = True
     ran = eni_node.agent.run("start", timeout=SHORT)
     assert ran.code == 1, ran
     assert ran.elapsed < SHORT
     assert eni_node.interface().mac in ran.reason
     assert eni_node.quiesced()
+    assert eni_node.holder() == eni_node.me.instance_id
+    ran = eni_node.agent.run("stop")
+    assert ran.code == 0, ran
+    assert eni_node.holder() is None
+    eni_node.attach(eni_node.other)
+    eni_node.hot_plug.never = False
+    eni_node.started()
 
 
 def test_an_api_that_fails_once(eni_node: EniNode) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import dataclass
 from typing import Dict, Iterator, List, Tuple, cast
 
 import pytest
 
+from aws_ipfailover.lab import examples
 from aws_ipfailover.lab.audits import Auditor, held
 from aws_ipfailover.lab.client import Completed, Lab, eventually
 from aws_ipfailover.lab.demo import resource_of
@@ -49,7 +53,7 @@ def holder(lab: Lab) -> str:
 
 
 def load(lab: Lab, name: str) -> str:
-    """Load an example on a cluster that has nothing; the resource that holds the address."""
+    """Load an example on a cluster that has nothing; the resource that holds the address it is for."""
     text = (DIRECTORY / name).read_text(encoding="utf-8")
     assert lab.load(text, "node1", pcs=name.endswith(".pcs")) == ""
     assert lab.exec("node1", ["crm_verify", "--live-check", "--verbose"]).stderr == ""
@@ -58,15 +62,24 @@ def load(lab: Lab, name: str) -> str:
     assert status is not None
     assert status.failures == ()
     assert [one.resource_id for one in status.resources if not one.active] == []
-    return resource_of(lab, "node1", service(lab)[0])
+    return resource_of(lab, "node1", address_for(lab, name))
 
 
-def fails_over(lab: Lab, resource: str, *, planned: bool = True) -> None:
-    """A planned move and a power cut: every consumer is served by the new node, by nobody else, and EC2 agrees."""
-    address = service(lab)[0]
-    auditor = Auditor(lab, service(lab))
+def address_for(lab: Lab, name: str) -> str:
+    """The address that consumers of an example ask."""
+    return service(lab)[-1 if "ipv6" in name else 0]
+
+
+def where(lab: Lab, resource: str) -> str:
+    """The node on which a resource is started."""
     status = lab.cluster_status()
-    old = cast("str", status.where(resource) if status else None)
+    return cast("str", status.where(resource) if status else None)
+
+
+def fails_over(lab: Lab, resource: str, address: str, *, planned: bool = True) -> None:
+    """A planned move and a power cut: every consumer is served by the new node, by nobody else, and EC2 agrees."""
+    auditor = Auditor(lab, service(lab))
+    old = where(lab, resource)
     lab.order("elastic-ip")
     with Measurement.running(lab, lab.nodes(), lab.questions(address)) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
@@ -94,70 +107,139 @@ def assert_switched(lab: Lab, measurement: Measurement, switch: Switch, address:
     assert address in held(lab, switch.new)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Lab]:
-    """A cluster with a service subnet and nothing configured."""
-    with Lab.running(f"{NAME}-eni", settings("eni")) as lab:
-        yield lab
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster with an example loaded: its lab, the resource, and the address that consumers ask."""
+
+    lab: Lab
+    resource: str
+    address: str
 
 
-def test_the_crm_example_moves_an_eni(cluster: Lab) -> None:
-    """With a service subnet: planned, and after a power cut with fencing."""
-    fails_over(cluster, load(cluster, "eni.crm"))
+@pytest.fixture(scope="module", params=["eni.crm", "private-ip.crm"])
+def loaded(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster for each mode, with its example; an ENI in a service subnet."""
+    with Lab.running(f"{NAME}-cluster", settings(examples.mode_of((DIRECTORY / request.param).read_text()))) as lab:
+        yield Cluster(lab, load(lab, request.param), address_for(lab, request.param))
 
 
-def test_an_api_that_is_gone_at_stop_hinders_nobody(cluster: Lab) -> None:
-    """The node that cannot reach EC2 stops answering, is not fenced, and the other one takes the ENI away from it."""
-    for name in set(cluster.nodes()) - set(cluster.powered_nodes()):
-        cluster.power_on(name)
-    cluster.wait_online()
-    resource, began = "eni_service", time.time()
-    old = holder(cluster)
-    new = other(cluster, old)
-    auditor = Auditor(cluster, service(cluster))
-    cluster.cut(old, "api")
-    try:
-        cluster.exec(old, ["crm_resource", "--move", "--resource", resource, "--node", new])
-        cluster.settle(within=90)
-        status = cluster.cluster_status()
-        assert status is not None
-        assert status.where(resource) == new
-        assert status.failures == ()
-        assert holder(cluster) == new
-        assert not held(cluster, old) & set(service(cluster))
-        detachers = {call["caller"] for call in cluster.calls(began) if call["action"] == "DetachNetworkInterface"}
-        assert detachers == {new}
-        for consumer, address in cluster.questions(service(cluster)[0]).items():
-            assert answers(cluster, consumer, address)
-    finally:
-        cluster.heal()
+@pytest.fixture
+def cluster(loaded: Cluster) -> Cluster:
+    """The same, whole again after what the test before has done to it."""
+    lab = loaded.lab
+    lab.api.ok()
+    lab.heal()
+    if lab.status()["mode"] == "eni":
+        lab.order("stuck-detach", stuck=False)
+    for name in set(lab.nodes()) - set(lab.powered_nodes()):
+        lab.power_on(name)
+    lab.wait_online()
+    lab.exec("node1", ["crm_resource", "--clear", "--resource", loaded.resource])
+    lab.exec("node1", ["crm_resource", "--cleanup"])
+    lab.settle()
+    lab.wait_cluster("the resource started", lambda status: status.where(loaded.resource) is not None)
+    lab.order("elastic-ip")
+    return loaded
+
+
+# For what only an ENI can be in.
+of_an_eni = pytest.mark.parametrize("loaded", ["eni.crm"], indirect=True)
+
+
+def test_the_crm_examples_move_it(cluster: Cluster) -> None:
+    """Planned, and after a power cut with fencing."""
+    fails_over(cluster.lab, cluster.resource, cluster.address)
+
+
+def test_an_api_that_is_gone_at_stop_hinders_nobody(cluster: Cluster) -> None:
+    """The node that cannot reach EC2 stops answering, is not fenced, and the other one takes the address from it."""
+    lab, began = cluster.lab, time.time()
+    old = where(lab, cluster.resource)
+    auditor = Auditor(lab, service(lab))
+    lab.cut(old, "api")
+    with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
+        assert measurement.wait_steady(old, 0.0, 30.0)
+        switch = Switch(old, other(lab, old), time.time())
+        lab.exec(old, ["crm_resource", "--move", "--resource", cluster.resource, "--node", switch.new])
+        assert measurement.wait_steady(switch.new, switch.triggered, 90.0)
+        assert_switched(lab, measurement, switch, cluster.address)
+    lab.settle(within=90)
+    status = lab.cluster_status()
+    assert status is not None
+    assert status.where(cluster.resource) == switch.new
+    assert status.failures == ()
+    assert not held(lab, old) & set(service(lab))
+    assert {call["caller"] for call in lab.calls(began) if not call["action"].startswith("Describe")} <= {switch.new}
     assert auditor.complaints() == []
 
 
-def test_the_audit_sees_an_address_that_two_nodes_hold(cluster: Lab) -> None:
+@pytest.mark.parametrize("kernel", [True, False], ids=["stands-still", "hangs"])
+def test_a_frozen_holder_is_fenced_and_relieved(cluster: Cluster, kernel: bool) -> None:
+    """It does not stop anything, nor answers the cluster: fence_aws stops its instance, then the standby takes over."""
+    lab, began = cluster.lab, time.time()
+    old = where(lab, cluster.resource)
+    auditor = Auditor(lab, service(lab))
+    with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
+        assert measurement.wait_steady(old, 0.0, 30.0)
+        switch = Switch(old, other(lab, old), time.time())
+        lab.freeze(old, kernel=kernel)
+        assert measurement.wait_steady(switch.new, switch.triggered, 90.0)
+        assert_switched(lab, measurement, switch, cluster.address)
+    writes = [call for call in lab.calls(began) if not call["action"].startswith("Describe")]
+    assert {call["caller"] for call in writes} == {switch.new}
+    assert writes[0]["action"] == "StopInstances"
+    # The holder is known to be stopped, and is not asked plainly first.
+    detachments = [call["parameters"].get("Force") for call in writes if call["action"] == "DetachNetworkInterface"]
+    assert detachments == (["true"] if lab.status()["mode"] == "eni" else [])
+    assert auditor.complaints(may_be_fenced=[old]) == []
+
+
+@of_an_eni
+def test_a_detachment_that_sticks_delays_a_move_and_no_more(cluster: Cluster) -> None:
+    """The old node asks plainly when it stops; the new one by force after a grace period. Nobody is fenced for it."""
+    lab, began = cluster.lab, time.time()
+    old = where(lab, cluster.resource)
+    auditor = Auditor(lab, service(lab))
+    lab.order("stuck-detach", stuck=True)
+    with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
+        assert measurement.wait_steady(old, 0.0, 30.0)
+        switch = Switch(old, other(lab, old), time.time())
+        lab.exec(old, ["crm_resource", "--move", "--resource", cluster.resource, "--node", switch.new])
+        assert measurement.wait_steady(switch.new, switch.triggered, 120.0)
+        assert_switched(lab, measurement, switch, cluster.address)
+    asked = [call for call in lab.calls(began) if call["action"] == "DetachNetworkInterface"]
+    assert [(call["caller"], call["parameters"].get("Force", "false")) for call in asked] == [
+        (old, "false"),
+        (switch.new, "true"),
+    ]
+    status = lab.cluster_status()
+    assert status is not None
+    assert status.failures == ()
+    assert auditor.complaints() == []
+
+
+@of_an_eni
+def test_the_audit_sees_an_address_that_two_nodes_hold(cluster: Cluster) -> None:
     """And is content once it is gone: an audit that cannot fail shows nothing."""
-    auditor = Auditor(cluster, service(cluster))
-    passive = other(cluster, holder(cluster))
-    address = service(cluster)[0]
-    cluster.exec(passive, ["ip", "address", "add", f"{address}/32", "dev", "lo"])
+    lab = cluster.lab
+    auditor = Auditor(lab, service(lab))
+    passive = other(lab, holder(lab))
+    lab.exec(passive, ["ip", "address", "add", f"{cluster.address}/32", "dev", "lo"])
     try:
-        assert [one for one in auditor.complaints(within=0.5) if address in one]
+        assert [one for one in auditor.complaints(within=0.5) if cluster.address in one]
     finally:
-        cluster.exec(passive, ["ip", "address", "delete", f"{address}/32", "dev", "lo"])
+        lab.exec(passive, ["ip", "address", "delete", f"{cluster.address}/32", "dev", "lo"])
     assert auditor.complaints() == []
 
 
-def test_the_pcs_example_moves_an_eni_of_the_nodes_own_subnet() -> None:
-    """Where the nodes' primary ENIs are in the same subnet, and would answer in its stead."""
-    with Lab.running(f"{NAME}-same", settings("eni", "same-subnet")) as lab:
-        fails_over(lab, load(lab, "eni.pcs"), planned=False)
-
-
-@pytest.mark.parametrize("name", ["private-ip.crm", "private-ip.pcs"])
-def test_the_examples_move_a_private_address(name: str) -> None:
-    """After a power cut with fencing, and one of them planned as well."""
-    with Lab.running(f"{NAME}-private", settings("private-ip")) as lab:
-        fails_over(lab, load(lab, name), planned=name.endswith(".crm"))
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [("eni.pcs", "same-subnet"), ("private-ip.pcs", "service-subnet"), ("private-ip-ipv6.crm", "service-subnet")],
+)
+def test_the_other_examples_fail_over(name: str, layout: Layout) -> None:
+    """After a power cut. The ENI is in the nodes' own subnet, where their primary ENIs would answer in its stead."""
+    with Lab.running(f"{NAME}-other", settings(examples.mode_of((DIRECTORY / name).read_text()), layout)) as lab:
+        fails_over(lab, load(lab, name), address_for(lab, name), planned=False)
 
 
 # -- without a cluster: the agent by hand ---------------------------------------------------------------------------
@@ -309,19 +391,26 @@ class Capture:
 
     def __init__(self, lab: Lab, device: str) -> None:
         namespaces = f"/proc/{lab.supervisor_pid()}/ns"
-        self._process = subprocess.Popen(
-            ["nsenter", f"--net={namespaces}/net", sys.executable, "-c", _CAPTURE, device, str(PORT)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
+        with tempfile.TemporaryFile() as written:
+            command = ["nsenter", f"--net={namespaces}/net", sys.executable, "-c", _CAPTURE, device, str(PORT)]
+            self._process = subprocess.Popen(command, stdout=written)
+            self._written = os.dup(written.fileno())
+        eventually("the capture to begin", self._text, 30)
+
+    def seen(self) -> List[str]:
+        """MAC and source address of every segment so far."""
+        return self._text().splitlines()[1:]
 
     def lines(self) -> List[str]:
         """End it: MAC and source address of every segment."""
         self._process.terminate()
-        output, _ = self._process.communicate(timeout=10)
-        return output.splitlines()
+        self._process.wait(10)
+        seen = self.seen()
+        os.close(self._written)
+        return seen
+
+    def _text(self) -> str:
+        return os.pread(self._written, 1 << 24, 0).decode()
 
 
 def test_replies_leave_by_the_eni_with_its_mac_and_address(lab: Lab) -> None:

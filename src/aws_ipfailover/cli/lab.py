@@ -63,6 +63,13 @@ def register(commands: Commands) -> None:
     off.add_argument("instance", metavar="NODE")
     on = add("power-on", _power_on, "start an instance that failed or was stopped")
     on.add_argument("instance", metavar="NODE")
+    freeze = add(
+        "freeze", _freeze, "let nothing run in an instance, as when its host stands still; EC2 calls it running"
+    )
+    freeze.add_argument("instance", metavar="NODE")
+    freeze.add_argument("--kernel-answers", action="store_true", help="its kernel goes on: it answers a ping, no more")
+    thaw = add("thaw", _thaw, "let a frozen instance go on where it stood")
+    thaw.add_argument("instance", metavar="NODE")
     cut = add("cut", _cut, "cut the link between two places: instances, zones, api, imds, onprem, internet")
     cut.add_argument("one", metavar="A")
     cut.add_argument("other", metavar="B")
@@ -159,7 +166,7 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
         return 0
     rows = [["INSTANCE", "ROLE", "ADDRESS", "EC2 STATE", "POWER", "INSTANCE ID"]]
     for one in status["instances"]:
-        power = "on" if one["pid"] else "off"
+        power = "frozen" if one["frozen"] else "on" if one["pid"] else "off"
         rows.append([one["name"], one["role"], one["address"], one["state"], power, one["instance_id"] or "-"])
     _table(rows)
     for address, routes in status["routes"].items():
@@ -235,6 +242,16 @@ def _power_off(lab: Lab, arguments: argparse.Namespace) -> int:
 
 def _power_on(lab: Lab, arguments: argparse.Namespace) -> int:
     lab.power_on(arguments.instance)
+    return 0
+
+
+def _freeze(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.freeze(arguments.instance, kernel=not arguments.kernel_answers)
+    return 0
+
+
+def _thaw(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.thaw(arguments.instance)
     return 0
 
 

@@ -30,7 +30,7 @@ DAEMONS = frozenset(("corosync", "pacemakerd"))
 class Snapshot:
     """What an auditor saw. All mappings are by the instance's name."""
 
-    # Service addresses that are on a device of the node, in the running nodes.
+    # Service addresses that are on a device of the node, in the nodes that run.
     addresses: Mapping[str, FrozenSet[str]] = field(default_factory=dict)
     # Processes whose parent has ended, as "pid command".
     orphans: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
@@ -81,20 +81,20 @@ class Auditor:
             path for name in self._lab.nodes() for path in sorted((self._lab.disk(name) / "var/log").glob("*/*.log"))
         ]
 
-    def _has_no_power(self, name: str) -> bool:
-        return name not in self._lab.powered_nodes()
+    def _does_not_run(self, name: str) -> bool:
+        return name not in self._lab.awake_nodes()
 
     def snapshot(self) -> Snapshot:
         """Look now."""
         addresses: Dict[str, FrozenSet[str]] = {}
         orphans: Dict[str, Tuple[str, ...]] = {}
-        for name in self._lab.powered_nodes():
+        for name in self._lab.awake_nodes():
             try:
                 addresses[name] = held(self._lab, name) & self._addresses
                 orphans[name] = orphan_processes(self._lab, name)
             except LabError:
                 # It may have lost its power while we looked: then nothing runs there. Otherwise we may not look away.
-                eventually(f"an answer of {name}", partial(self._has_no_power, name), 3)
+                eventually(f"an answer of {name}", partial(self._does_not_run, name), 3)
                 addresses.pop(name, None)
         log: Dict[str, Tuple[str, ...]] = {}
         for name in self._lab.nodes():

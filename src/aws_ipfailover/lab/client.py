@@ -269,6 +269,17 @@ class Lab:
         """Give a stopped instance power again."""
         self.order("power-on", name=name)
 
+    def freeze(self, name: str, *, kernel: bool = True) -> None:
+        """Let nothing run in an instance, nor, unless not `kernel`, its kernel answer: as when its host stands still.
+
+        Commands that run in it are stopped too, and none can be run.
+        """
+        self.order("freeze", name=name, kernel=kernel)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen instance go on where it stood."""
+        self.order("thaw", name=name)
+
     def cut(self, one: str, other: str) -> None:
         """Cut the link between two places: instances, zones, `api`, `imds`, `onprem`."""
         self.order("cut", one=one, other=other)
@@ -299,16 +310,21 @@ class Lab:
     def enter(self, name: str, argv: Sequence[str], *, with_parent: bool = True) -> Tuple[List[str], Dict[str, str]]:
         """The host command that runs `argv` in an instance, and its environment.
 
-        With `with_parent`, the command dies with the process that runs it. LabError if there is no such instance or
-        it has no power.
+        With `with_parent`, the command dies with the process that runs it. LabError if there is no such instance, it
+        has no power, or it is frozen.
         """
         one = next((one for one in self.status()["instances"] if one["name"] == name), None)
         if one is None:
             raise LabError(f"there is no instance '{name}' in lab '{self.rundir.name}'")
         if one["pid"] is None:
             raise LabError(f"{name} has no power")
+        if one["frozen"]:
+            raise LabError(f"{name} is frozen")
         namespaces = Path(f"/proc/{self.supervisor_pid()}/root/proc/{one['pid']}/ns")
-        command = ["nsenter", *(f"--{kind}={namespaces / file}" for kind, file in _NAMESPACES), "--"]
+        # Who waits outside is a shell: nsenter itself would stop with a child that is stopped, and then neither go on
+        # with it nor let the kernel clear the instance away.
+        command = ["nsenter", "--no-fork", *(f"--{kind}={namespaces / file}" for kind, file in _NAMESPACES), "--"]
+        command += ["/bin/sh", "-c", '"$@"; exit $?', "sh"]
         if with_parent:
             command += ["setpriv", "--pdeathsig", "KILL", "--"]
         environment = {**one["environment"], **{key: os.environ[key] for key in ("TERM",) if key in os.environ}}
@@ -352,6 +368,10 @@ class Lab:
         """The nodes that have power."""
         return [one["name"] for one in self.status()["instances"] if one["role"] == "node" and one["pid"] is not None]
 
+    def awake_nodes(self) -> List[str]:
+        """The nodes that have power and are not frozen."""
+        return [one["name"] for one in self.status()["instances"] if one["role"] == "node" and _awake(one)]
+
     def questions(self, address: str) -> Dict[str, str]:
         """What every consumer asks to reach the service at `address`: that, or from the Internet its Elastic IP.
 
@@ -370,7 +390,7 @@ class Lab:
 
     def cluster_status(self, node: Optional[str] = None) -> Optional[ClusterStatus]:
         """The cluster as `node` sees it, or the first node that can tell; None while none can."""
-        for name in [node] if node else self.powered_nodes():
+        for name in [node] if node else self.awake_nodes():
             try:
                 done = self.exec(name, ["crm_mon", "--output-as=xml", "--inactive"], check=False)
                 if done.returncode == 0:
@@ -391,8 +411,8 @@ class Lab:
         return eventually(what, holds, within)
 
     def wait_online(self, *names: str, within: float = 60.0) -> ClusterStatus:
-        """Wait until these nodes, by default every node with power, are online and the cluster has settled."""
-        wanted = names or tuple(self.powered_nodes())
+        """Wait until these nodes, by default every node that runs, are online and the cluster has settled."""
+        wanted = names or tuple(self.awake_nodes())
 
         def everywhere() -> Optional[ClusterStatus]:
             found = None
@@ -428,7 +448,7 @@ class Lab:
 
         What the tools had to say. LabError when they refuse it, or it has a placeholder that nothing is known for.
         """
-        name = node or self.powered_nodes()[0]
+        name = node or self.awake_nodes()[0]
         status = self.status()
         values = examples.values_of(
             plan_for(status["mode"], status["layout"]),
@@ -446,7 +466,7 @@ class Lab:
 
     def settle(self, within: float = 60.0) -> None:
         """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""
-        self.exec(self.powered_nodes()[0], ["crm_resource", "--wait", f"--timeout={within:.0f}s"], timeout=within + 5)
+        self.exec(self.awake_nodes()[0], ["crm_resource", "--wait", f"--timeout={within:.0f}s"], timeout=within + 5)
 
     def disk(self, name: str) -> Path:
         """Where an instance's private files are, for reading: its /var/log is at `disk / "var/log"`.
@@ -472,6 +492,10 @@ class Lab:
 
 
 _NAMESPACES = (("ipc", "ipc"), ("uts", "uts"), ("net", "net"), ("pid", "pid"), ("mount", "mnt"))
+
+
+def _awake(instance: Mapping[str, Any]) -> bool:
+    return instance["pid"] is not None and not instance["frozen"]
 
 
 def _spawn_launcher(rundir: RunDir, settings: Settings, lock: int, leash: int) -> subprocess.Popen[str]:

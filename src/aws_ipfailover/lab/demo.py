@@ -316,7 +316,7 @@ class Stage:
         measured = self._measurement.histories(since=switch.triggered - LEAD)
         firsts = self._measurement.first_answers(switch.new, switch.triggered)
         found = [*moments, *of_events(self._lab.events(switch.triggered)), *of_answers(firsts, switch.new)]
-        for node in self._lab.powered_nodes():
+        for node in self._lab.awake_nodes():
             found += self._logged(node)
         last = max(firsts.values(), default=time.time()) + 1.0
         table = tuple(rows(measured, switch))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Dict, Mapping, Optional, Tuple
 
+from . import freezer
 from .init import Boot, Service
 from .interpreter import closed_directories, python_paths
 
@@ -77,6 +78,8 @@ class Instance:
         self._services = services
         self._launcher: Optional[subprocess.Popen[str]] = None
         self.pid: Optional[int] = None
+        self.frozen = False
+        self._silenced = False
         self.lock = threading.RLock()
         self.disk = machine.private / name
         self._install(files)
@@ -180,10 +183,35 @@ class Instance:
             if stream is not None:
                 stream.close()
         self._launcher = self.pid = None
+        self.frozen = self._silenced = False
+
+    def freeze(self, *, kernel: bool) -> None:
+        """Stop every process; with `kernel`, nor does the instance answer or send any packet."""
+        if self.pid is None or self.frozen:
+            return
+        self.frozen = True
+        if kernel:
+            freezer.silence(self.pid)
+            self._silenced = True
+        freezer.stop(self.pid)
+
+    def thaw(self) -> None:
+        """Let everything go on where it stood."""
+        if self.pid is None or not self.frozen:
+            return
+        if self._silenced:
+            freezer.hear(self.pid)
+        freezer.go_on(self.pid)
+        self.frozen = self._silenced = False
 
     def describe(self) -> Dict[str, object]:
         """For `status`: plain values."""
-        return {"name": self.name, "pid": self.pid, "environment": self._machine.environment()}
+        return {
+            "name": self.name,
+            "pid": self.pid,
+            "frozen": self.frozen,
+            "environment": self._machine.environment(),
+        }
 
 
 _NEEDED_CHILDREN = frozenset(

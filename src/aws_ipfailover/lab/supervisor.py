@@ -204,6 +204,7 @@ class Supervisor:
                 # The devices first: what has no power does not even answer a ping while the kernel clears up.
                 self._fabric.power_off(self._ids[name])
                 instance.kill()
+                self._cloud.account.unresponsive.discard(self._ids[name])
 
     def _switch_on(self, name: str, why: str) -> None:
         if not self._instances[name].running:
@@ -305,6 +306,29 @@ class Supervisor:
         instance_id = self._ec2_instance(name)
         self._cloud.start(instance_id)
         self._switch_on(name, "recovered")
+
+    def do_freeze(self, name: str, kernel: bool = True) -> None:
+        """Let nothing run in an instance, nor (unless not `kernel`) its kernel answer; EC2 calls it running.
+
+        It takes no part in a plain detachment then, which does not end.
+        """
+        instance_id = self._ec2_instance(name)
+        instance = self._instances[name]
+        with instance.lock:
+            if not instance.running:
+                raise LabError(f"{name} has no power")
+            self.timeline.add("freeze", instance=name, why="" if kernel else "its kernel goes on")
+            self._cloud.account.unresponsive.add(instance_id)
+            instance.freeze(kernel=kernel)
+
+    def do_thaw(self, name: str) -> None:
+        """Let a frozen instance go on where it stood."""
+        instance_id = self._ec2_instance(name)
+        instance = self._instances[name]
+        with instance.lock:
+            self.timeline.add("thaw", instance=name)
+            instance.thaw()
+            self._cloud.aws.api.responds_again(instance_id)
 
     def do_cut(self, one: str, other: str) -> None:
         """Cut the link between two places."""

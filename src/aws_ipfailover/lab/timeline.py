@@ -124,6 +124,11 @@ def of_events(events: Iterable[Mapping[str, Any]]) -> List[Moment]:
             why = f" ({event['why']})" if event.get("why") else ""
             word = "power is off" if kind == "power-off" else "power is on"
             found.append(Moment(when, str(event.get("instance")), word + why))
+        elif kind in ("freeze", "thaw"):
+            why = f" ({event['why']})" if event.get("why") else ""
+            found.append(
+                Moment(when, str(event.get("instance")), f"{'frozen' if kind == 'freeze' else 'goes on'}{why}")
+            )
         elif kind == "api" and event.get("action") in CALLS:
             found.append(Moment(when, "EC2", _call(event)))
     return found

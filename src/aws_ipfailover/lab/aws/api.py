@@ -268,7 +268,7 @@ class Api:
         attachment_id = query.require("AttachmentId")
         if query.flag("Force"):
             seconds = self.account.timing.forced_detach
-        elif eni in self.account.stuck_detach:
+        elif eni in self.account.stuck_detach or _holder(world, eni) in self.account.unresponsive:
             return world, YES
         else:
             seconds = self.account.timing.detach
@@ -277,6 +277,18 @@ class Api:
         else:
             self._later(seconds, eni, attachment_id, "detaching")
         return world, YES
+
+    def responds_again(self, instance_id: str) -> None:
+        """An instance takes part in detachments again, also in those that were asked for meanwhile."""
+        self.account.unresponsive.discard(instance_id)
+        for one in self.account.world.interfaces_of(instance_id):
+            held = one.attachment
+            if (
+                held is not None
+                and held.status == "detaching"
+                and one.network_interface_id not in self.account.stuck_detach
+            ):
+                self._later(self.account.timing.detach, one.network_interface_id, held.attachment_id, "detaching")
 
     def _later(self, seconds: float, eni: str, attachment_id: str, status: str) -> None:
         def end() -> None:
@@ -388,6 +400,11 @@ BACKGROUND = frozenset(
 
 
 LISTED = frozenset(("StopInstances", "StartInstances", "RebootInstances", "TerminateInstances"))
+
+
+def _holder(world: World, eni: str) -> Optional[str]:
+    held = world.interfaces[eni].attachment
+    return None if held is None else held.instance_id
 
 
 def _wrong_state(one: Instance, wanted: str) -> ApiError:
