@@ -36,6 +36,7 @@ from aws_ipfailover.errors import (
 )
 from aws_ipfailover.imds import Credentials
 from aws_ipfailover.imds import endpoint as imds_endpoint
+from aws_ipfailover.service_models import TrimmedLoader
 
 log = logging.getLogger(__name__)
 
@@ -450,11 +451,23 @@ def _client(
 
 
 def _service(session: botocore.session.Session, name: str, region: str, url: Optional[str], config: Config) -> Any:
-    client: Any = boto3.Session(botocore_session=session, region_name=region).client(
-        name,  # type: ignore[call-overload]
-        endpoint_url=url,
-        config=config,
-    )
+    def create(by: botocore.session.Session) -> Any:
+        return boto3.Session(botocore_session=by, region_name=region).client(
+            name,  # type: ignore[call-overload]
+            endpoint_url=url,
+            config=config,
+        )
+
+    if not session.get_config_variable("data_path"):  # models of the user's own come first
+        session.register_component("data_loader", TrimmedLoader())
+    try:
+        client = create(session)
+    except Exception as error:  # noqa: BLE001  an SDK that works otherwise, or else wrong configuration: it says so again
+        log.debug("without trimmed models: %s", type(error).__name__)
+        plain, known = _session(session.profile), session.get_credentials()
+        if known is not None:
+            plain.set_credentials(known.access_key, known.secret_key, known.token)
+        client = create(plain)
     client.meta.events.register(f"after-call.{name}", _check_answer)
     return client
 

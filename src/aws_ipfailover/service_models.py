@@ -1,0 +1,32 @@
+"""The little of the SDK's data that a dozen operations need: most of what a client of EC2 costs is reading the rest.
+
+`models` holds trimmed copies, made by scripts/trim-models, in the SDK's own format.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+from botocore.loaders import Loader
+
+MODELS = Path(__file__).parent / "models"
+
+
+class TrimmedLoader(Loader):
+    """A loader of botocore that looks into `models` first.
+
+    The hundreds of services that the SDK knows are not looked for. endpoints.json, a megabyte, is there without its
+    entries: it was superseded by each service's rule set of endpoints, which stays the SDK's own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(extra_search_paths=[str(MODELS)])
+
+    def list_available_services(self, type_name: str) -> List[str]:
+        """Those of which there is a trimmed model."""
+        return sorted(path.name for path in MODELS.iterdir() if path.is_dir())
+
+    def is_builtin_path(self, path: str) -> bool:
+        """Ours count as the SDK's: nobody has configured endpoints of his own."""
+        return super().is_builtin_path(path) or Path(path).is_relative_to(MODELS)

@@ -1,0 +1,180 @@
+"""The trimmed models against those of the SDK that is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+import botocore.session
+import pytest
+from botocore.loaders import Loader
+
+from aws_ipfailover import ec2, service_models
+from aws_ipfailover.deadline import Deadline, Progress
+from aws_ipfailover.errors import RouteExistsError
+from aws_ipfailover.lab.aws.running import RunningAws, running_aws
+
+SERVICES = ("ec2", "sts")
+
+
+def trimmed(service: str) -> Tuple[str, Dict[str, Any]]:
+    """API version and content of a trimmed model."""
+    (path,) = (service_models.MODELS / service).glob("*/service-2.json")
+    return path.parent.name, json.loads(path.read_text())
+
+
+def less(part: Any, whole: Any) -> Iterator[str]:
+    """Where `part` says something that `whole` does not say."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        for key, value in part.items():
+            if key not in whole:
+                yield key
+            else:
+                yield from (f"{key}.{rest}" for rest in less(value, whole[key]))
+    elif isinstance(part, list) and isinstance(whole, list):
+        yield from (str(one) for one in part if one not in whole)
+    elif part != whole:
+        yield f"{part!r} is {whole!r}"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_they_say_nothing_else(service: str) -> None:
+    """Every operation, shape and member has the names and types that it has in the SDK's own model."""
+    version, part = trimmed(service)
+    whole = Loader().load_service_model(service, "service-2", version)
+    assert set(part["operations"]) <= set(whole["operations"])
+    for kind in ("operations", "shapes"):
+        assert list(less(part[kind], whole[kind])) == []
+    # SDKs of several years: their descriptions of the service itself grow.
+    for key in ("apiVersion", "endpointPrefix", "protocol", "serviceId", "xmlNamespace"):
+        assert part["metadata"][key] == whole["metadata"][key]
+
+
+def test_the_comparison_sees_a_difference() -> None:
+    """A wrong name, a member that is not there: the test above can fail."""
+    _, part = trimmed("ec2")
+    shapes = json.loads(json.dumps(part["shapes"]))
+    shapes["ReplaceRouteRequest"]["members"]["RouteTableId"]["locationName"] = "tableId"
+    shapes["Vpc"]["members"]["Colour"] = {"shape": "String"}
+    assert sorted(less(shapes, part["shapes"])) == [
+        "ReplaceRouteRequest.members.RouteTableId.locationName.'tableId' is 'routeTableId'",
+        "Vpc.members.Colour",
+    ]
+
+
+def test_every_operation_has_a_model() -> None:
+    """And there is none that nobody calls."""
+    assert set(trimmed("ec2")[1]["operations"]) == set(ec2._METHODS)
+
+
+CALLS: Dict[str, Callable[[Any], Any]] = {
+    "ec2": lambda client: client.describe_vpcs(),
+    "sts": lambda client: client.assume_role(RoleArn="arn:aws:iam::123456789012:role/one", RoleSessionName="one"),
+}
+
+
+def sent(loader: Loader, service: str, region: str) -> Tuple[str, str]:
+    """URL, and the region and service signed for, of a request that is not sent."""
+    session = botocore.session.Session()
+    session.register_component("data_loader", loader)
+    session.set_config_variable("sts_regional_endpoints", "regional")
+    session.set_credentials("AKIDEXAMPLE", "secret")
+    client: Any = session.create_client(service, region)
+
+    class NotSentError(Exception):
+        pass
+
+    seen = []
+
+    def stop(request: Any, **_: Any) -> None:
+        seen.append((request.url, "/".join(request.headers["Authorization"].decode().split("/")[2:4])))
+        raise NotSentError
+
+    client.meta.events.register("before-send", stop)
+    with pytest.raises(NotSentError):
+        CALLS[service](client)
+    return seen[0]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_endpoints_are_the_sdks(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every region of every partition, host and signature are those of the SDK with all its data."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    session = botocore.session.Session()
+    whole, quick = Loader(), service_models.TrimmedLoader()
+    regions = [
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("ec2", partition)
+    ]
+    assert {"eu-central-1", "cn-north-1", "us-gov-west-1"} <= set(regions)
+    for region in regions:
+        assert sent(quick, service, region) == sent(whole, service, region)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningAws]:
+    """An AWS that this process's SDK is led to, with keys."""
+    with running_aws() as aws:
+        for name, value in aws.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        yield aws
+
+
+def client_of(aws: RunningAws) -> ec2.Ec2:
+    """Our client."""
+    account = ec2.Account(aws.account.plan.region)
+    return ec2.Ec2(account, Deadline(60), lambda: None, Progress(""))
+
+
+def everything(aws: RunningAws) -> Tuple[object, ...]:
+    """All that is read from EC2, after a route was written."""
+    client, node = client_of(aws), aws.account.instance("node1")
+    table = aws.account.route_table_ids[0]
+    overlay = ip_network("192.168.10.10/32")
+    try:
+        client.create_route(table, overlay, node.network_interface_id)
+    except RouteExistsError:
+        client.replace_route(table, overlay, node.network_interface_id)
+    found = client.network_interface(node.network_interface_id)
+    return (
+        client.route_tables([table]),
+        found,
+        client.instance(node.instance_id),
+        client.vpc_cidrs(found.vpc_id),
+        client.subnet_cidrs(found.subnet_id),
+    )
+
+
+def test_answers_read_the_same(aws: RunningAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whether the SDK has its whole model (AWS_DATA_PATH: the user's models come first) or the trimmed one."""
+    loaded: List[str] = []
+    load = service_models.TrimmedLoader.load_service_model
+
+    def note(self: Any, service: str, *arguments: Any, **more: Any) -> Any:
+        loaded.append(service)
+        return load(self, service, *arguments, **more)
+
+    monkeypatch.setattr(service_models.TrimmedLoader, "load_service_model", note)
+    quick = everything(aws)
+    assert "ec2" in loaded
+    loaded.clear()
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    assert everything(aws) == quick
+    assert loaded == []
+
+
+def test_an_sdk_that_cannot_use_them(aws: RunningAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A client is made all the same, with the SDK's own data."""
+    quick = everything(aws)
+    broken = tmp_path / "ec2" / "2016-11-15" / "service-2.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text('{"metadata": {}}')
+    monkeypatch.setattr(service_models, "MODELS", tmp_path)
+    assert everything(aws) == quick
