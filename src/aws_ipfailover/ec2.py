@@ -21,6 +21,7 @@ from botocore import exceptions as sdk
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
+from aws_ipfailover import authorities
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import (
     DeniedError,
@@ -32,10 +33,12 @@ from aws_ipfailover.errors import (
     NoRouteError,
     NoTableError,
     RouteExistsError,
+    ThrottledError,
     UnknownError,
 )
 from aws_ipfailover.imds import Credentials
 from aws_ipfailover.imds import endpoint as imds_endpoint
+from aws_ipfailover.pacing import Pace
 from aws_ipfailover.service_models import TrimmedLoader
 
 log = logging.getLogger(__name__)
@@ -183,6 +186,7 @@ def configured_region(profile: Optional[str]) -> Optional[str]:
 def _session(profile: Optional[str]) -> botocore.session.Session:
     if not os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "-").strip():
         del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # blank: none, here as in imds
+    authorities.load_once()
     session = botocore.session.Session(profile=profile)
     # The regional endpoint of STS: private subnets often reach no other, and old SDKs default to the global one.
     session.set_config_variable("sts_regional_endpoints", "regional")
@@ -195,7 +199,8 @@ def _session(profile: Optional[str]) -> botocore.session.Session:
 class Ec2:
     """EC2 in one region, with one set of credentials; safe to call from many threads.
 
-    Throttling, server faults and broken connections are tried again, with jitter, until the deadline. Everything
+    Throttled calls queue and go out one by one; server faults and broken connections are tried again, with jitter;
+    both until the deadline. Everything
     raised is an `errors.Error` that starts with the operation and carries AWS's error code.
     """
 
@@ -209,6 +214,7 @@ class Ec2:
     ) -> None:
         self._deadline = deadline
         self._progress = progress
+        self._pace = Pace()
         self.region = account.region
         try:
             with warnings.catch_warnings():
@@ -379,30 +385,45 @@ class Ec2:
         return list(dict.fromkeys(ip_network(text) for text in texts if text))
 
     def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
-        return _ask(self._deadline, self._progress, operation, getattr(self._client, _METHODS[operation]), arguments)
+        method = getattr(self._client, _METHODS[operation])
+        return _ask(self._deadline, self._progress, self._pace, operation, method, arguments)
 
 
 def _ask(
     deadline: Deadline,
     progress: Progress,
+    pace: Pace,
     operation: str,
     method: Callable[..., Mapping[str, Any]],
     arguments: Mapping[str, Any],
 ) -> Mapping[str, Any]:
-    attempt = 0
+    attempt, queued = 0, False
     progress.text = operation
     while True:
         try:
-            return method(**arguments)
+            answer = method(**arguments)
         except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this module
             failure = translate(operation, error)
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
-        pause = random.uniform(longest / 4, longest)  # noqa: S311  jitter, no secret
-        if not isinstance(failure, UnknownError) or deadline.remaining() <= pause:
+        else:
+            if queued:
+                pace.accepted()
+            return answer
+        if not isinstance(failure, UnknownError):
             raise failure
-        attempt += 1
         progress.text = f"{failure}, tried again"
         log.debug("%s; trying again", failure)
+        if isinstance(failure, ThrottledError):
+            if queued:
+                pace.refused()
+            queued = pace.turn(deadline)
+            if not queued:
+                raise failure
+            continue
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
+        pause = random.uniform(longest / 4, longest)  # noqa: S311  jitter, no secret
+        if deadline.remaining() <= pause:
+            raise failure
+        attempt += 1
         time.sleep(pause)
 
 
@@ -444,7 +465,7 @@ def _client(
     if account.role:
         sts = _service(session, "sts", account.region, _configured_endpoint("STS"), config)
         arguments = {"RoleArn": account.role, "RoleSessionName": "aws-ipfailover", "DurationSeconds": 900}
-        assumed = _ask(deadline, progress, "AssumeRole", sts.assume_role, arguments)["Credentials"]
+        assumed = _ask(deadline, progress, Pace(), "AssumeRole", sts.assume_role, arguments)["Credentials"]
         session.set_credentials(assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"])
         _keep_secret(assumed["SecretAccessKey"], assumed["SessionToken"])
     return _service(session, "ec2", account.region, account.endpoint_url or _configured_endpoint("EC2"), config)
@@ -613,14 +634,16 @@ def _answered(operation: str, error: sdk.ClientError) -> Error:
     code, message = str(said.get("Code", "")) or "error without code", str(said.get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
     kind = _kind(code, message, status)
-    if kind in (UnknownError, DeniedError):
+    if issubclass(kind, (UnknownError, DeniedError)):
         # A refusal's message holds an encoded policy of a thousand characters.
         return kind(f"{operation}: {code}")
     return kind(f"{operation}: {code}: {_short(message)}")
 
 
 def _kind(code: str, message: str, status: int) -> Type[Error]:
-    if code in THROTTLED or code in TRANSIENT or status >= 500 or status == 429:
+    if code in THROTTLED or status == 429:
+        return ThrottledError
+    if code in TRANSIENT or status >= 500:
         return UnknownError
     if code in DENIED:
         return DeniedError

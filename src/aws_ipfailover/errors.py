@@ -11,7 +11,8 @@
     |-- InUseError           a network interface that was to be attached is attached
     |-- IndexTakenError      its device index is taken
     |-- DetachedError        a network interface that was to be detached is not attached any more
-    `-- UnknownError          could not find out: no answer, throttled, a server's own fault, out of time
+    `-- UnknownError          could not find out: no answer, a server's own fault, out of time
+        `-- ThrottledError    too many calls at once
 
 An `UnknownError` is never evidence of anything: neither that the address is here nor that it is not.
 """
@@ -63,3 +64,7 @@ class DetachedError(Error):
 
 class UnknownError(Error):
     """Could not find out, or nobody answered in time; asking again may answer."""
+
+
+class ThrottledError(UnknownError):
+    """AWS refused a call because there are too many; the same call is answered when it comes later."""

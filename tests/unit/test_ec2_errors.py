@@ -20,6 +20,7 @@ from aws_ipfailover.errors import (
     NoRouteError,
     NoTableError,
     RouteExistsError,
+    ThrottledError,
     UnknownError,
 )
 
@@ -33,8 +34,8 @@ def answer(code: str, message: str = "Because.", status: int = 400) -> sdk.Clien
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (answer("RequestLimitExceeded", status=503), UnknownError),
-        (answer("Throttling"), UnknownError),
+        (answer("RequestLimitExceeded", status=503), ThrottledError),
+        (answer("Throttling"), ThrottledError),
         (answer("InternalError", status=500), UnknownError),
         (answer("ServiceUnavailable", status=503), UnknownError),
         (answer("SomethingNew", status=502), UnknownError),
