@@ -10,7 +10,6 @@ import errno
 import json
 import logging
 import os
-import socket
 import subprocess
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, Union
@@ -342,6 +341,8 @@ def _cannot_be_bound(address: Address) -> bool:
 
     Only a "no" counts. A bind can succeed without the address, under ip_nonlocal_bind.
     """
+    import socket
+
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
