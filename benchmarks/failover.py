@@ -171,7 +171,7 @@ def moves(lab: Lab, times: int) -> Iterator[Dict[str, Any]]:
     address = address_of(lab)
     with contextlib.ExitStack() as stack:
         for node in lab.nodes():
-            process = lab.spawn(node, [sys.executable, "-c", _SERVER, node, str(HTTP_PORT)], stdout=subprocess.PIPE)
+            process = lab.spawn(node, [sys.executable, "-c", UDP_SERVER, node, str(HTTP_PORT)], stdout=subprocess.PIPE)
             stack.callback(_end, process)
             assert process.stdout is not None
             process.stdout.readline()
@@ -214,7 +214,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 # UDP and HTTP on one port of every address; each answer names the node.
-_SERVER = """
+UDP_SERVER = """
 import http.server, socket, sys, threading
 name, port = sys.argv[1].encode(), int(sys.argv[2])
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -76,7 +76,9 @@ def register(commands: Commands) -> None:
     add("heal", _heal, "mend every link")
     api = add("api", _api, "make EC2's API fail, or well again")
     api.add_argument(
-        "mode", metavar="MODE", help="ok, unreachable, hang, reset, refuse, latency, stale, or an EC2 error code"
+        "mode",
+        metavar="MODE",
+        help="ok, unreachable, hang, reset, refuse, latency, stale, throttle, or an EC2 error code",
     )
     api.add_argument("--action", default="*", metavar="OPERATION", help="only this operation, or a pattern")
     api.add_argument("--caller", metavar="NODE", help="only calls from this instance")

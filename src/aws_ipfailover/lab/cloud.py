@@ -118,13 +118,20 @@ class Cloud:
         seconds: float = 0.0,
         times: Optional[int] = None,
     ) -> None:
-        """Let the API fail: one of KINDS, `stale` (reads lag by `seconds`), or an EC2 error code."""
+        """Let the API fail: one of KINDS, `stale` (reads lag by `seconds`), `throttle`, or an EC2 error code.
+
+        `throttle`: EC2's documented token buckets, full to begin with.
+        """
+        if mode == "throttle":
+            self.aws.throttle.reset()
+            self.aws.throttle.enabled = True
+            return
         if mode == "stale":
             self.account.consistency = Consistency(lag=seconds)
             return
         if mode not in KINDS and not (mode[:1].isupper() and mode.replace(".", "").isalnum()):
             raise LabError(
-                f"'{mode}' is no way for the API to fail: use ok, unreachable, stale, {', '.join(KINDS)},"
+                f"'{mode}' is no way for the API to fail: use ok, unreachable, stale, throttle, {', '.join(KINDS)},"
                 f" or an EC2 error code such as {ERROR_CODES[0]}"
             )
         for service in ("ec2", "sts"):
@@ -143,6 +150,7 @@ class Cloud:
     def recover(self) -> None:
         """Take every fault back."""
         self.aws.faults.clear()
+        self.aws.throttle.enabled = False
         self.account.consistency = Consistency()
 
     def faults(self) -> List[Dict[str, Any]]:
