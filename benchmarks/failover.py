@@ -234,7 +234,10 @@ print("ready", flush=True)
 while True:
     data, ancillary, _, asker = udp.recvmsg(2048, 128)
     info = b"".join(one for _, kind, one in ancillary if kind == 8)
-    udp.sendmsg([data + b" " + name], [(socket.IPPROTO_IP, 8, b"\\0" * 4 + info[8:12] + b"\\0" * 4)], 0, asker)
+    try:
+        udp.sendmsg([data + b" " + name], [(socket.IPPROTO_IP, 8, b"\\0" * 4 + info[8:12] + b"\\0" * 4)], 0, asker)
+    except OSError:  # the address has gone meanwhile
+        pass
 """
 # Asks over both, each on its own, a request every 10 ms or as soon as the one before was answered; a request is lost
 # that has no answer within a second. Begins to count at once, says when both are served, ends with its input.
