@@ -155,16 +155,15 @@ class Resource:
 
     def _private_ip(self) -> Tuple[Holding, ...]:
         from aws_ipfailover.last_write import LastWrite
-        from aws_ipfailover.private_ip import PrivateIp, subnet_prefix
+        from aws_ipfailover.private_ip import PrivateIp, Subnet
 
-        address, node = _address(self.values.ip), self._node
-
-        def prefix() -> int:
-            return subnet_prefix(node, address)
-
-        local = HostAddress(self._linux, address, node.device, self.values.iflabel, prefix)
+        address, node, progress = _address(self.values.ip), self._node, self._cloud.progress
+        subnet = Subnet(node, self._ec2, self._deadline, progress)
+        local = HostAddress(
+            self._linux, address, node.device, self.values.iflabel, lambda: subnet.prefix_length(address)
+        )
         memory = LastWrite(os.environ, str(address))
-        return local, PrivateIp(address, node, self._ec2, memory, self._deadline, self._cloud.progress)
+        return local, PrivateIp(address, node, subnet, self._ec2, memory, self._deadline, progress)
 
     def _eni(self) -> Tuple[Holding, ...]:
         from aws_ipfailover.attachment import EniAttachment

@@ -12,7 +12,7 @@ import re
 import time
 import warnings
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Type, Union
 from urllib.parse import urlsplit
 
 import boto3
@@ -97,7 +97,6 @@ _WRONG_HERE = frozenset(
     {
         "AttachmentLimitExceeded",
         "NetworkInterfaceLimitExceeded",
-        "OperationNotPermitted",
         "PrivateIpAddressLimitExceeded",
     }
 )
@@ -135,7 +134,7 @@ class Attachment(NamedTuple):
 
     attachment_id: str
     instance_id: str
-    device_index: int
+    device_index: Optional[int]  # None: not told
     status: str
 
 
@@ -207,8 +206,8 @@ class Ec2:
     """EC2 in one region, with one set of credentials; safe to call from many threads.
 
     Throttled calls queue and go out one by one; server faults and broken connections are tried again, with jitter;
-    both until the deadline. Everything
-    raised is an `errors.Error` that starts with the operation and carries AWS's error code.
+    both until the deadline. Everything raised is an `errors.Error` that starts with the operation and carries AWS's
+    error code.
     """
 
     def __init__(
@@ -258,15 +257,9 @@ class Ec2:
         """
         found: List[RouteTable] = []
         for first in range(0, len(route_table_ids), _PAGE):
-            token: Dict[str, str] = {}
-            while True:
-                answer = self._call(
-                    "DescribeRouteTables", RouteTableIds=list(route_table_ids[first : first + _PAGE]), **token
-                )
-                found += [_route_table(table) for table in answer.get("RouteTables", ())]
-                if not answer.get("NextToken"):
-                    break
-                token = {"NextToken": answer["NextToken"]}
+            some = list(route_table_ids[first : first + _PAGE])
+            for page in self._pages("DescribeRouteTables", RouteTableIds=some):
+                found += [_route_table(table) for table in page.get("RouteTables", ())]
         missing = sorted(set(route_table_ids) - {table.route_table_id for table in found})
         if missing:
             # For a table that is not there EC2 answers InvalidRouteTableID.NotFound; this is no answer at all.
@@ -291,16 +284,11 @@ class Ec2:
 
     def holder_of(self, address: IPv6Address, subnet_id: str) -> Optional[str]:
         """The ENI of a subnet that has an IPv6 address, or `None`."""
-        answer = self._call(
-            "DescribeNetworkInterfaces",
-            Filters=[
-                {"Name": "subnet-id", "Values": [subnet_id]},
-                {"Name": "ipv6-addresses.ipv6-address", "Values": [str(address)]},
-            ],
-        )
-        for found in answer.get("NetworkInterfaces", ()):
-            if address in _network_interface(found).addresses:
-                return str(found["NetworkInterfaceId"])
+        # Not by the filter ipv6-addresses.ipv6-address: endpoints that only speak EC2's language do not all know it.
+        for page in self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "subnet-id", "Values": [subnet_id]}]):
+            for found in page.get("NetworkInterfaces", ()):
+                if address in _network_interface(found).addresses:
+                    return str(found["NetworkInterfaceId"])
         return None
 
     def assign_address(self, network_interface_id: str, address: Address) -> None:
@@ -390,6 +378,15 @@ class Ec2:
         if not texts:
             raise UnknownError(f"DescribeVpcs: the answer leaves out {vpc_id}")
         return list(dict.fromkeys(ip_network(text) for text in texts if text))
+
+    def _pages(self, operation: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
+        token: Dict[str, str] = {}
+        while True:
+            answer = self._call(operation, **arguments, **token)
+            yield answer
+            if not answer.get("NextToken"):
+                return
+            token = {"NextToken": answer["NextToken"]}
 
     def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         method = getattr(self._client, _METHODS[operation])
@@ -579,7 +576,7 @@ def _network_interface(found: Mapping[str, Any]) -> NetworkInterface:
         attachment = Attachment(
             attached.get("AttachmentId", ""),
             attached["InstanceId"],
-            int(attached.get("DeviceIndex", 0)),
+            attached.get("DeviceIndex"),
             attached.get("Status", "attached"),
         )
     return NetworkInterface(
@@ -641,6 +638,8 @@ def _answered(operation: str, error: sdk.ClientError) -> Error:
     code, message = str(said.get("Code", "")) or "error without code", str(said.get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
     kind = _kind(code, message, status)
+    if code == "OperationNotPermitted" and operation.endswith("NetworkInterface"):
+        kind = NodeError  # a service's own interface, or an instance's primary one
     if issubclass(kind, (UnknownError, DeniedError)):
         # A refusal's message holds an encoded policy of a thousand characters.
         return kind(f"{operation}: {code}")

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from ipaddress import IPv6Address, ip_network
-from typing import TYPE_CHECKING, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Callable, Dict, Optional, Sequence
 
 from aws_ipfailover.believing import Reader
 from aws_ipfailover.deadline import Deadline, Progress, Task
@@ -25,6 +25,33 @@ log = logging.getLogger(__name__)
 _OLD_READS = 15.0
 
 
+class Subnet:
+    """The subnet that the interface of `node` is in: as IMDS describes it, or EC2 where IMDS has no such entry."""
+
+    def __init__(self, node: ThisNode, ec2: Callable[[], Ec2], deadline: Deadline, progress: Progress) -> None:
+        self._node = node
+        self._ec2 = ec2
+        self._deadline = deadline
+        self._progress = progress
+        self._cidrs: Sequence[str] = ()
+
+    def prefix_length(self, address: Address) -> int:
+        """The prefix length that `address` has in it.
+
+        Raises:
+            NodeError: it is of another subnet.  UnknownError: nobody tells.
+        """
+        self._cidrs = self._cidrs or self._node.subnet_cidrs()
+        if not self._cidrs:
+            self._ec2()
+            self._cidrs = Task(self._by_ec2).result(self._deadline, self._progress)
+        return subnet_prefix(self._cidrs, address)
+
+    def _by_ec2(self) -> Sequence[str]:
+        found = self._ec2().network_interface(self._node.network_interface_id())
+        return [str(cidr) for cidr in self._ec2().subnet_cidrs(found.subnet_id)]
+
+
 class PrivateIp:
     """`address` as a secondary private address of the ENI of `node`'s interface."""
 
@@ -34,6 +61,7 @@ class PrivateIp:
         self,
         address: Address,
         node: ThisNode,
+        subnet: Subnet,
         ec2: Callable[[], Ec2],
         last_write: LastWrite,
         deadline: Deadline,
@@ -41,6 +69,7 @@ class PrivateIp:
     ) -> None:
         self._address = address
         self._node = node
+        self._subnet = subnet
         self._ec2 = ec2
         self._last_write = last_write
         self._deadline = deadline
@@ -50,7 +79,7 @@ class PrivateIp:
     def prepare(self) -> None:
         """Find the ENI, check that the address is of its subnet, and connect to EC2."""
         self._node.network_interface_id()
-        subnet_prefix(self._node, self._address)
+        self._subnet.prefix_length(self._address)
         self._ec2()
 
     def take(self) -> None:
@@ -65,7 +94,7 @@ class PrivateIp:
 
     def where(self) -> Where:
         """Whether EC2 lists the address on this ENI, as far as its reads can be believed."""
-        self.prepare()
+        self._ec2()
         return self._reader.where(self._node.network_interface_id())
 
     def explain(self) -> str:
@@ -131,22 +160,22 @@ class PrivateIp:
         return {eni: f"{self._address} is not assigned to {eni}"}
 
 
-def subnet_prefix(node: ThisNode, address: Address) -> int:
-    """The prefix length of this node's subnet that `address` is in.
+def subnet_prefix(cidrs: Sequence[str], address: Address) -> int:
+    """The prefix length of the one of a subnet's CIDRs that `address` is in.
 
     Raises:
-        NodeError: it is in none of them.  UnknownError: IMDS does not say.
+        NodeError: it is in none of them.  UnknownError: there are none, which no subnet has.
     """
-    cidrs = [ip_network(text) for text in node.subnet_cidrs()]
-    for cidr in cidrs:
-        if cidr.version == address.version and address in cidr:
-            return cidr.prefixlen
-    if not cidrs:
-        raise UnknownError("IMDS does not say (yet) which subnet this node is in")
-    if not any(cidr.version == address.version for cidr in cidrs):
+    networks = [ip_network(text) for text in cidrs]
+    for network in networks:
+        if network.version == address.version and address in network:
+            return network.prefixlen
+    if not networks:
+        raise UnknownError("neither IMDS nor EC2 says which subnet this node is in")
+    if not any(network.version == address.version for network in networks):
         kind = "IPv4" if address.version == 4 else "IPv6"
         raise NodeError(f"parameter ip: {address} cannot be of this node's subnet, which has no {kind} CIDR")
     raise NodeError(
-        f"parameter ip: {address} is outside this node's subnet ({', '.join(map(str, cidrs))}), expected an address of"
+        f"parameter ip: {address} is outside this node's subnet ({', '.join(cidrs)}), expected an address of"
         " it; across subnets and availability zones use mode=overlay-ip"
     )

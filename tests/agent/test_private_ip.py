@@ -142,6 +142,23 @@ def test_outside_the_subnet(node4: Node, action: str, address: str) -> None:
     assert not answers_on(address)
 
 
+def test_a_subnet_that_imds_does_not_know(node: Node) -> None:
+    """EC2 is asked instead, and only then; the same checks hold."""
+    node.started()
+    node.agent.run("stop")
+    assert "DescribeSubnets" not in node.agent.run("start").ec2
+    node.agent.run("stop")
+    node.aws.faults.add(Fault("error", service="imds", action="*/subnet-*", status=404))
+    ran = node.agent.run("start")
+    assert ran.code == 0, ran
+    assert "DescribeSubnets" in ran.ec2
+    assert [one.address.split("/")[1] for one in node.held()] == ["64" if ":" in node.address else "24"]
+    outside = "2001:db8:1000:2::50" if ":" in node.address else "10.0.2.50"
+    ran = node.agent.run("start", {"ip": outside})
+    assert ran.code == 2, ran
+    assert "mode=overlay-ip" in ran.reason
+
+
 def test_too_many_addresses(node4: Node) -> None:
     """2: PrivateIpAddressLimitExceeded; the address is not here."""
     for number in range(9):
@@ -175,7 +192,6 @@ FAILURES = [
     Fault("reset", service="ec2"),
     Fault("hang", service="imds"),
     Fault("error", service="imds", action="*/subnet-*", status=500),
-    Fault("error", service="imds", action="*/subnet-*", status=404),
 ]
 
 
@@ -337,7 +353,6 @@ UNKNOWNS: List[Dict[str, Any]] = [
     {"kind": "error", "service": "ec2", "code": "UnauthorizedOperation", "status": 403},
     {"kind": "hang", "service": "ec2"},
     {"kind": "hang", "service": "imds"},
-    {"kind": "error", "service": "imds", "action": "*/subnet-*", "status": 404},
 ]
 
 

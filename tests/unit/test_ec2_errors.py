@@ -68,7 +68,7 @@ def answer(code: str, message: str = "Because.", status: int = 400) -> sdk.Clien
         (answer("InvalidAttachmentID.NotFound"), DetachedError),
         (answer("AttachmentLimitExceeded"), NodeError),
         (answer("PrivateIpAddressLimitExceeded"), NodeError),
-        (answer("OperationNotPermitted"), NodeError),
+        (answer("OperationNotPermitted"), Error),
         (answer("RouteLimitExceeded"), Error),
         (answer("ExpiredToken"), Error),
         (sdk.EndpointConnectionError(endpoint_url="https://ec2"), UnknownError),
@@ -132,3 +132,8 @@ def test_a_refusals_encoded_message_is_left_out() -> None:
         "UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: " + "x" * 900
     )
     assert str(translate("CreateRoute", error)) == "CreateRoute: UnauthorizedOperation"
+
+
+def test_an_interface_that_nobody_may_detach() -> None:
+    """Wrong on this node: whichever node tries, EC2 will refuse it."""
+    assert type(translate("DetachNetworkInterface", answer("OperationNotPermitted"))) is NodeError

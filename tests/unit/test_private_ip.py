@@ -1,31 +1,18 @@
-"""Which prefix length a private address gets, by what IMDS says of this node's subnet."""
+"""Which prefix length a private address gets, by the CIDRs of this node's subnet."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import List, cast
 
 import pytest
 
 from aws_ipfailover.errors import NodeError, UnknownError
-from aws_ipfailover.node import ThisNode
 from aws_ipfailover.private_ip import subnet_prefix
-
-
-class Subnet:
-    """A node whose subnet has these CIDRs by IMDS."""
-
-    def __init__(self, *cidrs: str) -> None:
-        self._cidrs = list(cidrs)
-
-    def subnet_cidrs(self) -> List[str]:
-        """As `ThisNode` answers."""
-        return self._cidrs
 
 
 def prefix(address: str, *cidrs: str) -> int:
     """The prefix length of an address in a subnet."""
-    return subnet_prefix(cast("ThisNode", Subnet(*cidrs)), ip_address(address))
+    return subnet_prefix(cidrs, ip_address(address))
 
 
 def test_the_subnet_that_the_address_is_in() -> None:
@@ -47,7 +34,7 @@ def test_another_family_is_wrong_here() -> None:
         prefix("2001:db8::9", "10.0.1.0/24")
 
 
-def test_a_subnet_that_imds_does_not_tell_is_unknown() -> None:
+def test_a_subnet_that_nobody_tells_is_unknown() -> None:
     """Every ENI is in a subnet: nothing at all is no answer, and no reason to call the address wrong."""
-    with pytest.raises(UnknownError, match="does not say"):
+    with pytest.raises(UnknownError, match="neither IMDS nor EC2"):
         prefix("10.0.1.9")
