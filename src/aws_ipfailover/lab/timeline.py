@@ -75,7 +75,7 @@ def pacemaker_patterns(resource: str) -> Patterns:
         (
             re.compile(
                 rf"\b{name} (start|stop|migrate_to|migrate_from|promote|demote) \(call \d+, PID \d+\) "
-                r"exited with status (\d+) \(execution time (\w[\w.]*)\)"
+                r"exited with status (\d+) \(execution time (\w[\w.]*)"  # and "after being queued", where it was
             ),
             lambda m: f"agent's {m[1]} is done: exit code {m[2]}, {_spaced(m[3])}",
         ),
