@@ -29,7 +29,7 @@ DOCS = ROOT / "docs"
 NAMES = ("actions", "failover", "scale")
 INTRODUCTION = """# Performance
 
-What users wait for is the gap in answers. These figures are of one machine and one run each, beside what is used today:
+What users wait for is the gap in answers. These figures are of one machine and one day, beside what is used today:
 `ocf:heartbeat:aws-vpc-move-ip` of resource-agents, with `lookup_type=NetworkInterfaceId` and the AWS CLI. EC2, instance
 metadata and the VPC are [the lab's](lab.md); kernel, Corosync and Pacemaker are the real ones. EC2's own time for a
 write to take effect is in no figure: AWS publishes none. `make bench` measures again and writes this page.

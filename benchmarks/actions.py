@@ -408,7 +408,7 @@ def _reached(
     lines += [
         "",
         "A monitor and a stop that ask nobody are mostly the start of Python and of its own modules: compare them with the",
-        "second row of the floor, which no agent in Python can undercut.",
+        "second row of the floor, which no agent in Python that asks `ip` can undercut.",
     ]
     return lines
 

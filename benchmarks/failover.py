@@ -5,6 +5,7 @@ And make before break: what a planned move with allow-migrate=true loses.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import subprocess
@@ -45,7 +46,7 @@ def measure(out: Callable[[str], None], quick: bool) -> Dict[str, Any]:
                 for found in failovers(lab, agent):
                     result["failovers"].append({"agent": agent, "pair": pair, **found})
                     out(f"{agent} {found['what']}: {found['gap']:.2f} s, worst {found['worst']:.2f} s, {phases(found)}")
-        for number, found in enumerate(moves(lab, 2 if quick else 12)):
+        for number, found in enumerate(moves(lab, 2 if quick else 24)):
             result["moves"].append(found)
             out(f"make before break, move {number + 1}: {found}")
     return result
@@ -203,6 +204,7 @@ def moves(lab: Lab, times: int) -> Iterator[Dict[str, Any]]:
                     "asked": sum(one[protocol]["asked"] for one in told),
                     "lost": sum(one[protocol]["lost"] for one in told),
                     "gap": max(one[protocol]["gap"] for one in told),
+                    "why": [why for one in told for why in one[protocol]["why"]],
                 }
                 for protocol in ("udp", "http")
             }
@@ -267,8 +269,9 @@ def ask(how, result, served):
         result["asked"] += 1
         try:
             how()
-        except Exception:
+        except Exception as error:
             result["lost"] += 1
+            result["why"].append(type(error).__name__)
         else:
             now = time.perf_counter()
             result["gap"], last = max(result["gap"], now - last), now
@@ -276,7 +279,7 @@ def ask(how, result, served):
         end.wait(max(0, begun + 0.01 - time.perf_counter()))
 results, threads = {}, []
 for name, how in (("udp", udp), ("http", http_)):
-    results[name] = {"asked": 0, "lost": 0, "gap": 0.0}
+    results[name] = {"asked": 0, "lost": 0, "gap": 0.0, "why": []}
     served = threading.Event()
     threads.append(threading.Thread(target=ask, args=(how, results[name], served)))
     threads[-1].start()
@@ -358,10 +361,16 @@ def markdown(result: Mapping[str, Any]) -> str:
             f"| {protocol.upper()} | {sum(one['asked'] for one in found)} | {sum(one['lost'] for one in found)}"
             f" | {gap.median:.0f} ms ({gap.greatest:.0f} ms) |"
         )
+    reasons = collections.Counter(
+        why for one in result["moves"] for kind in ("udp", "http") for why in one[kind]["why"]
+    )
     lines += [
         "",
+        f"Lost by: {', '.join(f'{why} ({count})' for why, count in reasons.most_common()) or 'nothing was lost'}.",
+        "",
         "aws-vpc-move-ip has no `migrate_to`: its planned move is the one above. A connection that is open while the route",
-        "moves belongs to the node that accepted it, and is reset by the other one: keep them short, or let clients reconnect.",
+        "moves belongs to the node that accepted it, and is reset by the other one; so is a short request that is under way in",
+        "that very moment. No agent can change that: let clients ask again.",
     ]
     return "\n".join(lines) + "\n"
 
