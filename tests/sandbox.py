@@ -23,7 +23,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 import pytest
 
-from aws_ipfailover.interface import table_of
+from aws_ipfailover.holdings.eni_interface import table_of
 from aws_ipfailover.lab.aws import Call, LabInstance, RunningAws
 from aws_ipfailover.lab.aws.world import Interface
 from aws_ipfailover.lab.network import Network

@@ -8,13 +8,17 @@ import signal
 import sys
 from typing import Callable, Dict, Mapping, NoReturn, Optional, Sequence, Tuple, Type
 
-from aws_ipfailover import build, ocf
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, ParameterError
-from aws_ipfailover.failover import Finding, Verdict
-from aws_ipfailover.linux import ip_path
-from aws_ipfailover.ocf import Exit
-from aws_ipfailover.parameters import Values, held, parse, unknown
+from aws_ipfailover.failover import Failover, Finding, Verdict, look_locally, release_all
+from aws_ipfailover.kernel.command import ip_path
+from aws_ipfailover.kernel.kernel import Kernel
+from aws_ipfailover.modes import local_parts, mode_named
+from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf.environment import Environment
+from aws_ipfailover.ocf.exit_codes import Exit
+from aws_ipfailover.ocf.log import complain, exit_reason, set_up_logging
+from aws_ipfailover.parameters import Held, Values, held, parse, unknown
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +47,13 @@ class Run:
     def __init__(self, action: str, environ: Mapping[str, str]) -> None:
         self.action = action
         self.environ = environ
-        self.environment = ocf.Environment(environ)
+        self.environment = Environment(environ)
         timeout = self.environment.timeout(action)
         # What is kept back: a slow machine's time to start Python and to end it, and after the cloud has been given
         # up, time to put the kernel right.
         self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout))
         self.cloud_deadline = self.deadline.earlier(min(1.0, 0.15 * timeout))
+        self.kernel = Kernel(self.deadline)
 
     def perform(self) -> Tuple[Exit, str]:
         """Do it; the exit code and, where there is something to tell, the exit reason."""
@@ -76,9 +81,12 @@ class Run:
             log.warning("parameter %s is not known to this agent and has no effect", name)
         return values
 
-    def resource(self, values: Values) -> build.Resource:
-        """The resource on this node, with cloud side and all."""
-        return build.Resource(values, self.deadline, self.cloud_deadline)
+    def failover(self, values: Values, deadline: Optional[Deadline] = None) -> Failover:
+        """The resource on this node, with what is in the cloud; loads the SDKs."""
+        from aws_ipfailover.context import connect
+
+        context = connect(values, self.kernel, deadline or self.cloud_deadline)
+        return Failover(mode_named(values.mode).holdings(context, values))
 
 
 def _start(run: Run) -> Tuple[Exit, str]:
@@ -86,8 +94,25 @@ def _start(run: Run) -> Tuple[Exit, str]:
     if os.geteuid() != 0:
         raise DeniedError(f"{run.action}: root is needed to change addresses")
     ip_path()
-    run.resource(values).failover().start()
+    try:
+        failover = run.failover(values)
+    except BaseException:
+        _release_quietly(run, held(run.environment.parameters()))
+        raise
+    failover.start()
     return Exit.SUCCESS, ""
+
+
+def _release_quietly(run: Run, what: Held) -> None:
+    """After a failed start nothing local stays behind."""
+    try:
+        release_all(local_parts(run.kernel, what))
+    except Error as error:
+        log.warning("after a failed start: %s", error)
+
+
+# Seconds that stop spends on asking for a detachment at most; the next active node waits for its end.
+_PATIENCE_OF_STOP = 10.0
 
 
 def _stop(run: Run) -> Tuple[Exit, str]:
@@ -95,20 +120,18 @@ def _stop(run: Run) -> Tuple[Exit, str]:
     what = held(given)
     for complaint in what.complaints:
         log.warning("%s", complaint)
-    parts = build.local_parts(what, run.deadline)
-    if what.network_interface_id is not None:
-        try:
-            parts = [run.resource(parse(given)).failover()]
-        except ParameterError as error:
-            log.warning("%s; the network interface stays attached, quiesced", error)
-    failure: Optional[Error] = None
-    for part in parts:
-        try:
-            part.stop()
-        except Error as error:
-            failure = error  # the others go all the same
-    if failure is not None:
-        raise failure
+    if what.network_interface_id is None:
+        release_all(local_parts(run.kernel, what))
+        return Exit.SUCCESS, ""
+    from aws_ipfailover.context import MetadataLookup
+
+    release_all(local_parts(run.kernel, what, MetadataLookup(run.kernel, run.cloud_deadline)))
+    try:
+        values = parse(given)
+        if mode_named(values.mode).released_in_cloud:
+            run.failover(values, run.cloud_deadline.within(_PATIENCE_OF_STOP)).release_in_cloud()
+    except Error as error:
+        log.warning("%s; the network interface stays attached, quiesced", error)
     return Exit.SUCCESS, ""
 
 
@@ -129,8 +152,8 @@ _REMOVED = (
 def _look(run: Run) -> Finding:
     what = held(run.environment.parameters())
     here = Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints))
-    for part in build.local_parts(what, run.deadline):
-        found = part.monitor(ask_cloud=False)
+    for part in local_parts(run.kernel, what):
+        found = look_locally([part])
         if here.verdict is not Verdict.RUNNING:
             here = Finding(found.verdict, found.reason and found.reason + _REMOVED)
     if run.environment.is_probe() or here.verdict is not Verdict.RUNNING:
@@ -143,7 +166,15 @@ def _look(run: Run) -> Finding:
         return Finding(Verdict.DEGRADED, str(error)) if deep else here
     if not values.monapi and run.environment.check_level() < 10:
         return here
-    return run.resource(values).failover().monitor(ask_cloud=True)
+    return _look_at_cloud(run, values)
+
+
+def _look_at_cloud(run: Run, values: Values) -> Finding:
+    try:
+        return run.failover(values).look_at_cloud()
+    except Error as error:
+        # Whatever kept it from asking (no answer, no permission, no software), it did not find out.
+        return Finding(Verdict.DEGRADED, str(error))
 
 
 def _validate(run: Run) -> Tuple[Exit, str]:
@@ -152,7 +183,10 @@ def _validate(run: Run) -> Tuple[Exit, str]:
     if run.environment.check_level() >= 10:
         if os.geteuid() != 0:
             raise DeniedError("validate-all: root is needed at this level")
-        run.resource(values).validate()
+        from aws_ipfailover.context import connect
+        from aws_ipfailover.validation import validate
+
+        validate(connect(values, run.kernel, run.cloud_deadline), values)
     return Exit.SUCCESS, ""
 
 
@@ -173,14 +207,16 @@ def _migrate_from(run: Run) -> Tuple[Exit, str]:
 
 def _before_break(run: Run) -> Optional[Tuple[Exit, str]]:
     """Only a route can lead to the next node while this one still has the address."""
-    mode = run.values().mode
-    if mode == "overlay-ip":
+    mode = mode_named(run.values().mode)
+    if mode.makes_before_breaks:
         return None
-    return Exit.UNIMPLEMENTED, f"{run.action}: mode={mode} cannot move without a break, unset allow-migrate"
+    return Exit.UNIMPLEMENTED, f"{run.action}: mode={mode.name} cannot move without a break, unset allow-migrate"
 
 
 def _metadata(run: Run) -> Tuple[Exit, str]:
-    sys.stdout.write(ocf.metadata())
+    from aws_ipfailover.ocf.metadata import metadata
+
+    sys.stdout.write(metadata())
     return Exit.SUCCESS, ""
 
 
@@ -201,7 +237,7 @@ _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
     "usage": _usage,
     "help": _usage,
 }
-_USAGE = f"usage: {ocf.AGENT} {{{'|'.join(_HANDLERS)}}}\n"
+_USAGE = f"usage: {AGENT} {{{'|'.join(_HANDLERS)}}}\n"
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -216,15 +252,15 @@ def _end(signum: int, frame: object) -> NoReturn:
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Perform `argv[1]`; returns its OCF exit code and never raises."""
     if len(argv) != 2 or argv[1] not in _HANDLERS:
-        ocf.complain(_USAGE.rstrip())
+        complain(_USAGE.rstrip())
         return Exit.UNIMPLEMENTED
     try:
         for number in _SIGNALS:
             signal.signal(number, _end)
-        ocf.set_up_logging(environ)
+        set_up_logging(environ)
         code, reason = Run(argv[1], environ).perform()
     except Ended:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:
-        ocf.exit_reason(environ, reason)
+        exit_reason(environ, reason)
     return int(code)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 
-_ALL = ("overlay-ip", "private-ip", "eni")
+from aws_ipfailover.modes import Mode
+
 # Where administrators enable systemd's units, and where they mask them.
 _UNITS = "etc/systemd/system"
 
@@ -25,7 +26,6 @@ class Program:
     """
 
     name: str
-    modes: Tuple[str, ...]
     does: str
     remedy: str
     units: Tuple[str, ...] = ()
@@ -53,14 +53,12 @@ class Program:
 PROGRAMS = (
     Program(
         "nm-cloud-setup",
-        _ALL,
         "removes addresses that instance metadata does not list, and makes rules and routes of its own",
         "disable it: systemctl disable --now nm-cloud-setup.timer nm-cloud-setup.service",
         units=("nm-cloud-setup.timer", "nm-cloud-setup.service"),
     ),
     Program(
         "cloud-netconfig",
-        ("private-ip", "eni"),
         "adds and removes secondary addresses by instance metadata, with rules and routes of its own",
         "set CLOUD_NETCONFIG_MANAGE='no' in /etc/default/cloud-netconfig and in the interface's ifcfg file",
         units=("cloud-netconfig.timer",),
@@ -70,7 +68,6 @@ PROGRAMS = (
     ),
     Program(
         "amazon-ec2-net-utils",
-        ("private-ip", "eni"),
         "has systemd-networkd configure every interface, its addresses, rules and routes, by instance metadata",
         "keep networkd off the interface (below), or remove the package",
         files=("usr/bin/setup-policy-routes", "usr/sbin/ec2ifup", "sbin/ec2ifup"),
@@ -79,7 +76,6 @@ PROGRAMS = (
     ),
     Program(
         "systemd-networkd",
-        ("eni",),
         "removes addresses that it has not made from an interface that one of its .network files matches",
         "add /etc/systemd/network/10-service.network with [Match] MACAddress=@MAC@ and [Link] Unmanaged=yes",
         units=("systemd-networkd.service",),
@@ -88,7 +84,6 @@ PROGRAMS = (
     ),
     Program(
         "NetworkManager",
-        ("eni",),
         "starts DHCP on a new interface and adds a default route by it",
         "add /etc/NetworkManager/conf.d/service.conf with [keyfile] unmanaged-devices=mac:@MAC@",
         units=("NetworkManager.service",),
@@ -98,12 +93,15 @@ PROGRAMS = (
 )
 
 
-def warnings(mode: str, mac: Optional[str] = None, root: Path = Path("/")) -> List[str]:
-    """A sentence for every program at work here that was not told to keep off; `mac` is the moving interface's."""
+def warnings(mode: Mode, mac: Optional[str] = None, root: Path = Path("/")) -> List[str]:
+    """A sentence for every program at work here that disturbs `mode` and was not told to keep off.
+
+    `mac` is the moving interface's MAC address, where one moves.
+    """
     return [
         f"{one.name} {one.does}: {one.remedy.replace('@MAC@', mac or 'MAC')}"
         for one in PROGRAMS
-        if mode in one.modes and one.at_work(root) and not one.keeps_off(root, mac)
+        if one.name in mode.disturbed_by and one.at_work(root) and not one.keeps_off(root, mac)
     ]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
-from typing import Callable, Generic, List, Optional, TypeVar
+from typing import Callable, Generic, Iterator, List, Optional, TypeVar
 
 from aws_ipfailover.errors import UnknownError
 
@@ -12,11 +13,24 @@ T = TypeVar("T")
 
 
 class Deadline:
-    """A moment on the monotonic clock after which nothing of this operation may still wait."""
+    """A moment on the monotonic clock after which nothing of this operation may still wait.
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    `clock` gives seconds that never go back, `sleep` waits so many of them.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._clock = clock
+        self._sleep = sleep
         self._end = clock() + seconds
+
+    def now(self) -> float:
+        """Seconds on this deadline's clock."""
+        return self._clock()
 
     def remaining(self, at_most: Optional[float] = None) -> float:
         """Seconds left, never negative, cut to `at_most`."""
@@ -30,11 +44,60 @@ class Deadline:
 
     def earlier(self, seconds: float) -> Deadline:
         """A deadline that leaves `seconds` of this one for what has to come afterwards."""
-        return Deadline(self.remaining() - seconds, self._clock)
+        return Deadline(self.remaining() - seconds, self._clock, self._sleep)
 
     def within(self, seconds: float) -> Deadline:
         """The earlier of this deadline and `seconds` from now."""
-        return Deadline(self.remaining(seconds), self._clock)
+        return Deadline(self.remaining(seconds), self._clock, self._sleep)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait `seconds`; `False`, at once, where the deadline comes first."""
+        if self.remaining() <= seconds:
+            return False
+        if seconds > 0:
+            self._sleep(seconds)
+        return True
+
+    def poll(self, first: float, longest: float, factor: float = 1.5) -> Poll:
+        """Tries of something that may not succeed at once: `for _ in deadline.poll(first=0.05, longest=0.5)`.
+
+        The first try comes at once; pauses follow that grow from `first` to `longest` seconds, each cut by jitter. The
+        loop ends when the next pause would outlast the deadline.
+        """
+        return Poll(self, first, longest, factor)
+
+
+class Poll:
+    """Numbers of tries from 0 on, with a pause before each but the first; see `Deadline.poll`."""
+
+    def __init__(self, deadline: Deadline, first: float, longest: float, factor: float) -> None:
+        self._deadline = deadline
+        self._first = first
+        self._longest = longest
+        self._factor = factor
+        self._attempt = 0
+        self._pause = first
+
+    def __iter__(self) -> Iterator[int]:
+        """Itself: it counts on when it is iterated again."""
+        return self
+
+    def __next__(self) -> int:
+        """Wait, and give the number of the next try."""
+        if self._attempt and not self.wait():
+            raise StopIteration
+        self._attempt += 1
+        return self._attempt - 1
+
+    def wait(self) -> bool:
+        """Pause before a further try; `False`, at once, where the deadline comes first."""
+        pause = self._pause * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret
+        self._pause = min(self._longest, self._pause * self._factor)
+        return self._deadline.pause(pause)
+
+    def restart(self) -> None:
+        """Something has changed: let the pauses grow from the first one again."""
+        self._pause = self._first
 
 
 class Progress:

@@ -8,9 +8,9 @@
     |-- MissingError          software this node needs is not installed
     |-- NoRouteError          a route table has no route to replace
     |-- RouteExistsError      a route table has the route that was to be created
-    |-- InUseError           a network interface that was to be attached is attached
-    |-- IndexTakenError      its device index is taken
-    |-- DetachedError        a network interface that was to be detached is not attached any more
+    |-- InUseError            a network interface that was to be attached is attached
+    |-- IndexTakenError       its device index is taken
+    |-- DetachedError         a network interface that was to be detached is not attached any more
     `-- UnknownError          could not find out: no answer, a server's own fault, out of time
         `-- ThrottledError    too many calls at once
 

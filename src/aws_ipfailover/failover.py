@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from typing import Optional, Protocol, Tuple, Union
+from typing import NamedTuple, Optional, Protocol, Sequence, Tuple, Union
 
 from aws_ipfailover.errors import Error, UnknownError
 
@@ -18,6 +18,26 @@ class Where(enum.Enum):
     ELSEWHERE = "elsewhere"  # also: nowhere, or here but of no use (a blackhole)
 
 
+class Look(NamedTuple):
+    """What a look found: `why` explains an ELSEWHERE in half a sentence, and is empty for HERE."""
+
+    where: Where
+    why: str = ""
+
+
+HERE = Look(Where.HERE)
+
+
+class LocalPart(Protocol):
+    """A thing in the kernel of this node. Every method is idempotent and needs neither IMDS nor EC2."""
+
+    def look(self) -> Look:
+        """Whether it is here; raises `UnknownError` when that cannot be found out."""
+
+    def release(self) -> None:
+        """Remove it; returns only when it is proven gone."""
+
+
 class Holding(Protocol):
     """One thing that has to be here for the address to work: an address in the kernel, routes in the cloud.
 
@@ -28,20 +48,14 @@ class Holding(Protocol):
     def local(self) -> bool:
         """Whether this is the kernel's own state, which can be read and removed without the cloud."""
 
-    def prepare(self) -> None:
-        """Find out everything that `take` needs. Changes nothing."""
-
     def take(self) -> None:
         """Make it be here; returns only when it is proven to be."""
 
     def release(self) -> None:
         """Make it not be here; returns only when it is proven gone, as far as that can be without the cloud."""
 
-    def where(self) -> Where:
-        """Look; raises `UnknownError` when that cannot be found out."""
-
-    def explain(self) -> str:
-        """Why the last `where` was ELSEWHERE: half a sentence, or empty."""
+    def look(self) -> Look:
+        """Where it is; raises `UnknownError` when that cannot be found out."""
 
 
 class Verdict(enum.Enum):
@@ -68,12 +82,40 @@ def verdict(local: Where, cloud: Optional[Evidence]) -> Verdict:
     return Verdict.FAILED if cloud is Where.ELSEWHERE else Verdict.DEGRADED
 
 
-class Finding:
+class Finding(NamedTuple):
     """A verdict, and the half sentence that explains it."""
 
-    def __init__(self, verdict: Verdict, reason: str = "") -> None:
-        self.verdict = verdict
-        self.reason = reason
+    verdict: Verdict
+    reason: str = ""
+
+
+def look_locally(parts: Sequence[LocalPart]) -> Finding:
+    """Whether all of the parts are in the kernel: RUNNING or NOT_RUNNING.
+
+    Raises:
+        UnknownError: the kernel's own state cannot be read.
+    """
+    for part in parts:
+        found = part.look()
+        if found.where is Where.ELSEWHERE:
+            return Finding(verdict(found.where, None), found.why)
+    return Finding(verdict(Where.HERE, None))
+
+
+def release_all(parts: Sequence[LocalPart]) -> None:
+    """Remove every part, last one first, and try all of them whatever becomes of one.
+
+    Raises:
+        Error: one is still here, or that cannot be found out.
+    """
+    failure: Optional[Error] = None
+    for part in reversed(parts):
+        try:
+            part.release()
+        except Error as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 class Failover:
@@ -86,37 +128,17 @@ class Failover:
         """Take everything, whatever was held before. On failure nothing local stays behind.
 
         Raises:
-            Error: the first one; everything has been resolved before the first change.
+            Error: the first one.
         """
         try:
-            for holding in self.holdings:
-                holding.prepare()
             for holding in self.holdings:
                 holding.take()
         except BaseException:
             self._release_local()
             raise
 
-    def stop(self) -> None:
-        """Release everything, last taken first. Only what is local can make it fail.
-
-        Raises:
-            Error: the address is still here, or that cannot be found out.
-        """
-        for holding in reversed(self.holdings):
-            holding.release()
-
-    def monitor(self, *, ask_cloud: bool) -> Finding:
-        """Look at the kernel, then at the cloud if asked to.
-
-        Raises:
-            UnknownError: the kernel's own state cannot be read.
-        """
-        for holding in self.holdings:
-            if holding.local and holding.where() is Where.ELSEWHERE:
-                return Finding(verdict(Where.ELSEWHERE, None), holding.explain())
-        if not ask_cloud:
-            return Finding(verdict(Where.HERE, None))
+    def look_at_cloud(self) -> Finding:
+        """What the cloud's side says, of an address that is on this node."""
         for holding in self.holdings:
             if not holding.local:
                 finding = self._ask(holding)
@@ -124,10 +146,20 @@ class Failover:
                     return finding
         return Finding(verdict(Where.HERE, Where.HERE))
 
+    def release_in_cloud(self) -> None:
+        """Let go of what is in the cloud, last taken first.
+
+        Raises:
+            Error: it could not be done, or not be found out.
+        """
+        for holding in reversed(self.holdings):
+            if not holding.local:
+                holding.release()
+
     @staticmethod
     def _ask(holding: Holding) -> Finding:
         try:
-            where = holding.where()
+            found = holding.look()
         except Error as error:
             # Whatever kept it from asking (no answer, no permission, no software), it did not find out.
             return Finding(verdict(Where.HERE, UnknownError(str(error))), str(error))
@@ -135,7 +167,7 @@ class Failover:
             reason = f"internal error, please report it: {type(error).__name__}: {error}"
             log.debug("unexpected", exc_info=True)
             return Finding(verdict(Where.HERE, UnknownError(reason)), reason)
-        return Finding(verdict(Where.HERE, where), holding.explain() if where is Where.ELSEWHERE else "")
+        return Finding(verdict(Where.HERE, found.where), found.why)
 
     def _release_local(self) -> None:
         for holding in reversed(self.holdings):

@@ -1,46 +1,62 @@
-"""Who this node is: the interface that gets the address, and its ENI. Asked once, and only when needed."""
+"""Who this node is: the interface that gets the address, its ENI, and its instance."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Callable, List, Optional
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence
 
 from aws_ipfailover.errors import NodeError, UnknownError
-from aws_ipfailover.linux import Device, Linux
+from aws_ipfailover.kernel.links import Link, Links
 
 if TYPE_CHECKING:
-    from aws_ipfailover.imds import Imds
+    from aws_ipfailover.aws.imds import Imds
+    from aws_ipfailover.aws.models import Cidr
 
 log = logging.getLogger(__name__)
 
 
-class ThisNode:
-    """The instance this runs on; `interface` is the one that was configured, if any."""
+class OwnInterface(NamedTuple):
+    """The ENI that this node's traffic comes through, and its MAC address."""
 
-    def __init__(self, linux: Linux, imds: Callable[[], Imds], interface: Optional[str]) -> None:
-        self._linux = linux
+    network_interface_id: str
+    mac: str
+
+
+def named_link(links: Links, name: str) -> Link:
+    """The interface with this name or alternative name.
+
+    Raises:
+        NodeError: there is none.
+    """
+    for link in links.all():
+        if name == link.name or name in link.altnames:
+            return link
+    raise NodeError(f"parameter interface: this node has no network interface '{name}'")
+
+
+class Node:
+    """The instance this runs on; `chosen` is the interface that the parameters name, if they name one."""
+
+    def __init__(self, links: Links, imds: Imds, chosen: Optional[Link]) -> None:
+        self._links = links
         self._imds = imds
-        self._interface = interface
-        self._device: Optional[Device] = None
-        self._network_interface_id = ""
-        self._eni_mac = ""
+        self._link = chosen
+        self._own: Optional[OwnInterface] = None
 
-    def device(self) -> str:
-        """The name of the interface that gets the address.
+    def link(self) -> Link:
+        """The interface that gets the address.
 
         Raises:
-            NodeError: no interface of that name, or none with the primary ENI's MAC.  UnknownError: IMDS is silent.
+            NodeError: none has the primary ENI's MAC address.  UnknownError: IMDS is silent.
         """
-        return self._found().name
+        if self._link is None:
+            self._link = self._primary()
+        return self._link
 
-    def mac(self) -> str:
-        """The MAC address of that interface; empty where it has none."""
-        return self._found().mac
-
-    def subnet_cidrs(self) -> List[str]:
-        """The CIDRs of the subnet that the interface's ENI is in."""
-        self.network_interface_id()
-        return self._imds().subnet_cidrs(self._eni_mac)
+    def instance_id(self) -> str:
+        """The id of this instance."""
+        return self._imds.instance_id()
 
     def network_interface_id(self) -> str:
         """The ENI that routes have to point to: that of the interface with the address, found by MAC.
@@ -48,33 +64,38 @@ class ThisNode:
         An interface that is no ENI's own (lo, a dummy, a bridge with a MAC of its own) gets its traffic through the
         primary ENI: the kernel accepts an address of its own on any interface.
         """
-        if not self._network_interface_id:
-            device = self._found()
-            mac = device.mac
-            found = self._imds().network_interface_id(mac) if mac else None
-            if found is None and device.virtual:
-                mac = self._imds().primary_mac()
-                found = self._imds().network_interface_id(mac)
-                log.info("%s is no ENI's own interface: its traffic comes through the primary one", device.name)
+        return self._interface().network_interface_id
+
+    def subnet_cidrs(self) -> List[Cidr]:
+        """The CIDRs of the subnet that the interface's ENI is in; empty where IMDS does not tell them."""
+        return [ip_network(text) for text in self._imds.subnet_cidrs(self._interface().mac)]
+
+    def vpc_cidrs(self) -> List[Cidr]:
+        """Every CIDR of this node's VPC, as far as IMDS lists them."""
+        return [ip_network(text) for text in self._imds.vpc_cidrs(self.link().mac)]
+
+    def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
+        """Which of these MAC addresses is an ENI's by IMDS; never the primary one, which is the node's own."""
+        others = [mac for mac in macs if mac != self._imds.primary_mac()]
+        return next((mac for mac in others if self._imds.network_interface_id(mac) == network_interface_id), None)
+
+    def _interface(self) -> OwnInterface:
+        if self._own is None:
+            link = self.link()
+            mac = link.mac
+            found = self._imds.network_interface_id(mac) if mac else None
+            if found is None and link.virtual:
+                mac = self._imds.primary_mac()
+                found = self._imds.network_interface_id(mac)
+                log.info("%s is no ENI's own interface: its traffic comes through the primary one", link.name)
             if found is None:
-                raise UnknownError(f"IMDS does not know (yet) the network interface of {device.name} ({mac})")
-            self._network_interface_id, self._eni_mac = found, mac
-        return self._network_interface_id
+                raise UnknownError(f"IMDS does not know (yet) the network interface of {link.name} ({mac})")
+            self._own = OwnInterface(found, mac)
+        return self._own
 
-    def _found(self) -> Device:
-        if self._device is None:
-            self._device = self._named(self._interface) if self._interface else self._primary()
-        return self._device
-
-    def _named(self, name: str) -> Device:
-        for device in self._linux.devices():
-            if name == device.name or name in device.altnames:
-                return device
-        raise NodeError(f"parameter interface: this node has no network interface '{name}'")
-
-    def _primary(self) -> Device:
-        mac = self._imds().primary_mac()
-        for device in self._linux.devices():
-            if device.mac == mac:
-                return device
+    def _primary(self) -> Link:
+        mac = self._imds.primary_mac()
+        for link in self._links.all():
+            if link.mac == mac:
+                return link
         raise NodeError(f"no network interface here has the primary ENI's MAC address {mac}; set parameter interface")

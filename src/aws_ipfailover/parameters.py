@@ -11,16 +11,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from aws_ipfailover.errors import ParameterError
+from aws_ipfailover.modes import MODES, mode_named
 
 Address = Union[IPv4Address, IPv6Address]
 
-MODES = ("overlay-ip", "eni", "private-ip")
-# What each mode cannot do without.
-REQUIRED: Dict[str, Tuple[str, ...]] = {
-    "overlay-ip": ("ip", "routing_table"),
-    "eni": ("network_interface_id",),
-    "private-ip": ("ip",),
-}
 _TRUE = ("1", "on", "true", "t", "yes", "y", "ja")
 _FALSE = ("0", "off", "false", "f", "no", "n")
 # EC2 ids end in 8 hexadecimal digits (before 2018) or 17.
@@ -46,10 +40,26 @@ class Values(NamedTuple):
     endpoint_url: Optional[str]
     monapi: bool
 
+    @property
+    def required_ip(self) -> Address:
+        """`ip`, in a mode that requires it."""
+        if self.ip is None:
+            raise ParameterError(f"parameter ip is missing, expected {_EXAMPLES['ip']}")
+        return self.ip
+
+    @property
+    def required_network_interface_id(self) -> str:
+        """`network_interface_id`, in a mode that requires it."""
+        if self.network_interface_id is None:
+            expected = _EXAMPLES["network_interface_id"]
+            raise ParameterError(f"parameter network_interface_id is missing, expected {expected}")
+        return self.network_interface_id
+
 
 def _mode(text: str) -> str:
-    if text not in MODES:
-        raise ValueError(" or ".join(MODES))
+    names = [mode.name for mode in MODES]
+    if text not in names:
+        raise ValueError(" or ".join(names))
     return text
 
 
@@ -340,7 +350,7 @@ def held(given: Mapping[str, str]) -> Held:
     mode = attempt("mode") or "eni"
     eni = attempt("network_interface_id") if mode == "eni" else None
     if not addresses and eni is None and not complaints:
-        complaints.append(f"parameter {REQUIRED[mode][0]} is missing")
+        complaints.append(f"parameter {mode_named(mode).required[0]} is missing")
     return Held(tuple(addresses), eni, tuple(complaints))
 
 
@@ -367,7 +377,7 @@ def parse(given: Mapping[str, str]) -> Values:
         raise ParameterError(f"parameters ip and address differ ({ip} and {address}), expected ip alone")
     checked["ip"] = ip if ip is not None else address
     checked["routing_table"] = checked["routing_table"] or ()
-    for name in REQUIRED[checked["mode"]]:
+    for name in mode_named(checked["mode"]).required:
         if not checked[name]:
             raise ParameterError(f"parameter {name} is missing, expected {_EXAMPLES[name]}")
     interface, label = checked["interface"], checked["iflabel"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Callable, Dict, List, Sequence
+from typing import TYPE_CHECKING, Dict, List, Sequence
 
-from aws_ipfailover.believing import Reader
+from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import (
     DeniedError,
@@ -17,21 +17,18 @@ from aws_ipfailover.errors import (
     RouteExistsError,
     UnknownError,
 )
-from aws_ipfailover.failover import Where
-from aws_ipfailover.last_write import LastWrite
+from aws_ipfailover.failover import HERE, Look, Where
 from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
-    from aws_ipfailover.ec2 import Ec2, RouteTable
+    from aws_ipfailover.aws.client import Ec2
+    from aws_ipfailover.aws.models import RouteTable
 
 log = logging.getLogger(__name__)
 
 
 class OverlayRoutes:
-    """`address` routed to the ENI that `network_interface_id` names, in each of `route_table_ids`.
-
-    `ec2` gives the API's client, the same at every call; it and the ENI are asked for only when the cloud is needed.
-    """
+    """`address` routed to `network_interface_id` in each of `route_table_ids`."""
 
     local = False
 
@@ -39,25 +36,19 @@ class OverlayRoutes:
         self,
         address: Address,
         route_table_ids: Sequence[str],
-        network_interface_id: Callable[[], str],
-        ec2: Callable[[], Ec2],
-        last_write: LastWrite,
+        network_interface_id: str,
+        ec2: Ec2,
+        memory: WriteMemory,
         deadline: Deadline,
         progress: Progress,
     ) -> None:
         self._destination = ip_network(address)
         self._route_table_ids = tuple(route_table_ids)
-        self._network_interface_id = network_interface_id
+        self._eni = network_interface_id
         self._ec2 = ec2
-        self._last_write = last_write
+        self._memory = memory
         self._deadline = deadline
         self._progress = progress
-        self._reader = Reader(self._contradictions, last_write, deadline)
-
-    def prepare(self) -> None:
-        """Find the ENI and connect to EC2."""
-        self._network_interface_id()
-        self._ec2()
 
     def take(self) -> None:
         """Write every table at once; all are tried, whatever becomes of one.
@@ -65,7 +56,6 @@ class OverlayRoutes:
         Raises:
             DeniedError, NodeError, UnknownError, Error: names every table that failed, with AWS's error code.
         """
-        self.prepare()
         tasks = {table: Task(lambda table=table: self._write(table)) for table in self._route_table_ids}  # type: ignore[misc]
         failures: Dict[str, Error] = {}
         for table, task in tasks.items():
@@ -75,18 +65,13 @@ class OverlayRoutes:
                 failures[table] = error
         if failures:
             raise _summary(failures)
-        self._last_write.remember(self._network_interface_id())
-        log.info(
-            "%s is routed to %s in %s",
-            self._destination,
-            self._network_interface_id(),
-            ", ".join(self._route_table_ids),
-        )
+        self._memory.remember(self._eni)
+        log.info("%s is routed to %s in %s", self._destination, self._eni, ", ".join(self._route_table_ids))
 
     def release(self) -> None:
         """Nothing: without the address this node does not answer, and the next active node rewrites the routes."""
 
-    def where(self) -> Where:
+    def look(self) -> Look:
         """Where the routes point, as far as EC2's reads can be believed.
 
         HERE: every table has an active route to this ENI. ELSEWHERE: two reads in a row say that one does not.
@@ -94,15 +79,11 @@ class OverlayRoutes:
         Raises:
             UnknownError: not asked, or the only contradiction can be an old read.
         """
-        self.prepare()
-        return self._reader.where(self._network_interface_id())
-
-    def explain(self) -> str:
-        """Which tables have no active route to this ENI, and what they have instead."""
-        return self._reader.explanation
+        found = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
+        return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
 
     def _write(self, table: str) -> None:
-        ec2, eni = self._ec2(), self._network_interface_id()
+        ec2, eni = self._ec2, self._eni
         try:
             ec2.replace_route(table, self._destination, eni)
         except NoRouteError:
@@ -117,19 +98,18 @@ class OverlayRoutes:
     def _create_command(self, table: str) -> str:
         option = "--destination-cidr-block" if self._destination.version == 4 else "--destination-ipv6-cidr-block"
         return (
-            f"aws ec2 create-route --region {self._ec2().region} --route-table-id {table}"
-            f" {option} {self._destination} --network-interface-id {self._network_interface_id()}"
+            f"aws ec2 create-route --region {self._ec2.region} --route-table-id {table}"
+            f" {option} {self._destination} --network-interface-id {self._eni}"
         )
 
-    def _contradictions(self) -> Dict[str, str]:
-        read = Task(lambda: self._ec2().route_tables(self._route_table_ids))
+    def _contradictions(self) -> Contradictions:
         try:
-            return self._compare(read.result(self._deadline, self._progress))
+            return self._compare(self._ec2.route_tables(self._route_table_ids))
         except NoTableError as error:  # a table that does not exist has no route to this node
             return {"missing": str(error)}
 
-    def _compare(self, tables: Sequence[RouteTable]) -> Dict[str, str]:
-        eni, found = self._network_interface_id(), {}
+    def _compare(self, tables: Sequence[RouteTable]) -> Contradictions:
+        eni, found = self._eni, {}
         for table in tables:
             routes = [route for route in table.routes if route.destination == self._destination]
             if not routes:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import re
-import time
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import requests
@@ -134,17 +132,14 @@ class Imds:
 
     def _ask_until(self, path: str) -> Optional[str]:
         deadline = self._deadline.within(_PATIENCE)
-        attempt = 0
+        poll = deadline.poll(first=0.2, longest=2.0, factor=2)
         while True:
             try:
                 return self._ask(path, deadline)
             except UnknownError as error:
-                attempt += 1
-                pause = random.uniform(0.5, 1.0) * min(2.0, 0.1 * 2**attempt)  # noqa: S311  jitter, no secret
-                if deadline.remaining() <= pause:
+                if not poll.wait():
                     raise
                 log.info("%s; asking again", error)
-                time.sleep(pause)
 
     def _ask(self, path: str, deadline: Deadline) -> Optional[str]:
         fresh = not self._token

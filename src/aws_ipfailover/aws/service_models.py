@@ -1,6 +1,6 @@
 """The little of the SDK's data that a dozen operations need: most of what a client of EC2 costs is reading the rest.
 
-`models` holds trimmed copies, made by scripts/trim-models, in the SDK's own format.
+`trimmed` holds cut-down copies, made by scripts/trim-models, in the SDK's own format.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import List
 
 from botocore.loaders import Loader
 
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parent / "trimmed"
 
 
 class TrimmedLoader(Loader):
-    """A loader of botocore that looks into `models` first.
+    """A loader of botocore that looks into `trimmed` first.
 
     The hundreds of services that the SDK knows are not looked for. endpoints.json, a megabyte, is there without its
     entries: it was superseded by each service's rule set of endpoints, which stays the SDK's own.

@@ -1,4 +1,4 @@
-"""Turns for calls that AWS has begun to refuse because there are too many of them.
+"""A queue for calls that AWS has begun to refuse because there are too many of them.
 
 Facts: "Request throttling for the Amazon EC2 API": a bucket of tokens for each kind of call, refilled at a rate, and
 shared by everything in the account.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
-from typing import Callable
 
 from aws_ipfailover.deadline import Deadline
 
@@ -22,18 +20,14 @@ _SLOWER = 1.5
 _FASTER = 0.92
 
 
-class Pace:
+class Throttle:
     """Shared by all calls of a client; without effect until one of them is refused.
 
     Then they queue, and each goes out with the next turn that is free. A call that is refused again queues again behind
     the others, so that all get their turns.
     """
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._clock = clock
-        self._sleep = sleep
+    def __init__(self) -> None:
         self._queue = threading.Lock()
         self._interval = _FIRST
         self._next = 0.0
@@ -44,13 +38,10 @@ class Pace:
             return False
         try:
             if not self._next:  # many nodes can have been refused at the same moment
-                self._next = self._clock() + self._interval * random.random()  # noqa: S311  jitter, no secret
-            pause = self._next - self._clock()
-            if pause >= deadline.remaining():
+                self._next = deadline.now() + self._interval * random.random()  # noqa: S311  jitter, no secret
+            if not deadline.pause(self._next - deadline.now()):
                 return False
-            if pause > 0:
-                self._sleep(pause)
-            self._next = self._clock() + self._interval * random.uniform(0.8, 1.2)  # noqa: S311  jitter, no secret
+            self._next = deadline.now() + self._interval * random.uniform(0.8, 1.2)  # noqa: S311  jitter, no secret
             return True
         finally:
             self._queue.release()

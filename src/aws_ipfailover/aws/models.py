@@ -1,0 +1,138 @@
+"""What EC2's operations return, as typed records: one function for each shape of an answer.
+
+Facts: Amazon EC2 API Reference, the data types of the same names.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+Address = Union[IPv4Address, IPv6Address]
+Cidr = Union[IPv4Network, IPv6Network]
+
+
+class Route(NamedTuple):
+    """One route of a table, as EC2 reads it; `network_interface_id` is empty where it goes to anything but an ENI."""
+
+    destination: Cidr
+    network_interface_id: str
+    active: bool
+    local: bool
+
+
+class RouteTable(NamedTuple):
+    """One route table."""
+
+    route_table_id: str
+    vpc_id: str
+    routes: Tuple[Route, ...]
+
+
+class Attachment(NamedTuple):
+    """Where an ENI is attached; `status` is attaching, attached or detaching."""
+
+    attachment_id: str
+    instance_id: str
+    device_index: Optional[int]  # None: not told
+    status: str
+
+
+class NetworkInterface(NamedTuple):
+    """An ENI; `addresses` are its IPv4 addresses, the primary one first, then its IPv6 addresses."""
+
+    network_interface_id: str
+    vpc_id: str
+    source_dest_check: bool
+    subnet_id: str
+    availability_zone: str
+    mac: str
+    addresses: Tuple[Address, ...]
+    attachment: Optional[Attachment]
+
+
+class Instance(NamedTuple):
+    """An instance: its state (running, stopped, ...) and the device indexes that are taken."""
+
+    instance_id: str
+    state: str
+    availability_zone: str
+    device_indexes: Tuple[int, ...]
+
+
+def route_table(described: Mapping[str, Any]) -> RouteTable:
+    """A route table from the element `RouteTable` of an answer."""
+    routes = []
+    for route in described.get("Routes", ()):
+        text = route.get("DestinationCidrBlock") or route.get("DestinationIpv6CidrBlock")
+        if text:  # else a prefix list, which is no single destination
+            routes.append(
+                Route(
+                    ip_network(text, strict=False),
+                    route.get("NetworkInterfaceId", ""),
+                    route.get("State", "active") == "active",
+                    route.get("GatewayId") == "local",
+                )
+            )
+    return RouteTable(described.get("RouteTableId", ""), described.get("VpcId", ""), tuple(routes))
+
+
+def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
+    """An ENI from the element `NetworkInterface` of an answer."""
+    ipv4 = sorted(described.get("PrivateIpAddresses", ()), key=lambda one: not one.get("Primary"))
+    texts = [one.get("PrivateIpAddress") for one in ipv4] or [described.get("PrivateIpAddress")]
+    texts += [one.get("Ipv6Address") for one in described.get("Ipv6Addresses", ())]
+    attached = described.get("Attachment") or {}
+    attachment = None
+    if attached.get("InstanceId") and attached.get("Status") != "detached":
+        attachment = Attachment(
+            attached.get("AttachmentId", ""),
+            attached["InstanceId"],
+            attached.get("DeviceIndex"),
+            attached.get("Status", "attached"),
+        )
+    return NetworkInterface(
+        described.get("NetworkInterfaceId", ""),
+        described.get("VpcId", ""),
+        bool(described.get("SourceDestCheck", True)),
+        described.get("SubnetId", ""),
+        described.get("AvailabilityZone", ""),
+        str(described.get("MacAddress", "")).lower(),
+        tuple(ip_address(text) for text in texts if text),
+        attachment,
+    )
+
+
+def instance(described: Mapping[str, Any]) -> Instance:
+    """An instance from the element `Instance` of an answer."""
+    return Instance(
+        described.get("InstanceId", ""),
+        described.get("State", {}).get("Name", ""),
+        described.get("Placement", {}).get("AvailabilityZone", ""),
+        tuple(int(one.get("Attachment", {}).get("DeviceIndex", 0)) for one in described.get("NetworkInterfaces", ())),
+    )
+
+
+def subnet_cidrs(described: Mapping[str, Any]) -> List[Cidr]:
+    """Every CIDR of a subnet, IPv4 first, from the element `Subnet` of an answer."""
+    associations = described.get("Ipv6CidrBlockAssociationSet", ())
+    texts = [described.get("CidrBlock"), *_associated(associations, "Ipv6CidrBlock", "Ipv6CidrBlockState")]
+    return [ip_network(text) for text in texts if text]
+
+
+def vpc_cidrs(described: Mapping[str, Any]) -> List[Cidr]:
+    """Every CIDR of a VPC, each once, from the element `Vpc` of an answer."""
+    texts = [
+        described.get("CidrBlock"),
+        *_associated(described.get("CidrBlockAssociationSet", ()), "CidrBlock", "CidrBlockState"),
+        *_associated(described.get("Ipv6CidrBlockAssociationSet", ()), "Ipv6CidrBlock", "Ipv6CidrBlockState"),
+    ]
+    return list(dict.fromkeys(ip_network(text) for text in texts if text))
+
+
+def _associated(associations: Sequence[Mapping[str, Any]], block: str, state: str) -> List[Optional[str]]:
+    return [
+        one.get(block)
+        for one in associations
+        if one.get(state, {}).get("State", "associated") in ("associating", "associated")
+    ]

@@ -1,0 +1,69 @@
+"""Calls of an AWS service that are tried again until they are answered, or the deadline comes."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Mapping, Protocol
+
+from aws_ipfailover.aws.errors import translate
+from aws_ipfailover.aws.throttling import Throttle
+from aws_ipfailover.deadline import Deadline, Progress
+from aws_ipfailover.errors import ThrottledError, UnknownError
+
+log = logging.getLogger(__name__)
+
+# Seconds between two tries: the first pause is short, as one refused call among hundreds is the usual case.
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 3.0
+
+
+class Service(Protocol):
+    """A service of AWS: `call` makes one request and raises what the SDK raises."""
+
+    def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer to one request."""
+
+
+class Calls:
+    """Calls of one service; safe to use from many threads.
+
+    Throttled calls queue and go out one by one; server faults and broken connections are tried again, with jitter;
+    both until the deadline. `progress` is told what is being waited for.
+    """
+
+    def __init__(self, service: Service, deadline: Deadline, progress: Progress) -> None:
+        self._service = service
+        self._deadline = deadline
+        self._progress = progress
+        self._throttle = Throttle()
+
+    def __call__(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
+        """The answer to `operation`.
+
+        Raises:
+            errors.Error: starts with the operation and carries AWS's error code; `UnknownError` where there was no
+                usable answer until the deadline.
+        """
+        poll, queued = self._deadline.poll(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, factor=2), False
+        self._progress.text = operation
+        while True:
+            try:
+                answer = self._service.call(operation, arguments)
+            except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
+                failure = translate(operation, error)
+            else:
+                if queued:
+                    self._throttle.accepted()
+                return answer
+            if not isinstance(failure, UnknownError):
+                raise failure
+            self._progress.text = f"{failure}, tried again"
+            log.debug("%s; trying again", failure)
+            if isinstance(failure, ThrottledError):
+                if queued:
+                    self._throttle.refused()
+                queued = self._throttle.turn(self._deadline)
+                if not queued:
+                    raise failure
+            elif not poll.wait():
+                raise failure

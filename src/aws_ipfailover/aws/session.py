@@ -1,0 +1,243 @@
+"""Sessions of the AWS SDK: configuration, credentials and endpoints. The only module that makes clients of boto3.
+
+Facts: AWS SDKs and Tools Reference Guide, "Settings reference"; botocore's documentation of `Config`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore import exceptions as sdk
+from botocore import xform_name
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from aws_ipfailover.aws import certificate_authorities
+from aws_ipfailover.aws.errors import keep_secret, translate
+from aws_ipfailover.aws.imds import Credentials
+from aws_ipfailover.aws.imds import endpoint as imds_endpoint
+from aws_ipfailover.aws.retry import Calls
+from aws_ipfailover.aws.service_models import TrimmedLoader
+from aws_ipfailover.deadline import Deadline, Progress
+
+log = logging.getLogger(__name__)
+
+
+class Account(NamedTuple):
+    """How to reach EC2: all optional but the region."""
+
+    region: str
+    profile: Optional[str] = None
+    endpoint_url: Optional[str] = None
+    role: Optional[str] = None
+
+
+def configured_region(profile: Optional[str]) -> Optional[str]:
+    """The region by AWS_REGION, AWS_DEFAULT_REGION or the profile, without asking IMDS.
+
+    Raises:
+        NodeError: this node has no such profile.
+    """
+    try:
+        found = os.environ.get("AWS_REGION")
+        if not found:
+            _unused[profile] = _session(profile)
+            found = _unused[profile].get_config_variable("region")
+    except Exception as error:  # noqa: BLE001  translated
+        raise translate("AWS configuration", error) from None
+    return str(found) if found else None
+
+
+# What was made to look up the region, by profile: making one takes 10 ms.
+_unused: Dict[Optional[str], botocore.session.Session] = {}
+
+
+def ec2_calls(
+    account: Account,
+    deadline: Deadline,
+    instance_credentials: Callable[[], Optional[Credentials]],
+    progress: Progress,
+    connections: int = 10,
+) -> Calls:
+    """Calls of EC2 with the credentials of the SDK's chain, of the instance's role at last, or of `account.role`.
+
+    Raises:
+        NodeError: no such profile.  Error: no credentials, or the role cannot be assumed.  UnknownError: no answer.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # boto3 tells users of old Pythons on standard error
+            client = _client(account, deadline, instance_credentials, progress, connections)
+            return Calls(client, deadline, progress)
+    except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
+        raise translate("AWS configuration", error) from None
+
+
+def _session(profile: Optional[str]) -> botocore.session.Session:
+    if not os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "-").strip():
+        del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # blank: none, here as in imds
+    certificate_authorities.load_once()
+    session = botocore.session.Session(profile=profile)
+    # The regional endpoint of STS: private subnets often reach no other, and old SDKs default to the global one.
+    session.set_config_variable("sts_regional_endpoints", "regional")
+    # For profiles whose credential_source is the instance: the SDK's own defaults are one try of one second.
+    session.set_config_variable("metadata_service_timeout", 2)
+    session.set_config_variable("metadata_service_num_attempts", 3)
+    return session
+
+
+def _client(
+    account: Account,
+    deadline: Deadline,
+    instance_credentials: Callable[[], Optional[Credentials]],
+    progress: Progress,
+    connections: int,
+) -> ServiceClient:
+    session = _unused.pop(account.profile, None) or _session(account.profile)
+    session.set_config_variable("region", account.region)
+    _bypass_proxy(imds_endpoint(os.environ))
+    left = deadline.remaining()
+    config = Config(
+        connect_timeout=max(0.5, min(3.0, left / 4)),
+        read_timeout=max(0.5, min(15.0, left / 3)),
+        # One try: `Calls` tries again itself, for as long as the operation may take.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=max(1, connections),
+    )
+    _set_credentials(session, instance_credentials)
+    if account.role:
+        sts = Calls(
+            ServiceClient(session, "sts", account.region, _configured_endpoint("STS"), config), deadline, progress
+        )
+        assumed = sts("AssumeRole", RoleArn=account.role, RoleSessionName="aws-ipfailover", DurationSeconds=900)
+        keys = assumed["Credentials"]
+        session.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+        keep_secret(keys["SecretAccessKey"], keys["SessionToken"])
+    url = account.endpoint_url or _configured_endpoint("EC2")
+    return ServiceClient(session, "ec2", account.region, url, config)
+
+
+# Errors of a call that other models would not cure: what a server answered, or that none did.
+_NOT_OF_MODELS = (
+    *(sdk.ClientError, sdk.HTTPClientError, sdk.ConnectionError, sdk.NoCredentialsError),
+    *(sdk.CredentialRetrievalError, sdk.MetadataRetrievalError, ResponseParserError),
+)
+
+
+class ServiceClient:
+    """A client of one service, by the trimmed models where the SDK accepts them.
+
+    `url` is the endpoint, `None` for the SDK's own choice. The SDK's own models take over, for good, as soon as it
+    refuses the trimmed ones: when the client is made, or at any call.
+    """
+
+    def __init__(
+        self, session: botocore.session.Session, name: str, region: str, url: Optional[str], config: Config
+    ) -> None:
+        self._session = session
+        self._name = name
+        self._region = region
+        self._url = url
+        self._config = config
+        self._trimmed = not session.get_config_variable("data_path")  # models of the user's own come first
+        if self._trimmed:
+            session.register_component("data_loader", TrimmedLoader())
+        try:
+            self._client = self._create(session)
+        except Exception as error:  # an SDK that works otherwise, or else wrong configuration: it says so again
+            if not self._trimmed:
+                raise
+            self._use_own_models(error)
+
+    def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer to one request; raises what the SDK raises."""
+        try:
+            return self._request(operation, arguments)
+        except _NOT_OF_MODELS:
+            raise
+        except Exception as error:
+            if not self._trimmed:
+                raise
+            self._use_own_models(error)
+        return self._request(operation, arguments)
+
+    def _request(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = getattr(self._client, xform_name(operation))(**arguments)
+        return answer
+
+    def _use_own_models(self, error: Exception) -> None:
+        log.debug("without trimmed models: %s", type(error).__name__)
+        plain, known = _session(self._session.profile), self._session.get_credentials()
+        if known is not None:
+            plain.set_credentials(known.access_key, known.secret_key, known.token)
+        self._client = self._create(plain)
+        self._trimmed = False
+
+    def _create(self, session: botocore.session.Session) -> Any:
+        client: Any = boto3.Session(botocore_session=session, region_name=self._region).client(
+            self._name,  # type: ignore[call-overload]
+            endpoint_url=self._url,
+            config=self._config,
+        )
+        client.meta.events.register(f"after-call.{self._name}", _check_answer)
+        return client
+
+
+def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: object) -> None:
+    """Refuse an answer that is none: botocore takes any well-formed page with status 200 for an empty answer.
+
+    ReplaceRoute's answer has no shape in the SDK, so its confirmation is read here.
+    """
+    if http_response.status_code >= 300:
+        return
+    body = http_response.content
+    if not re.search(rb"<(\w+:)?" + model.name.encode() + rb"Response[\s>/]", body):
+        raise ResponseParserError(f"no {model.name}Response")
+    if re.search(rb"<return>\s*false\s*</return>", body):
+        parsed["Return"] = False
+
+
+def _set_credentials(
+    session: botocore.session.Session, instance_credentials: Callable[[], Optional[Credentials]]
+) -> None:
+    """Fix this process's credentials: the SDK's chain, whose last link is asked through our own IMDS client.
+
+    So there is one IMDS session for everything, bounded by the deadline and never through a proxy.
+    """
+    resolver = session.get_component("credential_provider")
+    resolver.remove("iam-role")
+    found = resolver.load_credentials()
+    if found is not None:
+        frozen = found.get_frozen_credentials()
+        session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        keep_secret(frozen.secret_key, frozen.token)
+        return
+    disabled = os.environ.get("AWS_EC2_METADATA_DISABLED", "").strip().lower() == "true"
+    of_instance = None if disabled else instance_credentials()
+    if of_instance is None:
+        raise sdk.NoCredentialsError
+    session.set_credentials(of_instance.access_key_id, of_instance.secret_access_key, of_instance.session_token)
+    keep_secret(of_instance.secret_access_key, of_instance.session_token)
+
+
+def _configured_endpoint(service: str) -> Optional[str]:
+    # SDKs from 2023 on read these themselves; Debian 12's does not.
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").strip().lower() == "true":
+        return None
+    return os.environ.get(f"AWS_ENDPOINT_URL_{service}") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def _bypass_proxy(url: str) -> None:
+    """Keep the SDK's own requests to IMDS away from a proxy that is meant for EC2's API."""
+    host = urlsplit(url).netloc
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = os.environ.get(name) or os.environ.get(name.swapcase()) or ""
+        if host not in hosts.split(","):
+            os.environ[name] = ",".join(filter(None, [hosts, host]))

@@ -1,0 +1,124 @@
+"""This node and its AWS, for one action: what every holding in the cloud is made of.
+
+Making one loads the SDKs and asks for credentials, so only an action that needs the cloud makes one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple
+
+from aws_ipfailover.consistency import WriteMemory
+from aws_ipfailover.deadline import Deadline, Progress, Task
+from aws_ipfailover.errors import Error, MissingError
+from aws_ipfailover.kernel.kernel import Kernel
+from aws_ipfailover.node import Node, named_link
+from aws_ipfailover.parameters import Values
+
+if TYPE_CHECKING:
+    from aws_ipfailover.aws.client import Ec2
+    from aws_ipfailover.aws.imds import Imds
+    from aws_ipfailover.aws.models import Cidr
+
+log = logging.getLogger(__name__)
+
+# How much earlier than whoever waits for it the SDK gives up, so that its reason is heard.
+_TO_TELL = 0.2
+# Seconds that stop asks IMDS for an interface that carries no mark: a service that is well answers in milliseconds.
+_AT_ONCE = 2.0
+
+
+class Context:
+    """This node, EC2, and the deadline for both.
+
+    `ec2` has the node's own credentials; `role_ec2` those of `routing_table_role`, or the node's own without one.
+    """
+
+    def __init__(
+        self, kernel: Kernel, node: Node, ec2: Ec2, role_ec2: Ec2, deadline: Deadline, progress: Progress
+    ) -> None:
+        self.kernel = kernel
+        self.node = node
+        self.ec2 = ec2
+        self.role_ec2 = role_ec2
+        self.deadline = deadline
+        self.progress = progress
+
+    def node_subnet_cidrs(self) -> Sequence[Cidr]:
+        """The CIDRs of the subnet that the node's interface is in: by IMDS, or by EC2 where IMDS has no such entry."""
+        return self.node.subnet_cidrs() or Task(self._subnet_cidrs_by_ec2).result(self.deadline, self.progress)
+
+    def _subnet_cidrs_by_ec2(self) -> Sequence[Cidr]:
+        own = self.ec2.network_interface(self.node.network_interface_id())
+        return self.ec2.subnet_cidrs(own.subnet_id)
+
+    def memory(self, key: str) -> WriteMemory:
+        """What this node remembers of its last write under `key`."""
+        return WriteMemory(os.environ, key)
+
+
+class MetadataLookup:
+    """Asks IMDS for the MAC address of an ENI, for a few seconds at most: no answer is no knowledge."""
+
+    def __init__(self, kernel: Kernel, deadline: Deadline) -> None:
+        self._kernel = kernel
+        self._deadline = deadline.within(_AT_ONCE)
+
+    def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
+        """Which of these MAC addresses is the ENI's, if IMDS says so at once; never the primary one."""
+        try:
+            node = Node(self._kernel.links, imds(self._deadline), None)
+            return Task(lambda: node.mac_of(network_interface_id, macs)).result(self._deadline, "IMDS")
+        except Error as error:
+            log.info("%s", error)
+            return None
+
+
+def imds(deadline: Deadline) -> Imds:
+    """The instance metadata service.
+
+    Raises:
+        MissingError: requests is not installed.
+    """
+    try:
+        from aws_ipfailover.aws.imds import Imds, endpoint
+    except ImportError as error:
+        raise _missing(error) from None
+    return Imds(endpoint(os.environ), deadline)
+
+
+def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
+    """Find the interface that the parameters name, connect to IMDS and EC2.
+
+    Raises:
+        NodeError: no such interface or profile.  MissingError: boto3 or requests is not installed.
+        DeniedError, UnknownError, Error: no credentials, no role, no answer.
+    """
+    chosen = named_link(kernel.links, values.interface) if values.interface else None
+    metadata, progress = imds(deadline), Progress("connecting to EC2")
+    work = Task(lambda: _clients(values, metadata, deadline.earlier(_TO_TELL), progress))
+    own, by_role = work.result(deadline, progress)
+    node = Node(kernel.links, metadata, chosen)
+    return Context(kernel, node, own, by_role or own, deadline, progress)
+
+
+def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progress) -> Tuple[Ec2, Optional[Ec2]]:
+    try:
+        from aws_ipfailover.aws.client import Ec2
+        from aws_ipfailover.aws.session import Account, configured_region, ec2_calls
+    except ImportError as error:
+        raise _missing(error) from None
+    region = values.region or configured_region(values.profile) or metadata.region()
+    account = Account(region, values.profile, values.endpoint_url)
+    connections = max(10, len(values.routing_table) + 1)
+
+    def client(role: Optional[str]) -> Ec2:
+        calls = ec2_calls(account._replace(role=role), deadline, metadata.credentials, progress, connections)
+        return Ec2(calls, region)
+
+    return client(None), client(values.routing_table_role) if values.routing_table_role else None
+
+
+def _missing(error: ImportError) -> MissingError:
+    return MissingError(f"a Python package is missing for this interpreter: {error}; install boto3 and requests")

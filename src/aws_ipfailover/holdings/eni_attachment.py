@@ -1,0 +1,201 @@
+"""An ENI that moves: attached to this instance, detached from whichever had it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Optional, Sequence, Set
+
+from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import DetachedError, IndexTakenError, InUseError, NodeError, UnknownError
+from aws_ipfailover.failover import HERE, Look, Where
+from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, next_step
+
+if TYPE_CHECKING:
+    from aws_ipfailover.aws.client import Ec2
+    from aws_ipfailover.aws.models import Attachment, Cidr, NetworkInterface
+
+log = logging.getLogger(__name__)
+
+# A holder that runs is asked to take part in the detachment; after so many seconds, or a third of the time that is
+# left, the ENI is detached without it.
+_GRACE_SECONDS = 30.0
+
+
+class EniAttachment:
+    """`network_interface_id` attached to `instance_id`, at `device_index` or the lowest free one."""
+
+    local = False
+
+    def __init__(
+        self,
+        network_interface_id: str,
+        device_index: Optional[int],
+        instance_id: str,
+        ec2: Ec2,
+        memory: WriteMemory,
+        deadline: Deadline,
+    ) -> None:
+        self._eni = network_interface_id
+        self._device_index = device_index
+        self._instance_id = instance_id
+        self._ec2 = ec2
+        self._memory = memory
+        self._deadline = deadline
+        self._described: Optional[NetworkInterface] = None
+        self._cidrs: Sequence[Cidr] = ()
+
+    def check(self) -> None:
+        """Check that this ENI can be attached to this instance. Changes nothing.
+
+        Raises:
+            NodeError: other availability zone, or the primary ENI of an instance.
+        """
+        found, me = self._describe(), self._ec2.instance(self._instance_id)
+        if found.availability_zone and me.availability_zone and found.availability_zone != me.availability_zone:
+            raise NodeError(
+                f"{self._eni} is in {found.availability_zone}, this instance in {me.availability_zone}: a network"
+                " interface cannot leave its availability zone, use mode=overlay-ip across zones"
+            )
+        if found.attachment is not None and found.attachment.device_index == 0:
+            raise NodeError(
+                f"{self._eni} is the primary network interface of {found.attachment.instance_id}, which cannot be"
+                " detached: create one of its own for the service"
+            )
+        self.subnet_cidrs()
+
+    def take(self) -> None:
+        """Attach it here, whatever state it is in; returns when EC2 says attached.
+
+        Raises:
+            NodeError: as `check`.  UnknownError: EC2 did not get there before the deadline.
+        """
+        self.check()
+        self._move()
+        self._memory.remember(f"{self._eni} {self._instance_id}")
+
+    def release(self) -> None:
+        """Ask EC2 to detach it from this instance; the end of that is what the next active node waits for."""
+        held = self._describe().attachment
+        if held is None or held.instance_id != self._instance_id or held.device_index == 0:
+            return
+        if held.status != "detaching":
+            self._ec2.detach(held.attachment_id, force=False)
+            self._memory.remember(f"{self._eni} without {held.attachment_id}")
+            log.info("detaching %s", self._eni)
+
+    def look(self) -> Look:
+        """Whether EC2 has it attached here, as far as its reads can be believed."""
+        written = f"{self._eni} {self._instance_id}"
+        found = confirmed(self._contradictions, self._memory, written, self._deadline)
+        return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
+
+    def described(self) -> NetworkInterface:
+        """The ENI as EC2 described it last."""
+        return self._described or self._describe()
+
+    def subnet_cidrs(self) -> Sequence[Cidr]:
+        """The CIDRs of its subnet, IPv4 first."""
+        if not self._cidrs:
+            self._cidrs = self._ec2.subnet_cidrs(self.described().subnet_id)
+        return self._cidrs
+
+    def _describe(self) -> NetworkInterface:
+        self._described = self._ec2.network_interface(self._eni)
+        return self._described
+
+    def _move(self) -> None:
+        asked = _Asking(self._deadline)
+        refused: Set[int] = set()
+        poll, last = self._deadline.poll(first=0.05, longest=0.5), None
+        while True:
+            found = self._describe()
+            if found.attachment != last:  # it moves: look again soon
+                poll.restart()
+                last = found.attachment
+            step = next_step(
+                *(found, self._instance_id, self._holder_state(found.attachment, asked.so_far), asked.so_far),
+                own_detachment=self._has_just_ended(found.attachment),
+            )
+            if isinstance(step, Done):
+                return
+            if isinstance(step, Attach):
+                self._attach(refused)
+            elif isinstance(step, Detach):
+                self._detach(step, found)
+                asked.note(force=step.force)
+            elif step.for_holder:
+                asked.note(force=False)
+            if not poll.wait():
+                status = found.attachment.status if found.attachment else "being attached"
+                raise UnknownError(f"{self._eni} is {status}, and the operation's timeout is near")
+
+    def _attach(self, refused: Set[int]) -> None:
+        """Begin to attach it; `refused` are the device indexes that were taken although no read said so."""
+        taken = refused | set(self._ec2.instance(self._instance_id).device_indexes)
+        wanted = self._device_index
+        index = wanted if wanted is not None else next(index for index in range(1, 256) if index not in taken)
+        try:
+            self._ec2.attach(self._eni, self._instance_id, index)
+            log.info("attaching %s at device index %d", self._eni, index)
+        except InUseError:
+            log.info("%s is still in use", self._eni)  # an old read said available
+        except IndexTakenError:
+            if wanted is not None:
+                raise NodeError(f"parameter device_index: {wanted} is taken on this instance") from None
+            log.info("device index %d was taken meanwhile", index)
+            refused.add(index)
+
+    def _detach(self, step: Detach, found: NetworkInterface) -> None:
+        try:
+            self._ec2.detach(step.attachment_id, force=step.force)
+        except DetachedError as error:
+            log.info("%s", error)
+            return
+        holder = found.attachment.instance_id if found.attachment else "its holder"
+        log.info("detaching %s from %s%s", self._eni, holder, " by force" if step.force else "")
+
+    def _holder_state(self, held: Optional[Attachment], asked: Asked) -> Optional[str]:
+        """The state of the instance that has it, where that decides something."""
+        if held is None or held.status == "attaching" or asked.forced or asked.grace_over:
+            return None
+        if held.instance_id == self._instance_id and held.status == "attached":
+            return None
+        try:
+            return self._ec2.instance(held.instance_id).state
+        except NodeError as error:
+            log.info("%s", error)  # a terminated one is forgotten after an hour
+            return None
+
+    def _has_just_ended(self, held: Optional[Attachment]) -> bool:
+        """Whether this node's own stop has ended this very attachment: a read that shows it is an old one."""
+        return held is not None and self._memory.is_recent(f"{self._eni} without {held.attachment_id}")
+
+    def _contradictions(self) -> Contradictions:
+        held = self._describe().attachment
+        if held is None:
+            return {self._eni: f"{self._eni} is attached to no instance"}
+        if held.instance_id != self._instance_id:
+            return {self._eni: f"{self._eni} is attached to {held.instance_id} instead of {self._instance_id}"}
+        return {} if held.status == "attached" else {self._eni: f"{self._eni} is {held.status}"}
+
+
+class _Asking:
+    """What has been asked of EC2 so far, and until when the holder may take part."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._grace: Optional[Deadline] = None
+        self._forced = False
+
+    @property
+    def so_far(self) -> Asked:
+        """The record of it."""
+        return Asked(self._grace is not None, self._grace is not None and self._grace.expired, self._forced)
+
+    def note(self, *, force: bool) -> None:
+        """Remember that it was asked for."""
+        if force:
+            self._forced = True
+        elif self._grace is None:
+            self._grace = self._deadline.within(min(_GRACE_SECONDS, self._deadline.remaining() / 3))

@@ -1,0 +1,228 @@
+"""The moving ENI on this node: a network interface found by MAC, with its addresses and its own routing table.
+
+Replies have to leave by the ENI whose address they carry: EC2's source check drops them elsewhere. So each address gets
+a rule into a table whose default route goes through this interface; the node's own default route, its metadata and its
+cluster traffic stay where they are. Facts: AWS, "Elastic network interfaces", best practices; "Subnet CIDR blocks" for
+the router at the subnet's first address, and at fe80:ec2::1.
+"""
+
+from __future__ import annotations
+
+import logging
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Optional, Protocol, Sequence
+
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import Error, NodeError, UnknownError
+from aws_ipfailover.failover import HERE, Look, Where
+from aws_ipfailover.kernel.kernel import Kernel
+from aws_ipfailover.kernel.links import Link
+from aws_ipfailover.kernel.rules import Rule
+from aws_ipfailover.kernel.sysctls import set_sysctls
+from aws_ipfailover.parameters import Address
+
+if TYPE_CHECKING:
+    from aws_ipfailover.aws.models import Cidr, NetworkInterface
+
+log = logging.getLogger(__name__)
+
+_ROUTER_IPV6 = "fe80:ec2::1"
+_RULE_PRIORITY = 5000
+_FIRST_TABLE = 1_000_000
+
+
+def table_of(network_interface_id: str) -> int:
+    """The kernel's routing table for an ENI: the same on every node and at every attachment."""
+    return _FIRST_TABLE + int(network_interface_id[-6:], 16)
+
+
+class Attached(Protocol):
+    """An ENI that is attached to this instance."""
+
+    def described(self) -> NetworkInterface:
+        """The ENI as EC2 describes it."""
+
+    def subnet_cidrs(self) -> Sequence[Cidr]:
+        """The CIDRs of its subnet, IPv4 first."""
+
+
+class Metadata(Protocol):
+    """What knows the ENI of an interface that carries no mark."""
+
+    def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
+        """Which of these MAC addresses is the ENI's, if that is told at once; never the primary one."""
+
+
+class FoundInterface:
+    """The interface of `network_interface_id` if it is on this node: it can be looked for and quiesced.
+
+    It is known by its mark, an alias that `EniInterface` gives it, without asking anybody. `metadata` is asked for one
+    that carries no mark, to release it. `extra` is a further address that the interface is to have.
+    """
+
+    def __init__(
+        self, kernel: Kernel, network_interface_id: str, extra: Optional[Address], metadata: Optional[Metadata] = None
+    ) -> None:
+        self._kernel = kernel
+        self._eni = network_interface_id
+        self._mark = f"aws-ipfailover {network_interface_id}, addresses: "
+        self._table = table_of(network_interface_id)
+        self._extra = extra
+        self._metadata = metadata
+
+    def release(self) -> None:
+        """Take everything off again, and prove it: no address, no rule, link down.
+
+        Raises:
+            Error: something is left, or that cannot be found out.
+        """
+        if self._extra is not None:
+            self._remove(self._extra)
+        device = self._marked() or self._known_to_metadata()
+        if device is not None:
+            try:
+                self._quiesce(device.name)
+            except Error:
+                if any(one.name == device.name for one in self._kernel.links.all()):
+                    raise
+                log.info("%s went by itself", device.name)
+        for rule in self._kernel.rules.into(self._table):
+            try:
+                self._kernel.rules.remove(rule)
+            except Error:
+                if rule in self._kernel.rules.into(self._table):
+                    raise
+
+    def _quiesce(self, device: str) -> None:
+        for address in self._kernel.addresses.on(device):
+            self._remove(address)
+        self._kernel.links.set_down(device)
+        left = self._kernel.addresses.on(device)
+        if left:
+            raise Error(f"{left[0]} is still on {device}")
+
+    def _remove(self, address: Address) -> None:
+        for found in self._kernel.addresses.find(address):
+            self._kernel.addresses.remove(found)
+        self._kernel.addresses.remove_local_routes(address)
+
+    def look(self) -> Look:
+        """Whether the interface is there, up, and has its addresses and rules."""
+        missing = self._missing()
+        return Look(Where.ELSEWHERE, missing) if missing else HERE
+
+    def _missing(self) -> str:
+        device = self._marked()
+        if device is None:
+            return f"{self._eni} is no network interface of this node"
+        if not device.up:
+            return f"{device.name} is down"
+        wanted = [rule.source for rule in self._kernel.rules.into(self._table)]
+        if len(set(wanted)) < self._marked_count(device):
+            return f"{device.name} has lost routing rules"
+        for version in sorted({source.version for source in wanted}):
+            # The kernel takes IPv4 routes away with a link that was down for a moment.
+            if not self._kernel.rules.has_default_route(device.name, self._table, version):
+                return f"{device.name} has lost its IPv{version} routes"
+        there = self._kernel.addresses.on(device.name)
+        lost = [address for address in [*wanted, *([self._extra] if self._extra else [])] if address not in there]
+        return f"{', '.join(map(str, lost))} is not on {device.name}" if lost else ""
+
+    def _marked(self) -> Optional[Link]:
+        return next((device for device in self._kernel.links.all() if device.alias.startswith(self._mark)), None)
+
+    def _marked_count(self, device: Link) -> int:
+        """How many addresses it was given; at least one."""
+        text = device.alias[len(self._mark) :]
+        return int(text) if text.isdigit() else 1
+
+    def _known_to_metadata(self) -> Optional[Link]:
+        links = [link for link in self._kernel.links.all() if link.mac.strip("0:")]  # lo has none
+        if self._metadata is None or len(links) < 2:  # the primary one alone: the ENI is not here
+            return None
+        mac = self._metadata.mac_of(self._eni, [link.mac for link in links])
+        return next((link for link in links if link.mac == mac), None)
+
+
+class EniInterface(FoundInterface):
+    """The interface of an ENI that `attachment` attaches here: it can also be configured."""
+
+    local = True
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        network_interface_id: str,
+        extra: Optional[Address],
+        attachment: Attached,
+        deadline: Deadline,
+    ) -> None:
+        super().__init__(kernel, network_interface_id, extra)
+        self._attachment = attachment
+        self._deadline = deadline
+
+    def take(self) -> None:
+        """Wait for the interface and give it everything: mark, link, addresses, routes, rules.
+
+        Whatever else configures new interfaces on this node may do so at the same time: what it took away is given
+        again, until all of it is there.
+        """
+        poll = self._deadline.poll(first=0.02, longest=0.5)
+        while True:
+            try:
+                self._configure()
+            except NodeError as error:  # it went while it was configured, which says nothing about this node
+                raise Error(str(error)) from None
+            lost = self._missing()
+            if not lost:
+                return
+            log.warning("%s while it was configured; something else on this node does that", lost)
+            if not poll.wait():
+                raise UnknownError(lost)
+
+    def _configure(self) -> None:
+        described = self._attachment.described()
+        device = self._appeared(described.mac).name
+        addresses = list(described.addresses)
+        if self._extra is not None and self._extra not in addresses:
+            addresses.append(self._extra)
+        # Before anything else: what was begun and not finished is found again, and found incomplete.
+        self._kernel.links.set_alias(device, f"{self._mark}{len(addresses)}")
+        set_sysctls(device)
+        self._kernel.links.set_up(device)
+        for address in addresses:
+            for found in self._kernel.addresses.find(address):
+                if found.device != device:
+                    self._kernel.addresses.remove(found)
+            self._kernel.addresses.add(address, device, None)
+        self._route(device, addresses)
+        log.info("%s has %s", device, ", ".join(map(str, addresses)))
+
+    def _appeared(self, mac: str) -> Link:
+        poll = self._deadline.poll(first=0.02, longest=0.5)
+        for _ in poll:
+            for link in self._kernel.links.all():
+                if link.mac == mac:
+                    return link
+        raise UnknownError(f"{self._eni} is attached, but no network interface with {mac} has appeared")
+
+    def _route(self, device: str, addresses: Sequence[Address]) -> None:
+        cidrs, rules = self._attachment.subnet_cidrs(), self._kernel.rules
+        for version in {address.version for address in addresses}:
+            of_version = [cidr for cidr in cidrs if cidr.version == version]
+            for cidr in of_version:
+                rules.add_route(str(cidr), device, self._table, via=None, version=version)
+            router = _ROUTER_IPV6
+            if of_version and isinstance(of_version[0], IPv4Network):
+                router = str(of_version[0].network_address + 1)
+            rules.add_route("default", device, self._table, via=router, version=version)
+        for rule in rules.into(self._table):
+            if rule.source not in addresses:  # one that the ENI had at an earlier start
+                rules.remove(rule)
+                for found in self._kernel.addresses.find(rule.source):
+                    if found.device == device:
+                        self._kernel.addresses.remove(found)
+        known = [rule.source for rule in rules.into(self._table)]
+        for address in addresses:
+            if address not in known:
+                rules.add(Rule(address, self._table, _RULE_PRIORITY))

@@ -1,0 +1,74 @@
+"""Decisions of moving an ENI: from what EC2 says of it, the next step towards having it attached here. Pure.
+
+Every step can be the last one of a process that is killed: the next start decides again from what it finds, and gets
+there from every state. Facts: Amazon EC2 API Reference, AttachNetworkInterface, DetachNetworkInterface (Force);
+StopInstances shuts the operating system down before the state is `stopped`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+
+if TYPE_CHECKING:
+    from aws_ipfailover.aws.models import NetworkInterface
+
+# States of an instance in which it cannot take part in a detachment, and has no use for the ENI.
+_GONE = ("stopped", "stopping", "shutting-down", "terminated")
+
+
+class Asked(NamedTuple):
+    """What has been asked of EC2 so far.
+
+    `plain`: a detachment in which the holder takes part. `grace_over`: the holder has had its time for that.
+    `forced`: a detachment without the holder.
+    """
+
+    plain: bool = False
+    grace_over: bool = False
+    forced: bool = False
+
+
+class Attach(NamedTuple):
+    """Attach it to this instance."""
+
+
+class Detach(NamedTuple):
+    """Detach it from its holder, which can be this instance; `force` where the holder does not take part."""
+
+    attachment_id: str
+    force: bool
+
+
+class Wait(NamedTuple):
+    """Look again later. `for_holder`: a detachment in which the holder takes part is under way."""
+
+    for_holder: bool = False
+
+
+class Done(NamedTuple):
+    """It is attached here."""
+
+
+Step = Union[Attach, Detach, Wait, Done]
+
+
+def next_step(
+    eni: NetworkInterface, instance_id: str, holder_state: Optional[str], asked: Asked, *, own_detachment: bool
+) -> Step:
+    """The next step towards having `eni` attached to `instance_id`.
+
+    `holder_state` is the EC2 state of the instance that has it, `None` where it was not asked for or is not known.
+    `own_detachment`: this node has just ended the attachment that `eni` shows, so that it is an old read.
+    """
+    held = eni.attachment
+    if held is None:
+        return Attach()
+    if held.instance_id == instance_id and held.status == "attached":
+        return Wait() if own_detachment else Done()
+    if held.status == "attaching" or asked.forced:
+        return Wait()
+    if asked.grace_over or holder_state in _GONE:
+        return Detach(held.attachment_id, force=True)
+    if asked.plain or held.status == "detaching":
+        return Wait(for_holder=True)
+    return Detach(held.attachment_id, force=False)

@@ -1,0 +1,93 @@
+"""The service address on a network interface of this node."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from aws_ipfailover.errors import Error, NodeError
+from aws_ipfailover.failover import HERE, Look, Where
+from aws_ipfailover.kernel.kernel import Kernel
+from aws_ipfailover.parameters import Address
+
+_NAME_LENGTH = 15  # IFNAMSIZ - 1
+
+
+class FoundAddress:
+    """`address` wherever it is on this node: it can be looked for and removed."""
+
+    def __init__(self, kernel: Kernel, address: Address) -> None:
+        self._kernel = kernel
+        self._address = address
+
+    def look(self) -> Look:
+        """Whether any interface has the address.
+
+        Raises:
+            UnknownError: the kernel's addresses cannot be read.
+        """
+        if self._kernel.addresses.find(self._address):
+            return HERE
+        return Look(Where.ELSEWHERE, f"{self._address} is on no network interface of this node")
+
+    def release(self) -> None:
+        """Remove every copy of the address, and prove that none is left.
+
+        Raises:
+            Error: it is still here, or that cannot be found out.
+        """
+        addresses = self._kernel.addresses
+        failure: Optional[Error] = None
+        for one in addresses.find(self._address):
+            try:
+                addresses.remove(one)
+            except Error as error:
+                failure = error  # it may have gone in between: what counts is what is found afterwards
+        left = addresses.find(self._address)
+        if left:
+            raise failure or Error(f"{self._address} is still on {left[0].device}")
+        addresses.remove_local_routes(self._address)
+
+
+class LocalAddress(FoundAddress):
+    """`address` with `prefix_length` on the interface `device`, labelled DEVICE:LABEL where `label` is given.
+
+    Raises:
+        NodeError: the label and this node's interface make a name that is too long.
+    """
+
+    local = True
+
+    def __init__(self, kernel: Kernel, address: Address, device: str, label: Optional[str], prefix_length: int) -> None:
+        super().__init__(kernel, address)
+        self._device = device
+        self._label = label if address.version == 4 else None
+        self._prefix_length = prefix_length
+        if self._label and len(f"{device}:{self._label}") > _NAME_LENGTH:
+            raise NodeError(f"parameter iflabel: '{device}:{self._label}' is longer than {_NAME_LENGTH} characters")
+
+    def take(self) -> None:
+        """Add the address where it is missing; then remove other copies of it, so that there is one."""
+        addresses, name, length = self._kernel.addresses, self._device, self._prefix_length
+        label = f"{name}:{self._label}" if self._label else None
+        found = addresses.find(self._address)
+        right = [
+            one
+            for one in found
+            if one.device == name and one.prefix_length == length and (label is None or one.label == label)
+        ]
+        # To the kernel it is the same address with another label, and in IPv6 also with another prefix length: such a
+        # one has to go before the right one can come.
+        clashing = [
+            one
+            for one in found
+            if one not in right and one.device == name and (one.prefix_length == length or self._address.version == 6)
+        ]
+        for one in clashing:
+            addresses.remove(one)
+        if not right:
+            addresses.add(self._address, name, self._label, length)
+        for one in found:
+            if one not in right and one not in clashing:
+                addresses.remove(one)
+        if self.look().where is not Where.HERE:
+            raise Error(f"{self._address} is not on {name} although it was added")

@@ -1,0 +1,124 @@
+"""A secondary private address on this node's own ENI: the VPC delivers it within the subnet."""
+
+from __future__ import annotations
+
+import logging
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, Optional, Sequence
+
+from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
+from aws_ipfailover.failover import HERE, Look, Where
+from aws_ipfailover.parameters import Address
+
+if TYPE_CHECKING:
+    from aws_ipfailover.aws.client import Ec2
+    from aws_ipfailover.aws.models import Cidr
+
+log = logging.getLogger(__name__)
+
+# Seconds for which a refused assignment of an IPv6 address is put down to reads that lag.
+_OLD_READS = 15.0
+
+
+class SecondaryAddress:
+    """`address` as a secondary private address of `network_interface_id`."""
+
+    local = False
+
+    def __init__(
+        self, address: Address, network_interface_id: str, ec2: Ec2, memory: WriteMemory, deadline: Deadline
+    ) -> None:
+        self._address = address
+        self._eni = network_interface_id
+        self._ec2 = ec2
+        self._memory = memory
+        self._deadline = deadline
+
+    def take(self) -> None:
+        """Assign the address here, taking it away from whichever ENI of the subnet has it."""
+        self._assign(self._eni)
+        self._memory.remember(self._eni)
+        log.info("%s is assigned to %s", self._address, self._eni)
+
+    def release(self) -> None:
+        """Nothing: without the address this node does not answer, and the next active node takes it over."""
+
+    def look(self) -> Look:
+        """Whether EC2 lists the address on this ENI, as far as its reads can be believed."""
+        found = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
+        return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
+
+    def _assign(self, eni: str) -> None:
+        if isinstance(self._address, IPv6Address):
+            self._move_ipv6(self._address, eni)
+        else:
+            self._ec2.assign_address(eni, self._address)
+
+    def _move_ipv6(self, address: IPv6Address, eni: str) -> None:
+        """EC2 reassigns no IPv6 address: it is taken away where a read shows it, and assigned here.
+
+        Only the assignment is a proof, also where a read shows the address here already: reads can be old. That is why
+        a refusal is looked into again for a while.
+        """
+        ec2 = self._ec2
+        subnet_id = ec2.network_interface(eni).subnet_id
+        patience = self._deadline.within(_OLD_READS)
+        poll, refused = patience.poll(first=0.1, longest=1.0), False
+        while True:
+            holder = ec2.holder_of(address, subnet_id)
+            # Unassign from this ENI only if EC2 refused to assign the address to it.
+            if holder is not None and (holder != eni or refused):
+                self._take_away(address, holder)
+            refusal = self._refusal(address, eni)
+            if refusal is None:
+                return
+            if not poll.wait():
+                raise refusal
+            refused = True
+
+    def _refusal(self, address: IPv6Address, eni: str) -> Optional[Error]:
+        """Assign it: `None`, or why EC2 does not, where that can be because another ENI has it."""
+        try:
+            self._ec2.assign_address(eni, address)
+        except (DeniedError, NodeError, UnknownError):
+            raise
+        except Error as error:
+            log.info("%s", error)
+            return error
+        return None
+
+    def _take_away(self, address: IPv6Address, holder: str) -> None:
+        try:
+            self._ec2.unassign_ipv6_address(holder, address)
+        except (DeniedError, UnknownError):
+            raise
+        except Error as error:
+            # It let go of it meanwhile, or an answer was lost; whether it did, the assignment tells.
+            log.info("%s", error)
+
+    def _contradictions(self) -> Contradictions:
+        if self._address in self._ec2.network_interface(self._eni).addresses:
+            return {}
+        return {self._eni: f"{self._address} is not assigned to {self._eni}"}
+
+
+def subnet_prefix(cidrs: Sequence[Cidr], address: Address) -> int:
+    """The prefix length of the one of a subnet's CIDRs that `address` is in.
+
+    Raises:
+        NodeError: it is in none of them.  UnknownError: there are none, which no subnet has.
+    """
+    for network in cidrs:
+        if network.version == address.version and address in network:
+            return network.prefixlen
+    if not cidrs:
+        raise UnknownError("neither IMDS nor EC2 says which subnet this node is in")
+    if not any(network.version == address.version for network in cidrs):
+        kind = "IPv4" if address.version == 4 else "IPv6"
+        raise NodeError(f"parameter ip: {address} cannot be of this node's subnet, which has no {kind} CIDR")
+    raise NodeError(
+        f"parameter ip: {address} is outside this node's subnet ({', '.join(map(str, cidrs))}), expected an address of"
+        " it; across subnets and availability zones use mode=overlay-ip"
+    )

@@ -1,0 +1,1 @@
+"""What the kernel of this node holds: addresses, links, routing rules, and what is announced to neighbours."""

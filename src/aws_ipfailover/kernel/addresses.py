@@ -1,0 +1,180 @@
+"""IP addresses as the kernel has them, compared as values."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+from aws_ipfailover.errors import Error, MissingError, NodeError, UnknownError
+from aws_ipfailover.kernel.command import Ip
+from aws_ipfailover.parameters import Address
+
+IPNetwork = Union[IPv4Network, IPv6Network]
+log = logging.getLogger(__name__)
+
+
+class KernelAddress(NamedTuple):
+    """An address as the kernel has it."""
+
+    address: Address
+    prefix_length: int
+    device: str
+    label: Optional[str]
+    peer: Optional[str] = None  # the far end of a point-to-point address, which `prefix_length` is of then
+
+
+class Addresses:
+    """The addresses of this network namespace."""
+
+    def __init__(self, ip: Ip) -> None:
+        self._ip = ip
+
+    def find(self, address: Address) -> List[KernelAddress]:
+        """Every place where `address` is configured, on whatever device, with whatever prefix and label.
+
+        Raises:
+            UnknownError: the kernel's addresses cannot be read.
+        """
+        try:
+            listed = self._ip.json("address", "show")
+        except MissingError:
+            if _cannot_be_bound(address):
+                return []
+            raise
+        return [found for found in _addresses(listed) if found.address == address]
+
+    def add(self, address: Address, device: str, label: Optional[str], prefix_length: Optional[int] = None) -> None:
+        """Put `address` on `device`, as a host address (/32 or /128) unless a prefix length is given.
+
+        IPv6: without duplicate address detection, which would keep it unusable for a second and compares nothing in
+        a VPC; and never preferred as a source address, so that the node's own connections keep their own address.
+
+        Raises:
+            NodeError: no such device.  DeniedError: not root.  Error: the kernel refused.
+        """
+        options = ["nodad", "preferred_lft", "0"] if address.version == 6 else []
+        if label and address.version == 4:
+            options += ["label", f"{device}:{label}"]
+        self._ip.run(
+            "address", "replace", f"{address}/{prefix_length or address.max_prefixlen}", "dev", device, *options
+        )
+        log.info("added %s to %s", address, device)
+
+    def remove(self, found: KernelAddress) -> None:
+        """Remove an address exactly as it was found; one that is gone meanwhile counts as removed.
+
+        The kernel removes an IPv4 address's secondaries with it (net.ipv4.conf.*.promote_secondaries=0); those are
+        somebody else's addresses, and put back. Nothing else that vanishes at the same time is: that is another
+        resource's own stop.
+        """
+        before = self._secondaries(found)
+        try:
+            named = [str(found.address), "peer", found.peer] if found.peer else [str(found.address)]
+            named[-1] += f"/{found.prefix_length}"
+            self._ip.run("address", "del", *named, "dev", found.device)
+        except Error as error:
+            if not _says_gone(error):
+                raise
+            log.info("%s/%d on %s: gone already", found.address, found.prefix_length, found.device)
+            return
+        log.info("removed %s/%d from %s", found.address, found.prefix_length, found.device)
+        if not before:
+            return
+        kept = self._secondaries(found)
+        for lost in before:
+            if lost not in kept:
+                label = ["label", lost.label] if lost.label else []
+                self._ip.run(
+                    "address", "replace", f"{lost.address}/{lost.prefix_length}", "brd", "+", "dev", lost.device, *label
+                )
+
+    def _secondaries(self, found: KernelAddress) -> List[KernelAddress]:
+        """What the kernel counts, or would count, as secondary addresses of `found`: same device, subnet and prefix."""
+        if found.address.version == 6 or found.prefix_length == found.address.max_prefixlen:
+            return []
+        return [
+            one
+            for one in _addresses(self._ip.json("address", "show", "dev", found.device))
+            if one.address != found.address and _subnet(one) == _subnet(found)
+        ]
+
+    def remove_local_routes(self, address: Address) -> None:
+        """Remove what is left in the local table for `address`: the kernel answers on it as long as it stands there.
+
+        Raises:
+            Error: one is there and cannot be removed.
+        """
+        family = "-6" if address.version == 6 else "-4"
+        destination = f"{address}/{address.max_prefixlen}"
+        try:
+            routes = self._ip.json(family, "route", "show", "table", "local", "exact", destination)
+        except Error as error:
+            if "table does not exist" in str(error):  # a namespace that never had an address
+                return
+            log.warning("looking for local routes of %s: %s", address, error)
+            return
+        for route in routes:
+            if route.get("type") == "local" and route.get("dev"):
+                self._ip.run(family, "route", "del", "local", destination, "dev", route["dev"], "table", "local")
+                log.info("removed the local route of %s on %s", address, route["dev"])
+
+    def on(self, device: str) -> List[Address]:
+        """The addresses of an interface, without link-local ones."""
+        listed = _addresses(self._ip.json("address", "show", "dev", device))
+        return [found.address for found in listed if not found.address.is_link_local]
+
+
+def _says_gone(error: Error) -> bool:
+    """Whether `ip address del` failed because there is nothing to delete: neither the address nor its device."""
+    said = str(error).lower()
+    return isinstance(error, NodeError) or "cannot assign requested address" in said or "address not found" in said
+
+
+def _subnet(one: KernelAddress) -> Tuple[str, IPNetwork]:
+    return one.device, ip_network(f"{one.address}/{one.prefix_length}", strict=False)
+
+
+def _addresses(listed: List[Mapping[str, Any]]) -> List[KernelAddress]:
+    """The addresses in what `ip address show` says.
+
+    Raises:
+        UnknownError: it is not of the expected shape. Every namespace has an interface: none at all is no answer.
+    """
+    found = []
+    try:
+        for link in filter(None, listed):  # iproute2 prints {} for what it passes over
+            for info in link["addr_info"]:
+                # A peer address is shown as "address", the node's own one always as "local".
+                if "local" in info:
+                    found.append(
+                        KernelAddress(
+                            ip_address(info["local"]),
+                            int(info["prefixlen"]),
+                            str(link["ifname"]),
+                            info.get("label"),
+                            info.get("address"),
+                        )
+                    )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnknownError(f"ip address show: an interface is not described as expected ({error!r})") from None
+    if not any(listed):
+        raise UnknownError("ip address show: it shows no interface at all")
+    return found
+
+
+def _cannot_be_bound(address: Address) -> bool:
+    """Whether the kernel itself says that `address` is not local: evidence where there is no `ip` to ask.
+
+    Only a "no" counts. A bind can succeed without the address, under ip_nonlocal_bind.
+    """
+    import socket
+
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError as error:
+            return error.errno == errno.EADDRNOTAVAIL
+    return False

@@ -1,0 +1,90 @@
+"""The `ip` command of iproute2: the only place that runs a command of the system.
+
+Everything is read as JSON; every command names its device with `dev`, so that an interface called like one of ip's
+keywords is still an interface.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any, List, Mapping
+
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
+
+# Where iproute2 is looked for when the caller has no PATH at all.
+_DEFAULT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def ip_path() -> str:
+    """The `ip` command of iproute2.
+
+    Raises:
+        MissingError: it is not in PATH.
+    """
+    for folder in os.environ.get("PATH", _DEFAULT_PATH).split(os.pathsep):
+        path = os.path.join(folder or ".", "ip")
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise MissingError("the ip command (package iproute2) is not installed, or not in PATH")
+
+
+class Ip:
+    """Runs `ip` in the network namespace of this process; no command outlasts `deadline`."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def json(self, *arguments: str) -> List[Mapping[str, Any]]:
+        """The objects that `ip -json` prints.
+
+        Raises:
+            UnknownError: the output is no list of objects, or there is none before the deadline.
+            MissingError, DeniedError, NodeError, Error: as `run`.
+        """
+        output = self.run("-json", *arguments)
+        try:
+            listed = json.loads(output or "[]")
+        except ValueError:
+            listed = None
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise UnknownError(f"ip {' '.join(arguments)}: its output is not a list in JSON")
+        return listed
+
+    def run(self, *arguments: str) -> str:
+        """What `ip` prints.
+
+        Raises:
+            MissingError: no `ip`.  DeniedError: not root.  NodeError: no such device.  Error: the kernel refused.
+            UnknownError: not finished before the deadline.
+        """
+        command = [ip_path(), *arguments]
+        shown = "ip " + " ".join(argument for argument in arguments if argument != "-json")
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=self._deadline.remaining(),
+                check=False,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except subprocess.TimeoutExpired:
+            raise UnknownError(f"{shown}: not finished before the operation's timeout") from None
+        except OSError as error:
+            raise UnknownError(f"{shown}: {error.strerror}") from None
+        if done.returncode == 0:
+            return done.stdout.decode("utf-8", "replace")
+        said = " ".join(done.stderr.decode("utf-8", "replace").split()).rstrip(".")
+        raise _refusal(shown, said)
+
+
+def _refusal(shown: str, said: str) -> Error:
+    lower = said.lower()
+    if "not permitted" in lower or "permission denied" in lower:
+        return DeniedError(f"{shown}: {said}; root is needed")
+    if "cannot find device" in lower or "does not exist" in lower:
+        return NodeError(f"{shown}: {said}")
+    return Error(f"{shown}: {said or 'failed'}")

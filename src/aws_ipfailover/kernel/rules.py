@@ -1,0 +1,69 @@
+"""Routes in a routing table of this agent's own, and the rules that lead into it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import List, NamedTuple, Optional
+
+from aws_ipfailover.errors import Error
+from aws_ipfailover.kernel.command import Ip
+from aws_ipfailover.parameters import Address
+
+# Rules and routes of this protocol systemd-networkd never removes as foreign ones: networkd.conf(5),
+# ManageForeignRoutingPolicyRules= and ManageForeignRoutes=, both on unless set otherwise.
+_NOT_FOREIGN = ("protocol", "kernel")
+
+
+class Rule(NamedTuple):
+    """A routing rule that sends what carries the source address `source` to `table`."""
+
+    source: Address
+    table: int
+    priority: int
+
+
+class Rules:
+    """The routing rules and tables of this network namespace."""
+
+    def __init__(self, ip: Ip) -> None:
+        self._ip = ip
+
+    def add_route(self, destination: str, device: str, table: int, *, via: Optional[str], version: int) -> None:
+        """Make or replace a route in `table`; `via` is the gateway, `version` 4 or 6."""
+        gateway = ["via", via, "onlink"] if via else []
+        where = ["dev", device, "table", str(table), *_NOT_FOREIGN]
+        self._ip.run(f"-{version}", "route", "replace", destination, *gateway, *where)
+
+    def has_default_route(self, device: str, table: int, version: int) -> bool:
+        """Whether `table` has its default route through `device`."""
+        try:
+            routes = self._ip.json(f"-{version}", "route", "show", "table", str(table), "default")
+        except Error as error:
+            if "table does not exist" in str(error):
+                return False
+            raise
+        return any(route.get("dev") == device for route in routes)
+
+    def into(self, table: int) -> List[Rule]:
+        """The rules into a table, IPv4 and IPv6."""
+        found = []
+        for family in ("-4", "-6"):
+            for rule in self._ip.json(family, "rule", "show"):
+                try:
+                    if int(rule.get("table", 0)) == table:
+                        found.append(Rule(ip_address(rule["src"]), table, int(rule["priority"])))
+                except (KeyError, ValueError):
+                    continue  # a rule of somebody else, by a table's name or without a source
+        return found
+
+    def add(self, rule: Rule) -> None:
+        """Make a rule."""
+        family = f"-{rule.source.version}"
+        where = ["table", str(rule.table), "priority", str(rule.priority), *_NOT_FOREIGN]
+        self._ip.run(family, "rule", "add", "from", str(rule.source), *where)
+
+    def remove(self, rule: Rule) -> None:
+        """Remove a rule."""
+        family = f"-{rule.source.version}"
+        where = ["table", str(rule.table), "priority", str(rule.priority)]
+        self._ip.run(family, "rule", "del", "from", str(rule.source), *where)

@@ -1,0 +1,66 @@
+"""What Pacemaker, or somebody by hand, passes in the environment."""
+
+from __future__ import annotations
+
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+
+
+class Action(NamedTuple):
+    """An action as the metadata announces it; times in seconds."""
+
+    name: str
+    timeout: int
+    interval: Optional[int] = None
+    depth: Optional[int] = None
+
+
+ACTIONS: Tuple[Action, ...] = (
+    Action("start", 180),
+    Action("stop", 180),
+    Action("monitor", 30, interval=60, depth=0),
+    Action("monitor", 30, interval=120, depth=10),
+    Action("reload-agent", 20),
+    Action("migrate_to", 180),
+    Action("migrate_from", 180),
+    Action("validate-all", 20),
+    Action("meta-data", 5),
+)
+
+
+# Seconds; nobody waits longer for an action, and the kernel's clocks take no number however large.
+_LONGEST_TIMEOUT = 86400.0
+
+
+class Environment:
+    """What Pacemaker, or somebody by hand, passes in the environment."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def parameters(self) -> Dict[str, str]:
+        """The resource's own parameters, without prefix and without Pacemaker's own."""
+        prefix = "OCF_RESKEY_"
+        return {
+            name[len(prefix) :]: text
+            for name, text in self._environ.items()
+            if name.startswith(prefix) and not name[len(prefix) :].lower().startswith("crm_")
+        }
+
+    def timeout(self, action: str) -> float:
+        """Seconds this action may take; by hand, what the metadata recommends."""
+        milliseconds = self._number("OCF_RESKEY_CRM_meta_timeout")
+        if milliseconds:
+            return min(milliseconds / 1000, _LONGEST_TIMEOUT)
+        return float(next((known.timeout for known in ACTIONS if known.name == action), 30))
+
+    def is_probe(self) -> bool:
+        """Whether a monitor is a probe: no interval."""
+        return not self._number("OCF_RESKEY_CRM_meta_interval")
+
+    def check_level(self) -> int:
+        """The depth that is asked for; 0 where none is."""
+        return self._number("OCF_CHECK_LEVEL")
+
+    def _number(self, name: str) -> int:
+        text = self._environ.get(name, "").strip()
+        return int(text[:15]) if text.isascii() and text.isdigit() else 0

@@ -1,0 +1,120 @@
+"""What an administrator hears: the exit reason, and the log where Pacemaker's administrators look for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from typing import Mapping
+
+from aws_ipfailover.ocf import AGENT
+
+log = logging.getLogger("aws_ipfailover")
+
+
+def exit_reason(environ: Mapping[str, str], reason: str) -> None:
+    """One line on standard error that Pacemaker shows in `crm_mon` and `pcs status`."""
+    prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
+    complain(f"{prefix}{redact(reason, environ)}")
+
+
+def complain(line: str) -> None:
+    """Write to standard error, if there is one and anybody still reads it: no action fails for what it cannot say."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(line + "\n")
+    except (OSError, ValueError):
+        sys.stderr = None
+
+
+_ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
+# Up to the last @: a password can hold slashes and further ones.
+_USER_INFO = re.compile(r"//[^\s'\"]*@")
+_SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+
+
+def redact(text: str, environ: Mapping[str, str]) -> str:
+    """`text` on one line, without keys, tokens, and users and passwords in URLs: the last net, not the first."""
+    # What is no text in UTF-8 (any bytes can be in the environment) is shown escaped, and can be written anywhere.
+    text = " ".join(_printable(text).split())
+    text = _USER_INFO.sub("//***@", _ACCESS_KEY.sub("***", text))
+    for name in _SECRET_VARIABLES:
+        secret = environ.get(name, "").strip()
+        if len(secret) >= 8:
+            text = text.replace(secret, "***")
+    return text
+
+
+def _printable(text: str) -> str:
+    """`text` with what is no text in UTF-8 shown escaped: it can be written anywhere."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+_FACILITIES = (
+    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv"),
+    *(f"local{number}" for number in range(8)),
+)
+
+
+class _Handler(logging.Handler):
+    """Where Pacemaker's administrators look: syslog by HA_LOGFACILITY, the file HA_LOGFILE, else standard error."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__()
+        self._environ = environ
+        instance = _printable(environ.get("OCF_RESOURCE_INSTANCE", ""))
+        self._tag = f"{AGENT}({instance})[{os.getpid()}]" if instance else f"{AGENT}[{os.getpid()}]"
+        facility = environ.get("HA_LOGFACILITY", "").strip().lower()
+        self._facility = "" if facility == "none" else facility
+        self._file = environ.get("HA_LOGFILE", "").strip()
+        self._to_stderr = not (self._facility or self._file) or _is_terminal()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line to each place; a place that cannot be written is passed over."""
+        line = f"{record.levelname}: {redact(record.getMessage(), self._environ)}"
+        try:
+            if self._to_stderr:
+                complain(line)
+            if self._facility:
+                self._syslog(record.levelno, line)
+            if self._file:
+                self._append(line)
+        except Exception:  # noqa: BLE001  no action fails for what it cannot log
+            self._facility = self._file = ""
+
+    def _syslog(self, level: int, line: str) -> None:
+        import syslog
+
+        known = self._facility if self._facility in _FACILITIES else "daemon"
+        facility = getattr(syslog, f"LOG_{known.upper()}", syslog.LOG_DAEMON)
+        priority = {logging.DEBUG: syslog.LOG_DEBUG, logging.INFO: syslog.LOG_INFO, logging.WARNING: syslog.LOG_WARNING}
+        syslog.openlog(self._tag, 0, facility)
+        syslog.syslog(priority.get(level, syslog.LOG_ERR), line)
+
+    def _append(self, line: str) -> None:
+        import time
+
+        # Without waiting: a named pipe that nobody reads would hold the agent for ever.
+        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o640)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%b %d %H:%M:%S')} {self._tag}: {line}\n")
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def set_up_logging(environ: Mapping[str, str]) -> None:
+    """Send the library's log to where Pacemaker's administrators look; nobody else's log goes anywhere.
+
+    The SDK's debug log holds requests with tokens; it has no handler, at any level.
+    """
+    logging.getLogger().addHandler(logging.NullHandler())
+    log.propagate = False
+    log.handlers = [_Handler(environ)]
+    debug = environ.get("HA_debug", "").strip().lower() not in ("", "0", "no", "false", "off")
+    log.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -1,0 +1,83 @@
+"""The agent's OCF 1.1 metadata, made from the list of parameters."""
+
+from __future__ import annotations
+
+from typing import List
+
+from aws_ipfailover import __version__
+from aws_ipfailover.modes import MODES
+from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf.environment import ACTIONS, Action
+from aws_ipfailover.parameters import PARAMETERS, Parameter
+
+
+def metadata() -> str:
+    """The agent's OCF 1.1 metadata."""
+    lines = [
+        '<?xml version="1.0"?>',
+        f'<resource-agent name="{AGENT}" version="{__version__}">',
+        "<version>1.1</version>",
+        f'<longdesc lang="en">{_escape(_LONGDESC)}</longdesc>',
+        f'<shortdesc lang="en">{_escape(_SHORTDESC)}</shortdesc>',
+        "<parameters>",
+    ]
+    for parameter in PARAMETERS:
+        lines += _parameter(parameter)
+    lines += ["</parameters>", "<actions>"]
+    lines += [_action(action) for action in ACTIONS]
+    return "\n".join([*lines, "</actions>", "</resource-agent>", ""])
+
+
+def _parameter(parameter: Parameter) -> List[str]:
+    attributes = (
+        f'name="{parameter.name}" required="{int(parameter.required)}" reloadable="{int(parameter.reloadable)}"'
+    )
+    if parameter.unique_group:
+        attributes += f' unique-group="{parameter.unique_group}"'
+    default = "" if parameter.default is None else f' default="{_escape(parameter.default)}"'
+    lines = [f"<parameter {attributes}>"]
+    if parameter.deprecated:
+        replaced = f'<replaced-with name="{parameter.replaced_with}"/>' if parameter.replaced_with else ""
+        lines.append(f'<deprecated>{replaced}<desc lang="en">{_escape(parameter.longdesc)}</desc></deprecated>')
+    lines += [
+        f'<longdesc lang="en">{_escape(parameter.longdesc)}</longdesc>',
+        f'<shortdesc lang="en">{_escape(parameter.shortdesc)}</shortdesc>',
+    ]
+    if parameter.content == "select":
+        options = "".join(f'<option value="{mode.name}"/>' for mode in MODES)
+        lines.append(f'<content type="select"{default}>{options}</content>')
+    else:
+        lines.append(f'<content type="{parameter.content}"{default}/>')
+    return [*lines, "</parameter>"]
+
+
+def _action(action: Action) -> str:
+    extra = "" if action.interval is None else f' interval="{action.interval}s"'
+    extra += "" if action.depth is None else f' depth="{action.depth}"'
+    return f'<action name="{action.name}" timeout="{action.timeout}s"{extra}/>'
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+_SHORTDESC = "Moves a fixed IP address between AWS instances"
+_LONGDESC = """
+Moves a fixed IP address between AWS instances. Pacemaker decides where it is; this agent puts it on the active node and
+makes the VPC deliver its traffic there.
+
+overlay-ip: the address lies outside every CIDR of the VPC. Each route table in routing_table gets a route for it to the
+network interface (ENI) of the active node. This works across availability zones. On every node the source/destination
+check has to be off, and the credentials must allow ec2:ReplaceRoute and ec2:DescribeRouteTables (ec2:CreateRoute only
+where a table does not have the route yet).
+
+eni: a network interface that has the address is detached from the node that had it and attached to the active one,
+within one availability zone. It gets a routing table of its own, so that replies leave by it.
+
+private-ip: a secondary private address moves between the nodes' own network interfaces, within one subnet.
+
+A monitor looks at the node itself. With OCF_CHECK_LEVEL=10 or monapi=true it also asks EC2; an EC2 that does not answer
+leaves the resource running and shows it as degraded (exit code 190). Stop needs neither EC2 nor instance metadata.
+
+Planned moves without a gap: set the meta attribute allow-migrate=true.
+"""
