@@ -8,17 +8,19 @@ import signal
 import sys
 from typing import Callable, Dict, Mapping, NoReturn, Optional, Sequence, Tuple, Type
 
+from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, ParameterError
-from aws_ipfailover.failover import Failover, Finding, Verdict, look_locally, release_all
+from aws_ipfailover.failover import Failover, Finding, Verdict, look_locally, not_checked, release_all
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
-from aws_ipfailover.modes import local_parts, mode_named
+from aws_ipfailover.modes import MODES, Mode, local_parts, mode_named
 from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.environment import Environment
 from aws_ipfailover.ocf.exit_codes import Exit
 from aws_ipfailover.ocf.log import complain, exit_reason, set_up_logging
-from aws_ipfailover.parameters import Held, Values, held, parse, unknown
+from aws_ipfailover.ocf.pacemaker import Pacemaker
+from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, unknown
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Run:
         self.action = action
         self.environ = environ
         self.environment = Environment(environ)
-        timeout = self.environment.timeout(action)
+        self.timeout = timeout = self.environment.timeout(action)
         # What is kept back: a slow machine's time to start Python and to end it, and after the cloud has been given
         # up, time to put the kernel right.
         self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout))
@@ -79,6 +81,8 @@ class Run:
         values = parse(given)
         for name in unknown(given):
             log.warning("parameter %s is not known to this agent and has no effect", name)
+        if values.endpoint_url is not None and is_insecure(values.endpoint_url):
+            log.warning("endpoint_url is plain http: whoever is on the way reads this node's credentials")
         return values
 
     def failover(self, values: Values, deadline: Optional[Deadline] = None) -> Failover:
@@ -120,12 +124,13 @@ def _stop(run: Run) -> Tuple[Exit, str]:
     what = held(given)
     for complaint in what.complaints:
         log.warning("%s", complaint)
+    _drain(run)
     if what.network_interface_id is None:
         release_all(local_parts(run.kernel, what))
         return Exit.SUCCESS, ""
     from aws_ipfailover.context import MetadataLookup
 
-    release_all(local_parts(run.kernel, what, MetadataLookup(run.kernel, run.cloud_deadline)))
+    release_all(local_parts(run.kernel, what, MetadataLookup(run.cloud_deadline)))
     try:
         values = parse(given)
         if mode_named(values.mode).released_in_cloud:
@@ -138,11 +143,15 @@ def _stop(run: Run) -> Tuple[Exit, str]:
 def _monitor(run: Run) -> Tuple[Exit, str]:
     finding = _look(run)
     code = _VERDICTS[finding.verdict]
-    if code is Exit.NOT_RUNNING and run.environment.is_probe():
-        return code, ""  # what a standby is expected to say
+    if code is Exit.SUCCESS and finding.reason:
+        log.warning("%s", finding.reason)
+    if code is Exit.SUCCESS or (code is Exit.NOT_RUNNING and run.environment.is_probe()):
+        return code, ""  # 7 is what a standby is expected to say to a probe
     return code, finding.reason
 
 
+# Seconds that a monitor gives EC2, or a third of its timeout where that is less: a plain monitor may be waiting for it.
+_CLOUD_SECONDS = 8.0
 _REMOVED = (
     "; something other than the cluster changed it"
     " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
@@ -150,12 +159,7 @@ _REMOVED = (
 
 
 def _look(run: Run) -> Finding:
-    what = held(run.environment.parameters())
-    here = Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints))
-    for part in local_parts(run.kernel, what):
-        found = look_locally([part])
-        if here.verdict is not Verdict.RUNNING:
-            here = Finding(found.verdict, found.reason and found.reason + _REMOVED)
+    here = _look_locally(run)
     if run.environment.is_probe() or here.verdict is not Verdict.RUNNING:
         return here
     try:
@@ -166,15 +170,30 @@ def _look(run: Run) -> Finding:
         return Finding(Verdict.DEGRADED, str(error)) if deep else here
     if not values.monapi and run.environment.check_level() < 10:
         return here
-    return _look_at_cloud(run, values)
+    finding = _look_at_cloud(run, values)
+    # While the cloud was asked, the address can have gone: the kernel has the last word.
+    now = _look_locally(run)
+    return finding if now.verdict is Verdict.RUNNING else now
+
+
+def _look_locally(run: Run) -> Finding:
+    what = held(run.environment.parameters())
+    here = Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints))
+    for part in local_parts(run.kernel, what):
+        found = look_locally([part])
+        if here.verdict is not Verdict.RUNNING:
+            here = Finding(found.verdict, found.reason and found.reason + _REMOVED)
+    return here
 
 
 def _look_at_cloud(run: Run, values: Values) -> Finding:
+    deadline = run.cloud_deadline.within(min(_CLOUD_SECONDS, run.timeout / 3))
+    manager = Pacemaker(run.environment.resource_id(), deadline)
     try:
-        return run.failover(values).look_at_cloud()
+        return run.failover(values, deadline).look_at_cloud(values.on_drift, manager)
     except Error as error:
         # Whatever kept it from asking (no answer, no permission, no software), it did not find out.
-        return Finding(Verdict.DEGRADED, str(error))
+        return not_checked(error)
 
 
 def _validate(run: Run) -> Tuple[Exit, str]:
@@ -197,20 +216,58 @@ def _reload(run: Run) -> Tuple[Exit, str]:
 
 def _migrate_to(run: Run) -> Tuple[Exit, str]:
     """On the source: it keeps serving until the target has taken over and Pacemaker stops it."""
-    return _before_break(run) or (Exit.SUCCESS, "")
+    mode = _mode_of(run)
+    if mode.makes_before_breaks:
+        run.values()
+        _handover(run).remember(_HANDOVER)
+    return Exit.SUCCESS, ""
 
 
 def _migrate_from(run: Run) -> Tuple[Exit, str]:
-    """On the target: take over while the source still answers."""
-    return _before_break(run) or _start(run)
+    """On the target: take over while the source still answers, or, where there can be only one holder, from it."""
+    if _mode_of(run).makes_before_breaks:
+        return _start(run)
+    try:
+        return _start(run)
+    except Error as error:
+        # Any other code would ban this node for a move that somebody merely planned.
+        return Exit.GENERIC, str(error)
 
 
-def _before_break(run: Run) -> Optional[Tuple[Exit, str]]:
-    """Only a route can lead to the next node while this one still has the address."""
-    mode = mode_named(run.values().mode)
-    if mode.makes_before_breaks:
-        return None
-    return Exit.UNIMPLEMENTED, f"{run.action}: mode={mode.name} cannot move without a break, unset allow-migrate"
+def _mode_of(run: Run) -> Mode:
+    try:
+        return mode_named(run.values().mode)
+    except ParameterError:
+        return mode_named(MODES[0].name)
+
+
+# What a source of a make-before-break move remembers.
+_HANDOVER = "handover"
+# Seconds for which it does: the longest that the target may take.
+_HANDOVER_SECONDS = 600.0
+
+
+def _handover(run: Run) -> WriteMemory:
+    """What this node remembers of a make-before-break move away from it."""
+    addresses = held(run.environment.parameters()).addresses
+    return WriteMemory(run.environ, f"handover-{run.environment.resource_id() or '-'.join(map(str, addresses))}")
+
+
+def _drain(run: Run) -> None:
+    """After a make-before-break move, go on answering for a while: written routes take effect at AWS's own pace."""
+    memory = _handover(run)
+    age = memory.age(_HANDOVER)
+    if age is None:
+        return
+    memory.forget()
+    if age > _HANDOVER_SECONDS:
+        return
+    try:
+        seconds = run.values().drain
+    except ParameterError:
+        return
+    log.info("answering for %d s more, until every route leads to the next node", seconds)
+    run.deadline.pause(min(seconds, run.deadline.remaining() / 2))
 
 
 def _metadata(run: Run) -> Tuple[Exit, str]:
@@ -262,5 +319,6 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except Ended:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:
+        log.log(logging.WARNING if code is Exit.DEGRADED else logging.ERROR, "%s: %s", argv[1], reason)
         exit_reason(environ, reason)
     return int(code)

@@ -59,6 +59,10 @@ class WriteMemory:
             log.info("cannot remember the last write in %s: %s", directory, error.strerror)
             _unlink(temporary)
 
+    def forget(self) -> None:
+        """Remember nothing."""
+        _unlink(self._path)
+
     def age(self, what: str) -> Optional[float]:
         """Seconds since `what` was written; `None` where that is not known."""
         write = self._read()
@@ -103,9 +107,10 @@ def confirmed(read: Callable[[], Contradictions], memory: WriteMemory, what: str
     if not deadline.poll(first=pause, longest=pause).wait():
         raise UnknownError(f"no time left to read a second time: {_sentence(first)}")
     second = read()
-    if second and not set(first) & set(second):
+    both = {thing: text for thing, text in second.items() if thing in first}
+    if second and not both:
         raise UnknownError(f"two reads contradict each other: {_sentence(second)}")
-    return second
+    return both
 
 
 def _sentence(contradictions: Contradictions) -> str:

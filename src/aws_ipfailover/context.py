@@ -61,15 +61,15 @@ class Context:
 class MetadataLookup:
     """Asks IMDS for the MAC address of an ENI, for a few seconds at most: no answer is no knowledge."""
 
-    def __init__(self, kernel: Kernel, deadline: Deadline) -> None:
-        self._kernel = kernel
+    def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline.within(_AT_ONCE)
 
     def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
         """Which of these MAC addresses is the ENI's, if IMDS says so at once; never the primary one."""
         try:
-            node = Node(self._kernel.links, imds(self._deadline), None)
-            return Task(lambda: node.mac_of(network_interface_id, macs)).result(self._deadline, "IMDS")
+            metadata = imds(self._deadline)
+            others = [mac for mac in macs if mac != metadata.primary_mac()]
+            return next((mac for mac in others if metadata.network_interface_id(mac) == network_interface_id), None)
         except Error as error:
             log.info("%s", error)
             return None
@@ -99,7 +99,7 @@ def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
     metadata, progress = imds(deadline), Progress("connecting to EC2")
     work = Task(lambda: _clients(values, metadata, deadline.earlier(_TO_TELL), progress))
     own, by_role = work.result(deadline, progress)
-    node = Node(kernel.links, metadata, chosen)
+    node = Node(kernel.links, metadata, own, chosen)
     return Context(kernel, node, own, by_role or own, deadline, progress)
 
 
@@ -112,12 +112,11 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
     region = values.region or configured_region(values.profile) or metadata.region()
     account = Account(region, values.profile, values.endpoint_url)
     connections = max(10, len(values.routing_table) + 1)
-
-    def client(role: Optional[str]) -> Ec2:
-        calls = ec2_calls(account._replace(role=role), deadline, metadata.credentials, progress, connections)
-        return Ec2(calls, region)
-
-    return client(None), client(values.routing_table_role) if values.routing_table_role else None
+    own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
+    if values.mode != "overlay-ip" or values.routing_table_role is None:
+        return own, None
+    account = account._replace(role=values.routing_table_role)
+    return own, Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
 
 
 def _missing(error: ImportError) -> MissingError:

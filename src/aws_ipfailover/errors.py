@@ -5,11 +5,14 @@
     |-- NodeError             well formed, but wrong on this node: no such interface, network interface not found
     |   `-- NoTableError      no such route table
     |-- DeniedError           not root, or AWS says these credentials may not do this
+    |   `-- ExpiredError      the credentials are too old, or this node's clock is off
     |-- MissingError          software this node needs is not installed
     |-- NoRouteError          a route table has no route to replace
     |-- RouteExistsError      a route table has the route that was to be created
     |-- InUseError            a network interface that was to be attached is attached
     |-- IndexTakenError       its device index is taken
+    |-- ChangingError         EC2 is still changing what was to be changed
+    |-- WouldSucceedError     the answer of EC2 to a dry run that is permitted
     |-- DetachedError         a network interface that was to be detached is not attached any more
     `-- UnknownError          could not find out: no answer, a server's own fault, out of time
         `-- ThrottledError    too many calls at once
@@ -32,6 +35,10 @@ class NodeError(Error):
 
 class DeniedError(Error):
     """Root is missing, or AWS refused the credentials for this operation."""
+
+
+class ExpiredError(DeniedError):
+    """AWS calls the credentials, or the request's time, too old; credentials fetched anew can be accepted."""
 
 
 class MissingError(Error):
@@ -60,6 +67,14 @@ class IndexTakenError(Error):
 
 class DetachedError(Error):
     """DetachNetworkInterface: there is no such attachment any more."""
+
+
+class ChangingError(Error):
+    """Attach or detach: the network interface or its instance is in the middle of a change."""
+
+
+class WouldSucceedError(Error):
+    """EC2 answered a dry run: the call is permitted."""
 
 
 class UnknownError(Error):

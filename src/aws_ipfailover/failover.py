@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from typing import NamedTuple, Optional, Protocol, Sequence, Tuple, Union
+from typing import NamedTuple, Optional, Protocol, Sequence, Tuple, Union, cast
 
 from aws_ipfailover.errors import Error, UnknownError
 
@@ -49,7 +49,7 @@ class Holding(Protocol):
         """Whether this is the kernel's own state, which can be read and removed without the cloud."""
 
     def take(self) -> None:
-        """Make it be here; returns only when it is proven to be."""
+        """Make it be here; returns only when it is proven to be, for most consumers at least."""
 
     def release(self) -> None:
         """Make it not be here; returns only when it is proven gone, as far as that can be without the cloud."""
@@ -58,14 +58,53 @@ class Holding(Protocol):
         """Where it is; raises `UnknownError` when that cannot be found out."""
 
 
+class Repair(NamedTuple):
+    """What came of putting right what `look` found ELSEWHERE.
+
+    `mended`: what was put right, in half a sentence. `failed`: what was not, and why; empty where all of it was.
+    `leads_here`: whether the address works for any consumer now. `replaced_local`: what the kernel had for it has gone.
+    """
+
+    mended: str
+    failed: str = ""
+    leads_here: bool = True
+    replaced_local: bool = False
+
+
+class CloudHolding(Holding, Protocol):
+    """A holding in the cloud."""
+
+    def repair(self) -> Repair:
+        """Put right, in place, what the last `look` found ELSEWHERE."""
+
+
+class OnDrift(enum.Enum):
+    """What a monitor does about a cloud side that no longer leads here (parameter `on_drift`)."""
+
+    REPAIR = "repair"
+    RESTART = "restart"
+    REPORT = "report"
+
+
+class Manager(Protocol):
+    """What decides over the resource: Pacemaker."""
+
+    def manages(self) -> bool:
+        """Whether Pacemaker manages the resource now; raises `UnknownError` when it does not tell."""
+
+
 class Verdict(enum.Enum):
     """What a monitor says of the resource."""
 
     RUNNING = "running"
     NOT_RUNNING = "not running"
-    DEGRADED = "running, but the cloud side could not be checked"
+    DEGRADED = "running, but the cloud side is incomplete, or could not be checked"
     FAILED = "the address is here but its traffic goes elsewhere"
 
+
+# Exit reasons begin with what they mean: Pacemaker shows some 110 characters.
+_NOT_CHECKED = "Address up, nothing moved"
+_PARTLY = "Served in part"
 
 Evidence = Union[Where, UnknownError]
 
@@ -87,6 +126,12 @@ class Finding(NamedTuple):
 
     verdict: Verdict
     reason: str = ""
+
+
+def not_checked(error: Error) -> Finding:
+    """What a monitor says of an address that is here, where EC2 could not be asked."""
+    again = "; asked again at the next monitor" if isinstance(error, UnknownError) else ""
+    return Finding(verdict(Where.HERE, UnknownError(str(error))), f"{_NOT_CHECKED}: {error}{again}")
 
 
 def look_locally(parts: Sequence[LocalPart]) -> Finding:
@@ -137,14 +182,20 @@ class Failover:
             self._release_local()
             raise
 
-    def look_at_cloud(self) -> Finding:
-        """What the cloud's side says, of an address that is on this node."""
+    def look_at_cloud(self, on_drift: OnDrift, manager: Manager) -> Finding:
+        """What the cloud's side says, of an address that is on this node, after `on_drift` was done about it.
+
+        RUNNING has a reason where something was put right. Nothing is written while `manager` does not manage the
+        resource.
+        """
+        mended = []
         for holding in self.holdings:
             if not holding.local:
-                finding = self._ask(holding)
+                finding = self._look_at(holding, on_drift, manager)
                 if finding.verdict is not Verdict.RUNNING:
                     return finding
-        return Finding(verdict(Where.HERE, Where.HERE))
+                mended += [finding.reason] if finding.reason else []
+        return Finding(Verdict.RUNNING, "; ".join(mended))
 
     def release_in_cloud(self) -> None:
         """Let go of what is in the cloud, last taken first.
@@ -156,18 +207,41 @@ class Failover:
             if not holding.local:
                 holding.release()
 
-    @staticmethod
-    def _ask(holding: Holding) -> Finding:
+    def _look_at(self, holding: Holding, on_drift: OnDrift, manager: Manager) -> Finding:
         try:
             found = holding.look()
         except Error as error:
             # Whatever kept it from asking (no answer, no permission, no software), it did not find out.
-            return Finding(verdict(Where.HERE, UnknownError(str(error))), str(error))
-        except Exception as error:
-            reason = f"internal error, please report it: {type(error).__name__}: {error}"
-            log.debug("unexpected", exc_info=True)
-            return Finding(verdict(Where.HERE, UnknownError(reason)), reason)
-        return Finding(verdict(Where.HERE, found.where), found.why)
+            return not_checked(error)
+        if found.where is Where.HERE or on_drift is OnDrift.RESTART:
+            return Finding(verdict(Where.HERE, found.where), found.why)
+        if on_drift is OnDrift.REPORT:
+            return Finding(Verdict.DEGRADED, f"on_drift=report, nothing changed: {found.why}")
+        return self._repair(holding, found, manager)
+
+    def _repair(self, holding: Holding, found: Look, manager: Manager) -> Finding:
+        try:
+            if not manager.manages():
+                return Finding(Verdict.DEGRADED, f"not managed by Pacemaker, so nothing changed: {found.why}")
+        except UnknownError as error:
+            return Finding(Verdict.DEGRADED, f"nothing changed: {found.why} ({error})")
+        log.warning("%s: repairing it in place", found.why)
+        try:
+            outcome = cast("CloudHolding", holding).repair()
+            if outcome.replaced_local:
+                self._take_local()
+        except Error as error:
+            return Finding(Verdict.FAILED, f"{error}; {found.why}")
+        if not outcome.failed:
+            return Finding(Verdict.RUNNING, outcome.mended)
+        if outcome.leads_here:
+            return Finding(Verdict.DEGRADED, f"{_PARTLY}: {outcome.failed}")
+        return Finding(Verdict.FAILED, f"{outcome.failed}; {found.why}")
+
+    def _take_local(self) -> None:
+        for holding in self.holdings:
+            if holding.local:
+                holding.take()
 
     def _release_local(self) -> None:
         for holding in reversed(self.holdings):

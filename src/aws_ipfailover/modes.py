@@ -52,13 +52,13 @@ def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     from aws_ipfailover.holdings.overlay_routes import OverlayRoutes
 
     address = values.required_ip
-    local = LocalAddress(
-        context.kernel, address, context.node.link().name, values.iflabel, prefix_length=address.max_prefixlen
-    )
+    link = context.node.link()
+    local = LocalAddress(context.kernel, address, link, values.iflabel, prefix_length=address.max_prefixlen)
     routes = OverlayRoutes(
         address,
         values.routing_table,
         context.node.network_interface_id(),
+        context.ec2,
         context.role_ec2,
         context.memory(str(address)),
         context.deadline,
@@ -68,15 +68,17 @@ def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
 
 
 def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
+    from aws_ipfailover.holdings.announcement import Announcement
     from aws_ipfailover.holdings.bounded import Bounded
     from aws_ipfailover.holdings.local_address import LocalAddress
     from aws_ipfailover.holdings.secondary_address import SecondaryAddress, subnet_prefix
 
-    address, eni = values.required_ip, context.node.network_interface_id()
+    address, node = values.required_ip, context.node
+    link, eni = node.link(), node.network_interface_id()
     prefix_length = subnet_prefix(context.node_subnet_cidrs(), address)
-    local = LocalAddress(context.kernel, address, context.node.link().name, values.iflabel, prefix_length)
-    secondary = SecondaryAddress(address, eni, context.ec2, context.memory(str(address)), context.deadline)
-    return local, Bounded(secondary, context.deadline, context.progress)
+    local = LocalAddress(context.kernel, address, link, values.iflabel, prefix_length)
+    secondary = SecondaryAddress(address, eni, node, context.ec2, context.memory(str(address)), context.deadline)
+    return local, Bounded(secondary, context.deadline, context.progress), Announcement(address, link)
 
 
 def _eni(context: Context, values: Values) -> Tuple[Holding, ...]:
@@ -93,8 +95,17 @@ def _eni(context: Context, values: Values) -> Tuple[Holding, ...]:
         context.memory(eni),
         context.deadline,
     )
-    interface = EniInterface(context.kernel, eni, values.ip, attachment, context.deadline)
+    interface = EniInterface(context.kernel, eni, values.ip, attachment, _primary_mtu(context), context.deadline)
     return Bounded(attachment, context.deadline, context.progress), interface
+
+
+def _primary_mtu(context: Context) -> Optional[int]:
+    from aws_ipfailover.errors import Error
+
+    try:
+        return context.node.primary_link().mtu
+    except Error:
+        return None  # it stays as it is
 
 
 MODES: Tuple[Mode, ...] = (

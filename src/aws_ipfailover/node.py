@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
 
-from aws_ipfailover.errors import NodeError, UnknownError
+from aws_ipfailover.errors import Error, NodeError, UnknownError
 from aws_ipfailover.kernel.links import Link, Links
 
 if TYPE_CHECKING:
+    from aws_ipfailover.aws.client import Ec2
     from aws_ipfailover.aws.imds import Imds
-    from aws_ipfailover.aws.models import Cidr
+    from aws_ipfailover.aws.models import Cidr, NetworkInterface
 
 log = logging.getLogger(__name__)
 
@@ -36,27 +37,47 @@ def named_link(links: Links, name: str) -> Link:
 
 
 class Node:
-    """The instance this runs on; `chosen` is the interface that the parameters name, if they name one."""
+    """The instance this runs on; `chosen` is the interface that the parameters name, if they name one.
 
-    def __init__(self, links: Links, imds: Imds, chosen: Optional[Link]) -> None:
+    IMDS tells who it is. Where IMDS is switched off or silent, EC2 does: this node's ENIs are those with its MAC
+    addresses. Each question is asked once, when its answer is needed.
+    """
+
+    def __init__(self, links: Links, imds: Imds, ec2: Ec2, chosen: Optional[Link]) -> None:
         self._links = links
         self._imds = imds
+        self._ec2 = ec2
         self._link = chosen
         self._own: Optional[OwnInterface] = None
+        self._by_ec2: Optional[List[NetworkInterface]] = None
 
     def link(self) -> Link:
         """The interface that gets the address.
 
         Raises:
-            NodeError: none has the primary ENI's MAC address.  UnknownError: IMDS is silent.
+            NodeError: none has the primary ENI's MAC address.  UnknownError: neither IMDS nor EC2 tells it.
         """
         if self._link is None:
-            self._link = self._primary()
+            self._link = self.primary_link()
         return self._link
+
+    def primary_link(self) -> Link:
+        """The interface of the instance's primary ENI; raises as `link`."""
+        mac = self._primary_mac()
+        for link in self._links.all():
+            if link.mac == mac:
+                return link
+        raise NodeError(f"no network interface here has the primary ENI's MAC address {mac}; set parameter interface")
 
     def instance_id(self) -> str:
         """The id of this instance."""
-        return self._imds.instance_id()
+        try:
+            return self._imds.instance_id()
+        except Error as error:
+            for eni in self._enis_by_ec2(error):
+                if eni.attachment is not None:
+                    return eni.attachment.instance_id
+            raise
 
     def network_interface_id(self) -> str:
         """The ENI that routes have to point to: that of the interface with the address, found by MAC.
@@ -68,34 +89,60 @@ class Node:
 
     def subnet_cidrs(self) -> List[Cidr]:
         """The CIDRs of the subnet that the interface's ENI is in; empty where IMDS does not tell them."""
-        return [ip_network(text) for text in self._imds.subnet_cidrs(self._interface().mac)]
+        return self._cidrs(self._imds.subnet_cidrs, self._interface().mac)
 
     def vpc_cidrs(self) -> List[Cidr]:
         """Every CIDR of this node's VPC, as far as IMDS lists them."""
-        return [ip_network(text) for text in self._imds.vpc_cidrs(self.link().mac)]
+        return self._cidrs(self._imds.vpc_cidrs, self.link().mac)
 
-    def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
-        """Which of these MAC addresses is an ENI's by IMDS; never the primary one, which is the node's own."""
-        others = [mac for mac in macs if mac != self._imds.primary_mac()]
-        return next((mac for mac in others if self._imds.network_interface_id(mac) == network_interface_id), None)
+    def metadata_addresses(self) -> List[str]:
+        """The addresses of the interface's ENI as IMDS lists them now; raises where IMDS does not answer."""
+        return self._imds.addresses(self._interface().mac)
+
+    @staticmethod
+    def _cidrs(ask: Callable[[str], List[str]], mac: str) -> List[Cidr]:
+        try:
+            return [ip_network(text) for text in ask(mac)]
+        except Error as error:
+            log.info("%s", error)
+            return []
 
     def _interface(self) -> OwnInterface:
         if self._own is None:
             link = self.link()
             mac = link.mac
-            found = self._imds.network_interface_id(mac) if mac else None
+            found = self._eni_with(mac) if mac else None
             if found is None and link.virtual:
-                mac = self._imds.primary_mac()
-                found = self._imds.network_interface_id(mac)
+                mac = self._primary_mac()
+                found = self._eni_with(mac)
                 log.info("%s is no ENI's own interface: its traffic comes through the primary one", link.name)
             if found is None:
                 raise UnknownError(f"IMDS does not know (yet) the network interface of {link.name} ({mac})")
             self._own = OwnInterface(found, mac)
         return self._own
 
-    def _primary(self) -> Link:
-        mac = self._imds.primary_mac()
-        for link in self._links.all():
-            if link.mac == mac:
-                return link
-        raise NodeError(f"no network interface here has the primary ENI's MAC address {mac}; set parameter interface")
+    def _primary_mac(self) -> str:
+        try:
+            return self._imds.primary_mac()
+        except Error as error:
+            for eni in self._enis_by_ec2(error):
+                if eni.attachment is not None and eni.attachment.device_index == 0:
+                    return eni.mac
+            raise
+
+    def _eni_with(self, mac: str) -> Optional[str]:
+        try:
+            return self._imds.network_interface_id(mac)
+        except Error as error:
+            return next((eni.network_interface_id for eni in self._enis_by_ec2(error) if eni.mac == mac), None)
+
+    def _enis_by_ec2(self, refusal: Error) -> Sequence[NetworkInterface]:
+        """The ENIs of this instance as EC2 finds them by their MAC addresses."""
+        if self._by_ec2 is None:
+            log.info("%s; looking for this node's network interfaces by their MAC addresses in EC2", refusal)
+            macs = sorted({link.mac for link in self._links.all() if link.mac.strip("0:")})
+            try:
+                self._by_ec2 = self._ec2.network_interfaces_with(macs)
+            except Error as error:
+                raise UnknownError(f"{refusal}; and {error}") from None
+        return self._by_ec2

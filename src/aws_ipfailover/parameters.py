@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from aws_ipfailover.errors import ParameterError
+from aws_ipfailover.failover import OnDrift
 from aws_ipfailover.modes import MODES, mode_named
 
 Address = Union[IPv4Address, IPv6Address]
@@ -22,6 +23,7 @@ _RESOURCE_ID = "[0-9a-f]{8,17}"
 _NAME_LENGTH = 15  # IFNAMSIZ - 1, for interfaces and for address labels
 _ALTNAME_LENGTH = 127  # ALTIFNAMSIZ - 1
 _LONGEST_SHOWN = 200
+_LONGEST_DRAIN = 60  # seconds
 
 
 class Values(NamedTuple):
@@ -38,7 +40,10 @@ class Values(NamedTuple):
     region: Optional[str]
     profile: Optional[str]
     endpoint_url: Optional[str]
+    insecure_endpoint: bool
     monapi: bool
+    on_drift: OnDrift
+    drain: int
 
     @property
     def required_ip(self) -> Address:
@@ -151,6 +156,19 @@ def _boolean(text: str) -> bool:
     raise ValueError("true or false (also yes, no, on, off, 1, 0)")
 
 
+def _on_drift(text: str) -> OnDrift:
+    try:
+        return OnDrift(text)
+    except ValueError:
+        raise ValueError(" or ".join(one.value for one in OnDrift)) from None
+
+
+def _drain(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,2}", text, re.ASCII) or int(text) > _LONGEST_DRAIN:
+        raise ValueError(f"whole seconds from 0 to {_LONGEST_DRAIN}")
+    return int(text)
+
+
 def _anything(text: str) -> str:
     return text
 
@@ -163,6 +181,7 @@ class Parameter(NamedTuple):
     shortdesc: str
     longdesc: str
     content: str = "string"  # OCF's type of the content
+    options: Tuple[str, ...] = ()  # the values, where the type is select
     default: Optional[str] = None
     required: bool = False
     unique_group: Optional[str] = None
@@ -194,6 +213,7 @@ PARAMETERS: Tuple[Parameter, ...] = (
         " one, within one availability zone; it keeps its addresses, MAC address, security groups and Elastic IP."
         " private-ip: a secondary private address of the subnet moves between the nodes' own network interfaces.",
         content="select",
+        options=tuple(mode.name for mode in MODES),
         default="overlay-ip",
     ),
     Parameter(
@@ -272,6 +292,16 @@ PARAMETERS: Tuple[Parameter, ...] = (
         reloadable=True,
     ),
     Parameter(
+        "insecure_endpoint",
+        _boolean,
+        "Accept a plain http endpoint",
+        "Whether endpoint_url may be plain http beyond this node's loopback. Whoever is on the way then reads the"
+        " session token and can forge answers: each action warns of it.",
+        content="boolean",
+        default="false",
+        reloadable=True,
+    ),
+    Parameter(
         "monapi",
         _boolean,
         "Ask EC2 in every monitor",
@@ -279,6 +309,30 @@ PARAMETERS: Tuple[Parameter, ...] = (
         " does. An API that does not answer never fails the resource: it is then shown as degraded.",
         content="boolean",
         default="false",
+        reloadable=True,
+    ),
+    Parameter(
+        "on_drift",
+        _on_drift,
+        "What to do when the cloud side has changed",
+        "What a monitor with OCF_CHECK_LEVEL=10 (or monapi=true) does when EC2 does not lead the address here any"
+        " more, because somebody changed a route, for instance. repair: write what is missing, in place, and go on;"
+        " nothing that depends on the address is restarted, and nothing is written while Pacemaker does not manage the"
+        " resource. restart: answer 1, so that Pacemaker restarts the resource and all that depends on it. report:"
+        " change nothing and show the resource as degraded.",
+        content="select",
+        options=tuple(one.value for one in OnDrift),
+        default=OnDrift.REPAIR.value,
+        reloadable=True,
+    ),
+    Parameter(
+        "drain",
+        _drain,
+        "Seconds to go on answering after a planned move",
+        "overlay-ip with the meta attribute allow-migrate=true: for so many seconds after the new node has the routes,"
+        " the old one goes on answering, as AWS makes a written route effective at its own pace. 0 to 60.",
+        content="integer",
+        default="1",
         reloadable=True,
     ),
     Parameter(
@@ -331,7 +385,10 @@ class Held(NamedTuple):
 
 
 def held(given: Mapping[str, str]) -> Held:
-    """Read past every mistake: none, in whatever parameter, may keep an address on a node. Never raises."""
+    """Read past every mistake: none, in whatever other parameter, may keep an address on a node. Never raises.
+
+    An address whose own text is refused names nothing: what it seems to name can be another resource's.
+    """
     addresses: List[Address] = []
     complaints: List[str] = []
 
@@ -343,7 +400,7 @@ def held(given: Mapping[str, str]) -> Held:
             return None
 
     for name in ("ip", "address"):
-        address = attempt(name) or _loosely(given.get(name, ""))
+        address = attempt(name)
         if address is not None and address not in addresses:
             addresses.append(address)
     # In a mode that is none it can still be what is here, by the parameters that are given.
@@ -352,17 +409,6 @@ def held(given: Mapping[str, str]) -> Held:
     if not addresses and eni is None and not complaints:
         complaints.append(f"parameter {mode_named(mode).required[0]} is missing")
     return Held(tuple(addresses), eni, tuple(complaints))
-
-
-def _loosely(text: str) -> Optional[Address]:
-    """An address with a prefix length or with leading zeros: refused as a parameter, but it names an address."""
-    text = text.split("/", maxsplit=1)[0].strip()
-    if ":" not in text:
-        text = re.sub(r"\b0+(?=[0-9])", "", text)
-    try:
-        return _address(text)
-    except ValueError:
-        return None
 
 
 def parse(given: Mapping[str, str]) -> Values:
@@ -376,6 +422,12 @@ def parse(given: Mapping[str, str]) -> Values:
     if ip is not None and address is not None and ip != address:
         raise ParameterError(f"parameters ip and address differ ({ip} and {address}), expected ip alone")
     checked["ip"] = ip if ip is not None else address
+    url = checked["endpoint_url"]
+    if url is not None and is_insecure(url) and not checked["insecure_endpoint"]:
+        raise ParameterError(
+            f"parameter endpoint_url: {_shown(url)} is plain http, expected https (or insecure_endpoint=true:"
+            " whoever is on the way then reads this node's credentials)"
+        )
     checked["routing_table"] = checked["routing_table"] or ()
     for name in mode_named(checked["mode"]).required:
         if not checked[name]:
@@ -394,6 +446,18 @@ _EXAMPLES = {
     "routing_table": "route table ids separated by commas",
     "network_interface_id": "the id of a network interface",
 }
+
+
+def is_insecure(url: str) -> bool:
+    """Whether an endpoint is plain http and not on this node itself."""
+    match = re.match(r"http://(\[[^\]]*\]|[^:/]*)", url)
+    if match is None:
+        return False
+    host = match.group(1).strip("[]").lower()
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
 
 
 def unknown(given: Mapping[str, str]) -> List[str]:

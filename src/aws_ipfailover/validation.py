@@ -1,21 +1,26 @@
-"""What `validate-all` checks beyond the text of the parameters: this node, its ENI, the route tables, the VPC."""
+"""What `validate-all` checks beyond the text of the parameters: this node, its ENI, the VPC, and every permission.
+
+Permissions are asked for by EC2's DryRun, which changes nothing: a failover is no time to learn that the standby's role
+lacks one. EC2 has no DryRun for AssignPrivateIpAddresses and AssignIpv6Addresses.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, List, Set
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Set
 
 from aws_ipfailover.coexistence import warnings
 from aws_ipfailover.context import Context
 from aws_ipfailover.deadline import Task
-from aws_ipfailover.errors import DeniedError, NodeError
-from aws_ipfailover.holdings.bounded import Bounded
+from aws_ipfailover.errors import DeniedError, InUseError, NodeError, NoRouteError, NoTableError
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
+from aws_ipfailover.holdings.overlay_routes import check_is_on
 from aws_ipfailover.modes import mode_named
-from aws_ipfailover.parameters import Values
+from aws_ipfailover.parameters import Address, Values
 
 if TYPE_CHECKING:
-    from aws_ipfailover.aws.models import Cidr, RouteTable
+    from aws_ipfailover.aws.models import Cidr, NetworkInterface, RouteTable
 
 log = logging.getLogger(__name__)
 
@@ -27,41 +32,67 @@ def validate(context: Context, values: Values) -> None:
         NodeError, DeniedError, MissingError, UnknownError: the first thing that is wrong or cannot be found out.
     """
     mode = mode_named(values.mode)
-    holdings = [one.holding if isinstance(one, Bounded) else one for one in mode.holdings(context, values)]
-    mac = None
-    for holding in holdings:
-        if isinstance(holding, EniAttachment):
-            Task(holding.check).result(context.deadline, context.progress)
-            mac = holding.described().mac
+    mode.holdings(context, values)
+    checks = {"overlay-ip": _check_overlay, "eni": _check_eni, "private-ip": _check_private}
+    mac = Task(lambda: checks[mode.name](context, values)).result(context.deadline, context.progress)
     for warning in warnings(mode, mac):
         log.warning("%s", warning)
-    if values.mode == "overlay-ip":
-        Task(lambda: _check_overlay(context, values)).result(context.deadline, context.progress)
 
 
-def _check_overlay(context: Context, values: Values) -> None:
+def _check_private(context: Context, values: Values) -> Optional[str]:
+    log.info("EC2 has no dry run for assigning an address: whether this node may do it is not checked")
+    context.ec2.network_interface(context.node.network_interface_id())
+    return None
+
+
+def _check_eni(context: Context, values: Values) -> Optional[str]:
+    """Check an ENI; its MAC address."""
+    eni, ec2 = values.required_network_interface_id, context.ec2
+    me = context.node.instance_id()
+    attachment = EniAttachment(eni, values.device_index, me, ec2, context.memory(eni), context.deadline)
+    attachment.check()
+    found = attachment.described()
+    index = attachment.free_index()
+    try:
+        ec2.may_attach(eni, me, index)
+    except InUseError as error:
+        log.info("%s: whether this node may attach it cannot be asked while it is attached", error)
+    if found.attachment is not None:
+        ec2.may_detach(found.attachment.attachment_id)
+    else:
+        log.info("whether this node may detach %s cannot be asked while it is attached to nothing", eni)
+    return found.mac
+
+
+def _check_overlay(context: Context, values: Values) -> Optional[str]:
     """Check an overlay address.
 
     Raises:
         NodeError: a table is unknown or of another VPC, the source/destination check is on, or the address lies
-            inside the VPC.  DeniedError, UnknownError: it cannot be found out.
+            inside the VPC.  DeniedError: a permission is missing.  UnknownError: it cannot be found out.
     """
-    address, own = values.required_ip, context.ec2
     network_interface_id = context.node.network_interface_id()
     tables = context.role_ec2.route_tables(values.routing_table)
-    interface = own.network_interface(network_interface_id)
+    if tables.missing:
+        raise NoTableError(
+            f"{', '.join(tables.missing)}: no such route table, remove it from routing_table"
+            " (DescribeRouteTables: InvalidRouteTableID.NotFound)"
+        )
+    interface = context.ec2.network_interface(network_interface_id)
+    _check_vpc(context, values.required_ip, tables.found, interface)
+    _check_route_permissions(context, values.required_ip, tables.found, network_interface_id)
+    return None
+
+
+def _check_vpc(context: Context, address: Address, tables: Sequence[RouteTable], interface: NetworkInterface) -> None:
     for table in tables:
         if table.vpc_id != interface.vpc_id:
             raise NodeError(
                 f"parameter routing_table: {table.route_table_id} is of {table.vpc_id},"
-                f" but this node's {network_interface_id} is in {interface.vpc_id}"
+                f" but this node's {interface.network_interface_id} is in {interface.vpc_id}"
             )
     if interface.source_dest_check:
-        raise NodeError(
-            f"the source/destination check of {network_interface_id} is on, so that EC2 drops traffic for the overlay"
-            f" address: aws ec2 modify-network-interface-attribute --region {own.region}"
-            f" --network-interface-id {network_interface_id} --no-source-dest-check"
-        )
+        raise NodeError(check_is_on(context.ec2.region, interface.network_interface_id))
     for cidr in sorted(_vpc_cidrs(context, interface.vpc_id, tables), key=str):
         if cidr.version == address.version and address in cidr:
             raise NodeError(
@@ -69,7 +100,32 @@ def _check_overlay(context: Context, values: Values) -> None:
             )
 
 
-def _vpc_cidrs(context: Context, vpc_id: str, tables: List[RouteTable]) -> Set[Cidr]:
+def _check_route_permissions(
+    context: Context, address: Address, tables: Sequence[RouteTable], network_interface_id: str
+) -> None:
+    """Ask whether a start here may write every table; all are asked at once."""
+    destination, ec2 = ip_network(address), context.role_ec2
+
+    def ask(table: RouteTable) -> None:
+        try:
+            ec2.may_replace_route(table.route_table_id, destination, network_interface_id)
+        except NoRouteError as error:
+            log.debug("%s", error)
+        if table.in_use(destination) is None:
+            ec2.may_create_route(table.route_table_id, destination, network_interface_id)
+
+    tasks = {table.route_table_id: Task(lambda table=table: ask(table)) for table in tables}  # type: ignore[misc]
+    denied: Dict[str, List[str]] = {}
+    for route_table_id, task in tasks.items():
+        try:
+            task.result(context.deadline, context.progress)
+        except DeniedError as error:
+            denied.setdefault(str(error), []).append(route_table_id)
+    if denied:
+        raise DeniedError("; ".join(f"{', '.join(ids)}: {text}" for text, ids in denied.items()))
+
+
+def _vpc_cidrs(context: Context, vpc_id: str, tables: Sequence[RouteTable]) -> Set[Cidr]:
     """Every CIDR of the VPC: by its tables' local routes and IMDS, and by DescribeVpcs where that is allowed."""
     cidrs = {route.destination for table in tables for route in table.routes if route.local}
     cidrs |= set(context.node.vpc_cidrs())

@@ -9,14 +9,20 @@ from ipaddress import IPv6Address
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
 
 from aws_ipfailover.aws import models
-from aws_ipfailover.aws.models import Address, Cidr, Instance, NetworkInterface, RouteTable
-from aws_ipfailover.errors import Error, NodeError, UnknownError
+from aws_ipfailover.aws.models import Address, Cidr, Instance, NetworkInterface, RouteTable, RouteTables
+from aws_ipfailover.consistency import SECOND_READ_AFTER
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import Error, NodeError, NoTableError, UnknownError, WouldSucceedError
 
 _PAGE = 100  # tables that one DescribeRouteTables returns at most
 
 
 class Calls(Protocol):
     """What answers an operation, or raises `errors.Error`."""
+
+    @property
+    def deadline(self) -> Deadline:
+        """Until when it may take."""
 
     def __call__(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """The answer."""
@@ -52,38 +58,63 @@ class Ec2:
         if answer.get("Return", True) is False:
             raise Error("CreateRoute: EC2 answered false")
 
-    def route_tables(self, route_table_ids: Sequence[str]) -> List[RouteTable]:
+    def route_tables(self, route_table_ids: Sequence[str]) -> RouteTables:
         """These tables as EC2 reads them now, which can be older than the last write; one call per 100.
 
+        Where EC2 does not know one of them, it answers nothing about the others: they are asked for by a filter then.
+
         Raises:
-            NoTableError: EC2 does not know one of them.  UnknownError: its answer leaves one out.
+            UnknownError: the answer leaves one out without a word.
         """
         found: List[RouteTable] = []
+        unknown = False
         for first in range(0, len(route_table_ids), _PAGE):
             some = list(route_table_ids[first : first + _PAGE])
-            for page in self._pages("DescribeRouteTables", RouteTableIds=some):
-                found += [models.route_table(table) for table in page.get("RouteTables", ())]
-        missing = sorted(set(route_table_ids) - {table.route_table_id for table in found})
-        if missing:
-            # For a table that is not there EC2 answers InvalidRouteTableID.NotFound; this is no answer at all.
+            try:
+                found += self._route_tables(RouteTableIds=some)
+            except NoTableError:
+                unknown = True
+                found += self._route_tables(Filters=[{"Name": "route-table-id", "Values": some}])
+        known = {table.route_table_id for table in found}
+        missing = tuple(one for one in route_table_ids if one not in known)
+        if missing and not unknown:
             raise UnknownError(f"DescribeRouteTables: the answer leaves out {', '.join(missing)}")
-        return found
+        return RouteTables(tuple(table for table in found if table.route_table_id in route_table_ids), missing)
+
+    def _route_tables(self, **arguments: Any) -> List[RouteTable]:
+        return [
+            models.route_table(table)
+            for page in self._pages("DescribeRouteTables", **arguments)
+            for table in page.get("RouteTables", ())
+        ]
 
     def network_interface(self, network_interface_id: str) -> NetworkInterface:
         """An ENI.
 
         Raises:
-            NodeError: EC2 does not know it.
+            NodeError: EC2 does not know it, by two reads.  UnknownError: no time for the second one.
         """
         # A filter and not an id: EC2 allows filtered calls twice the rate.
-        answer = self._calls(
-            "DescribeNetworkInterfaces",
-            Filters=[{"Name": "network-interface-id", "Values": [network_interface_id]}],
-        )
-        for found in answer.get("NetworkInterfaces", ()):
-            if found.get("NetworkInterfaceId") == network_interface_id:
-                return models.network_interface(found)
+        filters = [{"Name": "network-interface-id", "Values": [network_interface_id]}]
+        for _ in self._two_reads("DescribeNetworkInterfaces", network_interface_id):
+            for found in self._calls("DescribeNetworkInterfaces", Filters=filters).get("NetworkInterfaces", ()):
+                if found.get("NetworkInterfaceId") == network_interface_id:
+                    return models.network_interface(found)
         raise NodeError(f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region")
+
+    def network_interfaces_with(self, macs: Sequence[str]) -> List[NetworkInterface]:
+        """The ENIs with these MAC addresses that are attached to an instance."""
+        pages = self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "mac-address", "Values": list(macs)}])
+        found = [models.network_interface(one) for page in pages for one in page.get("NetworkInterfaces", ())]
+        return [one for one in found if one.attachment is not None and one.mac in macs]
+
+    def switch_off_source_dest_check(self, network_interface_id: str) -> None:
+        """Let an ENI pass packets that are not for or from its own addresses."""
+        self._calls(
+            "ModifyNetworkInterfaceAttribute",
+            NetworkInterfaceId=network_interface_id,
+            SourceDestCheck={"Value": False},
+        )
 
     def holder_of(self, address: IPv6Address, subnet_id: str) -> Optional[str]:
         """The ENI of a subnet that has an IPv6 address, or `None`."""
@@ -114,13 +145,14 @@ class Ec2:
         """An instance.
 
         Raises:
-            NodeError: EC2 does not know it.
+            NodeError: EC2 does not know it, by two reads.  UnknownError: no time for the second one.
         """
-        answer = self._calls("DescribeInstances", Filters=[{"Name": "instance-id", "Values": [instance_id]}])
-        for reservation in answer.get("Reservations", ()):
-            for found in reservation.get("Instances", ()):
-                if found.get("InstanceId") == instance_id:
-                    return models.instance(found)
+        filters = [{"Name": "instance-id", "Values": [instance_id]}]
+        for _ in self._two_reads("DescribeInstances", instance_id):
+            for reservation in self._calls("DescribeInstances", Filters=filters).get("Reservations", ()):
+                for found in reservation.get("Instances", ()):
+                    if found.get("InstanceId") == instance_id:
+                        return models.instance(found)
         raise NodeError(f"DescribeInstances: EC2 does not know {instance_id} in this region")
 
     def subnet_cidrs(self, subnet_id: str) -> List[Cidr]:
@@ -157,6 +189,50 @@ class Ec2:
         if not found:
             raise UnknownError(f"DescribeVpcs: the answer leaves out {vpc_id}")
         return found
+
+    def may_replace_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
+        """Ask whether `replace_route` is permitted; changes nothing.
+
+        Raises:
+            DeniedError: it is not.  NodeError, UnknownError, Error: that cannot be found out.
+        """
+        self._dry_run("ReplaceRoute", **_route(route_table_id, destination, network_interface_id))
+
+    def may_create_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
+        """Ask whether `create_route` is permitted, as `may_replace_route`."""
+        self._dry_run("CreateRoute", **_route(route_table_id, destination, network_interface_id))
+
+    def may_attach(self, network_interface_id: str, instance_id: str, device_index: int) -> None:
+        """Ask whether `attach` is permitted, as `may_replace_route`."""
+        self._dry_run(
+            "AttachNetworkInterface",
+            NetworkInterfaceId=network_interface_id,
+            InstanceId=instance_id,
+            DeviceIndex=device_index,
+        )
+
+    def may_detach(self, attachment_id: str) -> None:
+        """Ask whether `detach` is permitted, as `may_replace_route`."""
+        self._dry_run("DetachNetworkInterface", AttachmentId=attachment_id)
+
+    def _dry_run(self, operation: str, **arguments: Any) -> None:
+        try:
+            self._calls(operation, DryRun=True, **arguments)
+        except WouldSucceedError:
+            return
+
+    def _two_reads(self, operation: str, what: str) -> Iterator[int]:
+        """Two reads, the second one a second later: a filtered read can come back empty although the thing is there.
+
+        Raises:
+            UnknownError: no time for the second one.
+        """
+        deadline = self._calls.deadline
+        yield 0
+        pause = min(SECOND_READ_AFTER, deadline.remaining() / 3)
+        if not deadline.poll(first=pause, longest=pause).wait():
+            raise UnknownError(f"{operation}: the answer leaves out {what}, and no time is left to ask again")
+        yield 1
 
     def _pages(self, operation: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
         token: Dict[str, str] = {}

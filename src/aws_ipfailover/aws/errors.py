@@ -6,16 +6,20 @@ Facts: Amazon EC2 API Reference, "Error codes" and each operation's page.
 from __future__ import annotations
 
 import re
-from typing import Optional, Pattern, Set, Tuple, Type
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any, Mapping, Optional, Pattern, Set, Tuple, Type
 
 import boto3.exceptions
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
 
 from aws_ipfailover.errors import (
+    ChangingError,
     DeniedError,
     DetachedError,
     Error,
+    ExpiredError,
     IndexTakenError,
     InUseError,
     NodeError,
@@ -24,6 +28,7 @@ from aws_ipfailover.errors import (
     RouteExistsError,
     ThrottledError,
     UnknownError,
+    WouldSucceedError,
 )
 
 THROTTLED = frozenset(
@@ -43,6 +48,9 @@ THROTTLED = frozenset(
 )
 TRANSIENT = frozenset(
     {
+        # Something that this call depends on is still being changed.
+        "IncorrectState",
+        "IncorrectInstanceState",
         "InternalError",
         "InternalFailure",
         "InternalServerError",
@@ -54,6 +62,12 @@ TRANSIENT = frozenset(
         "RequestTimeoutException",
     }
 )
+# Refusals by a policy, of an identity that AWS knows.
+_POLICY = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
+# Unknown for now, and AWS's message says what is being waited for.
+_TOLD_WITH_MESSAGE = frozenset({"IncorrectState", "IncorrectInstanceState"})
+# Seconds: AWS accepts a request whose time is up to five minutes off.
+_LARGEST_SKEW = 240
 DENIED = frozenset(
     {
         "AccessDenied",
@@ -72,6 +86,16 @@ DENIED = frozenset(
         "UnrecognizedClientException",
     }
 )
+# The credentials are too old; or the time in the request is, which a clock that is off makes it.
+EXPIRED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "TokenRefreshRequired",
+    }
+)
 # Well formed, but not to be had on this instance.
 _WRONG_HERE = frozenset(
     {
@@ -85,6 +109,11 @@ _WRONG_HERE = frozenset(
 _BY_OPERATION: Tuple[Tuple[str, str, Optional[Pattern[str]], Type[Error]], ...] = (
     ("ReplaceRoute", "InvalidParameterValue", re.compile("no route defined", re.IGNORECASE), NoRouteError),
     ("ReplaceRoute", "InvalidRoute.NotFound", None, NoRouteError),
+    ("ReplaceRoute", "InvalidParameterValue", re.compile("belong to different networks", re.IGNORECASE), NodeError),
+    ("CreateRoute", "InvalidParameterValue", re.compile("belong to different networks", re.IGNORECASE), NodeError),
+    ("AttachNetworkInterface", "IncorrectState", None, ChangingError),
+    ("DetachNetworkInterface", "IncorrectState", None, ChangingError),
+    ("AttachNetworkInterface", "IncorrectInstanceState", None, ChangingError),
     ("CreateRoute", "RouteAlreadyExists", None, RouteExistsError),
     ("AttachNetworkInterface", "InvalidNetworkInterface.InUse", None, InUseError),
     (
@@ -131,29 +160,66 @@ def translate(operation: str, error: BaseException) -> Error:
 def _answered(operation: str, error: sdk.ClientError) -> Error:
     said = error.response.get("Error", {})
     code, message = str(said.get("Code", "")) or "error without code", str(said.get("Message", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
-    kind = _meaning(operation, code, message, status)
-    if issubclass(kind, (UnknownError, DeniedError)):
-        # A refusal's message holds an encoded policy of a thousand characters.
+    about = error.response.get("ResponseMetadata", {})
+    kind = _meaning(operation, code, message, int(about.get("HTTPStatusCode", 0) or 0))
+    if issubclass(kind, DeniedError):
+        return kind(f"{operation}: {code}: {_remedy(operation, code, about)}{_reason_of_denial(message)}")
+    if kind is NoTableError:
+        return kind(f"does not exist: remove it from routing_table ({operation}: {code})")
+    if issubclass(kind, UnknownError) and code not in _TOLD_WITH_MESSAGE:
         return kind(f"{operation}: {code}")
     return kind(f"{operation}: {code}: {_short(message)}")
 
 
 def _meaning(operation: str, code: str, message: str, status: int) -> Type[Error]:
+    if code == "DryRunOperation":
+        return WouldSucceedError
+    if code in EXPIRED:
+        return ExpiredError
+    for of_operation, of_code, pattern, meaning in _BY_OPERATION:
+        if (operation, code) == (of_operation, of_code) and (pattern is None or pattern.search(message)):
+            return meaning
     if code in THROTTLED or status == 429:
         return ThrottledError
     if code in TRANSIENT or status >= 500:
         return UnknownError
     if code in DENIED:
         return DeniedError
-    for of_operation, of_code, pattern, meaning in _BY_OPERATION:
-        if (operation, code) == (of_operation, of_code) and (pattern is None or pattern.search(message)):
-            return meaning
     if code.lower() == "invalidroutetableid.notfound":
         return NoTableError
     if code in _WRONG_HERE or code.endswith((".NotFound", ".Malformed", "NotFoundException")):
         return NodeError
     return Error
+
+
+def _remedy(operation: str, code: str, about: Mapping[str, Any]) -> str:
+    """What to do about a denial."""
+    skew = _clock_skew(str(about.get("HTTPHeaders", {}).get("date", "")))
+    if code not in _POLICY:
+        if skew is not None and abs(skew) > _LARGEST_SKEW:
+            return f"this node's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}: set it (chronyd)"
+        return "AWS does not accept this node's credentials: renew them, or check its role and clock"
+    if operation == "AssumeRole":
+        return "let the role trust this node's role, and allow sts:AssumeRole in this node's IAM policy"
+    if operation.startswith("Describe"):
+        # Policies that SUSE's guides show give a table's ARN, which never matches.
+        return 'allow it on Resource "*", not on an ARN, in this node\'s IAM policy'
+    return "allow it in this node's IAM policy"
+
+
+def _clock_skew(date: str) -> Optional[float]:
+    """Seconds by which this node's clock is ahead of the server's `Date`; `None` where there is none."""
+    try:
+        return time.time() - parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError, IndexError):
+        return None
+
+
+def _reason_of_denial(message: str) -> str:
+    """AWS's own words on which kind of policy denies, without the encoded message of a thousand characters."""
+    text = _short(re.split(r"\s*Encoded authorization failure message", message, maxsplit=1)[0], 1000)
+    match = re.search(r"\bbecause (.*)|\b(with an explicit deny .*)", text)
+    return f"; AWS: {(match.group(1) or match.group(2)).rstrip('. ')}" if match else ""
 
 
 # What must never be repeated, should an answer quote it.
@@ -165,8 +231,8 @@ def keep_secret(*texts: Optional[str]) -> None:
     _secrets.update(text for text in texts if text)
 
 
-def _short(message: str) -> str:
+def _short(message: str, longest: int = 200) -> str:
     text = re.sub(r"\s+", " ", message).strip()
     for secret in _secrets:
         text = text.replace(secret, "***")
-    return text if len(text) <= 200 else text[:199] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -18,7 +18,7 @@ from aws_ipfailover.errors import Error, UnknownError
 
 log = logging.getLogger(__name__)
 
-# IMDS answers in milliseconds or is in trouble; what is left of the operation is better spent elsewhere.
+# Seconds: IMDS answers in milliseconds or is in trouble, and what is left of the operation is better spent elsewhere.
 _PATIENCE = 15.0
 _TIMEOUT = 2.0
 _TOKEN_SECONDS = 300
@@ -58,6 +58,9 @@ class Imds:
         self._session.trust_env = False  # no proxies, no .netrc
         self._token = ""
         self._known: Dict[str, Optional[str]] = {}
+        self._silent: Optional[Error] = None
+        # Whether what it tells can also be had from EC2: then it is not waited for so long.
+        self.is_dispensable = False
 
     def primary_mac(self) -> str:
         """The MAC address of the instance's primary ENI, lower case."""
@@ -80,6 +83,13 @@ class Imds:
             listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}") or "") + "\n"
         return listed.split()
 
+    def addresses(self, mac: str) -> List[str]:
+        """The private addresses of the ENI with this MAC address, IPv4 and IPv6, as IMDS lists them now."""
+        listed = ""
+        for key in ("local-ipv4s", "ipv6s"):
+            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}", anew=True) or "") + "\n"
+        return listed.split()
+
     def region(self) -> str:
         """The region of this instance."""
         path = "meta-data/placement/region"
@@ -96,11 +106,11 @@ class Imds:
 
     def credentials(self) -> Optional[Credentials]:
         """Credentials of the instance's role, or `None` where it has none."""
-        role = (self._get("meta-data/iam/security-credentials/") or "").split("\n")[0].strip()
+        role = (self._get("meta-data/iam/security-credentials/", anew=True) or "").split("\n")[0].strip()
         if not role:
             return None
         try:
-            answer = json.loads(self._get(f"meta-data/iam/security-credentials/{role}") or "{}")
+            answer = json.loads(self._get(f"meta-data/iam/security-credentials/{role}", anew=True) or "{}")
             return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["Token"])
         except (ValueError, KeyError, TypeError):
             raise UnknownError("IMDS gave no usable credentials for the instance's role") from None
@@ -118,20 +128,28 @@ class Imds:
             raise UnknownError(f"IMDS does not know {path} (404)")
         return value
 
-    def _get(self, path: str) -> Optional[str]:
-        """The text at `path`, `None` for 404; asked once per session.
+    def _get(self, path: str, *, anew: bool = False) -> Optional[str]:
+        """The text at `path`, `None` for 404; asked once per session, or again with `anew`.
 
         Raises:
-            UnknownError: no answer, or none that makes sense.  Error: IMDS is switched off for this instance.
+            UnknownError: no answer, or none that makes sense.  Error: IMDS is switched off for this instance. Either
+                is final for this session: nothing is asked again.
         """
-        if path not in self._known:
-            self._known[path] = Task(lambda: self._ask_until(path)).result(
-                self._deadline.within(_PATIENCE + 1), f"IMDS: {path}"
-            )
+        if self._silent is not None:
+            raise self._silent
+        if anew or path not in self._known:
+            left = self._deadline.remaining(_PATIENCE)
+            deadline = self._deadline.within(left / 3 if self.is_dispensable else left)
+            asking = Task(lambda: self._ask_until(path, deadline))
+            try:
+                # A moment longer, so that its own reason is heard.
+                self._known[path] = asking.result(self._deadline.within(deadline.remaining() + 1), f"IMDS: {path}")
+            except Error as error:
+                self._silent = error
+                raise
         return self._known[path]
 
-    def _ask_until(self, path: str) -> Optional[str]:
-        deadline = self._deadline.within(_PATIENCE)
+    def _ask_until(self, path: str, deadline: Deadline) -> Optional[str]:
         poll = deadline.poll(first=0.2, longest=2.0, factor=2)
         while True:
             try:

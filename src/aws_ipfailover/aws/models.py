@@ -13,12 +13,17 @@ Cidr = Union[IPv4Network, IPv6Network]
 
 
 class Route(NamedTuple):
-    """One route of a table, as EC2 reads it; `network_interface_id` is empty where it goes to anything but an ENI."""
+    """One route of a table, as EC2 reads it; `network_interface_id` is empty where it goes to anything but an ENI.
+
+    `state`: active, blackhole, or whatever else EC2 calls it (filtered). `static`: made by somebody, and not
+    propagated by a gateway or advertised by a route server. `local`: to the VPC itself.
+    """
 
     destination: Cidr
     network_interface_id: str
-    active: bool
-    local: bool
+    state: str = "active"
+    static: bool = True
+    local: bool = False
 
 
 class RouteTable(NamedTuple):
@@ -27,6 +32,21 @@ class RouteTable(NamedTuple):
     route_table_id: str
     vpc_id: str
     routes: Tuple[Route, ...]
+
+    def in_use(self, destination: Cidr) -> Optional[Route]:
+        """The route for exactly this destination that EC2 uses: a static one before a propagated one.
+
+        Fact: "Route table concepts", route priority.
+        """
+        found = [route for route in self.routes if route.destination == destination]
+        return min(found, key=lambda route: not route.static, default=None)
+
+
+class RouteTables(NamedTuple):
+    """Route tables as a read shows them; `missing` are the ids that EC2 does not know."""
+
+    found: Tuple[RouteTable, ...]
+    missing: Tuple[str, ...] = ()
 
 
 class Attachment(NamedTuple):
@@ -52,7 +72,7 @@ class NetworkInterface(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """An instance: its state (running, stopped, ...) and the device indexes that are taken."""
+    """An instance: its state (running, stopped, ...) and the device indexes that are taken on any network card."""
 
     instance_id: str
     state: str
@@ -70,7 +90,8 @@ def route_table(described: Mapping[str, Any]) -> RouteTable:
                 Route(
                     ip_network(text, strict=False),
                     route.get("NetworkInterfaceId", ""),
-                    route.get("State", "active") == "active",
+                    route.get("State", "active"),
+                    route.get("Origin", "CreateRoute") in ("CreateRoute", "CreateRouteTable"),
                     route.get("GatewayId") == "local",
                 )
             )
@@ -109,7 +130,11 @@ def instance(described: Mapping[str, Any]) -> Instance:
         described.get("InstanceId", ""),
         described.get("State", {}).get("Name", ""),
         described.get("Placement", {}).get("AvailabilityZone", ""),
-        tuple(int(one.get("Attachment", {}).get("DeviceIndex", 0)) for one in described.get("NetworkInterfaces", ())),
+        tuple(
+            int(one.get("Attachment", {}).get("DeviceIndex", 0))
+            for interfaces in ("NetworkInterfaces", "SecondaryInterfaces")
+            for one in described.get(interfaces, ())
+        ),
     )
 
 

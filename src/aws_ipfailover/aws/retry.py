@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any, Mapping, Protocol
 
 from aws_ipfailover.aws.errors import translate
 from aws_ipfailover.aws.throttling import Throttle
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import ThrottledError, UnknownError
+from aws_ipfailover.errors import ExpiredError, ThrottledError, UnknownError
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ class Service(Protocol):
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to one request."""
 
+    def renew_credentials(self) -> None:
+        """Fetch credentials anew; further requests use them."""
+
 
 class Calls:
     """Calls of one service; safe to use from many threads.
@@ -36,6 +40,13 @@ class Calls:
         self._deadline = deadline
         self._progress = progress
         self._throttle = Throttle()
+        self._renewing = threading.Lock()
+        self._renewed = False
+
+    @property
+    def deadline(self) -> Deadline:
+        """Until when calls are tried again."""
+        return self._deadline
 
     def __call__(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """The answer to `operation`.
@@ -47,6 +58,7 @@ class Calls:
         poll, queued = self._deadline.poll(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, factor=2), False
         self._progress.text = operation
         while True:
+            renewed = self._renewed
             try:
                 answer = self._service.call(operation, arguments)
             except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
@@ -55,6 +67,9 @@ class Calls:
                 if queued:
                     self._throttle.accepted()
                 return answer
+            if isinstance(failure, ExpiredError) and not renewed:
+                self._renew(failure)
+                continue
             if not isinstance(failure, UnknownError):
                 raise failure
             self._progress.text = f"{failure}, tried again"
@@ -67,3 +82,15 @@ class Calls:
                     raise failure
             elif not poll.wait():
                 raise failure
+
+    def _renew(self, failure: ExpiredError) -> None:
+        """Fetch credentials anew, once for all calls."""
+        with self._renewing:
+            if self._renewed:
+                return
+            log.info("%s; fetching credentials anew", failure)
+            self._renewed = True
+            try:
+                self._service.renew_credentials()
+            except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
+                raise translate("AWS configuration", error) from None

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import warnings
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol
 from urllib.parse import urlsplit
 
 import boto3
@@ -21,7 +21,7 @@ from botocore.parsers import ResponseParserError
 
 from aws_ipfailover.aws import certificate_authorities
 from aws_ipfailover.aws.errors import keep_secret, translate
-from aws_ipfailover.aws.imds import Credentials
+from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.imds import endpoint as imds_endpoint
 from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.aws.service_models import TrimmedLoader
@@ -59,14 +59,10 @@ def configured_region(profile: Optional[str]) -> Optional[str]:
 _unused: Dict[Optional[str], botocore.session.Session] = {}
 
 
-def ec2_calls(
-    account: Account,
-    deadline: Deadline,
-    instance_credentials: Callable[[], Optional[Credentials]],
-    progress: Progress,
-    connections: int = 10,
-) -> Calls:
+def ec2_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progress, connections: int = 10) -> Calls:
     """Calls of EC2 with the credentials of the SDK's chain, of the instance's role at last, or of `account.role`.
+
+    `connections`: how many calls are made at once at most.
 
     Raises:
         NodeError: no such profile.  Error: no credentials, or the role cannot be assumed.  UnknownError: no answer.
@@ -74,10 +70,24 @@ def ec2_calls(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # boto3 tells users of old Pythons on standard error
-            client = _client(account, deadline, instance_credentials, progress, connections)
+            _bypass_proxy(imds_endpoint(os.environ))
+            source = _Credentials(account, deadline, imds, progress)
+            url = account.endpoint_url or _configured_endpoint("EC2")
+            client = ServiceClient(source, "ec2", account.region, url, _config(deadline, connections))
             return Calls(client, deadline, progress)
     except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
         raise translate("AWS configuration", error) from None
+
+
+def _config(deadline: Deadline, connections: int) -> Config:
+    left = deadline.remaining()
+    return Config(
+        connect_timeout=max(0.5, min(3.0, left / 4)),
+        read_timeout=max(0.5, min(15.0, left / 3)),
+        # One try: `Calls` tries again itself, for as long as the operation may take.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=max(1, connections),
+    )
 
 
 def _session(profile: Optional[str]) -> botocore.session.Session:
@@ -93,35 +103,51 @@ def _session(profile: Optional[str]) -> botocore.session.Session:
     return session
 
 
-def _client(
-    account: Account,
-    deadline: Deadline,
-    instance_credentials: Callable[[], Optional[Credentials]],
-    progress: Progress,
-    connections: int,
-) -> ServiceClient:
-    session = _unused.pop(account.profile, None) or _session(account.profile)
-    session.set_config_variable("region", account.region)
-    _bypass_proxy(imds_endpoint(os.environ))
-    left = deadline.remaining()
-    config = Config(
-        connect_timeout=max(0.5, min(3.0, left / 4)),
-        read_timeout=max(0.5, min(15.0, left / 3)),
-        # One try: `Calls` tries again itself, for as long as the operation may take.
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=max(1, connections),
-    )
-    _set_credentials(session, instance_credentials)
-    if account.role:
-        sts = Calls(
-            ServiceClient(session, "sts", account.region, _configured_endpoint("STS"), config), deadline, progress
-        )
-        assumed = sts("AssumeRole", RoleArn=account.role, RoleSessionName="aws-ipfailover", DurationSeconds=900)
-        keys = assumed["Credentials"]
+class SessionSource(Protocol):
+    """Where sessions with credentials come from."""
+
+    def session(self) -> botocore.session.Session:
+        """A session with credentials that are fetched now."""
+
+
+class _Credentials:
+    """The credentials of one identity on this node: the SDK's chain, the instance's role, or a role to assume."""
+
+    def __init__(self, account: Account, deadline: Deadline, imds: Imds, progress: Progress) -> None:
+        self._account = account
+        self._deadline = deadline
+        self._imds = imds
+        self._progress = progress
+
+    def session(self) -> botocore.session.Session:
+        """A session with credentials that are fetched now."""
+        account = self._account
+        session = _unused.pop(account.profile, None) or _session(account.profile)
+        session.set_config_variable("region", account.region)
+        self._progress.text = "AWS credentials"
+        _set_credentials(session, self._imds)
+        if account.role:
+            self._assume(session, account.role)
+        return session
+
+    def _assume(self, session: botocore.session.Session, role: str) -> None:
+        config = _config(self._deadline, 1)
+        client = ServiceClient(_Ready(session), "sts", self._account.region, _configured_endpoint("STS"), config)
+        sts = Calls(client, self._deadline, self._progress)
+        keys = sts("AssumeRole", RoleArn=role, RoleSessionName="aws-ipfailover", DurationSeconds=900)["Credentials"]
         session.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
         keep_secret(keys["SecretAccessKey"], keys["SessionToken"])
-    url = account.endpoint_url or _configured_endpoint("EC2")
-    return ServiceClient(session, "ec2", account.region, url, config)
+
+
+class _Ready:
+    """A session whose credentials are there already."""
+
+    def __init__(self, session: botocore.session.Session) -> None:
+        self._session = session
+
+    def session(self) -> botocore.session.Session:
+        """That session."""
+        return self._session
 
 
 # Errors of a call that other models would not cure: what a server answered, or that none did.
@@ -132,29 +158,21 @@ _NOT_OF_MODELS = (
 
 
 class ServiceClient:
-    """A client of one service, by the trimmed models where the SDK accepts them.
+    """A client of one service with credentials of `source`, by the trimmed models where the SDK accepts them.
 
     `url` is the endpoint, `None` for the SDK's own choice. The SDK's own models take over, for good, as soon as it
     refuses the trimmed ones: when the client is made, or at any call.
     """
 
-    def __init__(
-        self, session: botocore.session.Session, name: str, region: str, url: Optional[str], config: Config
-    ) -> None:
-        self._session = session
+    def __init__(self, source: SessionSource, name: str, region: str, url: Optional[str], config: Config) -> None:
+        self._source = source
         self._name = name
         self._region = region
         self._url = url
         self._config = config
-        self._trimmed = not session.get_config_variable("data_path")  # models of the user's own come first
-        if self._trimmed:
-            session.register_component("data_loader", TrimmedLoader())
-        try:
-            self._client = self._create(session)
-        except Exception as error:  # an SDK that works otherwise, or else wrong configuration: it says so again
-            if not self._trimmed:
-                raise
-            self._use_own_models(error)
+        self._session = source.session()
+        self._trimmed = not self._session.get_config_variable("data_path")  # models of the user's own come first
+        self._client = self._create()
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to one request; raises what the SDK raises."""
@@ -166,22 +184,37 @@ class ServiceClient:
             if not self._trimmed:
                 raise
             self._use_own_models(error)
+            self._client = self._new()
         return self._request(operation, arguments)
 
     def _request(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = getattr(self._client, xform_name(operation))(**arguments)
         return answer
 
+    def renew_credentials(self) -> None:
+        """Fetch credentials anew; further calls use them."""
+        self._session = self._source.session()
+        self._client = self._create()
+
+    def _create(self) -> Any:
+        """The client, by the SDK's own models if it refuses the trimmed ones."""
+        if self._trimmed:
+            self._session.register_component("data_loader", TrimmedLoader())
+            try:
+                return self._new()
+            except Exception as error:  # noqa: BLE001  raised again below, where other models do not cure it
+                self._use_own_models(error)
+        return self._new()
+
     def _use_own_models(self, error: Exception) -> None:
         log.debug("without trimmed models: %s", type(error).__name__)
         plain, known = _session(self._session.profile), self._session.get_credentials()
         if known is not None:
             plain.set_credentials(known.access_key, known.secret_key, known.token)
-        self._client = self._create(plain)
-        self._trimmed = False
+        self._session, self._trimmed = plain, False
 
-    def _create(self, session: botocore.session.Session) -> Any:
-        client: Any = boto3.Session(botocore_session=session, region_name=self._region).client(
+    def _new(self) -> Any:
+        client: Any = boto3.Session(botocore_session=self._session, region_name=self._region).client(
             self._name,  # type: ignore[call-overload]
             endpoint_url=self._url,
             config=self._config,
@@ -204,9 +237,7 @@ def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: o
         parsed["Return"] = False
 
 
-def _set_credentials(
-    session: botocore.session.Session, instance_credentials: Callable[[], Optional[Credentials]]
-) -> None:
+def _set_credentials(session: botocore.session.Session, imds: Imds) -> None:
     """Fix this process's credentials: the SDK's chain, whose last link is asked through our own IMDS client.
 
     So there is one IMDS session for everything, bounded by the deadline and never through a proxy.
@@ -215,12 +246,13 @@ def _set_credentials(
     resolver.remove("iam-role")
     found = resolver.load_credentials()
     if found is not None:
+        imds.is_dispensable = True
         frozen = found.get_frozen_credentials()
         session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
         keep_secret(frozen.secret_key, frozen.token)
         return
     disabled = os.environ.get("AWS_EC2_METADATA_DISABLED", "").strip().lower() == "true"
-    of_instance = None if disabled else instance_credentials()
+    of_instance = None if disabled else imds.credentials()
     if of_instance is None:
         raise sdk.NoCredentialsError
     session.set_credentials(of_instance.access_key_id, of_instance.secret_access_key, of_instance.session_token)
@@ -239,5 +271,6 @@ def _bypass_proxy(url: str) -> None:
     host = urlsplit(url).netloc
     for name in ("NO_PROXY", "no_proxy"):
         hosts = os.environ.get(name) or os.environ.get(name.swapcase()) or ""
-        if host not in hosts.split(","):
+        # A lone * means all hosts, and only where nothing follows it.
+        if hosts.strip() != "*" and host not in hosts.split(","):
             os.environ[name] = ",".join(filter(None, [hosts, host]))

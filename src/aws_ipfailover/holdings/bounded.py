@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, TypeVar
 
 from aws_ipfailover.deadline import Deadline, Progress, Task
-from aws_ipfailover.failover import Holding, Look
+from aws_ipfailover.failover import CloudHolding, Look, Repair
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ class Bounded:
 
     local = False
 
-    def __init__(self, holding: Holding, deadline: Deadline, progress: Progress) -> None:
+    def __init__(self, holding: CloudHolding, deadline: Deadline, progress: Progress) -> None:
         self.holding = holding
         self._deadline = deadline
         self._progress = progress
@@ -34,6 +34,10 @@ class Bounded:
     def look(self) -> Look:
         """Where it is."""
         return self._bound(self.holding.look)
+
+    def repair(self) -> Repair:
+        """Put right what `look` found."""
+        return self._bound(self.holding.repair)
 
     def _bound(self, work: Callable[[], T]) -> T:
         return Task(work).result(self._deadline, self._progress)

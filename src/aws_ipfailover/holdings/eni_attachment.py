@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Optional, Sequence, Set
 
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import DetachedError, IndexTakenError, InUseError, NodeError, UnknownError
-from aws_ipfailover.failover import HERE, Look, Where
+from aws_ipfailover.errors import ChangingError, DetachedError, IndexTakenError, InUseError, NodeError, UnknownError
+from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, next_step
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class EniAttachment:
         self._ec2 = ec2
         self._memory = memory
         self._deadline = deadline
+        # Device indexes that cannot be used here, although no read says so.
+        self._unusable: Set[int] = set()
         self._described: Optional[NetworkInterface] = None
         self._cidrs: Sequence[Cidr] = ()
 
@@ -72,7 +74,29 @@ class EniAttachment:
         """
         self.check()
         self._move()
-        self._memory.remember(f"{self._eni} {self._instance_id}")
+
+    def repair(self) -> Repair:
+        """Attach it here again."""
+        self.take()
+        return Repair(f"{self._eni} attached to {self._instance_id} again", replaced_local=True)
+
+    def use_another_index(self) -> bool:
+        """Attach it at another device index, as the one it has brings no interface; `False` where none may be chosen.
+
+        After a detachment by force an instance can be unable to use a device index until it is stopped and started
+        (Amazon EC2 User Guide, "Detach a network interface").
+        """
+        held = self._describe().attachment
+        if self._device_index is not None or held is None or held.instance_id != self._instance_id:
+            return False
+        if held.device_index is None:
+            return False
+        log.warning("device index %d brings no interface, using another one", held.device_index)
+        self._unusable.add(held.device_index)
+        self._detach(Detach(held.attachment_id, force=False), held)
+        self._memory.remember(f"{self._eni} without {held.attachment_id}")
+        self._move()
+        return True
 
     def release(self) -> None:
         """Ask EC2 to detach it from this instance; the end of that is what the next active node waits for."""
@@ -106,7 +130,6 @@ class EniAttachment:
 
     def _move(self) -> None:
         asked = _Asking(self._deadline)
-        refused: Set[int] = set()
         poll, last = self._deadline.poll(first=0.05, longest=0.5), None
         while True:
             found = self._describe()
@@ -118,11 +141,12 @@ class EniAttachment:
                 own_detachment=self._has_just_ended(found.attachment),
             )
             if isinstance(step, Done):
+                self._memory.remember(f"{self._eni} {self._instance_id}")
                 return
             if isinstance(step, Attach):
-                self._attach(refused)
+                self._attach()
             elif isinstance(step, Detach):
-                self._detach(step, found)
+                self._detach(step, found.attachment)
                 asked.note(force=step.force)
             elif step.for_holder:
                 asked.note(force=False)
@@ -130,29 +154,34 @@ class EniAttachment:
                 status = found.attachment.status if found.attachment else "being attached"
                 raise UnknownError(f"{self._eni} is {status}, and the operation's timeout is near")
 
-    def _attach(self, refused: Set[int]) -> None:
-        """Begin to attach it; `refused` are the device indexes that were taken although no read said so."""
-        taken = refused | set(self._ec2.instance(self._instance_id).device_indexes)
-        wanted = self._device_index
-        index = wanted if wanted is not None else next(index for index in range(1, 256) if index not in taken)
+    def free_index(self) -> int:
+        """The device index to attach it at: the configured one, or the lowest that is free."""
+        if self._device_index is not None:
+            return self._device_index
+        taken = self._unusable | set(self._ec2.instance(self._instance_id).device_indexes)
+        return next(index for index in range(1, 256) if index not in taken)
+
+    def _attach(self) -> None:
+        """Begin to attach it."""
+        index = self.free_index()
         try:
             self._ec2.attach(self._eni, self._instance_id, index)
             log.info("attaching %s at device index %d", self._eni, index)
-        except InUseError:
-            log.info("%s is still in use", self._eni)  # an old read said available
+        except (InUseError, ChangingError) as error:
+            log.info("%s", error)  # an old read said available, or something is still changing
         except IndexTakenError:
-            if wanted is not None:
-                raise NodeError(f"parameter device_index: {wanted} is taken on this instance") from None
+            if self._device_index is not None:
+                raise NodeError(f"parameter device_index: {index} is taken on this instance") from None
             log.info("device index %d was taken meanwhile", index)
-            refused.add(index)
+            self._unusable.add(index)
 
-    def _detach(self, step: Detach, found: NetworkInterface) -> None:
+    def _detach(self, step: Detach, held: Optional[Attachment]) -> None:
         try:
             self._ec2.detach(step.attachment_id, force=step.force)
-        except DetachedError as error:
+        except (DetachedError, ChangingError) as error:
             log.info("%s", error)
             return
-        holder = found.attachment.instance_id if found.attachment else "its holder"
+        holder = held.instance_id if held else "its holder"
         log.info("detaching %s from %s%s", self._eni, holder, " by force" if step.force else "")
 
     def _holder_state(self, held: Optional[Attachment], asked: Asked) -> Optional[str]:

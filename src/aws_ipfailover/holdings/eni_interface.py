@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, List, Optional, Protocol, Sequence
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Where
+from aws_ipfailover.holdings.announcement import announce_all
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.kernel.links import Link
 from aws_ipfailover.kernel.rules import Rule
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 _ROUTER_IPV6 = "fe80:ec2::1"
 _RULE_PRIORITY = 5000
 _FIRST_TABLE = 1_000_000
+# Seconds, or a third of what is left: how long an attached ENI may need to appear before another device index is tried.
+_APPEARANCE = 30.0
+# Seconds below which no other device index is tried any more.
+_LAST_TRY = 2.0
 
 
 def table_of(network_interface_id: str) -> int:
@@ -44,6 +49,9 @@ class Attached(Protocol):
 
     def subnet_cidrs(self) -> Sequence[Cidr]:
         """The CIDRs of its subnet, IPv4 first."""
+
+    def use_another_index(self) -> bool:
+        """Attach it at another device index; `False` where none may be chosen."""
 
 
 class Metadata(Protocol):
@@ -145,7 +153,10 @@ class FoundInterface:
 
 
 class EniInterface(FoundInterface):
-    """The interface of an ENI that `attachment` attaches here: it can also be configured."""
+    """The interface of an ENI that `attachment` attaches here: it can also be configured.
+
+    `mtu`: the largest packet in bytes, `None` to leave it as it is. An interface that DHCP does not configure has 1500.
+    """
 
     local = True
 
@@ -155,40 +166,61 @@ class EniInterface(FoundInterface):
         network_interface_id: str,
         extra: Optional[Address],
         attachment: Attached,
+        mtu: Optional[int],
         deadline: Deadline,
     ) -> None:
         super().__init__(kernel, network_interface_id, extra)
         self._attachment = attachment
+        self._mtu = mtu
         self._deadline = deadline
 
     def take(self) -> None:
-        """Wait for the interface and give it everything: mark, link, addresses, routes, rules.
+        """Wait for the interface, give it everything (mark, link, addresses, routes, rules), and announce it.
 
         Whatever else configures new interfaces on this node may do so at the same time: what it took away is given
-        again, until all of it is there.
+        again, and one that was renamed meanwhile is found again by its MAC address, until all of it is there.
+
+        Raises:
+            UnknownError: no interface appeared, or it did not keep what it was given, before the deadline.
         """
         poll = self._deadline.poll(first=0.02, longest=0.5)
         while True:
-            try:
-                self._configure()
-            except NodeError as error:  # it went while it was configured, which says nothing about this node
-                raise Error(str(error)) from None
-            lost = self._missing()
+            lost = self._try_to_configure()
             if not lost:
-                return
+                break
             log.warning("%s while it was configured; something else on this node does that", lost)
             if not poll.wait():
                 raise UnknownError(lost)
+        self._announce()
+
+    def _try_to_configure(self) -> str:
+        """Configure it; what it lacks afterwards."""
+        try:
+            self._configure()
+        except NodeError as error:  # it was renamed or went while it was configured
+            return str(error)
+        return self._missing()
+
+    def _announce(self) -> None:
+        link = self._marked()
+        if link is not None:
+            announce_all(self._addresses(), link)
+
+    def _addresses(self) -> List[Address]:
+        addresses = list(self._attachment.described().addresses)
+        if self._extra is not None and self._extra not in addresses:
+            addresses.append(self._extra)
+        return addresses
 
     def _configure(self) -> None:
         described = self._attachment.described()
-        device = self._appeared(described.mac).name
-        addresses = list(described.addresses)
-        if self._extra is not None and self._extra not in addresses:
-            addresses.append(self._extra)
+        link = self._appeared(described.mac)
+        device, addresses = link.name, self._addresses()
         # Before anything else: what was begun and not finished is found again, and found incomplete.
         self._kernel.links.set_alias(device, f"{self._mark}{len(addresses)}")
         set_sysctls(device)
+        if self._mtu is not None and link.mtu != self._mtu:
+            self._kernel.links.set_mtu(device, self._mtu)
         self._kernel.links.set_up(device)
         for address in addresses:
             for found in self._kernel.addresses.find(address):
@@ -199,12 +231,16 @@ class EniInterface(FoundInterface):
         log.info("%s has %s", device, ", ".join(map(str, addresses)))
 
     def _appeared(self, mac: str) -> Link:
-        poll = self._deadline.poll(first=0.02, longest=0.5)
-        for _ in poll:
-            for link in self._kernel.links.all():
-                if link.mac == mac:
-                    return link
-        raise UnknownError(f"{self._eni} is attached, but no network interface with {mac} has appeared")
+        """The interface with that MAC address; at another device index of the instance, where the first brings none."""
+        while True:
+            patience = min(_APPEARANCE, self._deadline.remaining() / 3)
+            for _ in self._deadline.within(patience).poll(first=0.02, longest=0.5):
+                for link in self._kernel.links.all():
+                    if link.mac == mac:
+                        return link
+            text = f"{self._eni} is attached, but no network interface with {mac} has appeared"
+            if self._deadline.remaining() < _LAST_TRY or not self._attachment.use_another_index():
+                raise UnknownError(text)
 
     def _route(self, device: str, addresses: Sequence[Address]) -> None:
         cidrs, rules = self._attachment.subnet_cidrs(), self._kernel.rules

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 if TYPE_CHECKING:
     from aws_ipfailover.aws.models import NetworkInterface
 
-# States of an instance in which it cannot take part in a detachment, and has no use for the ENI.
-_GONE = ("stopped", "stopping", "shutting-down", "terminated")
+# States of an instance in which it cannot take part in a detachment, and has no use for the ENI. Not `stopping` and
+# `shutting-down`: the system of such an instance runs on, and may answer, until it has shut down.
+_GONE = ("stopped", "terminated")
 
 
 class Asked(NamedTuple):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Optional
 
 from aws_ipfailover.errors import Error, NodeError
 from aws_ipfailover.failover import HERE, Look, Where
 from aws_ipfailover.kernel.kernel import Kernel
+from aws_ipfailover.kernel.links import Link
 from aws_ipfailover.parameters import Address
+
+log = logging.getLogger(__name__)
 
 _NAME_LENGTH = 15  # IFNAMSIZ - 1
 
@@ -20,13 +24,16 @@ class FoundAddress:
         self._address = address
 
     def look(self) -> Look:
-        """Whether any interface has the address.
+        """Whether any interface that is up has the address.
 
         Raises:
             UnknownError: the kernel's addresses cannot be read.
         """
-        if self._kernel.addresses.find(self._address):
+        found = self._kernel.addresses.find(self._address)
+        if any(one.link_up for one in found):
             return HERE
+        if found:
+            return Look(Where.ELSEWHERE, f"{self._address} is on {found[0].device}, which is down")
         return Look(Where.ELSEWHERE, f"{self._address} is on no network interface of this node")
 
     def release(self) -> None:
@@ -49,7 +56,7 @@ class FoundAddress:
 
 
 class LocalAddress(FoundAddress):
-    """`address` with `prefix_length` on the interface `device`, labelled DEVICE:LABEL where `label` is given.
+    """`address` with `prefix_length` on the interface `link`, labelled DEVICE:LABEL where `label` is given.
 
     Raises:
         NodeError: the label and this node's interface make a name that is too long.
@@ -57,18 +64,22 @@ class LocalAddress(FoundAddress):
 
     local = True
 
-    def __init__(self, kernel: Kernel, address: Address, device: str, label: Optional[str], prefix_length: int) -> None:
+    def __init__(self, kernel: Kernel, address: Address, link: Link, label: Optional[str], prefix_length: int) -> None:
         super().__init__(kernel, address)
-        self._device = device
+        self._device = link.name
+        self._link_up = link.up
         self._label = label if address.version == 4 else None
         self._prefix_length = prefix_length
-        if self._label and len(f"{device}:{self._label}") > _NAME_LENGTH:
-            raise NodeError(f"parameter iflabel: '{device}:{self._label}' is longer than {_NAME_LENGTH} characters")
+        if self._label and len(f"{link.name}:{self._label}") > _NAME_LENGTH:
+            raise NodeError(f"parameter iflabel: '{link.name}:{self._label}' is longer than {_NAME_LENGTH} characters")
 
     def take(self) -> None:
-        """Add the address where it is missing; then remove other copies of it, so that there is one."""
+        """Set the link up and add the address where it is missing; then remove other copies, so that there is one."""
         addresses, name, length = self._kernel.addresses, self._device, self._prefix_length
         label = f"{name}:{self._label}" if self._label else None
+        if not self._link_up:
+            self._kernel.links.set_up(name)
+            log.warning("%s was down: set up", name)
         found = addresses.find(self._address)
         right = [
             one

@@ -1,10 +1,15 @@
-"""The overlay address's routes: one destination, in every route table, to this node's ENI."""
+"""The overlay address's routes: one destination, in every route table, to this node's ENI.
+
+EC2 drops what arrives at an ENI for an address that is not its own as long as the ENI's source/destination check is on,
+so the check belongs to the routes. Facts: Amazon VPC User Guide, "Route table concepts", "Route priority"; Amazon EC2
+API Reference, ReplaceRoute, ModifyNetworkInterfaceAttribute.
+"""
 
 from __future__ import annotations
 
 import logging
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Dict, List, Sequence
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Progress, Task
@@ -13,22 +18,29 @@ from aws_ipfailover.errors import (
     Error,
     NodeError,
     NoRouteError,
-    NoTableError,
     RouteExistsError,
     UnknownError,
 )
-from aws_ipfailover.failover import HERE, Look, Where
+from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
-    from aws_ipfailover.aws.models import RouteTable
+    from aws_ipfailover.aws.models import RouteTable, RouteTables
 
 log = logging.getLogger(__name__)
 
+# Seconds that a start whose routes are written still waits for the answer about the source/destination check.
+_CHECK_PATIENCE = 3.0
+# What a contradiction is about, where it is no route table.
+_CHECK = "source/destination check"
+
 
 class OverlayRoutes:
-    """`address` routed to `network_interface_id` in each of `route_table_ids`."""
+    """`address` routed to `network_interface_id` in each of `route_table_ids`.
+
+    `ec2` may read and change the ENI, `tables_ec2` the tables, which can be another account's.
+    """
 
     local = False
 
@@ -38,6 +50,7 @@ class OverlayRoutes:
         route_table_ids: Sequence[str],
         network_interface_id: str,
         ec2: Ec2,
+        tables_ec2: Ec2,
         memory: WriteMemory,
         deadline: Deadline,
         progress: Progress,
@@ -46,27 +59,34 @@ class OverlayRoutes:
         self._route_table_ids = tuple(route_table_ids)
         self._eni = network_interface_id
         self._ec2 = ec2
+        self._tables_ec2 = tables_ec2
         self._memory = memory
         self._deadline = deadline
         self._progress = progress
+        self._drift: Contradictions = {}
 
     def take(self) -> None:
-        """Write every table at once; all are tried, whatever becomes of one.
+        """Write every table at once, all are tried; and see to it that the ENI's source/destination check is off.
+
+        It succeeds where at least one table leads here: a service for most consumers is better than none.
 
         Raises:
-            DeniedError, NodeError, UnknownError, Error: names every table that failed, with AWS's error code.
+            NodeError: no table exists, or the check is on and cannot be switched off.
+            DeniedError, UnknownError, Error: no table was written; names them, with AWS's error code.
         """
-        tasks = {table: Task(lambda table=table: self._write(table)) for table in self._route_table_ids}  # type: ignore[misc]
-        failures: Dict[str, Error] = {}
-        for table, task in tasks.items():
-            try:
-                task.result(self._deadline, self._progress)
-            except Error as error:
-                failures[table] = error
-        if failures:
+        check = Task(self._switch_check_off)
+        failures = self._write_all(self._route_table_ids)
+        written = [table for table in self._route_table_ids if table not in failures]
+        if not written:
             raise _summary(failures)
         self._memory.remember(self._eni)
-        log.info("%s is routed to %s in %s", self._destination, self._eni, ", ".join(self._route_table_ids))
+        try:
+            check.result(self._deadline.within(_CHECK_PATIENCE), f"the source/destination check of {self._eni}")
+        except UnknownError as error:
+            log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, error)
+        for text in _by_failure(failures):
+            log.error("%s", text)
+        log.info("%s is routed to %s in %s", self._destination, self._eni, ", ".join(written))
 
     def release(self) -> None:
         """Nothing: without the address this node does not answer, and the next active node rewrites the routes."""
@@ -74,16 +94,50 @@ class OverlayRoutes:
     def look(self) -> Look:
         """Where the routes point, as far as EC2's reads can be believed.
 
-        HERE: every table has an active route to this ENI. ELSEWHERE: two reads in a row say that one does not.
+        HERE: every table has an active route to this ENI, whose source/destination check is off. ELSEWHERE: two reads
+        in a row say that one does not, or that the check is on.
 
         Raises:
             UnknownError: not asked, or the only contradiction can be an old read.
         """
-        found = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
-        return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
+        self._drift = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
+        return Look(Where.ELSEWHERE, "; ".join(self._drift.values())) if self._drift else HERE
+
+    def repair(self) -> Repair:
+        """Write the tables that do not lead here, and switch the source/destination check off.
+
+        Raises:
+            Error: the check is on and cannot be switched off, so that nothing leads here.
+        """
+        drifted = [table for table in self._route_table_ids if table in self._drift]
+        check = Task(self._switch_check_off) if _CHECK in self._drift else None
+        failures = self._write_all(drifted)
+        if check is not None:
+            check.result(self._deadline, self._progress)
+        mended = [table for table in drifted if table not in failures]
+        if mended:
+            self._memory.remember(self._eni)
+        switched = [f"source/destination check of {self._eni} switched off"] if check is not None else []
+        routed = [f"{self._destination} routed to {self._eni} again in {', '.join(mended)}"] if mended else []
+        return Repair(
+            "; ".join([*switched, *routed]),
+            "; ".join(_by_failure(failures)),
+            leads_here=len(failures) < len(self._route_table_ids),
+        )
+
+    def _write_all(self, tables: Sequence[str]) -> Dict[str, Error]:
+        """Write tables at once; the failures, by table."""
+        tasks = {table: Task(lambda table=table: self._write(table)) for table in tables}  # type: ignore[misc]
+        failures: Dict[str, Error] = {}
+        for table, task in tasks.items():
+            try:
+                task.result(self._deadline, self._progress)
+            except Error as error:
+                failures[table] = error
+        return failures
 
     def _write(self, table: str) -> None:
-        ec2, eni = self._ec2, self._eni
+        ec2, eni = self._tables_ec2, self._eni
         try:
             ec2.replace_route(table, self._destination, eni)
         except NoRouteError:
@@ -93,50 +147,93 @@ class OverlayRoutes:
             except RouteExistsError:  # somebody made it meanwhile
                 ec2.replace_route(table, self._destination, eni)
             except DeniedError as error:
-                raise DeniedError(f"{error}; create the route once: {self._create_command(table)}") from None
+                raise DeniedError(
+                    f"no route there yet, create it once: {self._create_command(table)} ({error})"
+                ) from None
 
     def _create_command(self, table: str) -> str:
         option = "--destination-cidr-block" if self._destination.version == 4 else "--destination-ipv6-cidr-block"
         return (
-            f"aws ec2 create-route --region {self._ec2.region} --route-table-id {table}"
+            f"aws ec2 create-route --region {self._tables_ec2.region} --route-table-id {table}"
             f" {option} {self._destination} --network-interface-id {self._eni}"
         )
 
-    def _contradictions(self) -> Contradictions:
-        try:
-            return self._compare(self._ec2.route_tables(self._route_table_ids))
-        except NoTableError as error:  # a table that does not exist has no route to this node
-            return {"missing": str(error)}
+    def _switch_check_off(self) -> None:
+        """See to it that the ENI's source/destination check is off.
 
-    def _compare(self, tables: Sequence[RouteTable]) -> Contradictions:
-        eni, found = self._eni, {}
-        for table in tables:
-            routes = [route for route in table.routes if route.destination == self._destination]
-            if not routes:
-                found[table.route_table_id] = f"{table.route_table_id} has no route for {self._destination}"
-            for route in routes:
-                if route.network_interface_id != eni:
-                    target = route.network_interface_id or "another target"
-                    found[table.route_table_id] = (
-                        f"{table.route_table_id} routes {self._destination} to {target} instead of {eni}"
-                    )
-                elif not route.active:
-                    found[table.route_table_id] = (
-                        f"{table.route_table_id} has a blackhole route for {self._destination}"
-                    )
+        Raises:
+            NodeError: it is on and cannot be switched off: the command that does it.  UnknownError: not found out.
+        """
+        try:
+            if not self._ec2.network_interface(self._eni).source_dest_check:
+                return
+        except Error as error:
+            raise UnknownError(str(error)) from None
+        try:
+            self._ec2.switch_off_source_dest_check(self._eni)
+        except Error as error:
+            raise NodeError(check_is_on(self._ec2.region, self._eni, str(error))) from None
+        log.warning("the source/destination check of %s was on, switched off", self._eni)
+
+    def _contradictions(self) -> Contradictions:
+        """What one read of the tables and one of the ENI, at the same time, show not to be as it should be."""
+        check = Task(self._check_contradiction)
+        found = self._compare(self._tables_ec2.route_tables(self._route_table_ids))
+        text = check.result(self._deadline, self._progress)
+        return {_CHECK: text, **found} if text else found
+
+    def _check_contradiction(self) -> Optional[str]:
+        try:
+            on = self._ec2.network_interface(self._eni).source_dest_check
+        except DeniedError as error:
+            log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, error)
+            return None
+        return check_is_on(self._ec2.region, self._eni) if on else None
+
+    def _compare(self, tables: RouteTables) -> Contradictions:
+        found = {table: _gone(table) for table in tables.missing}
+        for table in tables.found:
+            text = self._wrong_with(table)
+            if text:
+                found[table.route_table_id] = f"{table.route_table_id} {text}"
         return found
 
+    def _wrong_with(self, table: RouteTable) -> str:
+        route = table.in_use(self._destination)
+        if route is None:
+            return f"has no route for {self._destination}"
+        if route.network_interface_id != self._eni:
+            target = route.network_interface_id or "another target"
+            return f"routes {self._destination} to {target} instead of {self._eni}"
+        return "" if route.state == "active" else f"has a {route.state} route for {self._destination}"
 
-def _summary(failures: Dict[str, Error]) -> Error:
-    """One error for all tables that failed, tables with the same failure together."""
+
+def check_is_on(region: str, network_interface_id: str, refusal: str = "") -> str:
+    """A sentence for an ENI whose source/destination check is on, with the command that switches it off."""
+    return (
+        f"source/destination check of {network_interface_id} is on, so EC2 drops all packets: switch it off: aws ec2"
+        f" modify-network-interface-attribute --region {region} --network-interface-id {network_interface_id}"
+        " --no-source-dest-check" + (f" ({refusal})" if refusal else "")
+    )
+
+
+def _gone(table: str) -> str:
+    return f"{table} does not exist: remove it from routing_table (DescribeRouteTables: InvalidRouteTableID.NotFound)"
+
+
+def _by_failure(failures: Dict[str, Error]) -> List[str]:
+    """A sentence for each failure, tables with the same one together."""
     tables: Dict[str, List[str]] = {}
     for table, error in failures.items():
         # A command to run names its table; all others are the same for every table.
         tables.setdefault(str(error), []).append(table)
-    text = "; ".join(f"{', '.join(ids)}: {error}" for error, ids in tables.items())
-    for kind in (DeniedError, NodeError):
-        if any(isinstance(error, kind) for error in failures.values()):
+    return [f"{', '.join(ids)}: {error}" for error, ids in tables.items()]
+
+
+def _summary(failures: Dict[str, Error]) -> Error:
+    """One error for tables that all failed: what kind it is, all agree on, or it is no particular one."""
+    text = "; ".join(_by_failure(failures))
+    for kind in (DeniedError, NodeError, UnknownError):
+        if all(isinstance(error, kind) for error in failures.values()):
             return kind(text)
-    if all(isinstance(error, UnknownError) for error in failures.values()):
-        return UnknownError(text)
     return Error(text)

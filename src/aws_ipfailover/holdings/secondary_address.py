@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Optional, Sequence
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING, Optional, Protocol, Sequence, Tuple
 
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
-from aws_ipfailover.failover import HERE, Look, Where
+from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
@@ -22,25 +22,44 @@ log = logging.getLogger(__name__)
 _OLD_READS = 15.0
 
 
+class Metadata(Protocol):
+    """What IMDS says of the ENI."""
+
+    def metadata_addresses(self) -> Sequence[str]:
+        """The private addresses of the ENI as IMDS lists them now."""
+
+
 class SecondaryAddress:
-    """`address` as a secondary private address of `network_interface_id`."""
+    """`address` as a secondary private address of `network_interface_id`; `node` knows what IMDS lists for it."""
 
     local = False
 
     def __init__(
-        self, address: Address, network_interface_id: str, ec2: Ec2, memory: WriteMemory, deadline: Deadline
+        self,
+        address: Address,
+        network_interface_id: str,
+        node: Metadata,
+        ec2: Ec2,
+        memory: WriteMemory,
+        deadline: Deadline,
     ) -> None:
         self._address = address
+        self._node = node
         self._eni = network_interface_id
         self._ec2 = ec2
         self._memory = memory
         self._deadline = deadline
 
     def take(self) -> None:
-        """Assign the address here, taking it away from whichever ENI of the subnet has it."""
+        """Assign the address here, taking it away from whichever ENI of the subnet has it.
+
+        Returns when IMDS lists the address too, or a third of the time that is left has passed: "Remapping an IP
+        address is an asynchronous operation" (Amazon EC2 API Reference, AssignPrivateIpAddresses).
+        """
         self._assign(self._eni)
         self._memory.remember(self._eni)
         log.info("%s is assigned to %s", self._address, self._eni)
+        self._wait_for_remap()
 
     def release(self) -> None:
         """Nothing: without the address this node does not answer, and the next active node takes it over."""
@@ -49,6 +68,36 @@ class SecondaryAddress:
         """Whether EC2 lists the address on this ENI, as far as its reads can be believed."""
         found = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
         return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
+
+    def repair(self) -> Repair:
+        """Assign the address here again."""
+        self.take()
+        return Repair(f"{self._address} assigned to {self._eni} again")
+
+    def _wait_for_remap(self) -> None:
+        poll = self._deadline.within(self._deadline.remaining() / 3).poll(first=0.05, longest=0.5)
+        try:
+            while not self._is_listed():
+                if not poll.wait():
+                    log.warning("%s is assigned to %s, but instance metadata does not list it yet", *self._named)
+                    return
+        except Error as error:
+            log.warning(
+                "%s is assigned to %s; whether AWS has remapped it cannot be found out: %s", *self._named, error
+            )
+
+    @property
+    def _named(self) -> Tuple[str, str]:
+        return str(self._address), self._eni
+
+    def _is_listed(self) -> bool:
+        for text in self._node.metadata_addresses():
+            try:
+                if ip_address(text) == self._address:
+                    return True
+            except ValueError:
+                continue  # no address: a page of something else
+        return False
 
     def _assign(self, eni: str) -> None:
         if isinstance(self._address, IPv6Address):

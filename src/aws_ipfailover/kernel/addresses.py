@@ -16,12 +16,13 @@ log = logging.getLogger(__name__)
 
 
 class KernelAddress(NamedTuple):
-    """An address as the kernel has it."""
+    """An address as the kernel has it; `link_up`: whether its device is administratively up."""
 
     address: Address
     prefix_length: int
     device: str
     label: Optional[str]
+    link_up: bool
     peer: Optional[str] = None  # the far end of a point-to-point address, which `prefix_length` is of then
 
 
@@ -154,6 +155,7 @@ def _addresses(listed: List[Mapping[str, Any]]) -> List[KernelAddress]:
                             int(info["prefixlen"]),
                             str(link["ifname"]),
                             info.get("label"),
+                            "UP" in link.get("flags", ()),
                             info.get("address"),
                         )
                     )

@@ -11,7 +11,7 @@ class Link(NamedTuple):
     """A network interface; `mac` is lower case, `alias` the description it was given; both can be empty.
 
     `virtual`: made by software on this node (lo, a bridge, a dummy, a veth), so that it need not be an ENI's.
-    `up`: administratively.
+    `up`: administratively. `mtu` in bytes.
     """
 
     name: str
@@ -20,6 +20,7 @@ class Link(NamedTuple):
     virtual: bool
     alias: str
     up: bool
+    mtu: int = 1500
 
 
 class Links:
@@ -42,6 +43,7 @@ class Links:
                 link.get("link_type") == "loopback" or "info_kind" in link.get("linkinfo", {}),
                 str(link.get("ifalias", "")),
                 "UP" in link.get("flags", ()),
+                int(link.get("mtu", 1500)),
             )
             for link in self._ip.json("-details", "link", "show")
             if "ifname" in link
@@ -50,6 +52,10 @@ class Links:
     def set_alias(self, device: str, alias: str) -> None:
         """Describe an interface; the description goes with the interface."""
         self._ip.run("link", "set", "dev", device, "alias", alias)
+
+    def set_mtu(self, device: str, mtu: int) -> None:
+        """Set the largest packet of an interface, in bytes."""
+        self._ip.run("link", "set", "dev", device, "mtu", str(mtu))
 
     def set_up(self, device: str) -> None:
         """Set an interface up."""

@@ -57,6 +57,10 @@ class Environment:
         """Whether a monitor is a probe: no interval."""
         return not self._number("OCF_RESKEY_CRM_meta_interval")
 
+    def resource_id(self) -> str:
+        """The id of the resource in the cluster; empty by hand."""
+        return self._environ.get("OCF_RESOURCE_INSTANCE", "").strip()
+
     def check_level(self) -> int:
         """The depth that is asked for; 0 where none is."""
         return self._number("OCF_CHECK_LEVEL")

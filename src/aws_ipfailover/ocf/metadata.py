@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import List
 
 from aws_ipfailover import __version__
-from aws_ipfailover.modes import MODES
 from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.environment import ACTIONS, Action
 from aws_ipfailover.parameters import PARAMETERS, Parameter
@@ -44,7 +43,7 @@ def _parameter(parameter: Parameter) -> List[str]:
         f'<shortdesc lang="en">{_escape(parameter.shortdesc)}</shortdesc>',
     ]
     if parameter.content == "select":
-        options = "".join(f'<option value="{mode.name}"/>' for mode in MODES)
+        options = "".join(f'<option value="{option}"/>' for option in parameter.options)
         lines.append(f'<content type="select"{default}>{options}</content>')
     else:
         lines.append(f'<content type="{parameter.content}"{default}/>')
@@ -68,16 +67,18 @@ makes the VPC deliver its traffic there.
 
 overlay-ip: the address lies outside every CIDR of the VPC. Each route table in routing_table gets a route for it to the
 network interface (ENI) of the active node. This works across availability zones. On every node the source/destination
-check has to be off, and the credentials must allow ec2:ReplaceRoute and ec2:DescribeRouteTables (ec2:CreateRoute only
-where a table does not have the route yet).
+check has to be off, and the credentials must allow ec2:ReplaceRoute, ec2:DescribeRouteTables and
+ec2:DescribeNetworkInterfaces (ec2:CreateRoute only where a table does not have the route yet,
+ec2:ModifyNetworkInterfaceAttribute only to switch a check off that is on).
 
 eni: a network interface that has the address is detached from the node that had it and attached to the active one,
 within one availability zone. It gets a routing table of its own, so that replies leave by it.
 
 private-ip: a secondary private address moves between the nodes' own network interfaces, within one subnet.
 
-A monitor looks at the node itself. With OCF_CHECK_LEVEL=10 or monapi=true it also asks EC2; an EC2 that does not answer
-leaves the resource running and shows it as degraded (exit code 190). Stop needs neither EC2 nor instance metadata.
+A monitor looks at the node itself. With OCF_CHECK_LEVEL=10 or monapi=true it also asks EC2 and repairs what somebody
+changed there (on_drift); an EC2 that does not answer leaves the resource running and shows it as degraded (exit code
+190). Stop needs neither EC2 nor instance metadata.
 
 Planned moves without a gap: set the meta attribute allow-migrate=true.
 """

@@ -1,0 +1,47 @@
+"""Tells the neighbours in the subnet where the address is now, as IPaddr2 does.
+
+A neighbour that has sent to the address's former holder keeps that one's MAC address until its entry is refreshed.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Sequence
+
+from aws_ipfailover.errors import Error
+from aws_ipfailover.failover import HERE, Look
+from aws_ipfailover.kernel.announcements import announce
+from aws_ipfailover.kernel.links import Link
+from aws_ipfailover.parameters import Address
+
+log = logging.getLogger(__name__)
+
+
+def announce_all(addresses: Sequence[Address], link: Link) -> None:
+    """Announce addresses on an interface; a failure is logged, as the address works without it."""
+    for address in addresses:
+        try:
+            announce(address, link.name, link.mac)
+        except Error as error:
+            log.warning("%s is not announced: %s", address, error)
+
+
+class Announcement:
+    """`address` announced on `link`; it comes last, when the cloud delivers here."""
+
+    local = True
+
+    def __init__(self, address: Address, link: Link) -> None:
+        self._address = address
+        self._link = link
+
+    def take(self) -> None:
+        """Announce it."""
+        announce_all([self._address], self._link)
+
+    def release(self) -> None:
+        """Nothing: the next holder announces it."""
+
+    def look(self) -> Look:
+        """Nothing of it stays anywhere that could be looked at."""
+        return HERE

@@ -1,0 +1,61 @@
+"""What Pacemaker itself says of the resource; asked only before something is written that no operation demanded."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import UnknownError
+
+log = logging.getLogger(__name__)
+
+# Seconds that the cluster's answer is waited for.
+_PATIENCE = 4.0
+
+
+class Pacemaker:
+    """The cluster that runs the resource `resource_id`; empty where the agent is run by hand."""
+
+    def __init__(self, resource_id: str, deadline: Deadline) -> None:
+        self._resource_id = resource_id
+        self._deadline = deadline
+
+    def manages(self) -> bool:
+        """Whether Pacemaker manages the resource: neither unmanaged, nor in maintenance mode.
+
+        `crm_resource --query-xml` begins with the resource's state as crm_mon shows it, with what maintenance mode of
+        the cluster and the node make of it.
+
+        Raises:
+            UnknownError: `crm_resource` is not there, does not know the resource, or does not answer in time.
+        """
+        which = ["--resource", self._resource_id] if self._resource_id else []
+        try:
+            done = subprocess.run(
+                ["crm_resource", "--query-xml", *which],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=self._deadline.remaining(_PATIENCE),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise UnknownError("crm_resource does not answer: whether Pacemaker manages it is not known") from None
+        except OSError as error:
+            raise UnknownError(f"crm_resource: {error.strerror}: whether Pacemaker manages it is not known") from None
+        if done.returncode != 0:
+            raise UnknownError(f"crm_resource fails ({done.returncode}): whether Pacemaker manages it is not known")
+        return is_managed(done.stdout.decode("utf-8", "replace"))
+
+
+def is_managed(said: str) -> bool:
+    """Whether `crm_resource` shows a managed resource: no mark of the opposite before the resource's own XML.
+
+    Raises:
+        UnknownError: it shows nothing.
+    """
+    state = said.split("<primitive", maxsplit=1)[0]
+    if not state.strip():
+        raise UnknownError("crm_resource shows nothing: whether Pacemaker manages it is not known")
+    return re.search(r'\b(unmanaged|maintenance)\b(?!="false")|managed="false"|^\s*false\s*$', state) is None
