@@ -228,6 +228,40 @@ def test_describe_by_filter(aws: RunningAws, ec2: EC2Client) -> None:
         ("ipv6-addresses.ipv6-address", "2001:db8:1000:1::b"),
         ("mac-address", node.mac),
         ("network-interface-id", node.network_interface_id),
+        ("private-dns-name", "ip-10-0-1-11.ec2.internal"),
     ):
         found = ec2.describe_network_interfaces(Filters=[{"Name": name, "Values": [value]}])["NetworkInterfaces"]
         assert [one["NetworkInterfaceId"] for one in found] == [node.network_interface_id], name
+
+
+def test_each_attribute(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """ModifyNetworkInterfaceAttribute changes groups, description and deletion on termination, one a call."""
+    attachment = attach(ec2, aws, moving)
+    ec2.modify_network_interface_attribute(NetworkInterfaceId=moving, Groups=["sg-1", "sg-2"])
+    ec2.modify_network_interface_attribute(NetworkInterfaceId=moving, Description={"Value": "SAP"})
+    ec2.modify_network_interface_attribute(
+        NetworkInterfaceId=moving, Attachment={"AttachmentId": attachment, "DeleteOnTermination": True}
+    )
+    shown = described(ec2, moving)
+    assert [group["GroupId"] for group in shown["Groups"]] == ["sg-1", "sg-2"]
+    assert shown["Description"] == "SAP"
+    assert shown["Attachment"]["DeleteOnTermination"] is True
+    with refused("InvalidParameterCombination", "multiple attribute types"):
+        ec2.modify_network_interface_attribute(
+            NetworkInterfaceId=moving, SourceDestCheck={"Value": False}, Description={"Value": "more"}
+        )
+    with refused("InvalidParameterCombination", "No attributes"):
+        ec2.modify_network_interface_attribute(NetworkInterfaceId=moving)
+    assert described(ec2, moving)["SourceDestCheck"] is True
+
+
+def test_described_attribute(aws: RunningAws, ec2: EC2Client) -> None:
+    """DescribeNetworkInterfaceAttribute tells the attribute that was asked for and no other."""
+    eni = aws.account.instance("node1").network_interface_id
+    answer: Any = ec2.describe_network_interface_attribute(NetworkInterfaceId=eni, Attribute="sourceDestCheck")
+    assert answer["SourceDestCheck"] == {"Value": False}
+    assert "Description" not in answer
+    answer = ec2.describe_network_interface_attribute(NetworkInterfaceId=eni, Attribute="attachment")
+    assert answer["Attachment"]["DeviceIndex"] == 0
+    with refused("InvalidParameterValue", "Unknown attribute"):
+        ec2.describe_network_interface_attribute(NetworkInterfaceId=eni, Attribute="colour")

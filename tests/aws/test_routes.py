@@ -262,3 +262,52 @@ def test_main_table_serves_subnets_without_their_own(aws: RunningAws, ec2: EC2Cl
     other = aws.account.route_table_id("extra-1")
     ec2.associate_route_table(RouteTableId=other, SubnetId=node.subnet_id)
     assert used() == other
+
+
+def test_delete_table(aws: RunningAws, ec2: EC2Client) -> None:
+    """A table is deleted only once no subnet is associated with it; the main table never is."""
+    node = aws.account.instance(NODE1)
+    message = f"The routeTable '{node.route_table_id}' has dependencies and cannot be deleted."
+    with refused("DependencyViolation", message):
+        ec2.delete_route_table(RouteTableId=node.route_table_id)
+    with refused("DependencyViolation"):
+        ec2.delete_route_table(RouteTableId=aws.account.route_table_id("main"))
+    (table,) = ec2.describe_route_tables(RouteTableIds=[node.route_table_id])["RouteTables"]
+    ec2.disassociate_route_table(AssociationId=table["Associations"][0]["RouteTableAssociationId"])
+    ec2.delete_route_table(RouteTableId=node.route_table_id)
+    with refused("InvalidRouteTableID.NotFound"):
+        ec2.describe_route_tables(RouteTableIds=[node.route_table_id])
+    with refused("InvalidRouteTableID.NotFound"):
+        ec2.delete_route_table(RouteTableId=node.route_table_id)
+
+
+def test_table_deleted_behind_the_back(aws: RunningAws, ec2: EC2Client) -> None:
+    """`delete_route_table` takes a table away with its association; its subnet uses the main table then."""
+    node = aws.account.instance(NODE1)
+    aws.account.put_route(OVERLAY, NODE1)
+    aws.account.delete_route_table(node.route_table_id)
+    network = aws.account.network()
+    assert node.route_table_id not in [one.route_table_id for one in network.route_tables]
+    (subnet,) = [one for one in network.subnets if one.subnet_id == node.subnet_id]
+    assert subnet.route_table_id == aws.account.route_table_id("main")
+    assert node.route_table_id not in aws.account.route_table_ids
+    assert list(aws.account.routes_to(OVERLAY)) == list(aws.account.route_table_ids)
+    with refused("InvalidRouteTableID.NotFound"):
+        ec2.replace_route(
+            RouteTableId=node.route_table_id,
+            DestinationCidrBlock=OVERLAY,
+            NetworkInterfaceId=node.network_interface_id,
+        )
+    with pytest.raises(ValueError, match="main"):
+        aws.account.delete_route_table(aws.account.route_table_id("main"))
+
+
+def test_main_table_without_association(aws: RunningAws, ec2: EC2Client) -> None:
+    """A filter on `association.main` leaves tables without any association out, whatever its value."""
+
+    def chosen(value: str) -> list[str]:
+        filters = [{"Name": "association.main", "Values": [value]}]
+        return [table["RouteTableId"] for table in ec2.describe_route_tables(Filters=filters)["RouteTables"]]
+
+    assert aws.account.route_table_id("extra-1") not in chosen("true") + chosen("false")
+    assert aws.account.instance(NODE1).route_table_id in chosen("false")

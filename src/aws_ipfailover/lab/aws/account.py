@@ -155,8 +155,9 @@ class Account:
 
     @property
     def route_table_ids(self) -> Tuple[str, ...]:
-        """The subnets' tables in the plan's order, then the extra ones; without the main table, which nothing uses."""
-        return tuple(value for name, value in self._table_ids.items() if name != "main")
+        """The subnets' tables in the plan's order, then the extra ones; without the main table and deleted ones."""
+        there = self._world.route_tables
+        return tuple(value for name, value in self._table_ids.items() if name != "main" and value in there)
 
     def route_table_id(self, name: str) -> str:
         """A table by name: a subnet's, `main`, or `extra-N` from 1."""
@@ -251,6 +252,21 @@ class Account:
                 if len(kept) != len(table.routes):
                     world = world.with_route_table(replace(table, routes=kept))
             return world
+
+        self.change(change)
+
+    def delete_route_table(self, route_table_id: str) -> None:
+        """Delete a route table together with its associations: its subnets use the main table then.
+
+        EC2 itself refuses to while there are associations; an administrator ends those first. KeyError where there is
+        no such table, ValueError for the main one, which cannot be deleted.
+        """
+
+        def change(world: World) -> World:
+            table = world.route_tables[route_table_id]
+            if any(one.subnet_id is None for one in table.associations):
+                raise ValueError(f"{route_table_id} is the main route table")
+            return world.without_route_table(route_table_id)
 
         self.change(change)
 

@@ -1,4 +1,8 @@
-"""EC2 and STS, one call at a time: faults, throttling, who may, what happens, the answer, the log."""
+"""EC2 and STS, one call at a time: faults, throttling, who may, what happens, the answer, the log.
+
+Everything about routes, network interfaces, addresses, instances, tags, subnets and the VPC is answered by the lab's
+own code (`Api`'s tables of reads and writes); moto answers only operations that have no entry there.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,12 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
-from aws_ipfailover.lab.aws import elastic_ips, instances, interfaces, routes, vpcs
+from aws_ipfailover.lab.aws import elastic_ips, instances, interfaces, permissions, routes, vpcs
 from aws_ipfailover.lab.aws.account import Account, Power
 from aws_ipfailover.lab.aws.calls import Call, CallLog
 from aws_ipfailover.lab.aws.errors import ApiError
 from aws_ipfailover.lab.aws.faults import Fault, Faults
-from aws_ipfailover.lab.aws.identity import Identity, partition
+from aws_ipfailover.lab.aws.identity import Identity
 from aws_ipfailover.lab.aws.moto_backend import MotoEc2
 from aws_ipfailover.lab.aws.query import (
     Query,
@@ -31,6 +35,9 @@ YES: Structure = {"return": True}
 
 # What DryRun finds out before it looks at permissions only: whether the request itself makes sense.
 SENSELESS = ("MissingParameter", "InvalidParameterCombination")
+
+# Known to EC2, and refused here: the VPC is the plan's.
+NOT_OFFERED = frozenset(("RunInstances", "CreateVpc", "CreateSubnet", "DeleteVpc", "DeleteSubnet"))
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Api:
         self.calls = CallLog()
         self.throttle = Throttle()
         self._moto = MotoEc2(account.plan.region, account.plan.account_id)
+        self._arns = permissions.Arns(account.plan.region, account.plan.account_id, account.table_owner_id)
         self._reads: Dict[str, Callable[[World, Query, Identity], Structure]] = {
             "DescribeRouteTables": self._describe_route_tables,
             "DescribeNetworkInterfaces": lambda world, query, _: interfaces.describe_network_interfaces(world, query),
@@ -59,7 +67,9 @@ class Api:
             "DescribeInstances": lambda world, query, _: instances.describe_instances(
                 world, query, account.plan.account_id
             ),
-            "DescribeInstanceStatus": lambda world, query, _: instances.describe_status(world, query),
+            "DescribeInstanceStatus": lambda world, query, _: instances.describe_status(
+                world, query, account.plan.account_id
+            ),
             "DescribeInstanceAttribute": lambda world, query, _: instances.describe_attribute(world, query),
             "DescribeVpcs": lambda world, query, _: vpcs.describe_vpcs(world, query, account.table_owner_id),
             "DescribeSubnets": lambda world, query, _: vpcs.describe_subnets(world, query, account.table_owner_id),
@@ -77,6 +87,10 @@ class Api:
             "ReplaceRoute": lambda world, query, who: (routes.replace_route(world, query, who.account_id), YES),
             "DeleteRoute": lambda world, query, who: (routes.delete_route(world, query, who.account_id), YES),
             "CreateRouteTable": lambda world, query, who: routes.create_route_table(world, query, who.account_id),
+            "DeleteRouteTable": lambda world, query, who: (
+                routes.delete_route_table(world, query, who.account_id),
+                YES,
+            ),
             "AssociateRouteTable": lambda world, query, who: routes.associate(world, query, who.account_id),
             "DisassociateRouteTable": lambda world, query, _: (routes.disassociate(world, query), YES),
             "ReplaceRouteTableAssociation": lambda world, query, who: routes.replace_association(
@@ -104,6 +118,17 @@ class Api:
             "RebootInstances": self._reboot,
             "TerminateInstances": self._terminate,
         }
+        # The same without what a write sets going: all that a dry run may do.
+        self._checks: Dict[str, Callable[[World, Query, Identity], object]] = {
+            "AttachNetworkInterface": lambda world, query, _: interfaces.attach(world, query, 0.0),
+            "DetachNetworkInterface": lambda world, query, _: interfaces.detach(world, query),
+            **{action: lambda world, query, _: instances.named(world, query) for action in LISTED},
+        }
+
+    @property
+    def actions(self) -> Tuple[str, ...]:
+        """The operations of EC2 that the lab answers itself; every other one is moto's."""
+        return (*self._reads, *self._writes)
 
     def handle(self, service: str, query: Query, caller: Caller) -> Reply:
         """Answer one call."""
@@ -183,69 +208,40 @@ class Api:
 
     def _ec2(self, query: Query, identity: Identity, request_id: str) -> Tuple[int, bytes]:
         action = query.action
-        self.account.identities.authorize(identity, f"ec2:{action}", self._resources(query))
-        dry = query.flag("DryRun")
+        if not (action in self._reads or action in self._writes or action in NOT_OFFERED or self._moto.knows(action)):
+            raise ApiError("InvalidAction", f"The action {action} is not valid for this web service.")
+        needed = permissions.resources(self.account.world, query, self._arns)
+        self.account.identities.authorize(identity, f"ec2:{action}", needed)
+        if action in NOT_OFFERED:
+            raise ApiError("UnsupportedOperation", f"The lab's VPC is as planned: {action} is not offered.")
+        if query.flag("DryRun"):
+            self._check(query, identity)
+            raise ApiError("DryRunOperation")
         if action in self._reads:
-            if dry:
-                raise ApiError("DryRunOperation")
             return 200, ec2_answer(action, self._reads[action](self.account.view(), query, identity), request_id)
         if action in self._writes:
             write = self._writes[action]
-            if dry:
-                self._dry_run(action, query, identity)
             result = self.account.change_with(lambda world: write(world, query, identity))
             return 200, ec2_answer(action, result, request_id)
-        if action in ("RunInstances", "CreateVpc", "CreateSubnet", "DeleteVpc", "DeleteSubnet", "DeleteRouteTable"):
-            raise ApiError("UnsupportedOperation", f"The lab's VPC is as planned: {action} is not offered.")
-        if dry:
-            raise ApiError("DryRunOperation")
         try:
             return self._moto.call(self.account.world, query.parameters)
         except NotImplementedError as error:
             raise ApiError("InvalidAction", f"The action {action} is not valid for this web service.") from error
 
-    def _dry_run(self, action: str, query: Query, identity: Identity) -> None:
-        """Raise what a dry run answers: a request that names what does not exist, or makes no sense, still fails."""
-        if action not in BACKGROUND:
-            try:
-                self._writes[action](self.account.world, query, identity)
-            except ApiError as error:
-                if error.code in SENSELESS or error.code.endswith((".NotFound", ".Malformed")):
-                    raise
-        raise ApiError("DryRunOperation")
+    def _check(self, query: Query, identity: Identity) -> None:
+        """What a dry run that is permitted finds: a write that names what does not exist, or makes no sense, fails.
 
-    def _resources(self, query: Query) -> Tuple[str, ...]:
-        """The ARNs that permissions for this call are about; `*` for actions without resource-level permissions."""
-        plan = self.account.plan
-        arn = f"arn:{partition(plan.region)}:ec2:{plan.region}"
-        if query.action in ("CreateRoute", "ReplaceRoute", "DeleteRoute"):
-            return (f"{arn}:{self.account.table_owner_id}:route-table/{query.get('RouteTableId')}",)
-        if query.action in ("StopInstances", "StartInstances", "RebootInstances", "TerminateInstances"):
-            return tuple(f"{arn}:{plan.account_id}:instance/{one}" for one in query.members("InstanceId"))
-        eni = query.get("NetworkInterfaceId")
-        if query.action == "DetachNetworkInterface":
-            held = [
-                one
-                for one in self.account.world.interfaces.values()
-                if one.attachment is not None and one.attachment.attachment_id == query.get("AttachmentId")
-            ]
-            return tuple(
-                resource
-                for one in held
-                if one.attachment is not None
-                for resource in (
-                    f"{arn}:{plan.account_id}:instance/{one.attachment.instance_id}",
-                    f"{arn}:{plan.account_id}:network-interface/{one.network_interface_id}",
-                )
-            )
-        if query.action == "AttachNetworkInterface":
-            return (
-                f"{arn}:{plan.account_id}:instance/{query.get('InstanceId')}",
-                f"{arn}:{plan.account_id}:network-interface/{eni}",
-            )
-        if eni is not None and not query.action.startswith("Describe"):
-            return (f"{arn}:{plan.account_id}:network-interface/{eni}",)
-        return ("*",)
+        Nothing else of the parameters is looked at (EC2: "checks whether you have the required permissions for the
+        action, without actually making the request"), and of operations that moto answers nothing at all.
+        """
+        check = self._checks.get(query.action, self._writes.get(query.action))
+        if check is None:
+            return
+        try:
+            check(self.account.world, query, identity)
+        except ApiError as error:
+            if error.code in SENSELESS or error.code.endswith((".NotFound", ".Malformed")):
+                raise
 
     # -- actions that take time ------------------------------------------------------------------------------------
 
@@ -385,18 +381,6 @@ class Api:
                 request_id,
             )
         raise ApiError("InvalidAction", f"Could not find operation {query.action} for version 2011-06-15")
-
-
-BACKGROUND = frozenset(
-    (
-        "AttachNetworkInterface",
-        "DetachNetworkInterface",
-        "StopInstances",
-        "StartInstances",
-        "RebootInstances",
-        "TerminateInstances",
-    )
-)
 
 
 LISTED = frozenset(("StopInstances", "StartInstances", "RebootInstances", "TerminateInstances"))

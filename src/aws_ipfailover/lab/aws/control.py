@@ -59,6 +59,10 @@ class Controls:
         """Take a route away behind the cluster's back."""
         self._account.delete_route(destination, route_table_id)
 
+    def delete_route_table(self, route_table_id: str) -> None:
+        """Delete a route table behind the cluster's back."""
+        self._account.delete_route_table(route_table_id)
+
     def set_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch an instance's source/destination check."""
         self._account.set_source_dest_check(name, checked)

@@ -149,8 +149,13 @@ def describe(world: World, one: Instance, account_id: str) -> Structure:
     }
 
 
-def _attributes(world: World, one: Instance) -> Dict[str, List[str]]:
+def _profile_arns(one: Instance, account_id: str) -> List[str]:
+    return [] if one.role is None else [f"arn:aws:iam::{account_id}:instance-profile/{one.role}"]
+
+
+def _attributes(world: World, one: Instance, account_id: str) -> Dict[str, List[str]]:
     held = world.interfaces_of(one.instance_id)
+    attachments = [eni.attachment for eni in held if eni.attachment is not None]
     primary = _primary(world, one)
     result = tag_attributes(world.tags.get(one.instance_id, {}))
     result.update(
@@ -164,6 +169,23 @@ def _attributes(world: World, one: Instance) -> Dict[str, List[str]]:
             "subnet-id": [one.subnet_id],
             "vpc-id": [world.vpc.vpc_id],
             "private-ip-address": [str(one.ipv4[0]) for one in primary],
+            "owner-id": [account_id],
+            "reservation-id": [identifier("r", one.instance_id)],
+            "iam-instance-profile.arn": _profile_arns(one, account_id),
+            "source-dest-check": [str(eni.source_dest_check).lower() for eni in primary],
+            "group-id": [group for eni in primary for group in eni.groups],
+            "instance.group-id": [group for eni in primary for group in eni.groups],
+            "network-interface.mac-address": [eni.mac for eni in held],
+            "network-interface.subnet-id": [eni.subnet_id for eni in held],
+            "network-interface.vpc-id": [world.vpc.vpc_id for eni in held],
+            "network-interface.description": [eni.description for eni in held],
+            "network-interface.status": ["in-use" for eni in held],
+            "network-interface.source-dest-check": [str(eni.source_dest_check).lower() for eni in held],
+            "network-interface.group-id": [group for eni in held for group in eni.groups],
+            "network-interface.attachment.attachment-id": [one.attachment_id for one in attachments],
+            "network-interface.attachment.instance-id": [one.instance_id for one in attachments],
+            "network-interface.attachment.device-index": [str(one.device_index) for one in attachments],
+            "network-interface.attachment.status": [one.status for one in attachments],
             "network-interface.network-interface-id": [one.network_interface_id for one in held],
             "network-interface.addresses.private-ip-address": [str(address) for one in held for address in one.ipv4],
             "network-interface.ipv6-addresses.ipv6-address": [str(address) for one in held for address in one.ipv6],
@@ -173,11 +195,11 @@ def _attributes(world: World, one: Instance) -> Dict[str, List[str]]:
     return result
 
 
-def chosen(world: World, query: Query) -> List[Instance]:
+def chosen(world: World, query: Query, account_id: str) -> List[Instance]:
     """The instances that a Describe call asks for, by ids and filters."""
     found = named(world, query) if query.members("InstanceId") else list(world.instances.values())
     filters = query.filters()
-    return [one for one in found if not filters or matches(filters, _attributes(world, one))]
+    return [one for one in found if not filters or matches(filters, _attributes(world, one, account_id))]
 
 
 def describe_instances(world: World, query: Query, account_id: str) -> Structure:
@@ -189,14 +211,16 @@ def describe_instances(world: World, query: Query, account_id: str) -> Structure
             "groupSet": [],
             "instancesSet": [describe(world, one, account_id)],
         }
-        for one in chosen(world, query)
+        for one in chosen(world, query, account_id)
     ]
     return paged(query, "reservationSet", reservations, 1000)
 
 
-def describe_status(world: World, query: Query) -> Structure:
+def describe_status(world: World, query: Query, account_id: str) -> Structure:
     """DescribeInstanceStatus: running instances only, unless IncludeAllInstances."""
-    found = [one for one in chosen(world, query) if one.state == "running" or query.flag("IncludeAllInstances")]
+    found = [
+        one for one in chosen(world, query, account_id) if one.state == "running" or query.flag("IncludeAllInstances")
+    ]
     checks = {"status": "ok", "details": [{"name": "reachability", "status": "passed"}]}
     statuses: List[Structure] = [
         {

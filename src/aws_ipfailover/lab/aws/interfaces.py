@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
-from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
+from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
 from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Interface, World, identifier
 
@@ -137,9 +137,7 @@ def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]
         groups=tuple(query.members("SecurityGroupId")) or (world.group_id,),
     )
     world = world.with_interface(made)
-    for specification in query.structures("TagSpecification"):
-        tags = {entry["Key"]: entry.get("Value", "") for entry in Query(specification).structures("Tag")}
-        world = world.with_tags(network_interface_id, tags)
+    world = world.with_tags(network_interface_id, specified_tags(query))
     return world, {"networkInterface": describe(world, made)}
 
 
@@ -278,15 +276,30 @@ def unassign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
 
 
 def modify(world: World, query: Query) -> World:
-    """ModifyNetworkInterfaceAttribute: source/destination check, description, deletion on termination."""
+    """ModifyNetworkInterfaceAttribute: source/destination check, groups, description, deletion on termination.
+
+    "You can specify only one attribute at a time" (EC2 API reference).
+    """
     one = interface(world, query.require("NetworkInterfaceId"))
     check = query.get("SourceDestCheck.Value")
+    groups = query.members("SecurityGroupId")
+    description = query.parameters.get("Description.Value")
+    terminate = query.get("Attachment.DeleteOnTermination")
+    given = [value for value in (check, groups or None, description, terminate) if value is not None]
+    if len(given) != 1:
+        raise ApiError(
+            "InvalidParameterCombination",
+            "Fields for multiple attribute types specified" if given else "No attributes specified.",
+        )
     if check is not None:
         one = replace(one, source_dest_check=check.lower() == "true")
-    description = query.get("Description.Value")
+    if groups:
+        for group in groups:
+            if not group.startswith("sg-"):
+                raise ApiError("InvalidGroupId.Malformed", f'Invalid id: "{group}" (expecting "sg-...")')
+        one = replace(one, groups=tuple(groups))
     if description is not None:
         one = replace(one, description=description)
-    terminate = query.get("Attachment.DeleteOnTermination")
     if terminate is not None:
         found, attachment = by_attachment(world, query.require("Attachment.AttachmentId"))
         if found is not interface(world, one.network_interface_id):
@@ -378,11 +391,19 @@ def _attributes(world: World, one: Interface) -> Dict[str, List[str]]:
             "addresses.private-ip-address": [str(address) for address in one.ipv4],
             "addresses.association.public-ip": _public(world, one.ipv4),
             "association.public-ip": _public(world, one.ipv4),
+            "addresses.association.owner-id": [one.owner_id] if _public(world, one.ipv4) else [],
+            "association.ip-owner-id": [one.owner_id] if _public(world, one.ipv4) else [],
+            "association.allocation-id": _elastic(world, one.ipv4, "allocation_id"),
+            "association.association-id": _elastic(world, one.ipv4, "association_id"),
             "addresses.primary": ["true", "false"] if len(one.ipv4) > 1 else ["true"],
+            "private-dns-name": [str(address["privateDnsName"]) for address in addresses(world, one)],
+            "interface-type": ["interface"],
+            "requester-managed": ["false"],
             "ipv6-addresses.ipv6-address": [str(address) for address in one.ipv6],
             "attachment.attachment-id": [] if attachment is None else [attachment.attachment_id],
             "attachment.instance-id": [] if attachment is None else [attachment.instance_id],
             "attachment.instance-owner-id": [] if attachment is None else [one.owner_id],
+            "attachment.attach-time": [] if attachment is None else [timestamp(attachment.attach_time)],
             "attachment.device-index": [] if attachment is None else [str(attachment.device_index)],
             "attachment.status": [] if attachment is None else [attachment.status],
             "attachment.delete-on-termination": []
@@ -394,8 +415,12 @@ def _attributes(world: World, one: Interface) -> Dict[str, List[str]]:
 
 
 def _public(world: World, addresses: Iterable[IPv4Address]) -> List[str]:
+    return _elastic(world, addresses, "public_ip")
+
+
+def _elastic(world: World, addresses: Iterable[IPv4Address], field: str) -> List[str]:
     found = (world.elastic_ip_of(address) for address in addresses)
-    return [str(elastic.public_ip) for elastic in found if elastic is not None]
+    return [str(getattr(elastic, field)) for elastic in found if elastic is not None]
 
 
 def describe_network_interfaces(world: World, query: Query) -> Structure:

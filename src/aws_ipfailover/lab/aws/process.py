@@ -83,6 +83,10 @@ class AwsProcess:
         """Take a route away behind the cluster's back, from one table or from all."""
         self._call("delete_route", destination=destination, route_table_id=route_table_id)
 
+    def delete_route_table(self, route_table_id: str) -> None:
+        """Delete a route table behind the cluster's back, together with its associations."""
+        self._call("delete_route_table", route_table_id=route_table_id)
+
     def set_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch an instance's source/destination check."""
         self._call("set_source_dest_check", name=name, checked=checked)

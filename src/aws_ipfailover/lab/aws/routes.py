@@ -7,7 +7,7 @@ from ipaddress import IPv6Network, ip_network
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
-from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
+from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.world import Association, Route, RouteTable, World, identifier
 from aws_ipfailover.lab.network import Cidr
 
@@ -158,9 +158,24 @@ def create_route_table(world: World, query: Query, owner_id: str) -> Tuple[World
     """CreateRouteTable."""
     if query.require("VpcId") != world.vpc.vpc_id:
         raise not_found("InvalidVpcID.NotFound", "vpc", query.require("VpcId"))
-    made = RouteTable(identifier("rtb", f"created {len(world.route_tables)}"), owner_id, local_routes(world))
+    number = len(world.route_tables)
+    while identifier("rtb", f"created {number}") in world.route_tables:
+        number += 1
+    made = RouteTable(identifier("rtb", f"created {number}"), owner_id, local_routes(world))
     world = world.with_route_table(made)
+    world = world.with_tags(made.route_table_id, specified_tags(query))
     return world, {"routeTable": _describe(world, made, owner_id, shared=False)}
+
+
+def delete_route_table(world: World, query: Query, owner_id: str) -> World:
+    """DeleteRouteTable; refused while it is associated, so the main table always is."""
+    table = route_table(world, query.require("RouteTableId"), owner_id)
+    if table.associations:
+        raise ApiError(
+            "DependencyViolation",
+            f"The routeTable '{table.route_table_id}' has dependencies and cannot be deleted.",
+        )
+    return world.without_route_table(table.route_table_id)
 
 
 def associate(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]:
@@ -262,7 +277,9 @@ def _attributes(world: World, table: RouteTable, described: Structure) -> Dict[s
             "route-table-id": [table.route_table_id],
             "vpc-id": [world.vpc.vpc_id],
             "owner-id": [table.owner_id],
-            "association.main": [str(any(one.subnet_id is None for one in table.associations)).lower()],
+            # "Route tables that do not have an association ID are not returned in the response."
+            "association.main": [str(one.subnet_id is None).lower() for one in table.associations],
+            "association.gateway-id": [],
             "association.subnet-id": [one.subnet_id for one in table.associations if one.subnet_id is not None],
             "association.route-table-id": [table.route_table_id] if table.associations else [],
             "association.route-table-association-id": [one.association_id for one in table.associations],
@@ -272,6 +289,10 @@ def _attributes(world: World, table: RouteTable, described: Structure) -> Dict[s
             "route.instance-id": of("instanceId"),
             "route.network-interface-id": of("networkInterfaceId"),
             "route.transit-gateway-id": of("transitGatewayId"),
+            "route.nat-gateway-id": of("natGatewayId"),
+            "route.egress-only-internet-gateway-id": of("egressOnlyInternetGatewayId"),
+            "route.vpc-peering-connection-id": of("vpcPeeringConnectionId"),
+            "route.destination-prefix-list-id": [],
             "route.state": of("state"),
             "route.origin": of("origin"),
         }

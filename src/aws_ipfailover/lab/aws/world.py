@@ -139,6 +139,14 @@ class World:
         """This world with one route table put in or changed."""
         return replace(self, route_tables={**self.route_tables, table.route_table_id: table})
 
+    def without_route_table(self, route_table_id: str) -> World:
+        """This world without one route table, its associations and its tags: its subnets use the main table."""
+        return replace(
+            self,
+            route_tables={key: value for key, value in self.route_tables.items() if key != route_table_id},
+            tags={key: value for key, value in self.tags.items() if key != route_table_id},
+        )
+
     def with_interface(self, interface: Interface) -> World:
         """This world with one ENI put in or changed."""
         return replace(self, interfaces={**self.interfaces, interface.network_interface_id: interface})
