@@ -26,6 +26,8 @@ from aws_ipfailover.lab.aws.world import (
     Instance,
     Interface,
     Route,
+    RouteOrigin,
+    RouteState,
     RouteTable,
     Subnet,
     Vpc,
@@ -215,45 +217,86 @@ class Account:
         return next((one for one in self._instances.values() if one.instance_id in holders), None)
 
     def routes_to(self, destination: str) -> Dict[str, Optional[str]]:
-        """Where each table (but the main one) leads this destination: an ENI's id, or None without a route."""
+        """Where each table (but the main one) leads this destination: an ENI's id, or None without a route.
+
+        Of several routes for it, the one in use counts.
+        """
         block = ip_network(destination)
         result: Dict[str, Optional[str]] = {}
         for route_table_id in self.route_table_ids:
-            route = self._world.route_tables[route_table_id].route(block)
+            route = self._world.route_tables[route_table_id].in_use(block)
             result[route_table_id] = None if route is None else route.target
         return result
 
     # -- changes behind the cluster's back, as an administrator makes them ------------------------------------------
 
-    def put_route(self, destination: str, target: str, route_table_id: Optional[str] = None) -> None:
-        """Set a route in one table or in all: `target` is an instance's name, or an ENI's or a gateway's id."""
+    def put_route(
+        self,
+        destination: str,
+        target: str,
+        route_table_id: Optional[str] = None,
+        *,
+        origin: RouteOrigin = "CreateRoute",
+        state: Optional[RouteState] = None,
+    ) -> None:
+        """Set a route in one table or in all: `target` is an instance's name, or an ENI's or a gateway's id.
+
+        With an `origin` other than CreateRoute it is a propagated one, beside a static one for the same destination;
+        it replaces one of the same origin. `state`: what EC2 says of it, where that is not to follow from its target;
+        of a `filtered` route nothing is used.
+        """
         block = ip_network(destination)
         leads_to = self._instances[target].network_interface_id if target in self._instances else target
+        made = Route(block, leads_to, origin, state)
         chosen = self.route_table_ids if route_table_id is None else (route_table_id,)
 
         def change(world: World) -> World:
             for one in chosen:
                 table = world.route_tables[one]
-                kept = tuple(route for route in table.routes if route.destination != block)
-                world = world.with_route_table(replace(table, routes=(*kept, Route(block, leads_to))))
+                kept = tuple(
+                    route
+                    for route in table.routes
+                    if route.destination != block or not (route.origin == origin or (route.static and made.static))
+                )
+                world = world.with_route_table(replace(table, routes=(*kept, made)))
             return world
 
         self.change(change)
 
-    def delete_route(self, destination: str, route_table_id: Optional[str] = None) -> None:
-        """Take a route out of one table or of all; none is fine."""
+    def delete_route(
+        self, destination: str, route_table_id: Optional[str] = None, *, origin: Optional[RouteOrigin] = None
+    ) -> None:
+        """Take the routes for a destination out of one table or of all, or those of one origin; none is fine."""
         block = ip_network(destination)
         chosen = self.route_table_ids if route_table_id is None else (route_table_id,)
 
         def change(world: World) -> World:
             for one in chosen:
                 table = world.route_tables[one]
-                kept = tuple(route for route in table.routes if route.destination != block)
+                kept = tuple(
+                    route for route in table.routes if route.destination != block or origin not in (None, route.origin)
+                )
                 if len(kept) != len(table.routes):
                     world = world.with_route_table(replace(table, routes=kept))
             return world
 
         self.change(change)
+
+    def add_interface_of_other_vpc(self) -> str:
+        """An ENI in another VPC of the account, attached to nothing; its id. No packet of the lab reaches it."""
+        eni = identifier("eni", "other VPC")
+        made = Interface(
+            eni,
+            mac_of(eni),
+            identifier("subnet", "other VPC"),
+            self.plan.subnets[0].availability_zone,
+            self.plan.account_id,
+            (IPv4Address("172.31.0.10"),),
+            description="in another VPC",
+            vpc_id=identifier("vpc", "other"),
+        )
+        self.change(lambda world: world.with_interface(made))
+        return eni
 
     def delete_route_table(self, route_table_id: str) -> None:
         """Delete a route table together with its associations: its subnets use the main table then.

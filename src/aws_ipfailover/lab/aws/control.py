@@ -51,13 +51,13 @@ class Controls:
         """Where each table leads."""
         return self._account.routes_to(destination)
 
-    def put_route(self, destination: str, target: str, route_table_id: Optional[str] = None) -> None:
+    def put_route(self, destination: str, target: str, route_table_id: Optional[str] = None, **options: Any) -> None:
         """Set a route behind the cluster's back."""
-        self._account.put_route(destination, target, route_table_id)
+        self._account.put_route(destination, target, route_table_id, **options)
 
-    def delete_route(self, destination: str, route_table_id: Optional[str] = None) -> None:
+    def delete_route(self, destination: str, route_table_id: Optional[str] = None, **options: Any) -> None:
         """Take a route away behind the cluster's back."""
-        self._account.delete_route(destination, route_table_id)
+        self._account.delete_route(destination, route_table_id, **options)
 
     def delete_route_table(self, route_table_id: str) -> None:
         """Delete a route table behind the cluster's back."""

@@ -12,6 +12,7 @@ from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
 from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Interface, World, identifier
+from aws_ipfailover.lab.network import Cidr
 
 # ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
 LIMITS: Dict[str, Tuple[int, int]] = {
@@ -59,6 +60,8 @@ def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
         raise not_found("InvalidInstanceID.NotFound", "instance", instance_id)
     if one.attachment is not None:
         raise ApiError("InvalidNetworkInterface.InUse", f"Interface: [{one.network_interface_id}] in use.")
+    if one.vpc_id is not None:
+        raise ApiError("UnsupportedOperation", "The lab's EC2 attaches no network interface across VPCs.")
     if one.availability_zone != instance.availability_zone:
         raise ApiError(
             "InvalidParameterCombination",
@@ -155,12 +158,18 @@ def mac_of(network_interface_id: str) -> str:
     return ":".join(("06", *(digits[i : i + 2] for i in range(0, 10, 2))))
 
 
+def _cidrs(world: World, subnet_id: str) -> Tuple[Cidr, ...]:
+    """A subnet's blocks; none of one in another VPC."""
+    subnet = world.subnets.get(subnet_id)
+    return () if subnet is None else subnet.cidrs
+
+
 def _address4(world: World, subnet_id: str, text: str) -> IPv4Address:
     try:
         address = ip_address(text)
     except ValueError as error:
         raise invalid_value(f"Invalid value '{text}' for PrivateIpAddress. Invalid IP address") from error
-    if not isinstance(address, IPv4Address) or not any(address in cidr for cidr in world.subnets[subnet_id].cidrs):
+    if not isinstance(address, IPv4Address) or not any(address in cidr for cidr in _cidrs(world, subnet_id)):
         raise invalid_value(f"Address {text} does not fall within the subnet's address range")
     return address
 
@@ -170,14 +179,14 @@ def _address6(world: World, subnet_id: str, text: str) -> IPv6Address:
         address = ip_address(text)
     except ValueError as error:
         raise invalid_value(f"Invalid value '{text}' for Ipv6Address. Invalid IPv6 address") from error
-    if not isinstance(address, IPv6Address) or not any(address in cidr for cidr in world.subnets[subnet_id].cidrs):
+    if not isinstance(address, IPv6Address) or not any(address in cidr for cidr in _cidrs(world, subnet_id)):
         raise invalid_value(f"Address {text} does not fall within the subnet's address range")
     return address
 
 
 def _free4(world: World, subnet_id: str) -> Iterator[IPv4Address]:
     used = set(chain.from_iterable(one.ipv4 for one in world.interfaces.values()))
-    hosts = chain.from_iterable(cidr.hosts() for cidr in world.subnets[subnet_id].cidrs if cidr.version == 4)
+    hosts = chain.from_iterable(cidr.hosts() for cidr in _cidrs(world, subnet_id) if cidr.version == 4)
     # The first three host addresses of a subnet are AWS's own.
     return (host for host in list(hosts)[3:] if isinstance(host, IPv4Address) and host not in used)
 
@@ -353,7 +362,7 @@ def describe(world: World, one: Interface) -> Structure:
     return {
         "networkInterfaceId": one.network_interface_id,
         "subnetId": one.subnet_id,
-        "vpcId": world.vpc.vpc_id,
+        "vpcId": one.vpc_id or world.vpc.vpc_id,
         "availabilityZone": one.availability_zone,
         "description": one.description,
         "ownerId": one.owner_id,
@@ -380,7 +389,7 @@ def _attributes(world: World, one: Interface) -> Dict[str, List[str]]:
             "network-interface-id": [one.network_interface_id],
             "mac-address": [one.mac],
             "subnet-id": [one.subnet_id],
-            "vpc-id": [world.vpc.vpc_id],
+            "vpc-id": [one.vpc_id or world.vpc.vpc_id],
             "availability-zone": [one.availability_zone],
             "description": [one.description],
             "owner-id": [one.owner_id],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, List, Literal, Mapping, Optional, Tuple
 
 from aws_ipfailover.lab import network
 from aws_ipfailover.lab.network import AttachmentStatus, Cidr, InstanceState
@@ -36,13 +36,28 @@ class Subnet:
     cidrs: Tuple[Cidr, ...]
 
 
+RouteOrigin = Literal["CreateRouteTable", "CreateRoute", "EnableVgwRoutePropagation", "Advertisement"]
+RouteState = Literal["active", "blackhole", "filtered"]
+STATIC: Tuple[RouteOrigin, ...] = ("CreateRouteTable", "CreateRoute")
+
+
 @dataclass(frozen=True)
 class Route:
-    """One route; `target` is `local` or the id of an ENI or a gateway."""
+    """One route; `target` is `local` or the id of an ENI or a gateway.
+
+    `origin`: how it came: static ones by a call, propagated ones from a virtual private gateway or a route server.
+    `state`: what EC2 says of it, where that does not follow from its target.
+    """
 
     destination: Cidr
     target: str
-    origin: str = "CreateRoute"
+    origin: RouteOrigin = "CreateRoute"
+    state: Optional[RouteState] = None
+
+    @property
+    def static(self) -> bool:
+        """Whether a call made it, and not propagation."""
+        return self.origin in STATIC
 
 
 @dataclass(frozen=True)
@@ -55,16 +70,34 @@ class Association:
 
 @dataclass(frozen=True)
 class RouteTable:
-    """A route table with its routes in the order they were made."""
+    """A route table with its routes in the order they were made: one static route for a destination at most."""
 
     route_table_id: str
     owner_id: str
     routes: Tuple[Route, ...]
     associations: Tuple[Association, ...] = ()
 
-    def route(self, destination: Cidr) -> Optional[Route]:
-        """The route for exactly this destination."""
-        return next((route for route in self.routes if route.destination == destination), None)
+    def static(self, destination: Cidr) -> Optional[Route]:
+        """The static route for exactly this destination: the one that CreateRoute, ReplaceRoute and so on are about."""
+        return next((route for route in self.routes if route.destination == destination and route.static), None)
+
+    def in_use(self, destination: Cidr) -> Optional[Route]:
+        """The route that decides for exactly this destination.
+
+        A static route, also one that is a blackhole, comes before a propagated one ("Route priority", VPC user guide);
+        one that is `filtered` is not used.
+        """
+        found = [route for route in self.routes if route.destination == destination and route.state != "filtered"]
+        return min(found, key=lambda route: not route.static, default=None)
+
+    def routes_in_use(self) -> Tuple[Route, ...]:
+        """The route in use for each destination."""
+        found: List[Route] = []
+        for destination in dict.fromkeys(route.destination for route in self.routes):
+            route = self.in_use(destination)
+            if route is not None:
+                found.append(route)
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -94,6 +127,8 @@ class Interface:
     description: str = ""
     groups: Tuple[str, ...] = ()
     attachment: Optional[Attachment] = None
+    # Where it is another one than the account's own: no network of the lab's then.
+    vpc_id: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -203,11 +238,16 @@ class World:
             raise LookupError(f"{subnet_id} has no route table and the VPC has no main one")
         return main
 
-    def is_blackhole(self, route: Route) -> bool:
-        """Whether traffic for `route` is dropped: its ENI is gone or detached, or its instance does not run.
+    def state_of(self, route: Route) -> RouteState:
+        """What EC2 says of a route: `blackhole` where its ENI is gone or detached, or its instance does not run.
 
         Source: `RouteState` in the EC2 API reference.
         """
+        if route.state is not None:
+            return route.state
+        return "blackhole" if self._leads_nowhere(route) else "active"
+
+    def _leads_nowhere(self, route: Route) -> bool:
         if not route.target.startswith("eni-"):
             return False
         interface = self.interfaces.get(route.target)
@@ -233,9 +273,9 @@ def network_of(world: World) -> network.Network:
                 table.route_table_id,
                 tuple(
                     network.Route(
-                        route.destination, route.target, "blackhole" if world.is_blackhole(route) else "active"
+                        route.destination, route.target, "blackhole" if world.state_of(route) != "active" else "active"
                     )
-                    for route in table.routes
+                    for route in table.routes_in_use()
                 ),
             )
             for table in world.route_tables.values()
@@ -256,6 +296,7 @@ def network_of(world: World) -> network.Network:
                 ),
             )
             for interface in world.interfaces.values()
+            if interface.vpc_id is None
         ),
         elastic_ips=tuple(
             network.ElasticIp(one.public_ip, one.private_ip)
