@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
-from aws_ipfailover.lab.aws import elastic_ips, instances, interfaces, permissions, routes, vpcs
+from aws_ipfailover.lab.aws import clock, elastic_ips, instances, interfaces, permissions, routes, vpcs
 from aws_ipfailover.lab.aws.account import Account, Power
 from aws_ipfailover.lab.aws.calls import Call, CallLog
 from aws_ipfailover.lab.aws.errors import ApiError
@@ -48,6 +48,8 @@ class Caller:
     access_key_id: Optional[str] = None
     session_token: Optional[str] = field(default=None, repr=False)
     region: Optional[str] = None
+    # When it was signed by the caller's clock, in seconds since the epoch.
+    signed: Optional[float] = None
 
 
 class Api:
@@ -144,9 +146,13 @@ class Api:
                 parameters=query.parameters,
             )
         )
-        latency, fault = self.faults.take(service, query.action, caller.address, values)
+        filtered = query.action in self._reads and bool(query.filters())
+        latency, fault = self.faults.take(service, query.action, caller.address, values, filtered=filtered)
         principal: Optional[str] = None
-        if fault is not None and not fault.after:
+        if fault is not None and fault.kind in ("clock", "empty_set"):
+            reply, outcome, principal = self._serve(service, query, caller, fault)
+            outcome = f"fault:{fault.kind}" if fault.kind == "empty_set" and outcome == "ok" else outcome
+        elif fault is not None and not fault.after:
             reply, outcome = self._faulty(service, fault, None)
         else:
             reply, outcome, principal = self._serve(service, query, caller)
@@ -190,23 +196,32 @@ class Api:
         body = (sts_error if service == "sts" else ec2_error)(error, request_id)
         return Reply(error.status, body, {"Content-Type": "text/xml;charset=UTF-8"})
 
-    def _serve(self, service: str, query: Query, caller: Caller) -> Tuple[Reply, str, Optional[str]]:
+    def _serve(
+        self, service: str, query: Query, caller: Caller, fault: Optional[Fault] = None
+    ) -> Tuple[Reply, str, Optional[str]]:
         request_id = new_request_id()
         headers = {"Content-Type": "text/xml;charset=UTF-8", "x-amzn-RequestId": request_id}
+        if fault is not None and fault.kind == "clock":
+            headers["Date"] = clock.http_date(time.time() + fault.seconds)
         principal: Optional[str] = None
         try:
             if service == "ec2":
                 self.throttle.take(query)
+            if fault is not None and fault.kind == "clock":
+                code = None if fault.code == Fault("clock").code else fault.code
+                clock.check(service, caller.signed, time.time() + fault.seconds, code)
             identity = self.account.identities.who(caller.access_key_id, caller.session_token, service)
             principal = identity.arn
             if service == "sts":
                 return Reply(200, self._sts(query, identity, request_id), headers), "ok", principal
-            status, body = self._ec2(query, identity, request_id)
+            unseen = fault is not None and fault.kind == "empty_set"
+            status, body = self._ec2(query, identity, request_id, unseen=unseen)
         except ApiError as error:
-            return self._error(service, error, request_id), error.code, principal
+            refused = self._error(service, error, request_id)
+            return replace(refused, headers={**headers, **refused.headers}), error.code, principal
         return Reply(status, body, headers), "ok" if status < 400 else "moto", principal
 
-    def _ec2(self, query: Query, identity: Identity, request_id: str) -> Tuple[int, bytes]:
+    def _ec2(self, query: Query, identity: Identity, request_id: str, *, unseen: bool = False) -> Tuple[int, bytes]:
         action = query.action
         if not (action in self._reads or action in self._writes or action in NOT_OFFERED or self._moto.knows(action)):
             raise ApiError("InvalidAction", f"The action {action} is not valid for this web service.")
@@ -218,7 +233,8 @@ class Api:
             self._check(query, identity)
             raise ApiError("DryRunOperation")
         if action in self._reads:
-            return 200, ec2_answer(action, self._reads[action](self.account.view(), query, identity), request_id)
+            found = self._reads[action](self.account.view(), query, identity)
+            return 200, ec2_answer(action, _emptied(found) if unseen else found, request_id)
         if action in self._writes:
             write = self._writes[action]
             result = self.account.change_with(lambda world: write(world, query, identity))
@@ -396,6 +412,11 @@ def _wrong_state(one: Instance, wanted: str) -> ApiError:
         "IncorrectInstanceState",
         f"The instance '{one.instance_id}' is not in a state from which it can be {wanted}.",
     )
+
+
+def _emptied(found: Structure) -> Structure:
+    """The same answer with an empty set, and no further page."""
+    return {name: [] for name, value in found.items() if isinstance(value, list)}
 
 
 def service_of(headers: Mapping[str, str]) -> Tuple[str, Optional[str], Optional[str]]:

@@ -97,9 +97,13 @@ class Controls:
         policy = None if document is None else Policy.from_document(document)
         self._account.identities.put_role(Role(arn, policy, frozenset(trusted_accounts)))
 
-    def expire_credentials(self) -> None:
-        """All temporary credentials are expired from now on."""
-        self._account.identities.expire()
+    def expire_credentials(self, renew: bool = True) -> None:
+        """All temporary credentials are expired from now on; IMDS has new ones at once, or not before it is told."""
+        self._account.identities.expire(renew=renew)
+
+    def renew_credentials(self) -> None:
+        """IMDS hands out new credentials again."""
+        self._account.identities.renew()
 
     def expire_imds_tokens(self) -> None:
         """All IMDS session tokens are forgotten."""

@@ -137,9 +137,13 @@ class AwsProcess:
         """A role that these accounts may assume."""
         self._call("put_role", arn=arn, trusted_accounts=list(trusted_accounts), document=document)
 
-    def expire_credentials(self) -> None:
-        """All temporary credentials are expired from now on."""
-        self._call("expire_credentials")
+    def expire_credentials(self, *, renew: bool = True) -> None:
+        """All temporary credentials are expired from now on; without `renew` IMDS goes on to hand out expired ones."""
+        self._call("expire_credentials", renew=renew)
+
+    def renew_credentials(self) -> None:
+        """IMDS hands out new credentials again."""
+        self._call("renew_credentials")
 
     def expire_imds_tokens(self) -> None:
         """All IMDS session tokens are forgotten: their users get 401."""
