@@ -45,7 +45,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Timing:
-    """How long EC2 takes, in seconds; `math.inf` for never. Stop and start last at least as long as `on_power` does."""
+    """How long EC2 takes, in seconds; `math.inf` for never. Stop and start last at least as long as `on_power` does.
+
+    `remap`: until packets find an address that AssignPrivateIpAddresses took from another ENI; EC2's reads tell of it
+    at once. `imds_address_lag`: how much later than the packets the metadata has an address that was assigned.
+    """
 
     attach: float = 0.0
     detach: float = 0.0
@@ -54,6 +58,8 @@ class Timing:
     start: float = 0.0
     terminate: float = 0.0
     imds_interface_lag: float = 0.0
+    remap: float = 0.0
+    imds_address_lag: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
-from aws_ipfailover.lab.aws import clock, elastic_ips, instances, interfaces, permissions, routes, vpcs
+from aws_ipfailover.lab.aws import clock, elastic_ips, instances, interfaces, permissions, remapping, routes, vpcs
 from aws_ipfailover.lab.aws.account import Account, Power
 from aws_ipfailover.lab.aws.calls import Call, CallLog
 from aws_ipfailover.lab.aws.errors import ApiError
@@ -29,7 +30,7 @@ from aws_ipfailover.lab.aws.query import (
 from aws_ipfailover.lab.aws.reply import Reply, faulty
 from aws_ipfailover.lab.aws.throttle import Throttle
 from aws_ipfailover.lab.aws.world import Instance, World
-from aws_ipfailover.lab.network import InstanceState
+from aws_ipfailover.lab.network import Address, InstanceState
 
 YES: Structure = {"return": True}
 
@@ -60,6 +61,7 @@ class Api:
         self.faults = Faults()
         self.calls = CallLog()
         self.throttle = Throttle()
+        self._assignments = count(1)
         self._moto = MotoEc2(account.plan.region, account.plan.account_id)
         self._arns = permissions.Arns(account.plan.region, account.plan.account_id, account.table_owner_id)
         self._reads: Dict[str, Callable[[World, Query, Identity], Structure]] = {
@@ -100,9 +102,9 @@ class Api:
             ),
             "CreateNetworkInterface": lambda world, query, who: interfaces.create(world, query, who.account_id),
             "DeleteNetworkInterface": lambda world, query, _: (interfaces.delete(world, query), YES),
-            "AssignPrivateIpAddresses": lambda world, query, _: interfaces.assign_ipv4(world, query),
+            "AssignPrivateIpAddresses": lambda world, query, _: self._assign(interfaces.assign_ipv4, world, query),
             "UnassignPrivateIpAddresses": lambda world, query, _: (interfaces.unassign_ipv4(world, query), YES),
-            "AssignIpv6Addresses": lambda world, query, _: interfaces.assign_ipv6(world, query),
+            "AssignIpv6Addresses": lambda world, query, _: self._assign(interfaces.assign_ipv6, world, query),
             "UnassignIpv6Addresses": lambda world, query, _: interfaces.unassign_ipv6(world, query),
             "AllocateAddress": lambda world, query, _: elastic_ips.allocate(world, query),
             "ReleaseAddress": lambda world, query, _: (elastic_ips.release(world, query), YES),
@@ -124,6 +126,8 @@ class Api:
         self._checks: Dict[str, Callable[[World, Query, Identity], object]] = {
             "AttachNetworkInterface": lambda world, query, _: interfaces.attach(world, query, 0.0),
             "DetachNetworkInterface": lambda world, query, _: interfaces.detach(world, query),
+            "AssignPrivateIpAddresses": lambda world, query, _: interfaces.assign_ipv4(world, query),
+            "AssignIpv6Addresses": lambda world, query, _: interfaces.assign_ipv6(world, query),
             **{action: lambda world, query, _: instances.named(world, query) for action in LISTED},
         }
 
@@ -289,6 +293,29 @@ class Api:
         else:
             self._later(seconds, eni, attachment_id, "detaching")
         return world, YES
+
+    def _assign(
+        self, assign: Callable[[World, Query], Tuple[World, Structure]], before: World, query: Query
+    ) -> Tuple[World, Structure]:
+        world, answer = assign(before, query)
+        timing, number = self.account.timing, next(self._assignments)
+        world, due = remapping.delay(
+            before,
+            world,
+            query.require("NetworkInterfaceId"),
+            number,
+            remap=timing.remap,
+            metadata=timing.imds_address_lag,
+        )
+        for seconds, address, step in due:
+            self._take_later(seconds, address, number, step)
+        return world, answer
+
+    def _take_later(self, seconds: float, address: Address, number: int, step: remapping.Step) -> None:
+        def take() -> None:
+            self.account.change(lambda world: remapping.take(world, address, number, step))
+
+        self.account.later(seconds, take)
 
     def responds_again(self, instance_id: str) -> None:
         """An instance takes part in detachments again, also in those that were asked for meanwhile."""

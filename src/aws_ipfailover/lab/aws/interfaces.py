@@ -247,6 +247,7 @@ def unassign_ipv4(world: World, query: Query) -> World:
         if address == one.ipv4[0]:
             raise invalid_value("The primary IP address of an interface cannot be unassigned")
         one = replace(one, ipv4=tuple(kept for kept in one.ipv4 if kept != address))
+        world = world.without_remap(address)
         elastic = world.elastic_ip_of(address)
         if elastic is not None:
             world = world.with_elastic_ip(ElasticIp(elastic.allocation_id, elastic.public_ip))
@@ -277,6 +278,8 @@ def unassign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
     gone = [_address6(world, one.subnet_id, text) for text in query.members("Ipv6Addresses")]
     if any(address not in one.ipv6 for address in gone):
         raise invalid_value(f"Some of the specified addresses are not assigned to interface {one.network_interface_id}")
+    for address in gone:
+        world = world.without_remap(address)
     world = world.with_interface(replace(one, ipv6=tuple(kept for kept in one.ipv6 if kept not in gone)))
     return world, {
         "networkInterfaceId": one.network_interface_id,

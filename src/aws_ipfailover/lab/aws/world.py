@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Dict, List, Literal, Mapping, Optional, Tuple
 
 from aws_ipfailover.lab import network
-from aws_ipfailover.lab.network import AttachmentStatus, Cidr, InstanceState
+from aws_ipfailover.lab.network import Address, AttachmentStatus, Cidr, InstanceState
 
 
 def identifier(prefix: str, *names: str) -> str:
@@ -132,6 +132,18 @@ class Interface:
 
 
 @dataclass(frozen=True)
+class Remap:
+    """An address whose assignment has not taken effect everywhere: the ENIs that still have it, or None for no ENI.
+
+    EC2's own reads tell of the assignment at once. `number` tells it from other assignments of the address.
+    """
+
+    number: int
+    network: Optional[str]
+    metadata: Optional[str]
+
+
+@dataclass(frozen=True)
 class ElasticIp:
     """An Elastic IP; once associated, of one private address of one ENI."""
 
@@ -169,6 +181,7 @@ class World:
     elastic_ips: Mapping[str, ElasticIp] = field(default_factory=dict)
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gateways: Tuple[str, ...] = ()
+    remaps: Mapping[Address, Remap] = field(default_factory=dict)
 
     def with_route_table(self, table: RouteTable) -> World:
         """This world with one route table put in or changed."""
@@ -202,6 +215,39 @@ class World:
     def elastic_ip_of(self, private: IPv4Address) -> Optional[ElasticIp]:
         """The Elastic IP associated with a private address."""
         return next((one for one in self.elastic_ips.values() if one.private_ip == private), None)
+
+    def holder(self, address: Address) -> Optional[str]:
+        """The ENI that EC2 says has an address."""
+        for one in self.interfaces.values():
+            if address in one.ipv4 or address in one.ipv6:
+                return one.network_interface_id
+        return None
+
+    def with_remap(self, address: Address, remap: Remap) -> World:
+        """This world with an assignment of `address` that has yet to take effect."""
+        return replace(self, remaps={**self.remaps, address: remap})
+
+    def without_remap(self, address: Address) -> World:
+        """This world with every place agreeing on who has `address`."""
+        if address not in self.remaps:
+            return self
+        return replace(self, remaps={key: value for key, value in self.remaps.items() if key != address})
+
+    def addresses_in_network(self, interface: Interface) -> Tuple[Address, ...]:
+        """The addresses that packets find on an ENI: IPv4 first, the primary one at the start."""
+        return self._placed(interface, {address: remap.network for address, remap in self.remaps.items()})
+
+    def addresses_in_metadata(self, interface: Interface) -> Tuple[Address, ...]:
+        """The addresses that the instance metadata lists for an ENI, in the same order."""
+        return self._placed(interface, {address: remap.metadata for address, remap in self.remaps.items()})
+
+    @staticmethod
+    def _placed(interface: Interface, places: Mapping[Address, Optional[str]]) -> Tuple[Address, ...]:
+        eni = interface.network_interface_id
+        own: Tuple[Address, ...] = (*interface.ipv4, *interface.ipv6)
+        found = [address for address in own if places.get(address, eni) == eni]
+        found += [address for address, place in places.items() if place == eni and address not in own]
+        return tuple(sorted(found, key=lambda address: address.version))
 
     def with_tags(self, resource_id: str, tags: Mapping[str, str]) -> World:
         """This world with exactly these tags on one resource."""
@@ -285,7 +331,7 @@ def network_of(world: World) -> network.Network:
                 interface.network_interface_id,
                 interface.mac,
                 interface.subnet_id,
-                (*interface.ipv4, *interface.ipv6),
+                world.addresses_in_network(interface),
                 interface.source_dest_check,
                 None
                 if interface.attachment is None
