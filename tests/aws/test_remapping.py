@@ -8,7 +8,7 @@ import pytest
 
 from aws_ipfailover.lab.aws import RunningAws, Timing
 
-from .conftest import EC2Client
+from .conftest import EC2Client, eventually
 from .test_imds import TTL, Metadata
 
 ADDRESS = "10.0.1.50"
@@ -93,16 +93,7 @@ def test_metadata_lags_further(places: Places) -> None:
     """The metadata can have the old ENI longer than the network has."""
     places.change(Timing(remap=0.1, imds_address_lag=LONG))
     places.assign("consumer-a")
-    places.aws.account.wait_for(
-        lambda world: (
-            not any(
-                str(ADDRESS) in map(str, world.addresses_in_network(one))
-                for one in world.interfaces.values()
-                if one.network_interface_id == places.enis[0]
-            )
-        )
-    )
-    assert places.in_network() == ["consumer-a"]
+    eventually(lambda: places.in_network() == ["consumer-a"])
     assert places.by_metadata() == ["node1"]
 
 

@@ -29,6 +29,7 @@ from aws_ipfailover.lab.aws.world import (
     RouteOrigin,
     RouteState,
     RouteTable,
+    SecondaryInterface,
     Subnet,
     Vpc,
     World,
@@ -118,6 +119,8 @@ class Account:
         # ENIs whose plain detachment does not end, and instances that take part in none.
         self.stuck_detach: Set[str] = set()
         self.unresponsive: Set[str] = set()
+        # After a detachment by force no NIC appears at that device index until the instance has stopped and started.
+        self.dead_indexes_after_force = False
         self.callback_errors: List[BaseException] = []
         self.identities = Identities(plan.account_id, plan.instance_role, plan.region)
         self.table_owner_id = shared_vpc_owner or plan.account_id
@@ -303,6 +306,25 @@ class Account:
         )
         self.change(lambda world: world.with_interface(made))
         return eni
+
+    def add_secondary_interface(self, name: str, device_index: int, network_card_index: int = 0) -> str:
+        """Give an instance (by name) an interface in a secondary network, which holds this device index; its id."""
+        instance_id = self._instances[name].instance_id
+        made = SecondaryInterface(
+            identifier("si", name, str(network_card_index), str(device_index)),
+            mac_of(identifier("si", name, str(network_card_index), str(device_index))),
+            device_index,
+            network_card_index,
+            IPv4Address(f"172.30.{network_card_index}.{10 + device_index}"),
+            time.time(),
+        )
+
+        def change(world: World) -> World:
+            one = world.instances[instance_id]
+            return world.with_instance(replace(one, secondary_interfaces=(*one.secondary_interfaces, made)))
+
+        self.change(change)
+        return made.secondary_interface_id
 
     def delete_route_table(self, route_table_id: str) -> None:
         """Delete a route table together with its associations: its subnets use the main table then.

@@ -277,10 +277,10 @@ class Api:
             world = interfaces.settle(world, eni, made.attachment_id, "attaching")
         else:
             self._later(seconds, eni, made.attachment_id, "attaching")
-        return world, {"attachmentId": made.attachment_id, "networkCardIndex": 0}
+        return world, {"attachmentId": made.attachment_id, "networkCardIndex": made.network_card_index}
 
     def _detach(self, world: World, query: Query, _: Identity) -> Tuple[World, Structure]:
-        world, eni = interfaces.detach(world, query)
+        world, eni = interfaces.detach(world, query, dead=self.account.dead_indexes_after_force)
         attachment_id = query.require("AttachmentId")
         if query.flag("Force"):
             seconds = self.account.timing.forced_detach

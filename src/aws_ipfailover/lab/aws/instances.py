@@ -9,7 +9,7 @@ from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, not_found
 from aws_ipfailover.lab.aws.interfaces import addresses, timestamp
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
-from aws_ipfailover.lab.aws.world import Instance, Interface, World, identifier
+from aws_ipfailover.lab.aws.world import Instance, Interface, SecondaryInterface, World, identifier
 from aws_ipfailover.lab.network import InstanceState
 
 CODE: Dict[InstanceState, int] = {
@@ -69,7 +69,7 @@ def _primary(world: World, one: Instance) -> Tuple[Interface, ...]:
     return tuple(
         held
         for held in world.interfaces_of(one.instance_id)
-        if held.attachment is not None and held.attachment.device_index == 0
+        if held.attachment is not None and held.attachment.slot == (0, 0)
     )
 
 
@@ -91,7 +91,7 @@ def _describe_interface(world: World, held: Interface) -> Structure:
         else {
             "attachmentId": attachment.attachment_id,
             "deviceIndex": attachment.device_index,
-            "networkCardIndex": 0,
+            "networkCardIndex": attachment.network_card_index,
             "status": attachment.status,
             "attachTime": timestamp(attachment.attach_time),
             "deleteOnTermination": attachment.delete_on_termination,
@@ -99,6 +99,29 @@ def _describe_interface(world: World, held: Interface) -> Structure:
         "privateIpAddressesSet": addresses(world, held),
         "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in held.ipv6],
         "interfaceType": "interface",
+    }
+
+
+def _describe_secondary(held: SecondaryInterface, account_id: str) -> Structure:
+    """An interface in a secondary network; the shape of its ids is the lab's own."""
+    return {
+        "secondaryInterfaceId": held.secondary_interface_id,
+        "secondaryNetworkId": identifier("secondary-network", "lab"),
+        "secondarySubnetId": identifier("secondary-subnet", "lab"),
+        "interfaceType": "secondary",
+        "ownerId": account_id,
+        "status": "in-use",
+        "macAddress": held.mac,
+        "sourceDestCheck": True,
+        "privateIpAddressSet": [{"privateIpAddress": str(held.address)}],
+        "attachment": {
+            "attachmentId": identifier("secondary-attach", held.secondary_interface_id),
+            "deviceIndex": held.device_index,
+            "networkCardIndex": held.network_card_index,
+            "status": "attached",
+            "attachTime": timestamp(held.attach_time),
+            "deleteOnTermination": True,
+        },
     }
 
 
@@ -133,6 +156,7 @@ def describe(world: World, one: Instance, account_id: str) -> Structure:
         "ebsOptimized": False,
         "enaSupport": True,
         "tagSet": tag_set(world.tags.get(one.instance_id, {})),
+        "secondaryInterfaceSet": [_describe_secondary(held, account_id) for held in one.secondary_interfaces],
         "networkInterfaceSet": [_describe_interface(world, held) for held in world.interfaces_of(one.instance_id)],
         "iamInstanceProfile": None
         if one.role is None

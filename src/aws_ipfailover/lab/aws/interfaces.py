@@ -49,7 +49,10 @@ def by_attachment(world: World, attachment_id: str) -> Tuple[Interface, Attachme
 
 
 def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
-    """AttachNetworkInterface: the ENI is `attaching` afterwards."""
+    """AttachNetworkInterface: the ENI is `attaching` afterwards, at a device index that is free on its network card.
+
+    Where the instance has a dead slot there (`World.dead_slots`), EC2 says the same and no NIC appears.
+    """
     index = query.number("DeviceIndex")
     if index is None:
         raise missing("deviceIndex")
@@ -70,7 +73,9 @@ def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
     if instance.state not in ("running", "stopped"):
         raise ApiError("IncorrectState", f"Instance '{instance_id}' is not 'running' or 'stopped'.")
     held = world.interfaces_of(instance_id)
-    if any(other.attachment is not None and other.attachment.device_index == index for other in held):
+    slot = (query.number("NetworkCardIndex") or 0, index)
+    taken = {other.attachment.slot for other in held if other.attachment is not None}
+    if slot in taken.union(one.slot for one in instance.secondary_interfaces):
         raise invalid_value(f"Instance '{instance_id}' already has an interface attached at device index '{index}'.")
     most = LIMITS.get(instance.instance_type, (8, 30))[0]
     if len(held) >= most:
@@ -85,18 +90,27 @@ def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
         "attaching",
         False,
         now,
+        slot[0],
+        slot not in world.dead_slots.get(instance_id, frozenset()),
     )
     return world.with_interface(replace(one, attachment=made)), made
 
 
-def detach(world: World, query: Query) -> Tuple[World, str]:
-    """DetachNetworkInterface: the ENI is `detaching` afterwards. Returns its id as well."""
+def detach(world: World, query: Query, *, dead: bool = False) -> Tuple[World, str]:
+    """DetachNetworkInterface: the ENI is `detaching` afterwards. Returns its id as well.
+
+    `dead`: by force it leaves a dead slot on an instance that has not stopped: "you might not be able to attach a
+    different network interface to the same index on the instance without first stopping and starting the instance"
+    (EC2 API reference).
+    """
     one, attachment = by_attachment(world, query.require("AttachmentId"))
-    if attachment.device_index == 0:
+    if attachment.slot == (0, 0):
         raise ApiError(
             "OperationNotPermitted",
             "The network interface at device index 0 and networkCard index 0 cannot be detached.",
         )
+    if dead and query.flag("Force") and world.instances[attachment.instance_id].state != "stopped":
+        world = world.with_dead_slot(attachment.instance_id, attachment.slot)
     detaching = replace(one, attachment=replace(attachment, status="detaching"))
     return world.with_interface(detaching), one.network_interface_id
 
@@ -327,7 +341,7 @@ def describe_attachment(attachment: Attachment, owner_id: str) -> Structure:
         "instanceId": attachment.instance_id,
         "instanceOwnerId": owner_id,
         "deviceIndex": attachment.device_index,
-        "networkCardIndex": 0,
+        "networkCardIndex": attachment.network_card_index,
         "status": attachment.status,
         "attachTime": timestamp(attachment.attach_time),
         "deleteOnTermination": attachment.delete_on_termination,

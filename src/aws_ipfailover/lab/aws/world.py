@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
-from typing import Dict, List, Literal, Mapping, Optional, Tuple
+from typing import Dict, FrozenSet, List, Literal, Mapping, Optional, Tuple
 
 from aws_ipfailover.lab import network
 from aws_ipfailover.lab.network import Address, AttachmentStatus, Cidr, InstanceState
@@ -100,6 +100,10 @@ class RouteTable:
         return tuple(found)
 
 
+# A place for a network interface on an instance: network card and device index.
+Slot = Tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Attachment:
     """An ENI on an instance."""
@@ -110,6 +114,14 @@ class Attachment:
     status: AttachmentStatus
     delete_on_termination: bool
     attach_time: float
+    network_card_index: int = 0
+    # Whether the instance gets a NIC for it; see `World.dead_slots`.
+    plugged: bool = True
+
+    @property
+    def slot(self) -> Slot:
+        """Where on the instance it is."""
+        return self.network_card_index, self.device_index
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,23 @@ class ElasticIp:
 
 
 @dataclass(frozen=True)
+class SecondaryInterface:
+    """A network interface of an instance in a secondary network: no ENI, with a device index of its own."""
+
+    secondary_interface_id: str
+    mac: str
+    device_index: int
+    network_card_index: int
+    address: IPv4Address
+    attach_time: float
+
+    @property
+    def slot(self) -> Slot:
+        """Where on the instance it is."""
+        return self.network_card_index, self.device_index
+
+
+@dataclass(frozen=True)
 class Instance:
     """An EC2 instance."""
 
@@ -166,6 +195,7 @@ class Instance:
     launch_time: float
     role: Optional[str] = None
     image_id: str = "ami-0fedcba9876543210"
+    secondary_interfaces: Tuple[SecondaryInterface, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,6 +212,8 @@ class World:
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gateways: Tuple[str, ...] = ()
     remaps: Mapping[Address, Remap] = field(default_factory=dict)
+    # By instance: where no NIC appears any more until the instance stops and starts.
+    dead_slots: Mapping[str, FrozenSet[Slot]] = field(default_factory=dict)
 
     def with_route_table(self, table: RouteTable) -> World:
         """This world with one route table put in or changed."""
@@ -200,8 +232,23 @@ class World:
         return replace(self, interfaces={**self.interfaces, interface.network_interface_id: interface})
 
     def with_instance(self, instance: Instance) -> World:
-        """This world with one instance put in or changed."""
-        return replace(self, instances={**self.instances, instance.instance_id: instance})
+        """This world with one instance put in or changed; one that has stopped has no dead slots any more."""
+        world = replace(self, instances={**self.instances, instance.instance_id: instance})
+        return world._revived(instance.instance_id) if instance.state in ("stopped", "terminated") else world
+
+    def with_dead_slot(self, instance_id: str, slot: Slot) -> World:
+        """This world with a place of an instance where no NIC appears until that has stopped."""
+        dead = self.dead_slots.get(instance_id, frozenset()) | {slot}
+        return replace(self, dead_slots={**self.dead_slots, instance_id: dead})
+
+    def _revived(self, instance_id: str) -> World:
+        if instance_id not in self.dead_slots:
+            return self
+        world = replace(self, dead_slots={key: dead for key, dead in self.dead_slots.items() if key != instance_id})
+        for one in world.interfaces_of(instance_id):
+            if one.attachment is not None and not one.attachment.plugged:
+                world = world.with_interface(replace(one, attachment=replace(one.attachment, plugged=True)))
+        return world
 
     def with_elastic_ip(self, elastic_ip: ElasticIp) -> World:
         """This world with one Elastic IP put in or changed."""
@@ -263,9 +310,9 @@ class World:
         return replace(self, interfaces=kept, elastic_ips=elastic_ips)
 
     def interfaces_of(self, instance_id: str) -> Tuple[Interface, ...]:
-        """The ENIs attached to an instance, in any status, by device index."""
+        """The ENIs attached to an instance, in any status, by network card and device index."""
         held = [
-            (interface.attachment.device_index, interface)
+            (interface.attachment.slot, interface)
             for interface in self.interfaces.values()
             if interface.attachment is not None and interface.attachment.instance_id == instance_id
         ]
@@ -339,6 +386,7 @@ def network_of(world: World) -> network.Network:
                     interface.attachment.instance_id,
                     interface.attachment.device_index,
                     interface.attachment.status,
+                    interface.attachment.plugged,
                 ),
             )
             for interface in world.interfaces.values()
