@@ -11,7 +11,8 @@ from __future__ import annotations
 from aws_ipfailover.lab.aws.account import Account, Consistency, LabInstance, Timing
 from aws_ipfailover.lab.aws.calls import Call
 from aws_ipfailover.lab.aws.faults import Fault
-from aws_ipfailover.lab.aws.identity import Credentials, Policy, Role, Statement
+from aws_ipfailover.lab.aws.identity import Credentials, Role
+from aws_ipfailover.lab.aws.policies import Condition, Policy, Statement
 from aws_ipfailover.lab.aws.process import AwsProcess, ControlError, aws_process
 from aws_ipfailover.lab.aws.running import RunningAws, environment, key_environment, running_aws, start_aws
 
@@ -19,6 +20,7 @@ __all__ = [
     "Account",
     "AwsProcess",
     "Call",
+    "Condition",
     "Consistency",
     "ControlError",
     "Credentials",

@@ -15,7 +15,8 @@ from aws_ipfailover.lab.aws.account import Consistency, Timing
 from aws_ipfailover.lab.aws.connection import HttpRequest, HttpServer
 from aws_ipfailover.lab.aws.errors import ApiError
 from aws_ipfailover.lab.aws.faults import Fault
-from aws_ipfailover.lab.aws.identity import Policy, Role
+from aws_ipfailover.lab.aws.identity import Role
+from aws_ipfailover.lab.aws.policies import Policy
 from aws_ipfailover.lab.aws.reply import Reply
 from aws_ipfailover.lab.aws.running import RunningAws
 
@@ -91,6 +92,11 @@ class Controls:
     def restrict_instances(self, document: Optional[Dict[str, Any]]) -> None:
         """The instances' role gets this IAM policy document; None for everything."""
         self._account.identities.restrict_instances(None if document is None else Policy.from_document(document))
+
+    def restrict_account(self, document: Optional[Dict[str, Any]]) -> None:
+        """The account gets this service control policy; None for everything."""
+        policy = None if document is None else Policy.from_document(document)
+        self._account.identities.service_control_policy = policy
 
     def put_role(self, arn: str, trusted_accounts: List[str], document: Optional[Dict[str, Any]] = None) -> None:
         """A role that may be assumed."""
