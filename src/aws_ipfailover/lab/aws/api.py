@@ -69,7 +69,7 @@ class Api:
             "DescribeNetworkInterfaces": lambda world, query, _: interfaces.describe_network_interfaces(world, query),
             "DescribeNetworkInterfaceAttribute": lambda world, query, _: interfaces.describe_attribute(world, query),
             "DescribeInstances": lambda world, query, _: instances.describe_instances(
-                world, query, account.plan.account_id
+                world, query, account.plan.account_id, account.metadata_is_on
             ),
             "DescribeInstanceStatus": lambda world, query, _: instances.describe_status(
                 world, query, account.plan.account_id

@@ -120,11 +120,11 @@ class Controls:
         self._aws.imds.overrides[path] = text
 
     def disable_metadata(self, name: str, disabled: bool) -> None:
-        """Switch an instance's metadata endpoint off or on."""
+        """Switch the metadata endpoint of an instance, or of all (`*`), off or on."""
         if disabled:
-            self._aws.imds.disabled.add(name)
+            self._account.imds_disabled.add(name)
         else:
-            self._aws.imds.disabled.discard(name)
+            self._account.imds_disabled.discard(name)
 
     def account(self) -> Dict[str, Any]:
         """What is fixed: ids by name."""

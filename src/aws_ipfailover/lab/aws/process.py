@@ -158,7 +158,7 @@ class AwsProcess:
         self._call("set_metadata", path=path, text=text)
 
     def disable_metadata(self, name: str, disabled: bool = True) -> None:
-        """Switch an instance's metadata endpoint off or on."""
+        """Switch the metadata endpoint of an instance, or of all (`*`), off or on."""
         self._call("disable_metadata", name=name, disabled=disabled)
 
     @property
