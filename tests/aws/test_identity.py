@@ -273,6 +273,9 @@ def test_no_resource_level(replacing: Replacing, narrow: dict[str, Any]) -> None
         "is not authorized to perform: ec2:DescribeRouteTables because no identity-based policy allows the "
         "ec2:DescribeRouteTables action"
     )
+    eni = replacing.aws.account.instance("node1").network_interface_id
+    with refused("UnauthorizedOperation"):
+        replacing.ec2.describe_network_interface_attribute(NetworkInterfaceId=eni, Attribute="sourceDestCheck")
 
 
 def test_every_resource_counts(aws: RunningAws, connect: Callable[..., Any]) -> None:
