@@ -15,7 +15,8 @@ from aws_ipfailover.lab.aws.account import Consistency, Timing
 from aws_ipfailover.lab.aws.connection import HttpRequest, HttpServer
 from aws_ipfailover.lab.aws.errors import ApiError
 from aws_ipfailover.lab.aws.faults import Fault
-from aws_ipfailover.lab.aws.identity import Policy, Role
+from aws_ipfailover.lab.aws.identity import Role
+from aws_ipfailover.lab.aws.policies import Policy
 from aws_ipfailover.lab.aws.reply import Reply
 from aws_ipfailover.lab.aws.running import RunningAws
 
@@ -51,13 +52,17 @@ class Controls:
         """Where each table leads."""
         return self._account.routes_to(destination)
 
-    def put_route(self, destination: str, target: str, route_table_id: Optional[str] = None) -> None:
+    def put_route(self, destination: str, target: str, route_table_id: Optional[str] = None, **options: Any) -> None:
         """Set a route behind the cluster's back."""
-        self._account.put_route(destination, target, route_table_id)
+        self._account.put_route(destination, target, route_table_id, **options)
 
-    def delete_route(self, destination: str, route_table_id: Optional[str] = None) -> None:
+    def delete_route(self, destination: str, route_table_id: Optional[str] = None, **options: Any) -> None:
         """Take a route away behind the cluster's back."""
-        self._account.delete_route(destination, route_table_id)
+        self._account.delete_route(destination, route_table_id, **options)
+
+    def delete_route_table(self, route_table_id: str) -> None:
+        """Delete a route table behind the cluster's back."""
+        self._account.delete_route_table(route_table_id)
 
     def set_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch an instance's source/destination check."""
@@ -88,14 +93,23 @@ class Controls:
         """The instances' role gets this IAM policy document; None for everything."""
         self._account.identities.restrict_instances(None if document is None else Policy.from_document(document))
 
+    def restrict_account(self, document: Optional[Dict[str, Any]]) -> None:
+        """The account gets this service control policy; None for everything."""
+        policy = None if document is None else Policy.from_document(document)
+        self._account.identities.service_control_policy = policy
+
     def put_role(self, arn: str, trusted_accounts: List[str], document: Optional[Dict[str, Any]] = None) -> None:
         """A role that may be assumed."""
         policy = None if document is None else Policy.from_document(document)
         self._account.identities.put_role(Role(arn, policy, frozenset(trusted_accounts)))
 
-    def expire_credentials(self) -> None:
-        """All temporary credentials are expired from now on."""
-        self._account.identities.expire()
+    def expire_credentials(self, renew: bool = True) -> None:
+        """All temporary credentials are expired from now on; IMDS has new ones at once, or not before it is told."""
+        self._account.identities.expire(renew=renew)
+
+    def renew_credentials(self) -> None:
+        """IMDS hands out new credentials again."""
+        self._account.identities.renew()
 
     def expire_imds_tokens(self) -> None:
         """All IMDS session tokens are forgotten."""
@@ -106,11 +120,11 @@ class Controls:
         self._aws.imds.overrides[path] = text
 
     def disable_metadata(self, name: str, disabled: bool) -> None:
-        """Switch an instance's metadata endpoint off or on."""
+        """Switch the metadata endpoint of an instance, or of all (`*`), off or on."""
         if disabled:
-            self._aws.imds.disabled.add(name)
+            self._account.imds_disabled.add(name)
         else:
-            self._aws.imds.disabled.discard(name)
+            self._account.imds_disabled.discard(name)
 
     def account(self) -> Dict[str, Any]:
         """What is fixed: ids by name."""

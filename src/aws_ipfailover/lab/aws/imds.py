@@ -30,9 +30,9 @@ LONGEST_TOKEN = 21600
 class Imds:
     """The metadata service of all instances of one account.
 
-    `who(caller address)` tells the instance's name, None for nobody. `disabled` holds the names of instances whose
-    metadata endpoint is switched off. `overrides` replaces the answer for a path (`/latest/meta-data/mac`) by a text,
-    or by 404 for None.
+    `who(caller address)` tells the instance's name, None for nobody. An instance whose endpoint is off
+    (`Account.imds_disabled`) gets 403 for everything. `overrides` replaces the answer for a path
+    (`/latest/meta-data/mac`) by a text, or by 404 for None.
     """
 
     def __init__(
@@ -41,11 +41,15 @@ class Imds:
         self.account = account
         self.faults = faults
         self.calls = calls
-        self.disabled: Set[str] = set()
         self.overrides: Dict[str, Optional[str]] = {}
         self._who = who
         self._lock = Lock()
         self._tokens: Dict[str, Tuple[float, str]] = {}
+
+    @property
+    def disabled(self) -> Set[str]:
+        """The account's `imds_disabled`."""
+        return self.account.imds_disabled
 
     def expire_tokens(self) -> None:
         """Forget every session token given out so far: their users get 401."""
@@ -77,7 +81,7 @@ class Imds:
         name = self._who(request.caller)
         if name is None:
             return _refusal(404)
-        if name in self.disabled:
+        if not self.account.metadata_is_on(self.account.instance(name).instance_id):
             return _refusal(403)
         if request.method == "PUT":
             return self._token(request, name)
@@ -189,11 +193,13 @@ def metadata(account: Account, name: str) -> Tree:
 
 def _interface(world: World, interface: Interface, device_index: int, hostname: str) -> Tree:
     subnet = world.subnets[interface.subnet_id]
+    addresses = world.addresses_in_metadata(interface)
+    ipv6 = [address for address in addresses if address.version == 6]
     found: Dict[str, str] = {
         "device-number": str(device_index),
         "interface-id": interface.network_interface_id,
         "local-hostname": hostname,
-        "local-ipv4s": "\n".join(map(str, interface.ipv4)),
+        "local-ipv4s": "\n".join(str(address) for address in addresses if address.version == 4),
         "mac": interface.mac,
         "owner-id": interface.owner_id,
         "security-group-ids": "\n".join(interface.groups),
@@ -204,8 +210,8 @@ def _interface(world: World, interface: Interface, device_index: int, hostname: 
         "vpc-ipv4-cidr-block": next(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
         "vpc-ipv4-cidr-blocks": "\n".join(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
     }
-    if interface.ipv6:
-        found["ipv6s"] = "\n".join(map(str, interface.ipv6))
+    if ipv6:
+        found["ipv6s"] = "\n".join(map(str, ipv6))
         found["subnet-ipv6-cidr-blocks"] = "\n".join(str(cidr) for cidr in subnet.cidrs if cidr.version == 6)
         found["vpc-ipv6-cidr-blocks"] = "\n".join(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 6)
     return found
