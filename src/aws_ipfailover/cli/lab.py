@@ -49,6 +49,21 @@ def register(commands: Commands) -> None:
     up.add_argument("--detach", type=float, default=0.0, metavar="S", help="seconds that EC2 takes to detach an ENI")
     up.add_argument("--nic", type=float, default=0.0, metavar="S", help="seconds from `attached` to the NIC")
     up.add_argument("--imds-lag", type=float, default=0.0, metavar="S", help="seconds until IMDS knows an ENI")
+    up.add_argument(
+        "--graceful-stop",
+        action="store_true",
+        help="let StopInstances, which fencing uses, shut the system down before the power goes",
+    )
+    up.add_argument(
+        "--shutdown", type=float, default=0.0, metavar="S", help="seconds that its services run on meanwhile"
+    )
+    up.add_argument(
+        "--shutdown-limit",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="seconds until the power goes anyhow (default: %(default)s)",
+    )
     status = add("status", _status, "show instances, links, routes and the cluster")
     status.add_argument("--json", action="store_true", help="as JSON")
     shell = add("shell", _shell, "open a shell in an instance")
@@ -63,6 +78,12 @@ def register(commands: Commands) -> None:
     off.add_argument("instance", metavar="NODE")
     on = add("power-on", _power_on, "start an instance that failed or was stopped")
     on.add_argument("instance", metavar="NODE")
+    stop = add("stop", _stop, "stop an instance by EC2's StopInstances, as fencing does")
+    stop.add_argument("instance", metavar="NODE")
+    stop.add_argument("--force", action="store_true", help="with Force: the system shuts down all the same")
+    stop.add_argument(
+        "--skip-os-shutdown", action="store_true", help="with SkipOsShutdown: the power goes at once, whatever runs"
+    )
     freeze = add(
         "freeze", _freeze, "let nothing run in an instance, as when its host stands still; EC2 calls it running"
     )
@@ -152,6 +173,9 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
         detach_seconds=arguments.detach,
         nic_seconds=arguments.nic,
         imds_lag_seconds=arguments.imds_lag,
+        graceful_stop=arguments.graceful_stop,
+        shutdown_seconds=arguments.shutdown,
+        shutdown_limit_seconds=arguments.shutdown_limit,
     )
     lab = lab.up(arguments.name, settings, say=_say)
     sys.stdout.write(f"lab '{arguments.name}' is up\n")
@@ -244,6 +268,11 @@ def _power_off(lab: Lab, arguments: argparse.Namespace) -> int:
 
 def _power_on(lab: Lab, arguments: argparse.Namespace) -> int:
     lab.power_on(arguments.instance)
+    return 0
+
+
+def _stop(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.stop(arguments.instance, force=arguments.force, skip_os_shutdown=arguments.skip_os_shutdown)
     return 0
 
 

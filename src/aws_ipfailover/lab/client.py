@@ -269,6 +269,10 @@ class Lab:
         """Give a stopped instance power again."""
         self.order("power-on", name=name)
 
+    def stop(self, name: str, *, force: bool = False, skip_os_shutdown: bool = False) -> None:
+        """Call StopInstances; returns at once, when EC2 says `stopping`."""
+        self.order("stop", name=name, force=force, skip_os_shutdown=skip_os_shutdown)
+
     def freeze(self, name: str, *, kernel: bool = True) -> None:
         """Let nothing run in an instance, nor, unless not `kernel`, its kernel answer: as when its host stands still.
 

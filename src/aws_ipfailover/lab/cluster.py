@@ -13,7 +13,12 @@ CLUSTER_NAME = "lab"
 FENCE_DEVICE = "fence-aws"
 
 SERVICES = (
-    Service(("corosync",), ready=("corosync-cmapctl", "-g", "totem.version")),
+    # As their systemd units start and stop them: Pacemaker first stops its resources, then corosync leaves.
+    Service(
+        ("corosync", "-f"),
+        ready=("corosync-cmapctl", "-g", "totem.version"),
+        stop=("corosync-cfgtool", "-H", "--force"),
+    ),
     Service(("pacemakerd",)),
 )
 

@@ -57,6 +57,11 @@ class Settings:
     forced_detach_seconds: float = 0.0
     nic_seconds: float = 0.0
     imds_lag_seconds: float = 0.0
+    # StopInstances, also with Force, first lets the system shut down: everything runs on for `shutdown_seconds`, as
+    # while other units stop, then Pacemaker and corosync are stopped. After the limit the power goes anyhow.
+    graceful_stop: bool = False
+    shutdown_seconds: float = 0.0
+    shutdown_limit_seconds: float = 300.0
 
     def plan(self) -> Plan:
         """The plan for these settings."""
@@ -111,6 +116,7 @@ class Supervisor:
                 detach=settings.detach_seconds,
                 forced_detach=settings.forced_detach_seconds,
                 imds_interface_lag=settings.imds_lag_seconds,
+                shutdown_limit=settings.shutdown_limit_seconds if settings.graceful_stop else 0.0,
             ),
         )
         self._instances: Dict[str, Instance] = {}
@@ -191,7 +197,10 @@ class Supervisor:
     def _on_power(self, instance_id: str, power: Power) -> None:
         """EC2 switches an instance, because somebody called StopInstances or StartInstances."""
         name = next(name for name, known in self._ids.items() if known == instance_id)
-        if power == "off":
+        if power == "shutdown":
+            self.timeline.add("shutdown", instance=name, why="EC2 asks its system to")
+            self._instances[name].shut_down(self._settings.shutdown_seconds)
+        elif power == "off":
             self._switch_off(name, "stopped by EC2")
         else:
             self._switch_on(name, "started by EC2")
@@ -306,6 +315,12 @@ class Supervisor:
         instance_id = self._ec2_instance(name)
         self._cloud.start(instance_id)
         self._switch_on(name, "recovered")
+
+    def do_stop(self, name: str, force: bool = False, skip_os_shutdown: bool = False) -> None:
+        """StopInstances by an administrator; returns at once, with EC2 saying `stopping`."""
+        flags = {"Force": force, "SkipOsShutdown": skip_os_shutdown}
+        asked = {flag: "true" for flag, given in flags.items() if given}
+        self._cloud.aws.api.administer("StopInstances", InstanceId=self._ec2_instance(name), **asked)
 
     def do_freeze(self, name: str, kernel: bool = True) -> None:
         """Let nothing run in an instance, nor (unless not `kernel`) its kernel answer; EC2 calls it running.
