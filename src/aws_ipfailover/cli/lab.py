@@ -64,6 +64,14 @@ def register(commands: Commands) -> None:
         metavar="S",
         help="seconds until the power goes anyhow (default: %(default)s)",
     )
+    up.add_argument(
+        "--route-lag",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds until a written route is effective, at most: drawn for each source of traffic",
+    )
+    up.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
     status = add("status", _status, "show instances, links, routes and the cluster")
     status.add_argument("--json", action="store_true", help="as JSON")
     shell = add("shell", _shell, "open a shell in an instance")
@@ -95,6 +103,8 @@ def register(commands: Commands) -> None:
     cut.add_argument("one", metavar="A")
     cut.add_argument("other", metavar="B")
     add("heal", _heal, "mend every link")
+    lag = add("route-lag", _route_lag, "let routes written from now on become effective later")
+    lag.add_argument("seconds", type=float, metavar="S", help="at most; 0: at once, also those that are under way")
     api = add("api", _api, "make EC2's API fail, or well again")
     api.add_argument(
         "mode",
@@ -176,6 +186,8 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
         graceful_stop=arguments.graceful_stop,
         shutdown_seconds=arguments.shutdown,
         shutdown_limit_seconds=arguments.shutdown_limit,
+        route_lag_seconds=arguments.route_lag,
+        seed=arguments.seed,
     )
     lab = lab.up(arguments.name, settings, say=_say)
     sys.stdout.write(f"lab '{arguments.name}' is up\n")
@@ -209,6 +221,8 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
             sys.stdout.write(f"{public}: the Elastic IP of {private}\n")
     for one, other in ((pair[0], pair[-1]) for pair in status["cuts"]):
         sys.stdout.write(f"cut: {one} - {other}\n")
+    for source, destination in status["routes_under_way"]:
+        sys.stdout.write(f"{destination}: the newest route is not effective yet for {source}\n")
     for fault in status["faults"]:
         sys.stdout.write(f"API fault: {fault['kind']} {fault['code'] if fault['kind'] == 'error' else ''}\n")
     if cluster is None:
@@ -293,6 +307,11 @@ def _cut(lab: Lab, arguments: argparse.Namespace) -> int:
 
 def _heal(lab: Lab, arguments: argparse.Namespace) -> int:
     lab.heal()
+    return 0
+
+
+def _route_lag(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.route_lag(arguments.seconds)
     return 0
 
 

@@ -284,6 +284,10 @@ class Lab:
         """Let a frozen instance go on where it stood."""
         self.order("thaw", name=name)
 
+    def route_lag(self, seconds: float) -> None:
+        """Let routes written from now on become effective up to `seconds` later; 0: all of them at once."""
+        self.order("route-lag", seconds=seconds)
+
     def cut(self, one: str, other: str) -> None:
         """Cut the link between two places: instances, zones, `api`, `imds`, `onprem`."""
         self.order("cut", one=one, other=other)

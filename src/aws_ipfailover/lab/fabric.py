@@ -3,8 +3,9 @@
 The namespace of whoever uses a `Fabric` becomes the VPC's routers. Every ENI of a running instance is one veth whose
 other end lies in the instance. All traffic, also within a subnet, is routed here:
 
-* `ip rule iif VETH` sends what *leaves* an ENI to the kernel table of its subnet's route table; a `throw` for the
-  VPC's own CIDRs leads on to the one table that knows where each ENI is (the `local` route of every route table).
+* `ip rule iif VETH` sends what *leaves* an ENI to a kernel table of its own: the ENI's view of its subnet's route
+  table, which may lag behind (see `propagation`). A `throw` for the VPC's own CIDRs leads on to the one table that
+  knows where each ENI is (the `local` route of every route table).
 * A route to an ENI delivers at MAC level (a permanent neighbour entry): nobody asks with ARP who has the address,
   and nobody checks that the ENI owns it. That is all an overlay address is.
 * An internet gateway translates Elastic IPs one to one and keeps no state; what has none does not pass.
@@ -26,6 +27,7 @@ from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tupl
 
 from .network import Address, Cidr, Interface, Network, RouteTable
 from .plan import Outside, Plan
+from .propagation import Propagation
 
 METADATA_ADDRESS = IPv4Address("169.254.169.254")
 # The router's link-local address on every link, the gateway of IPv6 as in a VPC.
@@ -37,6 +39,7 @@ INTERNET_GATEWAY = "igw0"
 # The devices behind which somebody outside the VPC is, by what the ids of the gateways begin with.
 GATEWAYS = {"tgw": TRANSIT_GATEWAY, "igw": INTERNET_GATEWAY}
 
+_TRANSIT_TABLE = 98
 _LOCAL_TABLE = 99
 _FIRST_TABLE = 1000
 _RULE_ENI = 100
@@ -161,9 +164,25 @@ def plugged(network: Network, hosts: Mapping[str, int]) -> Dict[str, Interface]:
     }
 
 
-def table_numbers(network: Network) -> Dict[str, int]:
-    """A kernel table for each route table; stable as long as no route table is deleted."""
-    return {table.route_table_id: _FIRST_TABLE + place for place, table in enumerate(network.route_tables)}
+def table_number(source: str) -> int:
+    """The kernel table that decides for what comes in by device `source`; the same for an ENI in every boot."""
+    if source == TRANSIT_GATEWAY:
+        return _TRANSIT_TABLE
+    # The device is named by its ENI's id, which is hexadecimal; a table has 32 bits.
+    return _FIRST_TABLE + int(source[1:], 16) % (1 << 30)
+
+
+def tables_of(network: Network, hosts: Mapping[str, int]) -> Dict[str, RouteTable]:
+    """The route table that EC2 has for what comes in by a device: an ENI's, or the transit gateway's."""
+    tables = {table.route_table_id: table for table in network.route_tables}
+    subnets = {subnet.subnet_id: tables[subnet.route_table_id] for subnet in network.subnets}
+    found = {device: subnets[eni.subnet_id] for device, eni in plugged(network, hosts).items()}
+    # The transit gateway's static routes lead into the VPC, where the table of the attachment's subnet decides.
+    found[TRANSIT_GATEWAY] = subnets[network.subnets[0].subnet_id]
+    numbers = {table_number(source) for source in found}
+    if len(numbers) != len(found):
+        raise FabricError("two network interfaces need the same kernel table: their ids are too much alike")
+    return found
 
 
 def desired(
@@ -175,16 +194,17 @@ def desired(
     gateways: FrozenSet[str] = frozenset((TRANSIT_GATEWAY, INTERNET_GATEWAY)),
     names: Mapping[str, str] = {},
     hidden: FrozenSet[str] = frozenset(),
+    tables: Mapping[str, RouteTable] = {},
 ) -> KernelState:
     """The kernel's objects for `network`, with the running instances' process 1 in `hosts` (by instance id).
 
     `gateways`: the gateways' devices that are there. `names`: what the instance calls a device, where it
     is not the name by device index. `hidden`: devices that EC2 calls attached and the instance does not have yet.
+    `tables`: the routes in effect for what comes in by a device, where they are not those that EC2 has.
     """
     enis = {device: eni for device, eni in plugged(network, hosts).items() if device not in hidden}
     by_id = {eni.network_interface_id: (device, eni) for device, eni in enis.items()}
     subnets = {subnet.subnet_id: subnet for subnet in network.subnets}
-    numbers = table_numbers(network)
     links: Dict[str, Link] = {}
     routes: Dict[Tuple[int, int, str], str] = {}
     neighbours: Dict[Tuple[int, str, str], str] = {}
@@ -204,9 +224,8 @@ def desired(
                 proxies |= {(device, str(address)) for device, other in enis.items() if _neighbours(other, eni)}
     for device, eni in enis.items():
         links[device] = _link(device, names.get(device), eni, subnets[eni.subnet_id].cidrs, hosts)
-        table = numbers[subnets[eni.subnet_id].route_table_id]
         for family in (4, 6):
-            rules.add((family, f"pref {_RULE_ENI} iif {device} lookup {table}"))
+            rules.add((family, f"pref {_RULE_ENI} iif {device} lookup {table_number(device)}"))
         neighbours[(6, device, str(link_local(eni.mac)))] = eni.mac
         for address in eni.addresses:
             neighbours[(address.version, device, str(address))] = eni.mac
@@ -219,12 +238,11 @@ def desired(
         if INTERNET_GATEWAY in gateways:
             # It delivers to the ENIs of the VPC, and asks no route table.
             rules.add((family, f"pref {_RULE_INTERNET_END} iif {INTERNET_GATEWAY} blackhole"))
-    for route_table in network.route_tables:
-        routes.update(_routes(route_table, numbers[route_table.route_table_id], network.cidrs, by_id, gateways))
-    # The transit gateway's static routes lead into the VPC, where the table of the attachment's subnet decides.
-    onward = numbers[network.subnets[0].route_table_id]
+    for source, route_table in {**tables_of(network, hosts), **tables}.items():
+        if source == TRANSIT_GATEWAY or source in enis:
+            routes.update(_routes(route_table, table_number(source), network.cidrs, by_id, gateways))
     for cidr in (*network.cidrs, ip_network(plan.overlay), ip_network(plan.overlay_ipv6)):
-        rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {onward}"))
+        rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {_TRANSIT_TABLE}"))
         rules.add((cidr.version, f"pref {_RULE_TRANSIT_LOCAL} iif {TRANSIT_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     if INTERNET_GATEWAY in gateways:
         for cidr in network.cidrs:
@@ -415,10 +433,16 @@ class Fabric:
     Safe to call from several threads. A change of routes costs one `ip -batch` with the difference.
     """
 
-    def __init__(self, plan: Plan, nic_delay: float = 0.0) -> None:
-        """`nic_delay`: seconds from EC2's `attached` to the NIC of a running instance."""
+    def __init__(self, plan: Plan, nic_delay: float = 0.0, *, route_lag: float = 0.0, seed: int = 0) -> None:
+        """What takes its time, in seconds.
+
+        `nic_delay`: from EC2's `attached` to the NIC of a running instance. `route_lag`: until a written route is
+        effective, at most; drawn from `seed`.
+        """
         self._plan = plan
         self._nic_delay = nic_delay
+        self._propagation = Propagation(route_lag, seed)
+        self._alarm: Optional[Tuple[float, threading.Timer]] = None
         self._names: Dict[str, Name] = {}
         self._due: Dict[str, float] = {}
         self._lock = threading.RLock()
@@ -506,6 +530,29 @@ class Fabric:
             self._cuts = Cuts()
             self._reconcile()
 
+    @property
+    def route_lag(self) -> float:
+        """The longest time in seconds until a written route is effective."""
+        return self._propagation.lag
+
+    def delay_routes(self, seconds: float) -> None:
+        """Let routes that are written from now on take up to `seconds`; 0: all, also those under way, at once."""
+        with self._lock:
+            self._propagation.lag = seconds
+            self._reconcile()
+
+    def routes_under_way(self) -> Tuple[Tuple[str, Cidr], ...]:
+        """Who does not follow the newest route yet, by name, and its destination."""
+        with self._lock:
+            if self._network is None:
+                return ()
+            names = {instance.instance_id: instance.name for instance in self._network.instances}
+            sources = {TRANSIT_GATEWAY: self._plan.on_premises.name}
+            for device, eni in plugged(self._network, self._hosts).items():
+                if eni.attachment is not None:
+                    sources[device] = names[eni.attachment.instance_id]
+            return tuple((sources[device], destination) for device, destination in self._propagation.under_way())
+
     def places(self) -> Tuple[str, ...]:
         """Every name that `cut` takes."""
         network = self._network
@@ -537,15 +584,34 @@ class Fabric:
         with self._lock:
             self._reconcile()
 
+    def _propagate(self, network: Network) -> Dict[str, RouteTable]:
+        """The routes in effect now; whoever waits for one is woken when it is due."""
+        now = time.monotonic()
+        self._propagation.write(now, tables_of(network, self._hosts))
+        due = self._propagation.due()
+        if due is not None and (self._alarm is None or due < self._alarm[0] or self._alarm[0] <= now):
+            if self._alarm is not None:
+                self._alarm[1].cancel()
+            self._alarm = (due, threading.Timer(due - now, self._appear))
+            self._alarm[1].daemon = True
+            self._alarm[1].start()
+        return self._propagation.effective()
+
     def _reconcile(self, booting: Optional[str] = None) -> None:
         if self._network is None:
             return
         hidden = self._hot_plug(self._network, booting)
-        names = {device: name.inside for device, name in self._names.items()}
         old, new = (
             self._now,
             desired(
-                self._network, self._plan, self._hosts, self._cuts, gateways=self._gateways, names=names, hidden=hidden
+                self._network,
+                self._plan,
+                self._hosts,
+                self._cuts,
+                gateways=self._gateways,
+                names={device: name.inside for device, name in self._names.items()},
+                hidden=hidden,
+                tables=self._propagate(self._network),
             ),
         )
         gone = {device for device, link in old.links.items() if new.links.get(device) != link}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socketserver
 import threading
@@ -62,6 +63,10 @@ class Settings:
     graceful_stop: bool = False
     shutdown_seconds: float = 0.0
     shutdown_limit_seconds: float = 300.0
+    # Until a written route is effective, at most: each source of traffic in each table draws its own delay.
+    route_lag_seconds: float = 0.0
+    # Of everything that is drawn.
+    seed: int = 0
 
     def plan(self) -> Plan:
         """The plan for these settings."""
@@ -104,7 +109,7 @@ class Supervisor:
         self._settings = settings
         self.timeline = Timeline()
         self.ended = threading.Event()
-        self._fabric = Fabric(plan, settings.nic_seconds)
+        self._fabric = Fabric(plan, settings.nic_seconds, route_lag=settings.route_lag_seconds, seed=settings.seed)
         self._cloud = Cloud(
             plan,
             self._fabric.apply,
@@ -254,6 +259,8 @@ class Supervisor:
                 str(address): self._cloud.routes(str(ip_network(address)))
                 for address in (self._plan.overlay, self._plan.overlay_ipv6)
             },
+            "route_lag": self._fabric.route_lag,
+            "routes_under_way": [[name, str(destination)] for name, destination in self._fabric.routes_under_way()],
             "mode": self._settings.mode,
             "layout": self._settings.layout,
             "service": self._service(),
@@ -385,6 +392,13 @@ class Supervisor:
         self._cloud.account.delete_route(destination, route_table_id)
         self._cloud.account.settle()
         self.timeline.add("route", destination=destination, target=None, route_table_id=route_table_id)
+
+    def do_route_lag(self, seconds: float) -> None:
+        """Let a written route become effective up to `seconds` later, for each source of traffic at its own moment."""
+        if not 0 <= seconds < math.inf:
+            raise LabError("the lag of routes is a number of seconds, 0 or more")
+        self._fabric.delay_routes(seconds)
+        self.timeline.add("route-lag", seconds=seconds)
 
     def do_put_role(self, arn: str, trusted_accounts: List[str]) -> None:
         """A role that these accounts may assume, such as the owner of a shared VPC lends for its route tables."""

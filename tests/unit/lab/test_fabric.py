@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 from typing import Dict, Optional
 
 import pytest
 
 from aws_ipfailover.lab.aws.account import Account
-from aws_ipfailover.lab.fabric import KernelState, Name, desired, device_of, link_local, named, plugged
-from aws_ipfailover.lab.network import Attachment, AttachmentStatus, Interface, Network
+from aws_ipfailover.lab.fabric import (
+    KernelState,
+    Name,
+    desired,
+    device_of,
+    link_local,
+    named,
+    plugged,
+    table_number,
+    tables_of,
+)
+from aws_ipfailover.lab.network import Attachment, AttachmentStatus, Interface, Network, Route, RouteTable
 from aws_ipfailover.lab.plan import Layout, Plan, plan_for
 
 LOCAL = 99
@@ -112,12 +122,18 @@ def test_an_address_without_a_device_is_dropped_and_still_resolved(vpc: Vpc) -> 
 
 
 def test_what_leaves_the_eni_follows_its_own_subnet_s_table(vpc: Vpc) -> None:
-    """Not that of the instance's primary ENI."""
-    state = vpc.state("node1")
-    subnet = next(one for one in vpc.network.subnets if one.subnet_id == vpc.eni().subnet_id)
-    place = [table.route_table_id for table in vpc.network.route_tables].index(subnet.route_table_id)
+    """Not that of the instance's primary ENI, nor that of another ENI whose view of the table is older."""
+    network = vpc.with_attachment("node1")
+    subnet = next(one for one in network.subnets if one.subnet_id == vpc.eni().subnet_id)
+    block = IPv4Network("192.168.10.10/32")
+    tables = tables_of(network, vpc.hosts)
+    assert tables[vpc.device].route_table_id == subnet.route_table_id
+    tables[vpc.device] = RouteTable(subnet.route_table_id, (Route(block, vpc.eni_id, "active"),))
+    state = desired(network, vpc.plan, vpc.hosts, tables=tables)
     for family in (4, 6):
-        assert (family, f"pref 100 iif {vpc.device} lookup {1000 + place}") in state.rules
+        assert (family, f"pref 100 iif {vpc.device} lookup {table_number(vpc.device)}") in state.rules
+    found = {table for family, table, destination in state.routes if destination == str(block)}
+    assert found == {table_number(vpc.device)}
 
 
 def test_the_source_destination_check_is_on_and_knows_the_eni_s_addresses(vpc: Vpc) -> None:
