@@ -71,6 +71,9 @@ def register(commands: Commands) -> None:
         metavar="S",
         help="seconds until a written route is effective, at most: drawn for each source of traffic",
     )
+    up.add_argument(
+        "--rename", type=float, default=0.0, metavar="S", help="seconds until udev renames a NIC that came, about"
+    )
     up.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
     status = add("status", _status, "show instances, links, routes and the cluster")
     status.add_argument("--json", action="store_true", help="as JSON")
@@ -187,6 +190,7 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
         shutdown_seconds=arguments.shutdown,
         shutdown_limit_seconds=arguments.shutdown_limit,
         route_lag_seconds=arguments.route_lag,
+        rename_seconds=arguments.rename,
         seed=arguments.seed,
     )
     lab = lab.up(arguments.name, settings, say=_say)

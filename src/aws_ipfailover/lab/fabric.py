@@ -17,12 +17,14 @@ the difference, in one `ip -batch` for each family.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
+from random import Random
 from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
 from .network import Address, Cidr, Interface, Network, RouteTable
@@ -104,16 +106,17 @@ def link_local(mac: str) -> IPv6Address:
 
 @dataclass(frozen=True)
 class Name:
-    """What an instance (by id, and process 1 of this boot) calls a device."""
+    """What an instance (by id, and process 1 of this boot) calls a device; `renamed`: its udev has been there."""
 
     instance_id: str
     pid: int
     number: int
+    renamed: bool = False
 
     @property
     def inside(self) -> str:
-        """The device's name."""
-        return f"eth{self.number}"
+        """The device's name: the kernel's, then udev's (on Nitro `ens5` is the primary NIC)."""
+        return f"ens{5 + self.number}" if self.renamed else f"eth{self.number}"
 
 
 def named(known: Mapping[str, Name], enis: Mapping[str, Interface], hosts: Mapping[str, int]) -> Dict[str, Name]:
@@ -433,12 +436,23 @@ class Fabric:
     Safe to call from several threads. A change of routes costs one `ip -batch` with the difference.
     """
 
-    def __init__(self, plan: Plan, nic_delay: float = 0.0, *, route_lag: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        nic_delay: float = 0.0,
+        *,
+        route_lag: float = 0.0,
+        rename_after: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         """What takes its time, in seconds.
 
         `nic_delay`: from EC2's `attached` to the NIC of a running instance. `route_lag`: until a written route is
-        effective, at most; drawn from `seed`.
+        effective, at most. `rename_after`: from the NIC's appearance to its renaming, drawn between half and one and a
+        half times as long; 0: it keeps its name. `seed`: of what is drawn.
         """
+        self._rename_after = rename_after
+        self._seed = seed
         self._plan = plan
         self._nic_delay = nic_delay
         self._propagation = Propagation(route_lag, seed)
@@ -624,9 +638,29 @@ class Fabric:
             run(["nft", "-f", "-"], new.ruleset)
         for device in new.links.keys() - old.links.keys():
             self._plug(new.links[device])
+            name = self._names[device]
+            if self._rename_after and name.number > 0 and name.instance_id != booting:
+                drawn = Random(f"{self._seed} {device} {name.number}").uniform(0.5, 1.5)  # noqa: S311 - not a secret
+                timer = threading.Timer(drawn * self._rename_after, self._rename, (device, name))
+                timer.daemon = True
+                timer.start()
         for family in (4, 6):
             batch(_difference(old, new, family), family)
         self._now = new
+
+    def _rename(self, device: str, name: Name) -> None:
+        """Rename a NIC in its instance, as udev does; also one that is up, where the kernel lets it (Linux 6.2)."""
+        with self._lock:
+            link = self._now.links.get(device)
+            if link is None or self._names.get(device) != name:
+                return
+            renamed = replace(name, renamed=True)
+            # Refused by an older kernel for a NIC that is up: it stays as it is, as with udev.
+            with contextlib.suppress(FabricError):
+                batch([f"link set dev {name.inside} name {renamed.inside}"], 4, link.pid)
+                self._names[device] = renamed
+                links = {**self._now.links, device: replace(link, inside=renamed.inside)}
+                self._now = replace(self._now, links=links)
 
     def _unplug(self, devices: Iterable[str]) -> None:
         for device in devices:

@@ -65,6 +65,8 @@ class Settings:
     shutdown_limit_seconds: float = 300.0
     # Until a written route is effective, at most: each source of traffic in each table draws its own delay.
     route_lag_seconds: float = 0.0
+    # From the appearance of a NIC, as eth1, to its renaming, as udev does: half as long to half as long again.
+    rename_seconds: float = 0.0
     # Of everything that is drawn.
     seed: int = 0
 
@@ -109,7 +111,13 @@ class Supervisor:
         self._settings = settings
         self.timeline = Timeline()
         self.ended = threading.Event()
-        self._fabric = Fabric(plan, settings.nic_seconds, route_lag=settings.route_lag_seconds, seed=settings.seed)
+        self._fabric = Fabric(
+            plan,
+            settings.nic_seconds,
+            route_lag=settings.route_lag_seconds,
+            rename_after=settings.rename_seconds,
+            seed=settings.seed,
+        )
         self._cloud = Cloud(
             plan,
             self._fabric.apply,
