@@ -74,6 +74,11 @@ def register(commands: Commands) -> None:
     up.add_argument(
         "--rename", type=float, default=0.0, metavar="S", help="seconds until udev renames a NIC that came, about"
     )
+    up.add_argument(
+        "--stale-neighbours",
+        action="store_true",
+        help="let the instances of a subnet send to the old ENI of an address that moved, until it is announced",
+    )
     up.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
     status = add("status", _status, "show instances, links, routes and the cluster")
     status.add_argument("--json", action="store_true", help="as JSON")
@@ -191,6 +196,7 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
         shutdown_limit_seconds=arguments.shutdown_limit,
         route_lag_seconds=arguments.route_lag,
         rename_seconds=arguments.rename,
+        stale_neighbours=arguments.stale_neighbours,
         seed=arguments.seed,
     )
     lab = lab.up(arguments.name, settings, say=_say)

@@ -8,6 +8,8 @@ other end lies in the instance. All traffic, also within a subnet, is routed her
   knows where each ENI is (the `local` route of every route table).
 * A route to an ENI delivers at MAC level (a permanent neighbour entry): nobody asks with ARP who has the address,
   and nobody checks that the ENI owns it. That is all an overlay address is.
+* With stale neighbours, the instances of a subnet know each other's MACs (see `neighbours`); a frame to one of them
+  goes to that ENI, whoever has the address by now.
 * An internet gateway translates Elastic IPs one to one and keeps no state; what has none does not pass.
 * nftables enforces the source/destination check, does that translation, and cuts links.
 
@@ -27,6 +29,7 @@ from pathlib import Path
 from random import Random
 from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
+from .neighbours import Neighbours, Segment, mac_bytes
 from .network import Address, Cidr, Interface, Network, RouteTable
 from .plan import Outside, Plan
 from .propagation import Propagation
@@ -44,6 +47,9 @@ GATEWAYS = {"tgw": TRANSIT_GATEWAY, "igw": INTERNET_GATEWAY}
 _TRANSIT_TABLE = 98
 _LOCAL_TABLE = 99
 _FIRST_TABLE = 1000
+# Added to the number of an ENI's table: the table, and the mark, of what is sent to its MAC.
+_TO_MAC = 1 << 30
+_RULE_MAC = 90
 _RULE_ENI = 100
 _RULE_TRANSIT = 110
 _RULE_TRANSIT_LOCAL = 111
@@ -67,6 +73,8 @@ class Link:
     pid: int
     addresses: Tuple[str, ...] = ()
     gateways: Tuple[str, ...] = ()
+    # IPv6 prefixes whose addresses are asked for on the link, instead of going to the router.
+    on_link: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,8 @@ class KernelState:
     rules: FrozenSet[Tuple[int, str]] = frozenset()
     addresses: FrozenSet[str] = frozenset()
     ruleset: str = ""
+    # Rules on what comes in by the ENIs' devices, which have to be there; empty for none.
+    ingress: str = ""
 
 
 def device_of(network_interface_id: str) -> str:
@@ -172,7 +182,7 @@ def table_number(source: str) -> int:
     if source == TRANSIT_GATEWAY:
         return _TRANSIT_TABLE
     # The device is named by its ENI's id, which is hexadecimal; a table has 32 bits.
-    return _FIRST_TABLE + int(source[1:], 16) % (1 << 30)
+    return _FIRST_TABLE + int(source[1:], 16) % (1 << 29)
 
 
 def tables_of(network: Network, hosts: Mapping[str, int]) -> Dict[str, RouteTable]:
@@ -198,12 +208,14 @@ def desired(
     names: Mapping[str, str] = {},
     hidden: FrozenSet[str] = frozenset(),
     tables: Mapping[str, RouteTable] = {},
+    stale_neighbours: bool = False,
 ) -> KernelState:
     """The kernel's objects for `network`, with the running instances' process 1 in `hosts` (by instance id).
 
     `gateways`: the gateways' devices that are there. `names`: what the instance calls a device, where it
     is not the name by device index. `hidden`: devices that EC2 calls attached and the instance does not have yet.
     `tables`: the routes in effect for what comes in by a device, where they are not those that EC2 has.
+    `stale_neighbours`: frames within a subnet go to the ENI whose MAC they carry, not to the one that has the address.
     """
     enis = {device: eni for device, eni in plugged(network, hosts).items() if device not in hidden}
     by_id = {eni.network_interface_id: (device, eni) for device, eni in enis.items()}
@@ -223,12 +235,21 @@ def desired(
                 # Dropped (on its way to the loopback device), but ARP is answered: an address in a VPC has a place even
                 # while nothing is behind it.
                 routes[(4, _LOCAL_TABLE, str(ip_network(address)))] = "dev lo scope link"
-            else:
+            elif not stale_neighbours:
                 proxies |= {(device, str(address)) for device, other in enis.items() if _neighbours(other, eni)}
     for device, eni in enis.items():
-        links[device] = _link(device, names.get(device), eni, subnets[eni.subnet_id].cidrs, hosts)
+        link = _link(device, names.get(device), eni, subnets[eni.subnet_id].cidrs, hosts)
+        if stale_neighbours and link.addresses:
+            on_link = tuple(str(cidr) for cidr in subnets[eni.subnet_id].cidrs if cidr.version == 6)
+            link = replace(link, on_link=on_link)
+        links[device] = link
         for family in (4, 6):
             rules.add((family, f"pref {_RULE_ENI} iif {device} lookup {table_number(device)}"))
+        if stale_neighbours:
+            number = _TO_MAC + table_number(device)
+            for family, everything in ((4, "0.0.0.0/0"), (6, "::/0")):
+                rules.add((family, f"pref {_RULE_MAC} fwmark {number} lookup {number}"))
+                routes[(family, number, everything)] = f"via {_next_hop(eni, family)} dev {device} onlink"
         neighbours[(6, device, str(link_local(eni.mac)))] = eni.mac
         for address in eni.addresses:
             neighbours[(address.version, device, str(address))] = eni.mac
@@ -258,6 +279,7 @@ def desired(
         frozenset(rules),
         frozenset(addresses),
         ruleset(network, plan, enis, cuts),
+        ingress(enis) if stale_neighbours else "",
     )
 
 
@@ -327,14 +349,7 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
     for device, eni in sorted(enis.items()):
         for address in (*eni.addresses, link_local(eni.mac)):
             own[address.version].append(f'"{device}" . {address}')
-    devices = _devices_by_place(network, enis)
-    pairs: Set[Tuple[str, str]] = set()
-    services: Dict[str, Set[str]] = {"api": set(), "imds": set()}
-    for one, other in (tuple(sorted(pair)) if len(pair) == 2 else (*pair, *pair) for pair in cuts.pairs):
-        for left, right in ((one, other), (other, one)):
-            if left in services:
-                services[left] |= devices.get(right, set())
-            pairs |= {(a, b) for a in devices.get(left, set()) for b in devices.get(right, set())}
+    pairs, services = _cut_devices(network, enis, cuts)
     to_private = [f"{one.public} : {one.private}" for one in network.elastic_ips]
     to_public = [f"{one.private} : {one.public}" for one in network.elastic_ips]
     lines = [
@@ -387,6 +402,54 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def ingress(enis: Mapping[str, Interface]) -> str:
+    """The nftables rules that take a frame to the ENI whose MAC it carries, one of the sender's subnet."""
+    marks = [
+        f'"{device}" . {other.mac} : {_TO_MAC + table_number(beside)}'
+        for device, eni in sorted(enis.items())
+        for beside, other in sorted(enis.items())
+        if _neighbours(eni, other)
+    ]
+    lines = ["table netdev lab { }", "delete table netdev lab"]
+    if marks:
+        devices = ", ".join(f'"{device}"' for device in sorted(enis))
+        lines += [
+            "table netdev lab {",
+            f" map to {{ type ifname . ether_addr : mark; elements = {{ {', '.join(marks)} }}; }}",
+            " chain in {",
+            f"  type filter hook ingress devices = {{ {devices} }} priority 0; policy accept;",
+            # For the kernel a frame to another MAC is somebody else's.
+            "  meta mark set iifname . ether daddr map @to meta pkttype set host",
+            " }",
+            "}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def segment(network: Network, enis: Mapping[str, Interface], cuts: Cuts) -> Segment:
+    """What is known of ENIs and addresses, for those who ask in a subnet."""
+    return Segment(
+        {device: (eni.subnet_id, mac_bytes(eni.mac)) for device, eni in enis.items()},
+        {(eni.subnet_id, address): mac_bytes(eni.mac) for eni in network.interfaces for address in eni.addresses},
+        frozenset(_cut_devices(network, enis, cuts)[0]),
+    )
+
+
+def _cut_devices(
+    network: Network, enis: Mapping[str, Interface], cuts: Cuts
+) -> Tuple[Set[Tuple[str, str]], Dict[str, Set[str]]]:
+    """The pairs of devices between which nothing passes, and those that do not reach the API or IMDS."""
+    devices = _devices_by_place(network, enis)
+    pairs: Set[Tuple[str, str]] = set()
+    services: Dict[str, Set[str]] = {"api": set(), "imds": set()}
+    for one, other in (tuple(sorted(pair)) if len(pair) == 2 else (*pair, *pair) for pair in cuts.pairs):
+        for left, right in ((one, other), (other, one)):
+            if left in services:
+                services[left] |= devices.get(right, set())
+            pairs |= {(a, b) for a in devices.get(left, set()) for b in devices.get(right, set())}
+    return pairs, services
 
 
 def _set(name: str, kind: str, elements: List[str]) -> str:
@@ -443,14 +506,17 @@ class Fabric:
         *,
         route_lag: float = 0.0,
         rename_after: float = 0.0,
+        stale_neighbours: bool = False,
         seed: int = 0,
     ) -> None:
         """What takes its time, in seconds.
 
         `nic_delay`: from EC2's `attached` to the NIC of a running instance. `route_lag`: until a written route is
         effective, at most. `rename_after`: from the NIC's appearance to its renaming, drawn between half and one and a
-        half times as long; 0: it keeps its name. `seed`: of what is drawn.
+        half times as long; 0: it keeps its name. `seed`: of what is drawn. `stale_neighbours`: see `neighbours`.
         """
+        self._stale_neighbours = stale_neighbours
+        self._neighbours: Optional[Neighbours] = None
         self._rename_after = rename_after
         self._seed = seed
         self._plan = plan
@@ -480,6 +546,8 @@ class Fabric:
             ("ipv6/conf/default/accept_dad", 0),
         ):
             sysctl(path, value)
+        if self._stale_neighbours:
+            self._neighbours = Neighbours()
 
     def plug_outside(self, there: Outside, pid: int) -> None:
         """Connect the network namespace of process `pid` as the consumer beyond a gateway of the VPC."""
@@ -626,6 +694,7 @@ class Fabric:
                 names={device: name.inside for device, name in self._names.items()},
                 hidden=hidden,
                 tables=self._propagate(self._network),
+                stale_neighbours=self._stale_neighbours,
             ),
         )
         gone = {device for device, link in old.links.items() if new.links.get(device) != link}
@@ -644,9 +713,14 @@ class Fabric:
                 timer = threading.Timer(drawn * self._rename_after, self._rename, (device, name))
                 timer.daemon = True
                 timer.start()
+        if new.ingress and (new.ingress != old.ingress or new.links.keys() - old.links.keys()):
+            run(["nft", "-f", "-"], new.ingress)
         for family in (4, 6):
             batch(_difference(old, new, family), family)
         self._now = new
+        if self._neighbours is not None:
+            there = {device: eni for device, eni in plugged(self._network, self._hosts).items() if device in new.links}
+            self._neighbours.segment = segment(self._network, there, self._cuts)
 
     def _rename(self, device: str, name: Name) -> None:
         """Rename a NIC in its instance, as udev does; also one that is up, where the kernel lets it (Linux 6.2)."""
@@ -676,8 +750,9 @@ class Fabric:
 
     def _router_end(self, device: str) -> None:
         sysctl(f"ipv4/conf/{device}/rp_filter", 0)
-        # Instances ask with ARP for their neighbours in the subnet; the router answers for all that it can reach.
-        sysctl(f"ipv4/conf/{device}/proxy_arp", 1)
+        # Instances ask with ARP for their neighbours in the subnet; the router answers for all that it can reach,
+        # unless they are to know each other's MACs.
+        sysctl(f"ipv4/conf/{device}/proxy_arp", int(self._neighbours is None or device in GATEWAYS.values()))
         sysctl(f"ipv4/neigh/{device}/proxy_delay", 0)
         # IPv6 has no such switch for everything: `desired` lists the addresses.
         sysctl(f"ipv6/conf/{device}/proxy_ndp", 1)
@@ -700,6 +775,7 @@ def _plug_in(link: Link) -> None:
         else:
             four.append(f"address replace {address} dev {link.inside}")
             four.append(f"route replace default via {gateway} dev {link.inside}")
+    six += [f"route replace {prefix} dev {link.inside}" for prefix in link.on_link]
     batch(four, 4, link.pid)
     batch(six, 6, link.pid)
 
@@ -719,6 +795,7 @@ def _without(state: KernelState, devices: Set[str]) -> KernelState:
         state.rules,
         state.addresses,
         state.ruleset,
+        state.ingress,
     )
 
 

@@ -67,6 +67,8 @@ class Settings:
     route_lag_seconds: float = 0.0
     # From the appearance of a NIC, as eth1, to its renaming, as udev does: half as long to half as long again.
     rename_seconds: float = 0.0
+    # Instances of one subnet know each other by MAC, and a moved address is sent to its old ENI until it is announced.
+    stale_neighbours: bool = False
     # Of everything that is drawn.
     seed: int = 0
 
@@ -116,6 +118,7 @@ class Supervisor:
             settings.nic_seconds,
             route_lag=settings.route_lag_seconds,
             rename_after=settings.rename_seconds,
+            stale_neighbours=settings.stale_neighbours,
             seed=settings.seed,
         )
         self._cloud = Cloud(
