@@ -185,6 +185,7 @@ class HotPlug:
             and eni.attachment.instance_id == me
             and eni.attachment.device_index > 0
             and eni.attachment.status != "attaching"
+            and eni.attachment.plugged
         }
         for eni in [eni for eni in self.plugged if eni not in here]:
             with self._lock:

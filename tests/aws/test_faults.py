@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -18,9 +20,9 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from aws_ipfailover.lab.aws import Fault, RunningAws
+from aws_ipfailover.lab.aws import Fault, Policy, RunningAws
 
-from .conftest import OVERLAY, EC2Client, refused
+from .conftest import OVERLAY, EC2Client, eventually, refused
 
 
 @pytest.mark.parametrize(
@@ -127,6 +129,78 @@ def test_latency(aws: RunningAws, ec2: EC2Client) -> None:
     assert call.outcome == "ok"
     assert call.duration is not None
     assert call.duration >= 0.2
+
+
+def test_empty_set(aws: RunningAws, ec2: EC2Client) -> None:
+    """The next N filtered Describes of a kind find nothing; calls without a filter and other kinds are spared."""
+    table, vpc = aws.account.route_table_ids[0], aws.account.vpc_id
+    filters: Any = [{"Name": "vpc-id", "Values": [vpc]}]
+    aws.faults.add(Fault("empty_set", action="DescribeRouteTables", times=2))
+
+    def found() -> int:
+        return len(ec2.describe_route_tables(Filters=filters)["RouteTables"])
+
+    assert len(ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]) == 1
+    assert len(ec2.describe_route_tables()["RouteTables"]) == 5
+    assert len(ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]) > 0
+    assert [found(), found(), found()] == [0, 0, 5]
+    outcomes = [(call.outcome, call.status) for call in aws.calls("DescribeRouteTables")]
+    assert outcomes == [("ok", 200)] * 2 + [("fault:empty_set", 200)] * 2 + [("ok", 200)]
+
+
+def test_empty_set_is_no_excuse(aws: RunningAws, connect: Callable[..., Any]) -> None:
+    """A filtered Describe that is not permitted is refused, not answered with an empty set."""
+    aws.faults.add(Fault("empty_set"))
+    aws.account.identities.restrict_instances(Policy(()))
+    with refused("UnauthorizedOperation"):
+        connect("ec2", aws.account.identities.of_instance("i-1")).describe_instances(
+            Filters=[{"Name": "vpc-id", "Values": [aws.account.vpc_id]}]
+        )
+
+
+def test_lasting(aws: RunningAws, ec2: EC2Client) -> None:
+    """A fault that lasts so many seconds is over by itself, however often it was met: IncorrectState for a while."""
+    aws.faults.add(Fault("error", action="DescribeVpcs", lasting=3600))
+    aws.faults.add(Fault("error", action="Assign*", code="IncorrectState", lasting=0.3))
+    eni = aws.account.instance("node1").network_interface_id
+    with refused("IncorrectState", "incorrect state"):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["10.0.1.50"])
+    eventually(lambda: len(aws.faults.current()) == 1)
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["10.0.1.50"])
+    with refused("InternalError"):
+        ec2.describe_vpcs()
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+def test_clock(aws: RunningAws, connect: Callable[..., Any], ahead: float) -> None:
+    """For a caller whose clock is off EC2 answers AuthFailure, STS SignatureDoesNotMatch; `Date` has their time."""
+    aws.faults.add(Fault("clock", seconds=ahead))
+    with pytest.raises(ClientError) as caught:
+        connect().describe_route_tables()
+    assert caught.value.response["Error"]["Code"] == "AuthFailure"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 401
+    date = parsedate_to_datetime(caught.value.response["ResponseMetadata"]["HTTPHeaders"]["date"])
+    assert abs(date.timestamp() - time.time() - ahead) < 60
+    with refused("SignatureDoesNotMatch", "not yet current" if ahead < 0 else "Signature expired"):
+        connect("sts").get_caller_identity()
+    assert [call.outcome for call in aws.calls()] == ["AuthFailure", "SignatureDoesNotMatch"]
+
+
+def test_clock_of_one_caller(aws: RunningAws, ec2: EC2Client) -> None:
+    """A clock can be off for one caller only, by an error code of choice; some seconds do not matter."""
+    aws.faults.add(Fault("clock", seconds=3600, caller="10.0.1.11"))
+    aws.faults.add(Fault("clock", seconds=3600, action="DescribeVpcs", code="RequestExpired"))
+    aws.faults.add(Fault("clock", seconds=30, action="DescribeSubnets"))
+    ec2.describe_route_tables()
+    ec2.describe_subnets()
+    with refused("RequestExpired"):
+        ec2.describe_vpcs()
+
+
+def test_date(aws: RunningAws, ec2: EC2Client) -> None:
+    """Every answer has a `Date`, the right one without a fault."""
+    headers = ec2.describe_vpcs()["ResponseMetadata"]["HTTPHeaders"]
+    assert abs(parsedate_to_datetime(headers["date"]).timestamp() - time.time()) < 60
 
 
 def test_throttle(aws: RunningAws, ec2: EC2Client) -> None:

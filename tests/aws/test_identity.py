@@ -67,6 +67,29 @@ def test_expiry(aws: RunningAws, connect: Callable[..., Any]) -> None:
     connect("ec2", aws.account.identities.of_instance("i-1")).describe_route_tables()
 
 
+def test_expiry_without_renewal(aws: RunningAws, connect: Callable[..., Any]) -> None:
+    """IMDS can go on to hand out credentials that have expired, until it has new ones."""
+    identities = aws.account.identities
+    known = identities.of_instance("i-1")
+    identities.expire(renew=False)
+    assert identities.of_instance("i-1").access_key_id == known.access_key_id
+    for name in ("i-1", "i-2"):
+        with refused("RequestExpired", "Request has expired."):
+            connect("ec2", identities.of_instance(name)).describe_route_tables()
+    identities.renew()
+    connect("ec2", identities.of_instance("i-1")).describe_route_tables()
+    connect("ec2", identities.of_instance("i-2")).describe_route_tables()
+
+
+def test_code_of_expiry(aws: RunningAws, connect: Callable[..., Any]) -> None:
+    """The error code that expired credentials are answered with can be another one."""
+    credentials = aws.account.identities.of_instance("i-1")
+    aws.account.identities.expire()
+    aws.account.identities.expired_codes["ec2"] = "ExpiredToken"
+    with refused("ExpiredToken", "The security token included in the request is expired"):
+        connect("ec2", credentials).describe_route_tables()
+
+
 def test_policy(aws: RunningAws, connect: Callable[..., Any]) -> None:
     """What the role's policy does not allow is UnauthorizedOperation, worded like IAM; DryRun says the same."""
     first, second = aws.account.route_table_ids[:2]

@@ -101,6 +101,22 @@ def test_described_instance(aws: RunningAws, ec2: EC2Client) -> None:
     assert ec2.describe_instances(Filters=[{"Name": "tag:Name", "Values": ["nobody"]}])["Reservations"] == []
 
 
+def test_found_by_interface(aws: RunningAws, ec2: EC2Client) -> None:
+    """DescribeInstances finds an instance by its VPC, and by the MAC address and the attachment of its ENI."""
+    node = aws.account.instance("node1")
+    attachment = aws.account.world.interfaces[node.network_interface_id].attachment
+    assert attachment is not None
+    for name, value in (
+        ("network-interface.mac-address", node.mac),
+        ("network-interface.attachment.attachment-id", attachment.attachment_id),
+        ("network-interface.network-interface-id", node.network_interface_id),
+    ):
+        (reservation,) = ec2.describe_instances(Filters=[{"Name": name, "Values": [value]}])["Reservations"]
+        assert [one["InstanceId"] for one in reservation["Instances"]] == [node.instance_id], name
+    everyone = ec2.describe_instances(Filters=[{"Name": "vpc-id", "Values": [aws.account.vpc_id]}])["Reservations"]
+    assert len(everyone) == len(aws.account.instances())
+
+
 def test_status(aws: RunningAws, ec2: EC2Client) -> None:
     """DescribeInstanceStatus shows running instances, the others on request."""
     node = aws.account.instance("node1").instance_id

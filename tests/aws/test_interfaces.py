@@ -228,6 +228,125 @@ def test_describe_by_filter(aws: RunningAws, ec2: EC2Client) -> None:
         ("ipv6-addresses.ipv6-address", "2001:db8:1000:1::b"),
         ("mac-address", node.mac),
         ("network-interface-id", node.network_interface_id),
+        ("private-dns-name", "ip-10-0-1-11.ec2.internal"),
     ):
         found = ec2.describe_network_interfaces(Filters=[{"Name": name, "Values": [value]}])["NetworkInterfaces"]
         assert [one["NetworkInterfaceId"] for one in found] == [node.network_interface_id], name
+
+
+def plugged(aws: RunningAws, eni: str) -> bool:
+    """Whether the instance that an ENI is attached to has a NIC for it."""
+    (one,) = [one for one in aws.account.network().interfaces if one.network_interface_id == eni]
+    return one.attachment is not None and one.attachment.plugged
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_dead_index(aws: RunningAws, ec2: EC2Client, moving: str, force: bool) -> None:
+    """After a detachment by force EC2 attaches at that index, and no NIC comes; after a plain one it does."""
+    aws.account.dead_indexes_after_force = True
+    ec2.detach_network_interface(AttachmentId=attach(ec2, aws, moving), Force=force)
+    attach(ec2, aws, moving)
+    assert described(ec2, moving)["Attachment"]["Status"] == "attached"
+    assert plugged(aws, moving) is not force
+
+
+def test_other_places_live(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """A dead index is one of one instance: other indexes of it and the same index of others have their NIC."""
+    aws.account.dead_indexes_after_force = True
+    ec2.detach_network_interface(AttachmentId=attach(ec2, aws, moving), Force=True)
+    for name, index in (("node1", 2), ("consumer-a", 1)):
+        attachment = attach(ec2, aws, moving, name, index)
+        assert plugged(aws, moving)
+        ec2.detach_network_interface(AttachmentId=attachment)
+
+
+def test_dead_index_ends(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """A dead index lives again once the instance has stopped; a reboot does not help."""
+    aws.account.dead_indexes_after_force = True
+    node = aws.account.instance("node1").instance_id
+    ec2.detach_network_interface(AttachmentId=attach(ec2, aws, moving), Force=True)
+    attachment = attach(ec2, aws, moving)
+    ec2.reboot_instances(InstanceIds=[node])
+    assert not plugged(aws, moving)
+    ec2.stop_instances(InstanceIds=[node])
+    aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
+    ec2.start_instances(InstanceIds=[node])
+    aws.account.wait_for(lambda world: world.instances[node].state == "running")
+    assert plugged(aws, moving)
+    ec2.detach_network_interface(AttachmentId=attachment)
+    attach(ec2, aws, moving)
+    assert plugged(aws, moving)
+
+
+def test_no_dead_index_by_default(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """Unless it is switched on, a detachment by force leaves no dead index."""
+    ec2.detach_network_interface(AttachmentId=attach(ec2, aws, moving), Force=True)
+    attach(ec2, aws, moving)
+    assert plugged(aws, moving)
+
+
+def test_network_card(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """An ENI shows its network card, everywhere; a device index is taken on its own card only."""
+    node = aws.account.instance("node1")
+    answer = ec2.attach_network_interface(
+        DeviceIndex=1, NetworkCardIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=moving
+    )
+    assert answer["NetworkCardIndex"] == 1
+    assert described(ec2, moving)["Attachment"]["NetworkCardIndex"] == 1
+    (reservation,) = ec2.describe_instances(InstanceIds=[node.instance_id])["Reservations"]
+    found = [
+        (one["Attachment"]["NetworkCardIndex"], one["Attachment"]["DeviceIndex"])
+        for one in reservation["Instances"][0]["NetworkInterfaces"]
+    ]
+    assert found == [(0, 0), (1, 1)]
+    subnet = node.subnet_id
+    other = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    attach(ec2, aws, other)
+
+
+def test_secondary_interface(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """DescribeInstances shows secondary interfaces apart from ENIs; their device indexes are taken."""
+    made = aws.account.add_secondary_interface("node1", 1)
+    node = aws.account.instance("node1")
+    (reservation,) = ec2.describe_instances(InstanceIds=[node.instance_id])["Reservations"]
+    (shown,) = reservation["Instances"]
+    assert len(shown["NetworkInterfaces"]) == 1
+    (secondary,) = shown["SecondaryInterfaces"]
+    assert secondary["SecondaryInterfaceId"] == made
+    assert (secondary["Attachment"]["NetworkCardIndex"], secondary["Attachment"]["DeviceIndex"]) == (0, 1)
+    with refused("InvalidParameterValue", "already has an interface attached at device index '1'"):
+        attach(ec2, aws, moving)
+    attach(ec2, aws, moving, index=2)
+
+
+def test_each_attribute(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """ModifyNetworkInterfaceAttribute changes groups, description and deletion on termination, one a call."""
+    attachment = attach(ec2, aws, moving)
+    ec2.modify_network_interface_attribute(NetworkInterfaceId=moving, Groups=["sg-1", "sg-2"])
+    ec2.modify_network_interface_attribute(NetworkInterfaceId=moving, Description={"Value": "SAP"})
+    ec2.modify_network_interface_attribute(
+        NetworkInterfaceId=moving, Attachment={"AttachmentId": attachment, "DeleteOnTermination": True}
+    )
+    shown = described(ec2, moving)
+    assert [group["GroupId"] for group in shown["Groups"]] == ["sg-1", "sg-2"]
+    assert shown["Description"] == "SAP"
+    assert shown["Attachment"]["DeleteOnTermination"] is True
+    with refused("InvalidParameterCombination", "multiple attribute types"):
+        ec2.modify_network_interface_attribute(
+            NetworkInterfaceId=moving, SourceDestCheck={"Value": False}, Description={"Value": "more"}
+        )
+    with refused("InvalidParameterCombination", "No attributes"):
+        ec2.modify_network_interface_attribute(NetworkInterfaceId=moving)
+    assert described(ec2, moving)["SourceDestCheck"] is True
+
+
+def test_described_attribute(aws: RunningAws, ec2: EC2Client) -> None:
+    """DescribeNetworkInterfaceAttribute tells the attribute that was asked for and no other."""
+    eni = aws.account.instance("node1").network_interface_id
+    answer: Any = ec2.describe_network_interface_attribute(NetworkInterfaceId=eni, Attribute="sourceDestCheck")
+    assert answer["SourceDestCheck"] == {"Value": False}
+    assert "Description" not in answer
+    answer = ec2.describe_network_interface_attribute(NetworkInterfaceId=eni, Attribute="attachment")
+    assert answer["Attachment"]["DeviceIndex"] == 0
+    with refused("InvalidParameterValue", "Unknown attribute"):
+        ec2.describe_network_interface_attribute(NetworkInterfaceId=eni, Attribute="colour")

@@ -262,3 +262,161 @@ def test_main_table_serves_subnets_without_their_own(aws: RunningAws, ec2: EC2Cl
     other = aws.account.route_table_id("extra-1")
     ec2.associate_route_table(RouteTableId=other, SubnetId=node.subnet_id)
     assert used() == other
+
+
+def test_delete_table(aws: RunningAws, ec2: EC2Client) -> None:
+    """A table is deleted only once no subnet is associated with it; the main table never is."""
+    node = aws.account.instance(NODE1)
+    message = f"The routeTable '{node.route_table_id}' has dependencies and cannot be deleted."
+    with refused("DependencyViolation", message):
+        ec2.delete_route_table(RouteTableId=node.route_table_id)
+    with refused("DependencyViolation"):
+        ec2.delete_route_table(RouteTableId=aws.account.route_table_id("main"))
+    (table,) = ec2.describe_route_tables(RouteTableIds=[node.route_table_id])["RouteTables"]
+    ec2.disassociate_route_table(AssociationId=table["Associations"][0]["RouteTableAssociationId"])
+    ec2.delete_route_table(RouteTableId=node.route_table_id)
+    with refused("InvalidRouteTableID.NotFound"):
+        ec2.describe_route_tables(RouteTableIds=[node.route_table_id])
+    with refused("InvalidRouteTableID.NotFound"):
+        ec2.delete_route_table(RouteTableId=node.route_table_id)
+
+
+def test_table_deleted_behind_the_back(aws: RunningAws, ec2: EC2Client) -> None:
+    """`delete_route_table` takes a table away with its association; its subnet uses the main table then."""
+    node = aws.account.instance(NODE1)
+    aws.account.put_route(OVERLAY, NODE1)
+    aws.account.delete_route_table(node.route_table_id)
+    network = aws.account.network()
+    assert node.route_table_id not in [one.route_table_id for one in network.route_tables]
+    (subnet,) = [one for one in network.subnets if one.subnet_id == node.subnet_id]
+    assert subnet.route_table_id == aws.account.route_table_id("main")
+    assert node.route_table_id not in aws.account.route_table_ids
+    assert list(aws.account.routes_to(OVERLAY)) == list(aws.account.route_table_ids)
+    with refused("InvalidRouteTableID.NotFound"):
+        ec2.replace_route(
+            RouteTableId=node.route_table_id,
+            DestinationCidrBlock=OVERLAY,
+            NetworkInterfaceId=node.network_interface_id,
+        )
+    with pytest.raises(ValueError, match="main"):
+        aws.account.delete_route_table(aws.account.route_table_id("main"))
+
+
+def test_main_table_without_association(aws: RunningAws, ec2: EC2Client) -> None:
+    """A filter on `association.main` leaves tables without any association out, whatever its value."""
+
+    def chosen(value: str) -> list[str]:
+        filters = [{"Name": "association.main", "Values": [value]}]
+        return [table["RouteTableId"] for table in ec2.describe_route_tables(Filters=filters)["RouteTables"]]
+
+    assert aws.account.route_table_id("extra-1") not in chosen("true") + chosen("false")
+    assert aws.account.instance(NODE1).route_table_id in chosen("false")
+
+
+VGW = "vgw-0123456789abcdef0"
+OTHER_ORIGINS: Any = ["EnableVgwRoutePropagation", "Advertisement"]
+
+
+def shown(ec2: EC2Client, table: str) -> list[tuple[str, str]]:
+    """Origin and state of each route for the overlay address, in the order EC2 shows them."""
+    (described,) = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]
+    return [
+        (str(one["Origin"]), str(one["State"]))
+        for one in described["Routes"]
+        if one.get("DestinationCidrBlock") == OVERLAY
+    ]
+
+
+def used(aws: RunningAws, table: str) -> list[tuple[str, str]]:
+    """Target and state of what the network uses for the overlay address."""
+    (found,) = [one for one in aws.account.network().route_tables if one.route_table_id == table]
+    return [(one.target, one.state) for one in found.routes if str(one.destination) == OVERLAY]
+
+
+@pytest.mark.parametrize("origin", OTHER_ORIGINS)
+def test_static_before_propagated(aws: RunningAws, ec2: EC2Client, origin: Any) -> None:
+    """A propagated route stands beside a static one for the same destination; the static one is used, in any order."""
+    table = aws.account.route_table_ids[0]
+    aws.account.put_route(OVERLAY, VGW, table, origin=origin)
+    aws.account.put_route(OVERLAY, NODE1, table)
+    assert shown(ec2, table) == [(origin, "active"), ("CreateRoute", "active")]
+    assert used(aws, table) == [(eni(aws), "active")]
+    assert aws.account.routes_to(OVERLAY)[table] == eni(aws)
+    aws.account.put_route(OVERLAY, "node2", table)
+    assert shown(ec2, table) == [(origin, "active"), ("CreateRoute", "active")]
+    assert used(aws, table) == [(eni(aws, "node2"), "active")]
+    aws.account.delete_route(OVERLAY, table, origin="CreateRoute")
+    assert used(aws, table) == [(VGW, "active")]
+    aws.account.delete_route(OVERLAY, table)
+    assert shown(ec2, table) == used(aws, table) == []
+
+
+def test_static_blackhole_before_propagated(aws: RunningAws, ec2: EC2Client) -> None:
+    """A static route that is a blackhole still comes before a propagated one: what it leads to is dropped."""
+    table = aws.account.route_table_ids[0]
+    aws.account.put_route(OVERLAY, VGW, table, origin="EnableVgwRoutePropagation")
+    aws.account.put_route(OVERLAY, NODE1, table, state="blackhole")
+    assert shown(ec2, table) == [("EnableVgwRoutePropagation", "active"), ("CreateRoute", "blackhole")]
+    assert used(aws, table) == [(eni(aws), "blackhole")]
+
+
+def test_filtered(aws: RunningAws, ec2: EC2Client) -> None:
+    """A route whose state is `filtered` is shown and not used."""
+    table = aws.account.route_table_ids[0]
+    aws.account.put_route(OVERLAY, NODE1, table, origin="Advertisement", state="filtered")
+    assert shown(ec2, table) == [("Advertisement", "filtered")]
+    assert used(aws, table) == []
+    assert aws.account.routes_to(OVERLAY)[table] is None
+    filters = [{"Name": "route.state", "Values": ["filtered"]}]
+    assert [one["RouteTableId"] for one in ec2.describe_route_tables(Filters=filters)["RouteTables"]] == [table]
+
+
+def test_replace_propagated(aws: RunningAws, ec2: EC2Client) -> None:
+    """ReplaceRoute and DeleteRoute find no propagated route; CreateRoute makes a static one beside it."""
+    table = aws.account.route_table_ids[0]
+    aws.account.put_route(OVERLAY, VGW, table, origin="EnableVgwRoutePropagation")
+    call = {"RouteTableId": table, "DestinationCidrBlock": OVERLAY}
+    message = f"There is no route defined for '{OVERLAY}' in the route table. Use CreateRoute instead."
+    with refused("InvalidParameterValue", message):
+        ec2.replace_route(NetworkInterfaceId=eni(aws), **call)
+    with refused("InvalidRoute.NotFound"):
+        ec2.delete_route(**call)
+    ec2.create_route(NetworkInterfaceId=eni(aws), **call)
+    assert used(aws, table) == [(eni(aws), "active")]
+    ec2.replace_route(NetworkInterfaceId=eni(aws, "node2"), **call)
+    ec2.delete_route(**call)
+    assert used(aws, table) == [(VGW, "active")]
+
+
+def test_replace_ends_a_set_state(aws: RunningAws, ec2: EC2Client) -> None:
+    """A route that was replaced has the state that follows from its new target, also where that is the old one."""
+    table = aws.account.route_table_ids[0]
+    aws.account.put_route(OVERLAY, NODE1, table, state="blackhole")
+    ec2.replace_route(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws))
+    assert shown(ec2, table) == [("CreateRoute", "active")]
+
+
+@pytest.mark.parametrize("call", ["create_route", "replace_route"])
+def test_target_of_other_vpc(aws: RunningAws, ec2: EC2Client, call: str) -> None:
+    """An ENI of another VPC is no target: InvalidParameterValue. DescribeNetworkInterfaces knows its VPC."""
+    table, foreign = aws.account.route_table_ids[0], aws.account.add_interface_of_other_vpc()
+    with refused("InvalidParameterValue", f"route table {table} and interface {foreign} belong to different networks"):
+        getattr(ec2, call)(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=foreign)
+    (described,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[foreign])["NetworkInterfaces"]
+    assert described["VpcId"] != aws.account.vpc_id
+    assert foreign not in [one.network_interface_id for one in aws.account.network().interfaces]
+
+
+@pytest.mark.parametrize("call", ["create_route", "replace_route"])
+def test_target_does_not_run(aws: RunningAws, ec2: EC2Client, call: str) -> None:
+    """An instance that does not run is no target; its ENI is one, and the route a blackhole."""
+    table, node = aws.account.route_table_ids[0], aws.account.instance(NODE1)
+    if call == "replace_route":
+        aws.account.put_route(OVERLAY, "node2", table)
+    aws.api.administer("StopInstances", InstanceId=node.instance_id)
+    aws.account.wait_for(lambda world: world.instances[node.instance_id].state == "stopped")
+    perform: Any = getattr(ec2, call)
+    with refused("IncorrectInstanceState", "Instance with state 'stopped' is not valid for this operation."):
+        perform(RouteTableId=table, DestinationCidrBlock=OVERLAY, InstanceId=node.instance_id)
+    perform(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=node.network_interface_id)
+    assert shown(ec2, table) == [("CreateRoute", "blackhole")]

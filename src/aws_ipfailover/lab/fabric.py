@@ -168,12 +168,16 @@ class Cuts:
 def plugged(network: Network, hosts: Mapping[str, int]) -> Dict[str, Interface]:
     """The ENIs that have a device now, by device: attached to an instance that has a process 1 in `hosts`.
 
-    While EC2 says `detaching` the instance still has it: with an instance that does not let go, for ever.
+    While EC2 says `detaching` the instance still has it: with an instance that does not let go, for ever. One whose
+    device index is dead never gets a device.
     """
     return {
         device_of(eni.network_interface_id): eni
         for eni in network.interfaces
-        if eni.attachment is not None and eni.attachment.status != "attaching" and eni.attachment.instance_id in hosts
+        if eni.attachment is not None
+        and eni.attachment.plugged
+        and eni.attachment.status != "attaching"
+        and eni.attachment.instance_id in hosts
     }
 
 

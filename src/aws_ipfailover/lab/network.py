@@ -46,11 +46,15 @@ class RouteTable:
 
 @dataclass(frozen=True)
 class Attachment:
-    """An ENI's attachment to an instance, as EC2 reports it; the primary ENI has device index 0."""
+    """An ENI's attachment to an instance, as EC2 reports it; the primary ENI has device index 0.
+
+    `plugged` False: the instance gets no NIC for it, whatever `status` says.
+    """
 
     instance_id: str
     device_index: int
     status: AttachmentStatus
+    plugged: bool = True
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,10 @@ from aws_ipfailover.lab.aws.world import (
     Instance,
     Interface,
     Route,
+    RouteOrigin,
+    RouteState,
     RouteTable,
+    SecondaryInterface,
     Subnet,
     Vpc,
     World,
@@ -49,6 +52,8 @@ class Timing:
     `shutdown_limit`: stop, terminate and reboot let the operating system shut down first, unless SkipOsShutdown is set,
     and take the power away after so long whether it is down or not. AWS publishes no figure ("a few minutes" for a
     reboot, by RebootInstances' reference). 0: the system is not asked.
+    `remap`: until packets find an address that AssignPrivateIpAddresses took from another ENI; EC2's reads tell of it
+    at once. `imds_address_lag`: how much later than the packets the metadata has an address that was assigned.
     """
 
     attach: float = 0.0
@@ -59,6 +64,8 @@ class Timing:
     terminate: float = 0.0
     imds_interface_lag: float = 0.0
     shutdown_limit: float = 0.0
+    remap: float = 0.0
+    imds_address_lag: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,8 @@ class Account:
         # ENIs whose plain detachment does not end, and instances that take part in none.
         self.stuck_detach: Set[str] = set()
         self.unresponsive: Set[str] = set()
+        # After a detachment by force no NIC appears at that device index until the instance has stopped and started.
+        self.dead_indexes_after_force = False
         self.callback_errors: List[BaseException] = []
         self.identities = Identities(plan.account_id, plan.instance_role, plan.region)
         self.table_owner_id = shared_vpc_owner or plan.account_id
@@ -162,8 +171,9 @@ class Account:
 
     @property
     def route_table_ids(self) -> Tuple[str, ...]:
-        """The subnets' tables in the plan's order, then the extra ones; without the main table, which nothing uses."""
-        return tuple(value for name, value in self._table_ids.items() if name != "main")
+        """The subnets' tables in the plan's order, then the extra ones; without the main table and deleted ones."""
+        there = self._world.route_tables
+        return tuple(value for name, value in self._table_ids.items() if name != "main" and value in there)
 
     def route_table_id(self, name: str) -> str:
         """A table by name: a subnet's, `main`, or `extra-N` from 1."""
@@ -221,43 +231,118 @@ class Account:
         return next((one for one in self._instances.values() if one.instance_id in holders), None)
 
     def routes_to(self, destination: str) -> Dict[str, Optional[str]]:
-        """Where each table (but the main one) leads this destination: an ENI's id, or None without a route."""
+        """Where each table (but the main one) leads this destination: an ENI's id, or None without a route.
+
+        Of several routes for it, the one in use counts.
+        """
         block = ip_network(destination)
         result: Dict[str, Optional[str]] = {}
         for route_table_id in self.route_table_ids:
-            route = self._world.route_tables[route_table_id].route(block)
+            route = self._world.route_tables[route_table_id].in_use(block)
             result[route_table_id] = None if route is None else route.target
         return result
 
     # -- changes behind the cluster's back, as an administrator makes them ------------------------------------------
 
-    def put_route(self, destination: str, target: str, route_table_id: Optional[str] = None) -> None:
-        """Set a route in one table or in all: `target` is an instance's name, or an ENI's or a gateway's id."""
+    def put_route(
+        self,
+        destination: str,
+        target: str,
+        route_table_id: Optional[str] = None,
+        *,
+        origin: RouteOrigin = "CreateRoute",
+        state: Optional[RouteState] = None,
+    ) -> None:
+        """Set a route in one table or in all: `target` is an instance's name, or an ENI's or a gateway's id.
+
+        With an `origin` other than CreateRoute it is a propagated one, beside a static one for the same destination;
+        it replaces one of the same origin. `state`: what EC2 says of it, where that is not to follow from its target;
+        of a `filtered` route nothing is used.
+        """
         block = ip_network(destination)
         leads_to = self._instances[target].network_interface_id if target in self._instances else target
+        made = Route(block, leads_to, origin, state)
         chosen = self.route_table_ids if route_table_id is None else (route_table_id,)
 
         def change(world: World) -> World:
             for one in chosen:
                 table = world.route_tables[one]
-                kept = tuple(route for route in table.routes if route.destination != block)
-                world = world.with_route_table(replace(table, routes=(*kept, Route(block, leads_to))))
+                kept = tuple(
+                    route
+                    for route in table.routes
+                    if route.destination != block or not (route.origin == origin or (route.static and made.static))
+                )
+                world = world.with_route_table(replace(table, routes=(*kept, made)))
             return world
 
         self.change(change)
 
-    def delete_route(self, destination: str, route_table_id: Optional[str] = None) -> None:
-        """Take a route out of one table or of all; none is fine."""
+    def delete_route(
+        self, destination: str, route_table_id: Optional[str] = None, *, origin: Optional[RouteOrigin] = None
+    ) -> None:
+        """Take the routes for a destination out of one table or of all, or those of one origin; none is fine."""
         block = ip_network(destination)
         chosen = self.route_table_ids if route_table_id is None else (route_table_id,)
 
         def change(world: World) -> World:
             for one in chosen:
                 table = world.route_tables[one]
-                kept = tuple(route for route in table.routes if route.destination != block)
+                kept = tuple(
+                    route for route in table.routes if route.destination != block or origin not in (None, route.origin)
+                )
                 if len(kept) != len(table.routes):
                     world = world.with_route_table(replace(table, routes=kept))
             return world
+
+        self.change(change)
+
+    def add_interface_of_other_vpc(self) -> str:
+        """An ENI in another VPC of the account, attached to nothing; its id. No packet of the lab reaches it."""
+        eni = identifier("eni", "other VPC")
+        made = Interface(
+            eni,
+            mac_of(eni),
+            identifier("subnet", "other VPC"),
+            self.plan.subnets[0].availability_zone,
+            self.plan.account_id,
+            (IPv4Address("172.31.0.10"),),
+            description="in another VPC",
+            vpc_id=identifier("vpc", "other"),
+        )
+        self.change(lambda world: world.with_interface(made))
+        return eni
+
+    def add_secondary_interface(self, name: str, device_index: int, network_card_index: int = 0) -> str:
+        """Give an instance (by name) an interface in a secondary network, which holds this device index; its id."""
+        instance_id = self._instances[name].instance_id
+        made = SecondaryInterface(
+            identifier("si", name, str(network_card_index), str(device_index)),
+            mac_of(identifier("si", name, str(network_card_index), str(device_index))),
+            device_index,
+            network_card_index,
+            IPv4Address(f"172.30.{network_card_index}.{10 + device_index}"),
+            time.time(),
+        )
+
+        def change(world: World) -> World:
+            one = world.instances[instance_id]
+            return world.with_instance(replace(one, secondary_interfaces=(*one.secondary_interfaces, made)))
+
+        self.change(change)
+        return made.secondary_interface_id
+
+    def delete_route_table(self, route_table_id: str) -> None:
+        """Delete a route table together with its associations: its subnets use the main table then.
+
+        EC2 itself refuses to while there are associations; an administrator ends those first. KeyError where there is
+        no such table, ValueError for the main one, which cannot be deleted.
+        """
+
+        def change(world: World) -> World:
+            table = world.route_tables[route_table_id]
+            if any(one.subnet_id is None for one in table.associations):
+                raise ValueError(f"{route_table_id} is the main route table")
+            return world.without_route_table(route_table_id)
 
         self.change(change)
 

@@ -1,17 +1,22 @@
-"""EC2 and STS, one call at a time: faults, throttling, who may, what happens, the answer, the log."""
+"""EC2 and STS, one call at a time: faults, throttling, who may, what happens, the answer, the log.
+
+Everything about routes, network interfaces, addresses, instances, tags, subnets and the VPC is answered by the lab's
+own code (`Api`'s tables of reads and writes); moto answers only operations that have no entry there.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
-from aws_ipfailover.lab.aws import elastic_ips, instances, interfaces, routes, vpcs
+from aws_ipfailover.lab.aws import clock, elastic_ips, instances, interfaces, permissions, remapping, routes, vpcs
 from aws_ipfailover.lab.aws.account import Account, Power
 from aws_ipfailover.lab.aws.calls import Call, CallLog
 from aws_ipfailover.lab.aws.errors import ApiError
 from aws_ipfailover.lab.aws.faults import Fault, Faults
-from aws_ipfailover.lab.aws.identity import Identity, partition
+from aws_ipfailover.lab.aws.identity import Identity
 from aws_ipfailover.lab.aws.moto_backend import MotoEc2
 from aws_ipfailover.lab.aws.query import (
     Query,
@@ -25,12 +30,15 @@ from aws_ipfailover.lab.aws.query import (
 from aws_ipfailover.lab.aws.reply import Reply, faulty
 from aws_ipfailover.lab.aws.throttle import Throttle
 from aws_ipfailover.lab.aws.world import Instance, World
-from aws_ipfailover.lab.network import InstanceState
+from aws_ipfailover.lab.network import Address, InstanceState
 
 YES: Structure = {"return": True}
 
 # What DryRun finds out before it looks at permissions only: whether the request itself makes sense.
 SENSELESS = ("MissingParameter", "InvalidParameterCombination")
+
+# Known to EC2, and refused here: the VPC is the plan's.
+NOT_OFFERED = frozenset(("RunInstances", "CreateVpc", "CreateSubnet", "DeleteVpc", "DeleteSubnet"))
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ class Caller:
     access_key_id: Optional[str] = None
     session_token: Optional[str] = field(default=None, repr=False)
     region: Optional[str] = None
+    # When it was signed by the caller's clock, in seconds since the epoch.
+    signed: Optional[float] = None
 
 
 class Api:
@@ -51,7 +61,9 @@ class Api:
         self.faults = Faults()
         self.calls = CallLog()
         self.throttle = Throttle()
+        self._assignments = count(1)
         self._moto = MotoEc2(account.plan.region, account.plan.account_id)
+        self._arns = permissions.Arns(account.plan.region, account.plan.account_id, account.table_owner_id)
         self._reads: Dict[str, Callable[[World, Query, Identity], Structure]] = {
             "DescribeRouteTables": self._describe_route_tables,
             "DescribeNetworkInterfaces": lambda world, query, _: interfaces.describe_network_interfaces(world, query),
@@ -59,7 +71,9 @@ class Api:
             "DescribeInstances": lambda world, query, _: instances.describe_instances(
                 world, query, account.plan.account_id
             ),
-            "DescribeInstanceStatus": lambda world, query, _: instances.describe_status(world, query),
+            "DescribeInstanceStatus": lambda world, query, _: instances.describe_status(
+                world, query, account.plan.account_id
+            ),
             "DescribeInstanceAttribute": lambda world, query, _: instances.describe_attribute(world, query),
             "DescribeVpcs": lambda world, query, _: vpcs.describe_vpcs(world, query, account.table_owner_id),
             "DescribeSubnets": lambda world, query, _: vpcs.describe_subnets(world, query, account.table_owner_id),
@@ -77,6 +91,10 @@ class Api:
             "ReplaceRoute": lambda world, query, who: (routes.replace_route(world, query, who.account_id), YES),
             "DeleteRoute": lambda world, query, who: (routes.delete_route(world, query, who.account_id), YES),
             "CreateRouteTable": lambda world, query, who: routes.create_route_table(world, query, who.account_id),
+            "DeleteRouteTable": lambda world, query, who: (
+                routes.delete_route_table(world, query, who.account_id),
+                YES,
+            ),
             "AssociateRouteTable": lambda world, query, who: routes.associate(world, query, who.account_id),
             "DisassociateRouteTable": lambda world, query, _: (routes.disassociate(world, query), YES),
             "ReplaceRouteTableAssociation": lambda world, query, who: routes.replace_association(
@@ -84,9 +102,9 @@ class Api:
             ),
             "CreateNetworkInterface": lambda world, query, who: interfaces.create(world, query, who.account_id),
             "DeleteNetworkInterface": lambda world, query, _: (interfaces.delete(world, query), YES),
-            "AssignPrivateIpAddresses": lambda world, query, _: interfaces.assign_ipv4(world, query),
+            "AssignPrivateIpAddresses": lambda world, query, _: self._assign(interfaces.assign_ipv4, world, query),
             "UnassignPrivateIpAddresses": lambda world, query, _: (interfaces.unassign_ipv4(world, query), YES),
-            "AssignIpv6Addresses": lambda world, query, _: interfaces.assign_ipv6(world, query),
+            "AssignIpv6Addresses": lambda world, query, _: self._assign(interfaces.assign_ipv6, world, query),
             "UnassignIpv6Addresses": lambda world, query, _: interfaces.unassign_ipv6(world, query),
             "AllocateAddress": lambda world, query, _: elastic_ips.allocate(world, query),
             "ReleaseAddress": lambda world, query, _: (elastic_ips.release(world, query), YES),
@@ -104,6 +122,19 @@ class Api:
             "RebootInstances": self._reboot,
             "TerminateInstances": self._terminate,
         }
+        # The same without what a write sets going: all that a dry run may do.
+        self._checks: Dict[str, Callable[[World, Query, Identity], object]] = {
+            "AttachNetworkInterface": lambda world, query, _: interfaces.attach(world, query, 0.0),
+            "DetachNetworkInterface": lambda world, query, _: interfaces.detach(world, query),
+            "AssignPrivateIpAddresses": lambda world, query, _: interfaces.assign_ipv4(world, query),
+            "AssignIpv6Addresses": lambda world, query, _: interfaces.assign_ipv6(world, query),
+            **{action: lambda world, query, _: instances.named(world, query) for action in LISTED},
+        }
+
+    @property
+    def actions(self) -> Tuple[str, ...]:
+        """The operations of EC2 that the lab answers itself; every other one is moto's."""
+        return (*self._reads, *self._writes)
 
     def handle(self, service: str, query: Query, caller: Caller) -> Reply:
         """Answer one call."""
@@ -119,9 +150,13 @@ class Api:
                 parameters=query.parameters,
             )
         )
-        latency, fault = self.faults.take(service, query.action, caller.address, values)
+        filtered = query.action in self._reads and bool(query.filters())
+        latency, fault = self.faults.take(service, query.action, caller.address, values, filtered=filtered)
         principal: Optional[str] = None
-        if fault is not None and not fault.after:
+        if fault is not None and fault.kind in ("clock", "empty_set"):
+            reply, outcome, principal = self._serve(service, query, caller, fault)
+            outcome = f"fault:{fault.kind}" if fault.kind == "empty_set" and outcome == "ok" else outcome
+        elif fault is not None and not fault.after:
             reply, outcome = self._faulty(service, fault, None)
         else:
             reply, outcome, principal = self._serve(service, query, caller)
@@ -165,87 +200,68 @@ class Api:
         body = (sts_error if service == "sts" else ec2_error)(error, request_id)
         return Reply(error.status, body, {"Content-Type": "text/xml;charset=UTF-8"})
 
-    def _serve(self, service: str, query: Query, caller: Caller) -> Tuple[Reply, str, Optional[str]]:
+    def _serve(
+        self, service: str, query: Query, caller: Caller, fault: Optional[Fault] = None
+    ) -> Tuple[Reply, str, Optional[str]]:
         request_id = new_request_id()
         headers = {"Content-Type": "text/xml;charset=UTF-8", "x-amzn-RequestId": request_id}
+        if fault is not None and fault.kind == "clock":
+            headers["Date"] = clock.http_date(time.time() + fault.seconds)
         principal: Optional[str] = None
         try:
             if service == "ec2":
                 self.throttle.take(query)
+            if fault is not None and fault.kind == "clock":
+                code = None if fault.code == Fault("clock").code else fault.code
+                clock.check(service, caller.signed, time.time() + fault.seconds, code)
             identity = self.account.identities.who(caller.access_key_id, caller.session_token, service)
             principal = identity.arn
             if service == "sts":
                 return Reply(200, self._sts(query, identity, request_id), headers), "ok", principal
-            status, body = self._ec2(query, identity, request_id)
+            unseen = fault is not None and fault.kind == "empty_set"
+            status, body = self._ec2(query, identity, request_id, unseen=unseen)
         except ApiError as error:
-            return self._error(service, error, request_id), error.code, principal
+            refused = self._error(service, error, request_id)
+            return replace(refused, headers={**headers, **refused.headers}), error.code, principal
         return Reply(status, body, headers), "ok" if status < 400 else "moto", principal
 
-    def _ec2(self, query: Query, identity: Identity, request_id: str) -> Tuple[int, bytes]:
+    def _ec2(self, query: Query, identity: Identity, request_id: str, *, unseen: bool = False) -> Tuple[int, bytes]:
         action = query.action
-        self.account.identities.authorize(identity, f"ec2:{action}", self._resources(query))
-        dry = query.flag("DryRun")
+        if not (action in self._reads or action in self._writes or action in NOT_OFFERED or self._moto.knows(action)):
+            raise ApiError("InvalidAction", f"The action {action} is not valid for this web service.")
+        needed = permissions.resources(self.account.world, query, self._arns)
+        self.account.identities.authorize(identity, f"ec2:{action}", needed)
+        if action in NOT_OFFERED:
+            raise ApiError("UnsupportedOperation", f"The lab's VPC is as planned: {action} is not offered.")
+        if query.flag("DryRun"):
+            self._check(query, identity)
+            raise ApiError("DryRunOperation")
         if action in self._reads:
-            if dry:
-                raise ApiError("DryRunOperation")
-            return 200, ec2_answer(action, self._reads[action](self.account.view(), query, identity), request_id)
+            found = self._reads[action](self.account.view(), query, identity)
+            return 200, ec2_answer(action, _emptied(found) if unseen else found, request_id)
         if action in self._writes:
             write = self._writes[action]
-            if dry:
-                self._dry_run(action, query, identity)
             result = self.account.change_with(lambda world: write(world, query, identity))
             return 200, ec2_answer(action, result, request_id)
-        if action in ("RunInstances", "CreateVpc", "CreateSubnet", "DeleteVpc", "DeleteSubnet", "DeleteRouteTable"):
-            raise ApiError("UnsupportedOperation", f"The lab's VPC is as planned: {action} is not offered.")
-        if dry:
-            raise ApiError("DryRunOperation")
         try:
             return self._moto.call(self.account.world, query.parameters)
         except NotImplementedError as error:
             raise ApiError("InvalidAction", f"The action {action} is not valid for this web service.") from error
 
-    def _dry_run(self, action: str, query: Query, identity: Identity) -> None:
-        """Raise what a dry run answers: a request that names what does not exist, or makes no sense, still fails."""
-        if action not in BACKGROUND:
-            try:
-                self._writes[action](self.account.world, query, identity)
-            except ApiError as error:
-                if error.code in SENSELESS or error.code.endswith((".NotFound", ".Malformed")):
-                    raise
-        raise ApiError("DryRunOperation")
+    def _check(self, query: Query, identity: Identity) -> None:
+        """What a dry run that is permitted finds: a write that names what does not exist, or makes no sense, fails.
 
-    def _resources(self, query: Query) -> Tuple[str, ...]:
-        """The ARNs that permissions for this call are about; `*` for actions without resource-level permissions."""
-        plan = self.account.plan
-        arn = f"arn:{partition(plan.region)}:ec2:{plan.region}"
-        if query.action in ("CreateRoute", "ReplaceRoute", "DeleteRoute"):
-            return (f"{arn}:{self.account.table_owner_id}:route-table/{query.get('RouteTableId')}",)
-        if query.action in ("StopInstances", "StartInstances", "RebootInstances", "TerminateInstances"):
-            return tuple(f"{arn}:{plan.account_id}:instance/{one}" for one in query.members("InstanceId"))
-        eni = query.get("NetworkInterfaceId")
-        if query.action == "DetachNetworkInterface":
-            held = [
-                one
-                for one in self.account.world.interfaces.values()
-                if one.attachment is not None and one.attachment.attachment_id == query.get("AttachmentId")
-            ]
-            return tuple(
-                resource
-                for one in held
-                if one.attachment is not None
-                for resource in (
-                    f"{arn}:{plan.account_id}:instance/{one.attachment.instance_id}",
-                    f"{arn}:{plan.account_id}:network-interface/{one.network_interface_id}",
-                )
-            )
-        if query.action == "AttachNetworkInterface":
-            return (
-                f"{arn}:{plan.account_id}:instance/{query.get('InstanceId')}",
-                f"{arn}:{plan.account_id}:network-interface/{eni}",
-            )
-        if eni is not None and not query.action.startswith("Describe"):
-            return (f"{arn}:{plan.account_id}:network-interface/{eni}",)
-        return ("*",)
+        Nothing else of the parameters is looked at (EC2: "checks whether you have the required permissions for the
+        action, without actually making the request"), and of operations that moto answers nothing at all.
+        """
+        check = self._checks.get(query.action, self._writes.get(query.action))
+        if check is None:
+            return
+        try:
+            check(self.account.world, query, identity)
+        except ApiError as error:
+            if error.code in SENSELESS or error.code.endswith((".NotFound", ".Malformed")):
+                raise
 
     # -- actions that take time ------------------------------------------------------------------------------------
 
@@ -261,10 +277,10 @@ class Api:
             world = interfaces.settle(world, eni, made.attachment_id, "attaching")
         else:
             self._later(seconds, eni, made.attachment_id, "attaching")
-        return world, {"attachmentId": made.attachment_id, "networkCardIndex": 0}
+        return world, {"attachmentId": made.attachment_id, "networkCardIndex": made.network_card_index}
 
     def _detach(self, world: World, query: Query, _: Identity) -> Tuple[World, Structure]:
-        world, eni = interfaces.detach(world, query)
+        world, eni = interfaces.detach(world, query, dead=self.account.dead_indexes_after_force)
         attachment_id = query.require("AttachmentId")
         if query.flag("Force"):
             seconds = self.account.timing.forced_detach
@@ -277,6 +293,29 @@ class Api:
         else:
             self._later(seconds, eni, attachment_id, "detaching")
         return world, YES
+
+    def _assign(
+        self, assign: Callable[[World, Query], Tuple[World, Structure]], before: World, query: Query
+    ) -> Tuple[World, Structure]:
+        world, answer = assign(before, query)
+        timing, number = self.account.timing, next(self._assignments)
+        world, due = remapping.delay(
+            before,
+            world,
+            query.require("NetworkInterfaceId"),
+            number,
+            remap=timing.remap,
+            metadata=timing.imds_address_lag,
+        )
+        for seconds, address, step in due:
+            self._take_later(seconds, address, number, step)
+        return world, answer
+
+    def _take_later(self, seconds: float, address: Address, number: int, step: remapping.Step) -> None:
+        def take() -> None:
+            self.account.change(lambda world: remapping.take(world, address, number, step))
+
+        self.account.later(seconds, take)
 
     def responds_again(self, instance_id: str) -> None:
         """An instance takes part in detachments again, also in those that were asked for meanwhile."""
@@ -393,18 +432,6 @@ class Api:
         raise ApiError("InvalidAction", f"Could not find operation {query.action} for version 2011-06-15")
 
 
-BACKGROUND = frozenset(
-    (
-        "AttachNetworkInterface",
-        "DetachNetworkInterface",
-        "StopInstances",
-        "StartInstances",
-        "RebootInstances",
-        "TerminateInstances",
-    )
-)
-
-
 LISTED = frozenset(("StopInstances", "StartInstances", "RebootInstances", "TerminateInstances"))
 
 
@@ -418,6 +445,11 @@ def _wrong_state(one: Instance, wanted: str) -> ApiError:
         "IncorrectInstanceState",
         f"The instance '{one.instance_id}' is not in a state from which it can be {wanted}.",
     )
+
+
+def _emptied(found: Structure) -> Structure:
+    """The same answer with an empty set, and no further page."""
+    return {name: [] for name, value in found.items() if isinstance(value, list)}
 
 
 def service_of(headers: Mapping[str, str]) -> Tuple[str, Optional[str], Optional[str]]:

@@ -11,6 +11,7 @@ import ssl
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -169,7 +170,8 @@ class HttpServer:
         except ValueError:
             phrase = "Unknown"
         lines = [f"HTTP/1.1 {reply.status} {phrase}", "Server: AmazonEC2"]
-        lines.extend(f"{name}: {value}" for name, value in reply.headers.items())
+        headers = {"Date": formatdate(usegmt=True), **reply.headers}
+        lines.extend(f"{name}: {value}" for name, value in headers.items())
         lines.append(f"Content-Length: {len(reply.body)}")
         if ending:
             lines.append("Connection: close")

@@ -51,13 +51,17 @@ class Controls:
         """Where each table leads."""
         return self._account.routes_to(destination)
 
-    def put_route(self, destination: str, target: str, route_table_id: Optional[str] = None) -> None:
+    def put_route(self, destination: str, target: str, route_table_id: Optional[str] = None, **options: Any) -> None:
         """Set a route behind the cluster's back."""
-        self._account.put_route(destination, target, route_table_id)
+        self._account.put_route(destination, target, route_table_id, **options)
 
-    def delete_route(self, destination: str, route_table_id: Optional[str] = None) -> None:
+    def delete_route(self, destination: str, route_table_id: Optional[str] = None, **options: Any) -> None:
         """Take a route away behind the cluster's back."""
-        self._account.delete_route(destination, route_table_id)
+        self._account.delete_route(destination, route_table_id, **options)
+
+    def delete_route_table(self, route_table_id: str) -> None:
+        """Delete a route table behind the cluster's back."""
+        self._account.delete_route_table(route_table_id)
 
     def set_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch an instance's source/destination check."""
@@ -93,9 +97,13 @@ class Controls:
         policy = None if document is None else Policy.from_document(document)
         self._account.identities.put_role(Role(arn, policy, frozenset(trusted_accounts)))
 
-    def expire_credentials(self) -> None:
-        """All temporary credentials are expired from now on."""
-        self._account.identities.expire()
+    def expire_credentials(self, renew: bool = True) -> None:
+        """All temporary credentials are expired from now on; IMDS has new ones at once, or not before it is told."""
+        self._account.identities.expire(renew=renew)
+
+    def renew_credentials(self) -> None:
+        """IMDS hands out new credentials again."""
+        self._account.identities.renew()
 
     def expire_imds_tokens(self) -> None:
         """All IMDS session tokens are forgotten."""

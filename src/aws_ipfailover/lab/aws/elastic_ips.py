@@ -13,7 +13,7 @@ from typing import Dict, List, Optional, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
 from aws_ipfailover.lab.aws.interfaces import interface
-from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
+from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.world import ElasticIp, Interface, World, identifier
 from aws_ipfailover.lab.plan import PUBLIC
 
@@ -29,9 +29,7 @@ def allocate(world: World, query: Query) -> Tuple[World, Structure]:
     public = next(IPv4Address(host) for host in PUBLIC.hosts() if host not in used)
     made = ElasticIp(identifier("eipalloc", str(public)), public)
     world = world.with_elastic_ip(made)
-    for specification in query.structures("TagSpecification"):
-        tags = {entry["Key"]: entry.get("Value", "") for entry in Query(specification).structures("Tag")}
-        world = world.with_tags(made.allocation_id, tags)
+    world = world.with_tags(made.allocation_id, specified_tags(query))
     return world, {"publicIp": str(public), "allocationId": made.allocation_id, "domain": "vpc"}
 
 

@@ -7,6 +7,7 @@ from typing import Dict, Optional
 # HTTP statuses that differ from 400: the EC2 API reference's "Error codes", and answers seen in public bug reports.
 STATUS: Dict[str, int] = {
     "AuthFailure": 401,
+    "SignatureDoesNotMatch": 403,
     "UnauthorizedOperation": 403,
     "AccessDenied": 403,
     "ExpiredToken": 403,
@@ -26,6 +27,7 @@ MESSAGE: Dict[str, str] = {
     "AuthFailure": "AWS was not able to validate the provided access credentials",
     "UnauthorizedOperation": "You are not authorized to perform this operation.",
     "RequestExpired": "Request has expired.",
+    "IncorrectState": "The resource is in an incorrect state for the request.",
     "ExpiredToken": "The security token included in the request is expired",
     "InvalidClientTokenId": "The security token included in the request is invalid.",
     "DryRunOperation": "Request would have succeeded, but DryRun flag is set.",

@@ -108,6 +108,9 @@ class Identities:
         self.partition = partition(region)
         self.instance_role_arn = f"arn:{self.partition}:iam::{account_id}:role/{instance_role}"
         self.credential_seconds = 6 * 3600.0
+        # What a service answers to credentials that have expired.
+        self.expired_codes: Dict[str, str] = {"ec2": "RequestExpired", "sts": "ExpiredToken"}
+        self._renewing = True
         self._roles: Dict[str, Role] = {self.instance_role_arn: Role(self.instance_role_arn)}
         self._credentials: Dict[str, Credentials] = {}
         self._of_instance: Dict[str, Credentials] = {}
@@ -133,29 +136,53 @@ class Identities:
         return made
 
     def of_instance(self, instance_id: str) -> Credentials:
-        """The session credentials that IMDS hands to an instance; renewed five minutes before they expire."""
+        """The session credentials that IMDS hands to an instance; renewed five minutes before they expire.
+
+        After `expire(renew=False)` they are the expired ones until `renew`.
+        """
         with self._lock:
             held = self._of_instance.get(instance_id)
+            if held is not None and not self._renewing:
+                return held
             if (
                 held is not None
                 and held.expires is not None
                 and held.expires - time.time() > min(300.0, self.credential_seconds / 2)
             ):
                 return held
-            made = self._session(self._roles[self.instance_role_arn], instance_id, self.credential_seconds)
+            seconds = self.credential_seconds if self._renewing else -1.0
+            made = self._session(self._roles[self.instance_role_arn], instance_id, seconds)
             self._of_instance[instance_id] = made
             return made
 
-    def expire(self, access_key_id: Optional[str] = None) -> None:
-        """Let one temporary key, or all, be expired from now on."""
+    def expire(self, access_key_id: Optional[str] = None, *, renew: bool = True) -> None:
+        """Let one temporary key, or all, be expired from now on.
+
+        With `renew` IMDS has new ones at once; otherwise it goes on to hand out expired ones until `renew` is called,
+        as it does while the service behind it has a fault.
+        """
         with self._lock:
             for key, held in list(self._credentials.items()):
                 if held.expires is not None and access_key_id in (None, key):
                     self._credentials[key] = replace(held, expires=time.time() - 1)
+            self._renewing = renew
+            if renew:
+                self._of_instance.clear()
+            else:
+                for instance_id, held in self._of_instance.items():
+                    self._of_instance[instance_id] = self._credentials[held.access_key_id]
+
+    def renew(self) -> None:
+        """IMDS hands out new credentials again."""
+        with self._lock:
+            self._renewing = True
             self._of_instance.clear()
 
     def who(self, access_key_id: Optional[str], session_token: Optional[str], service: str) -> Identity:
-        """The caller of a request; else AuthFailure or RequestExpired (STS: InvalidClientTokenId, ExpiredToken)."""
+        """The caller of a request; otherwise AuthFailure (STS: InvalidClientTokenId) or one of `expired_codes`.
+
+        EC2 calls expired credentials RequestExpired, "Request has expired." (aws/aws-sdk-java#1443).
+        """
         with self._lock:
             held = self._credentials.get(access_key_id or "")
         if held is None:
@@ -165,7 +192,7 @@ class Identities:
         if held.session_token is not None and held.session_token != session_token:
             raise ApiError("AuthFailure" if service == "ec2" else "InvalidClientTokenId")
         if held.expires is not None and held.expires <= time.time():
-            raise ApiError("RequestExpired" if service == "ec2" else "ExpiredToken")
+            raise ApiError(self.expired_codes[service])
         return held.identity
 
     def authorize(self, identity: Identity, action: str, resources: Sequence[str]) -> None:

@@ -189,11 +189,13 @@ def metadata(account: Account, name: str) -> Tree:
 
 def _interface(world: World, interface: Interface, device_index: int, hostname: str) -> Tree:
     subnet = world.subnets[interface.subnet_id]
+    addresses = world.addresses_in_metadata(interface)
+    ipv6 = [address for address in addresses if address.version == 6]
     found: Dict[str, str] = {
         "device-number": str(device_index),
         "interface-id": interface.network_interface_id,
         "local-hostname": hostname,
-        "local-ipv4s": "\n".join(map(str, interface.ipv4)),
+        "local-ipv4s": "\n".join(str(address) for address in addresses if address.version == 4),
         "mac": interface.mac,
         "owner-id": interface.owner_id,
         "security-group-ids": "\n".join(interface.groups),
@@ -204,8 +206,8 @@ def _interface(world: World, interface: Interface, device_index: int, hostname: 
         "vpc-ipv4-cidr-block": next(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
         "vpc-ipv4-cidr-blocks": "\n".join(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
     }
-    if interface.ipv6:
-        found["ipv6s"] = "\n".join(map(str, interface.ipv6))
+    if ipv6:
+        found["ipv6s"] = "\n".join(map(str, ipv6))
         found["subnet-ipv6-cidr-blocks"] = "\n".join(str(cidr) for cidr in subnet.cidrs if cidr.version == 6)
         found["vpc-ipv6-cidr-blocks"] = "\n".join(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 6)
     return found

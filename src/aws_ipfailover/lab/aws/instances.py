@@ -9,7 +9,7 @@ from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, not_found
 from aws_ipfailover.lab.aws.interfaces import addresses, timestamp
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
-from aws_ipfailover.lab.aws.world import Instance, Interface, World, identifier
+from aws_ipfailover.lab.aws.world import Instance, Interface, SecondaryInterface, World, identifier
 from aws_ipfailover.lab.network import InstanceState
 
 CODE: Dict[InstanceState, int] = {
@@ -69,7 +69,7 @@ def _primary(world: World, one: Instance) -> Tuple[Interface, ...]:
     return tuple(
         held
         for held in world.interfaces_of(one.instance_id)
-        if held.attachment is not None and held.attachment.device_index == 0
+        if held.attachment is not None and held.attachment.slot == (0, 0)
     )
 
 
@@ -91,7 +91,7 @@ def _describe_interface(world: World, held: Interface) -> Structure:
         else {
             "attachmentId": attachment.attachment_id,
             "deviceIndex": attachment.device_index,
-            "networkCardIndex": 0,
+            "networkCardIndex": attachment.network_card_index,
             "status": attachment.status,
             "attachTime": timestamp(attachment.attach_time),
             "deleteOnTermination": attachment.delete_on_termination,
@@ -99,6 +99,29 @@ def _describe_interface(world: World, held: Interface) -> Structure:
         "privateIpAddressesSet": addresses(world, held),
         "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in held.ipv6],
         "interfaceType": "interface",
+    }
+
+
+def _describe_secondary(held: SecondaryInterface, account_id: str) -> Structure:
+    """An interface in a secondary network; the shape of its ids is the lab's own."""
+    return {
+        "secondaryInterfaceId": held.secondary_interface_id,
+        "secondaryNetworkId": identifier("secondary-network", "lab"),
+        "secondarySubnetId": identifier("secondary-subnet", "lab"),
+        "interfaceType": "secondary",
+        "ownerId": account_id,
+        "status": "in-use",
+        "macAddress": held.mac,
+        "sourceDestCheck": True,
+        "privateIpAddressSet": [{"privateIpAddress": str(held.address)}],
+        "attachment": {
+            "attachmentId": identifier("secondary-attach", held.secondary_interface_id),
+            "deviceIndex": held.device_index,
+            "networkCardIndex": held.network_card_index,
+            "status": "attached",
+            "attachTime": timestamp(held.attach_time),
+            "deleteOnTermination": True,
+        },
     }
 
 
@@ -133,6 +156,7 @@ def describe(world: World, one: Instance, account_id: str) -> Structure:
         "ebsOptimized": False,
         "enaSupport": True,
         "tagSet": tag_set(world.tags.get(one.instance_id, {})),
+        "secondaryInterfaceSet": [_describe_secondary(held, account_id) for held in one.secondary_interfaces],
         "networkInterfaceSet": [_describe_interface(world, held) for held in world.interfaces_of(one.instance_id)],
         "iamInstanceProfile": None
         if one.role is None
@@ -149,8 +173,13 @@ def describe(world: World, one: Instance, account_id: str) -> Structure:
     }
 
 
-def _attributes(world: World, one: Instance) -> Dict[str, List[str]]:
+def _profile_arns(one: Instance, account_id: str) -> List[str]:
+    return [] if one.role is None else [f"arn:aws:iam::{account_id}:instance-profile/{one.role}"]
+
+
+def _attributes(world: World, one: Instance, account_id: str) -> Dict[str, List[str]]:
     held = world.interfaces_of(one.instance_id)
+    attachments = [eni.attachment for eni in held if eni.attachment is not None]
     primary = _primary(world, one)
     result = tag_attributes(world.tags.get(one.instance_id, {}))
     result.update(
@@ -164,6 +193,23 @@ def _attributes(world: World, one: Instance) -> Dict[str, List[str]]:
             "subnet-id": [one.subnet_id],
             "vpc-id": [world.vpc.vpc_id],
             "private-ip-address": [str(one.ipv4[0]) for one in primary],
+            "owner-id": [account_id],
+            "reservation-id": [identifier("r", one.instance_id)],
+            "iam-instance-profile.arn": _profile_arns(one, account_id),
+            "source-dest-check": [str(eni.source_dest_check).lower() for eni in primary],
+            "group-id": [group for eni in primary for group in eni.groups],
+            "instance.group-id": [group for eni in primary for group in eni.groups],
+            "network-interface.mac-address": [eni.mac for eni in held],
+            "network-interface.subnet-id": [eni.subnet_id for eni in held],
+            "network-interface.vpc-id": [world.vpc.vpc_id for eni in held],
+            "network-interface.description": [eni.description for eni in held],
+            "network-interface.status": ["in-use" for eni in held],
+            "network-interface.source-dest-check": [str(eni.source_dest_check).lower() for eni in held],
+            "network-interface.group-id": [group for eni in held for group in eni.groups],
+            "network-interface.attachment.attachment-id": [one.attachment_id for one in attachments],
+            "network-interface.attachment.instance-id": [one.instance_id for one in attachments],
+            "network-interface.attachment.device-index": [str(one.device_index) for one in attachments],
+            "network-interface.attachment.status": [one.status for one in attachments],
             "network-interface.network-interface-id": [one.network_interface_id for one in held],
             "network-interface.addresses.private-ip-address": [str(address) for one in held for address in one.ipv4],
             "network-interface.ipv6-addresses.ipv6-address": [str(address) for one in held for address in one.ipv6],
@@ -173,11 +219,11 @@ def _attributes(world: World, one: Instance) -> Dict[str, List[str]]:
     return result
 
 
-def chosen(world: World, query: Query) -> List[Instance]:
+def chosen(world: World, query: Query, account_id: str) -> List[Instance]:
     """The instances that a Describe call asks for, by ids and filters."""
     found = named(world, query) if query.members("InstanceId") else list(world.instances.values())
     filters = query.filters()
-    return [one for one in found if not filters or matches(filters, _attributes(world, one))]
+    return [one for one in found if not filters or matches(filters, _attributes(world, one, account_id))]
 
 
 def describe_instances(world: World, query: Query, account_id: str) -> Structure:
@@ -189,14 +235,16 @@ def describe_instances(world: World, query: Query, account_id: str) -> Structure
             "groupSet": [],
             "instancesSet": [describe(world, one, account_id)],
         }
-        for one in chosen(world, query)
+        for one in chosen(world, query, account_id)
     ]
     return paged(query, "reservationSet", reservations, 1000)
 
 
-def describe_status(world: World, query: Query) -> Structure:
+def describe_status(world: World, query: Query, account_id: str) -> Structure:
     """DescribeInstanceStatus: running instances only, unless IncludeAllInstances."""
-    found = [one for one in chosen(world, query) if one.state == "running" or query.flag("IncludeAllInstances")]
+    found = [
+        one for one in chosen(world, query, account_id) if one.state == "running" or query.flag("IncludeAllInstances")
+    ]
     checks = {"status": "ok", "details": [{"name": "reachability", "status": "passed"}]}
     statuses: List[Structure] = [
         {

@@ -9,9 +9,10 @@ from itertools import chain
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
-from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
+from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
 from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Interface, World, identifier
+from aws_ipfailover.lab.network import Cidr
 
 # ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
 LIMITS: Dict[str, Tuple[int, int]] = {
@@ -48,7 +49,10 @@ def by_attachment(world: World, attachment_id: str) -> Tuple[Interface, Attachme
 
 
 def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
-    """AttachNetworkInterface: the ENI is `attaching` afterwards."""
+    """AttachNetworkInterface: the ENI is `attaching` afterwards, at a device index that is free on its network card.
+
+    Where the instance has a dead slot there (`World.dead_slots`), EC2 says the same and no NIC appears.
+    """
     index = query.number("DeviceIndex")
     if index is None:
         raise missing("deviceIndex")
@@ -59,6 +63,8 @@ def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
         raise not_found("InvalidInstanceID.NotFound", "instance", instance_id)
     if one.attachment is not None:
         raise ApiError("InvalidNetworkInterface.InUse", f"Interface: [{one.network_interface_id}] in use.")
+    if one.vpc_id is not None:
+        raise ApiError("UnsupportedOperation", "The lab's EC2 attaches no network interface across VPCs.")
     if one.availability_zone != instance.availability_zone:
         raise ApiError(
             "InvalidParameterCombination",
@@ -67,7 +73,9 @@ def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
     if instance.state not in ("running", "stopped"):
         raise ApiError("IncorrectState", f"Instance '{instance_id}' is not 'running' or 'stopped'.")
     held = world.interfaces_of(instance_id)
-    if any(other.attachment is not None and other.attachment.device_index == index for other in held):
+    slot = (query.number("NetworkCardIndex") or 0, index)
+    taken = {other.attachment.slot for other in held if other.attachment is not None}
+    if slot in taken.union(one.slot for one in instance.secondary_interfaces):
         raise invalid_value(f"Instance '{instance_id}' already has an interface attached at device index '{index}'.")
     most = LIMITS.get(instance.instance_type, (8, 30))[0]
     if len(held) >= most:
@@ -82,18 +90,27 @@ def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
         "attaching",
         False,
         now,
+        slot[0],
+        slot not in world.dead_slots.get(instance_id, frozenset()),
     )
     return world.with_interface(replace(one, attachment=made)), made
 
 
-def detach(world: World, query: Query) -> Tuple[World, str]:
-    """DetachNetworkInterface: the ENI is `detaching` afterwards. Returns its id as well."""
+def detach(world: World, query: Query, *, dead: bool = False) -> Tuple[World, str]:
+    """DetachNetworkInterface: the ENI is `detaching` afterwards. Returns its id as well.
+
+    `dead`: by force it leaves a dead slot on an instance that has not stopped: "you might not be able to attach a
+    different network interface to the same index on the instance without first stopping and starting the instance"
+    (EC2 API reference).
+    """
     one, attachment = by_attachment(world, query.require("AttachmentId"))
-    if attachment.device_index == 0:
+    if attachment.slot == (0, 0):
         raise ApiError(
             "OperationNotPermitted",
             "The network interface at device index 0 and networkCard index 0 cannot be detached.",
         )
+    if dead and query.flag("Force") and world.instances[attachment.instance_id].state != "stopped":
+        world = world.with_dead_slot(attachment.instance_id, attachment.slot)
     detaching = replace(one, attachment=replace(attachment, status="detaching"))
     return world.with_interface(detaching), one.network_interface_id
 
@@ -137,9 +154,7 @@ def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]
         groups=tuple(query.members("SecurityGroupId")) or (world.group_id,),
     )
     world = world.with_interface(made)
-    for specification in query.structures("TagSpecification"):
-        tags = {entry["Key"]: entry.get("Value", "") for entry in Query(specification).structures("Tag")}
-        world = world.with_tags(network_interface_id, tags)
+    world = world.with_tags(network_interface_id, specified_tags(query))
     return world, {"networkInterface": describe(world, made)}
 
 
@@ -157,12 +172,18 @@ def mac_of(network_interface_id: str) -> str:
     return ":".join(("06", *(digits[i : i + 2] for i in range(0, 10, 2))))
 
 
+def _cidrs(world: World, subnet_id: str) -> Tuple[Cidr, ...]:
+    """A subnet's blocks; none of one in another VPC."""
+    subnet = world.subnets.get(subnet_id)
+    return () if subnet is None else subnet.cidrs
+
+
 def _address4(world: World, subnet_id: str, text: str) -> IPv4Address:
     try:
         address = ip_address(text)
     except ValueError as error:
         raise invalid_value(f"Invalid value '{text}' for PrivateIpAddress. Invalid IP address") from error
-    if not isinstance(address, IPv4Address) or not any(address in cidr for cidr in world.subnets[subnet_id].cidrs):
+    if not isinstance(address, IPv4Address) or not any(address in cidr for cidr in _cidrs(world, subnet_id)):
         raise invalid_value(f"Address {text} does not fall within the subnet's address range")
     return address
 
@@ -172,14 +193,14 @@ def _address6(world: World, subnet_id: str, text: str) -> IPv6Address:
         address = ip_address(text)
     except ValueError as error:
         raise invalid_value(f"Invalid value '{text}' for Ipv6Address. Invalid IPv6 address") from error
-    if not isinstance(address, IPv6Address) or not any(address in cidr for cidr in world.subnets[subnet_id].cidrs):
+    if not isinstance(address, IPv6Address) or not any(address in cidr for cidr in _cidrs(world, subnet_id)):
         raise invalid_value(f"Address {text} does not fall within the subnet's address range")
     return address
 
 
 def _free4(world: World, subnet_id: str) -> Iterator[IPv4Address]:
     used = set(chain.from_iterable(one.ipv4 for one in world.interfaces.values()))
-    hosts = chain.from_iterable(cidr.hosts() for cidr in world.subnets[subnet_id].cidrs if cidr.version == 4)
+    hosts = chain.from_iterable(cidr.hosts() for cidr in _cidrs(world, subnet_id) if cidr.version == 4)
     # The first three host addresses of a subnet are AWS's own.
     return (host for host in list(hosts)[3:] if isinstance(host, IPv4Address) and host not in used)
 
@@ -240,6 +261,7 @@ def unassign_ipv4(world: World, query: Query) -> World:
         if address == one.ipv4[0]:
             raise invalid_value("The primary IP address of an interface cannot be unassigned")
         one = replace(one, ipv4=tuple(kept for kept in one.ipv4 if kept != address))
+        world = world.without_remap(address)
         elastic = world.elastic_ip_of(address)
         if elastic is not None:
             world = world.with_elastic_ip(ElasticIp(elastic.allocation_id, elastic.public_ip))
@@ -270,6 +292,8 @@ def unassign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
     gone = [_address6(world, one.subnet_id, text) for text in query.members("Ipv6Addresses")]
     if any(address not in one.ipv6 for address in gone):
         raise invalid_value(f"Some of the specified addresses are not assigned to interface {one.network_interface_id}")
+    for address in gone:
+        world = world.without_remap(address)
     world = world.with_interface(replace(one, ipv6=tuple(kept for kept in one.ipv6 if kept not in gone)))
     return world, {
         "networkInterfaceId": one.network_interface_id,
@@ -278,15 +302,30 @@ def unassign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
 
 
 def modify(world: World, query: Query) -> World:
-    """ModifyNetworkInterfaceAttribute: source/destination check, description, deletion on termination."""
+    """ModifyNetworkInterfaceAttribute: source/destination check, groups, description, deletion on termination.
+
+    "You can specify only one attribute at a time" (EC2 API reference).
+    """
     one = interface(world, query.require("NetworkInterfaceId"))
     check = query.get("SourceDestCheck.Value")
+    groups = query.members("SecurityGroupId")
+    description = query.parameters.get("Description.Value")
+    terminate = query.get("Attachment.DeleteOnTermination")
+    given = [value for value in (check, groups or None, description, terminate) if value is not None]
+    if len(given) != 1:
+        raise ApiError(
+            "InvalidParameterCombination",
+            "Fields for multiple attribute types specified" if given else "No attributes specified.",
+        )
     if check is not None:
         one = replace(one, source_dest_check=check.lower() == "true")
-    description = query.get("Description.Value")
+    if groups:
+        for group in groups:
+            if not group.startswith("sg-"):
+                raise ApiError("InvalidGroupId.Malformed", f'Invalid id: "{group}" (expecting "sg-...")')
+        one = replace(one, groups=tuple(groups))
     if description is not None:
         one = replace(one, description=description)
-    terminate = query.get("Attachment.DeleteOnTermination")
     if terminate is not None:
         found, attachment = by_attachment(world, query.require("Attachment.AttachmentId"))
         if found is not interface(world, one.network_interface_id):
@@ -302,7 +341,7 @@ def describe_attachment(attachment: Attachment, owner_id: str) -> Structure:
         "instanceId": attachment.instance_id,
         "instanceOwnerId": owner_id,
         "deviceIndex": attachment.device_index,
-        "networkCardIndex": 0,
+        "networkCardIndex": attachment.network_card_index,
         "status": attachment.status,
         "attachTime": timestamp(attachment.attach_time),
         "deleteOnTermination": attachment.delete_on_termination,
@@ -340,7 +379,7 @@ def describe(world: World, one: Interface) -> Structure:
     return {
         "networkInterfaceId": one.network_interface_id,
         "subnetId": one.subnet_id,
-        "vpcId": world.vpc.vpc_id,
+        "vpcId": one.vpc_id or world.vpc.vpc_id,
         "availabilityZone": one.availability_zone,
         "description": one.description,
         "ownerId": one.owner_id,
@@ -367,7 +406,7 @@ def _attributes(world: World, one: Interface) -> Dict[str, List[str]]:
             "network-interface-id": [one.network_interface_id],
             "mac-address": [one.mac],
             "subnet-id": [one.subnet_id],
-            "vpc-id": [world.vpc.vpc_id],
+            "vpc-id": [one.vpc_id or world.vpc.vpc_id],
             "availability-zone": [one.availability_zone],
             "description": [one.description],
             "owner-id": [one.owner_id],
@@ -378,11 +417,19 @@ def _attributes(world: World, one: Interface) -> Dict[str, List[str]]:
             "addresses.private-ip-address": [str(address) for address in one.ipv4],
             "addresses.association.public-ip": _public(world, one.ipv4),
             "association.public-ip": _public(world, one.ipv4),
+            "addresses.association.owner-id": [one.owner_id] if _public(world, one.ipv4) else [],
+            "association.ip-owner-id": [one.owner_id] if _public(world, one.ipv4) else [],
+            "association.allocation-id": _elastic(world, one.ipv4, "allocation_id"),
+            "association.association-id": _elastic(world, one.ipv4, "association_id"),
             "addresses.primary": ["true", "false"] if len(one.ipv4) > 1 else ["true"],
+            "private-dns-name": [str(address["privateDnsName"]) for address in addresses(world, one)],
+            "interface-type": ["interface"],
+            "requester-managed": ["false"],
             "ipv6-addresses.ipv6-address": [str(address) for address in one.ipv6],
             "attachment.attachment-id": [] if attachment is None else [attachment.attachment_id],
             "attachment.instance-id": [] if attachment is None else [attachment.instance_id],
             "attachment.instance-owner-id": [] if attachment is None else [one.owner_id],
+            "attachment.attach-time": [] if attachment is None else [timestamp(attachment.attach_time)],
             "attachment.device-index": [] if attachment is None else [str(attachment.device_index)],
             "attachment.status": [] if attachment is None else [attachment.status],
             "attachment.delete-on-termination": []
@@ -394,8 +441,12 @@ def _attributes(world: World, one: Interface) -> Dict[str, List[str]]:
 
 
 def _public(world: World, addresses: Iterable[IPv4Address]) -> List[str]:
+    return _elastic(world, addresses, "public_ip")
+
+
+def _elastic(world: World, addresses: Iterable[IPv4Address], field: str) -> List[str]:
     found = (world.elastic_ip_of(address) for address in addresses)
-    return [str(elastic.public_ip) for elastic in found if elastic is not None]
+    return [str(getattr(elastic, field)) for elastic in found if elastic is not None]
 
 
 def describe_network_interfaces(world: World, query: Query) -> Structure:

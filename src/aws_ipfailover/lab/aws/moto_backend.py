@@ -1,4 +1,7 @@
-"""moto's EC2, in process, for every action that has no semantics of our own (security groups, images, regions, …).
+"""moto's EC2, in process, for every action that the lab does not answer itself (security groups, images, regions, …).
+
+It knows the lab's VPC and security group by id, and none of its route tables, network interfaces, instances or tags:
+those are never asked of moto.
 
 The backend belongs to one account: it is made here and not taken from moto's global registry. moto answers
 from memory only; nothing is ever sent anywhere.
@@ -21,6 +24,14 @@ class MotoEc2:
         self._account_id = account_id
         self._lock = Lock()
         self._backend: Optional[Any] = None
+
+    @staticmethod
+    def knows(action: str) -> bool:
+        """Whether moto has an operation of this name, implemented or not."""
+        from moto.core.utils import camelcase_to_underscores  # noqa: PLC0415 - see the class
+        from moto.ec2.responses import EC2Response  # noqa: PLC0415 - see the class
+
+        return action.isalnum() and hasattr(EC2Response, camelcase_to_underscores(action))
 
     def call(self, world: World, parameters: Mapping[str, str]) -> Tuple[int, bytes]:
         """Let moto answer one call: HTTP status and body."""

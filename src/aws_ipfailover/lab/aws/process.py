@@ -21,6 +21,7 @@ from aws_ipfailover.lab.aws.account import Consistency, LabInstance, Timing
 from aws_ipfailover.lab.aws.calls import Call
 from aws_ipfailover.lab.aws.faults import Fault
 from aws_ipfailover.lab.aws.running import environment
+from aws_ipfailover.lab.aws.world import RouteOrigin, RouteState
 
 
 class ControlError(Exception):
@@ -75,13 +76,34 @@ class AwsProcess:
         found: Dict[str, Optional[str]] = self._call("routes_to", destination=destination)
         return found
 
-    def put_route(self, destination: str, target: str, route_table_id: Optional[str] = None) -> None:
-        """Set a route behind the cluster's back, in one table or in all."""
-        self._call("put_route", destination=destination, target=target, route_table_id=route_table_id)
+    def put_route(
+        self,
+        destination: str,
+        target: str,
+        route_table_id: Optional[str] = None,
+        *,
+        origin: RouteOrigin = "CreateRoute",
+        state: Optional[RouteState] = None,
+    ) -> None:
+        """Set a route behind the cluster's back, in one table or in all; see `Account.put_route`."""
+        self._call(
+            "put_route",
+            destination=destination,
+            target=target,
+            route_table_id=route_table_id,
+            origin=origin,
+            state=state,
+        )
 
-    def delete_route(self, destination: str, route_table_id: Optional[str] = None) -> None:
-        """Take a route away behind the cluster's back, from one table or from all."""
-        self._call("delete_route", destination=destination, route_table_id=route_table_id)
+    def delete_route(
+        self, destination: str, route_table_id: Optional[str] = None, *, origin: Optional[RouteOrigin] = None
+    ) -> None:
+        """Take a route away behind the cluster's back, from one table or from all; see `Account.delete_route`."""
+        self._call("delete_route", destination=destination, route_table_id=route_table_id, origin=origin)
+
+    def delete_route_table(self, route_table_id: str) -> None:
+        """Delete a route table behind the cluster's back, together with its associations."""
+        self._call("delete_route_table", route_table_id=route_table_id)
 
     def set_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch an instance's source/destination check."""
@@ -115,9 +137,13 @@ class AwsProcess:
         """A role that these accounts may assume."""
         self._call("put_role", arn=arn, trusted_accounts=list(trusted_accounts), document=document)
 
-    def expire_credentials(self) -> None:
-        """All temporary credentials are expired from now on."""
-        self._call("expire_credentials")
+    def expire_credentials(self, *, renew: bool = True) -> None:
+        """All temporary credentials are expired from now on; without `renew` IMDS goes on to hand out expired ones."""
+        self._call("expire_credentials", renew=renew)
+
+    def renew_credentials(self) -> None:
+        """IMDS hands out new credentials again."""
+        self._call("renew_credentials")
 
     def expire_imds_tokens(self) -> None:
         """All IMDS session tokens are forgotten: their users get 401."""

@@ -115,6 +115,15 @@ def tag_attributes(tags: Mapping[str, str]) -> Dict[str, List[str]]:
     return result
 
 
+def specified_tags(query: Query) -> Dict[str, str]:
+    """The tags that a call which makes something wants on it (`TagSpecification`)."""
+    return {
+        entry["Key"]: entry.get("Value", "")
+        for specification in query.structures("TagSpecification")
+        for entry in Query(specification).structures("Tag")
+    }
+
+
 def tag_set(tags: Mapping[str, str]) -> List[Structure]:
     """Tags as EC2 renders them."""
     return [{"key": key, "value": value} for key, value in tags.items()]

@@ -7,7 +7,7 @@ from ipaddress import IPv6Network, ip_network
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
-from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
+from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.world import Association, Route, RouteTable, World, identifier
 from aws_ipfailover.lab.network import Cidr
 
@@ -67,8 +67,11 @@ def destination(query: Query) -> Cidr:
     return block
 
 
-def target(world: World, query: Query) -> str:
-    """The id that a route is to lead to, checked; an instance stands for its only ENI."""
+def target(world: World, query: Query, table: RouteTable) -> str:
+    """The id that a route is to lead to, checked; an instance stands for its only ENI, and has to be running.
+
+    The wording of what is refused is that of EC2's own answers, as public bug reports quote them.
+    """
     given = [(name, value) for name in TARGETS for value in (query.get(name),) if value is not None]
     local = query.flag("LocalTarget")
     if len(given) + local != 1:
@@ -84,10 +87,17 @@ def target(world: World, query: Query) -> str:
     if name == "NetworkInterfaceId":
         if value not in world.interfaces:
             raise not_found("InvalidNetworkInterfaceID.NotFound", "networkInterface", value)
+        if world.interfaces[value].vpc_id is not None:
+            raise invalid_value(
+                f"route table {table.route_table_id} and interface {value} belong to different networks"
+            )
         return value
     if name == "InstanceId":
         if value not in world.instances or world.instances[value].state == "terminated":
             raise not_found("InvalidInstanceID.NotFound", "instance", value)
+        state = world.instances[value].state
+        if state != "running":
+            raise ApiError("IncorrectInstanceState", f"Instance with state '{state}' is not valid for this operation.")
         held = world.interfaces_of(value)
         if len(held) != 1:
             raise ApiError(
@@ -106,11 +116,11 @@ def _inside_vpc(world: World, block: Cidr) -> bool:
 
 
 def create_route(world: World, query: Query, owner_id: str, quota: int) -> World:
-    """CreateRoute."""
+    """CreateRoute; a propagated route for the same destination does not stand in its way."""
     table = route_table(world, query.require("RouteTableId"), owner_id)
     block = destination(query)
-    leads_to = target(world, query)
-    if table.route(block) is not None:
+    leads_to = target(world, query, table)
+    if table.static(block) is not None:
         raise ApiError("RouteAlreadyExists", f"The route identified by {block} already exists.")
     # A destination more specific than the VPC's local route has to be a whole subnet ("middlebox routing").
     if _inside_vpc(world, block) and not any(block in subnet.cidrs for subnet in world.subnets.values()):
@@ -121,24 +131,24 @@ def create_route(world: World, query: Query, owner_id: str, quota: int) -> World
 
 
 def replace_route(world: World, query: Query, owner_id: str) -> World:
-    """ReplaceRoute."""
+    """ReplaceRoute of a static route; a propagated one for the same destination is none that it finds."""
     table = route_table(world, query.require("RouteTableId"), owner_id)
     block = destination(query)
-    leads_to = target(world, query)
-    old = table.route(block)
+    leads_to = target(world, query, table)
+    old = table.static(block)
     if old is None:
         raise invalid_value(f"There is no route defined for '{block}' in the route table. Use CreateRoute instead.")
-    if old.target == leads_to:
+    if old.target == leads_to and old.state is None:
         return world
-    changed = tuple(replace(route, target=leads_to) if route is old else route for route in table.routes)
+    changed = tuple(replace(route, target=leads_to, state=None) if route is old else route for route in table.routes)
     return world.with_route_table(replace(table, routes=changed))
 
 
 def delete_route(world: World, query: Query, owner_id: str) -> World:
-    """DeleteRoute."""
+    """DeleteRoute of a static route."""
     table = route_table(world, query.require("RouteTableId"), owner_id)
     block = destination(query)
-    old = table.route(block)
+    old = table.static(block)
     if old is None:
         raise ApiError(
             "InvalidRoute.NotFound",
@@ -158,9 +168,24 @@ def create_route_table(world: World, query: Query, owner_id: str) -> Tuple[World
     """CreateRouteTable."""
     if query.require("VpcId") != world.vpc.vpc_id:
         raise not_found("InvalidVpcID.NotFound", "vpc", query.require("VpcId"))
-    made = RouteTable(identifier("rtb", f"created {len(world.route_tables)}"), owner_id, local_routes(world))
+    number = len(world.route_tables)
+    while identifier("rtb", f"created {number}") in world.route_tables:
+        number += 1
+    made = RouteTable(identifier("rtb", f"created {number}"), owner_id, local_routes(world))
     world = world.with_route_table(made)
+    world = world.with_tags(made.route_table_id, specified_tags(query))
     return world, {"routeTable": _describe(world, made, owner_id, shared=False)}
+
+
+def delete_route_table(world: World, query: Query, owner_id: str) -> World:
+    """DeleteRouteTable; refused while it is associated, so the main table always is."""
+    table = route_table(world, query.require("RouteTableId"), owner_id)
+    if table.associations:
+        raise ApiError(
+            "DependencyViolation",
+            f"The routeTable '{table.route_table_id}' has dependencies and cannot be deleted.",
+        )
+    return world.without_route_table(table.route_table_id)
 
 
 def associate(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]:
@@ -224,7 +249,7 @@ def _describe_route(world: World, route: Route, *, shared: bool) -> Structure:
             result["instanceOwnerId"] = interface.owner_id
     else:
         result[GATEWAY_MEMBER.get(kind, "gatewayId")] = route.target
-    result["state"] = "blackhole" if world.is_blackhole(route) else "active"
+    result["state"] = world.state_of(route)
     result["origin"] = route.origin
     return result
 
@@ -262,7 +287,9 @@ def _attributes(world: World, table: RouteTable, described: Structure) -> Dict[s
             "route-table-id": [table.route_table_id],
             "vpc-id": [world.vpc.vpc_id],
             "owner-id": [table.owner_id],
-            "association.main": [str(any(one.subnet_id is None for one in table.associations)).lower()],
+            # "Route tables that do not have an association ID are not returned in the response."
+            "association.main": [str(one.subnet_id is None).lower() for one in table.associations],
+            "association.gateway-id": [],
             "association.subnet-id": [one.subnet_id for one in table.associations if one.subnet_id is not None],
             "association.route-table-id": [table.route_table_id] if table.associations else [],
             "association.route-table-association-id": [one.association_id for one in table.associations],
@@ -272,6 +299,10 @@ def _attributes(world: World, table: RouteTable, described: Structure) -> Dict[s
             "route.instance-id": of("instanceId"),
             "route.network-interface-id": of("networkInterfaceId"),
             "route.transit-gateway-id": of("transitGatewayId"),
+            "route.nat-gateway-id": of("natGatewayId"),
+            "route.egress-only-internet-gateway-id": of("egressOnlyInternetGatewayId"),
+            "route.vpc-peering-connection-id": of("vpcPeeringConnectionId"),
+            "route.destination-prefix-list-id": [],
             "route.state": of("state"),
             "route.origin": of("origin"),
         }

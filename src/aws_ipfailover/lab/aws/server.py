@@ -6,6 +6,7 @@ import ssl
 from typing import Optional, Sequence, Tuple
 
 from aws_ipfailover.lab.aws.api import Api, Caller, service_of
+from aws_ipfailover.lab.aws.clock import signing_time
 from aws_ipfailover.lab.aws.connection import HttpRequest, HttpServer
 from aws_ipfailover.lab.aws.imds import Imds
 from aws_ipfailover.lab.aws.query import Query
@@ -20,7 +21,13 @@ def api_server(api: Api, addresses: Sequence[Tuple[str, int]], *, tls: Optional[
         if service not in ("ec2", "sts"):
             return Reply(404, b"<Error><Code>NoSuchService</Code></Error>", {"Content-Type": "text/xml"})
         query = Query.parse(request.body.decode("utf-8") or request.query)
-        caller = Caller(request.caller, access_key_id, request.headers.get("x-amz-security-token"), region)
+        caller = Caller(
+            request.caller,
+            access_key_id,
+            request.headers.get("x-amz-security-token"),
+            region,
+            signing_time(request.headers.get("x-amz-date")),
+        )
         return api.handle(service, query, caller)
 
     def refuses(caller: str) -> bool:

@@ -183,9 +183,30 @@ def describe_subnets(world: World, query: Query, account_id: str) -> Structure:
     return paged(query, "subnetSet", found, 1000)
 
 
+def _exists(world: World, resource_id: str) -> None:
+    """Refuse the id of a route table, network interface, instance, subnet or Elastic IP that is not there."""
+    kinds = {
+        "rtb": (world.route_tables, "InvalidRouteTableID.NotFound", "routeTable"),
+        "eni": (world.interfaces, "InvalidNetworkInterfaceID.NotFound", "networkInterface"),
+        "i": (world.instances, "InvalidInstanceID.NotFound", "instance"),
+        "subnet": (world.subnets, "InvalidSubnetID.NotFound", "subnet"),
+        "eipalloc": (world.elastic_ips, "InvalidAllocationID.NotFound", "allocation"),
+    }
+    known = kinds.get(resource_id.partition("-")[0])
+    if known is not None and resource_id not in known[0]:
+        raise not_found(known[1], known[2], resource_id)
+
+
 def create_tags(world: World, query: Query) -> World:
-    """CreateTags."""
+    """CreateTags. Keys that begin with `aws:` are AWS's own."""
     for resource_id in query.members("ResourceId"):
+        _exists(world, resource_id)
+        for entry in query.structures("Tag"):
+            if entry["Key"].lower().startswith("aws:"):
+                raise invalid_value(
+                    f"Value ( {entry['Key']} ) for parameter key is invalid. "
+                    "Tag keys starting with 'aws:' are reserved for internal use"
+                )
         tags = dict(world.tags.get(resource_id, {}))
         tags.update({entry["Key"]: entry.get("Value", "") for entry in query.structures("Tag")})
         world = world.with_tags(resource_id, tags)
@@ -193,9 +214,12 @@ def create_tags(world: World, query: Query) -> World:
 
 
 def delete_tags(world: World, query: Query) -> World:
-    """DeleteTags, by key and, where one is given, by value."""
+    """DeleteTags, by key and, where one is given, by value; without any key, all of them."""
     for resource_id in query.members("ResourceId"):
+        _exists(world, resource_id)
         tags = dict(world.tags.get(resource_id, {}))
+        if not query.structures("Tag"):
+            tags = {}
         for entry in query.structures("Tag"):
             if tags.get(entry["Key"]) == entry.get("Value", tags.get(entry["Key"])):
                 tags.pop(entry["Key"], None)

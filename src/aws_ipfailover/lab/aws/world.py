@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, FrozenSet, List, Literal, Mapping, Optional, Tuple
 
 from aws_ipfailover.lab import network
-from aws_ipfailover.lab.network import AttachmentStatus, Cidr, InstanceState
+from aws_ipfailover.lab.network import Address, AttachmentStatus, Cidr, InstanceState
 
 
 def identifier(prefix: str, *names: str) -> str:
@@ -36,13 +36,28 @@ class Subnet:
     cidrs: Tuple[Cidr, ...]
 
 
+RouteOrigin = Literal["CreateRouteTable", "CreateRoute", "EnableVgwRoutePropagation", "Advertisement"]
+RouteState = Literal["active", "blackhole", "filtered"]
+STATIC: Tuple[RouteOrigin, ...] = ("CreateRouteTable", "CreateRoute")
+
+
 @dataclass(frozen=True)
 class Route:
-    """One route; `target` is `local` or the id of an ENI or a gateway."""
+    """One route; `target` is `local` or the id of an ENI or a gateway.
+
+    `origin`: how it came: static ones by a call, propagated ones from a virtual private gateway or a route server.
+    `state`: what EC2 says of it, where that does not follow from its target.
+    """
 
     destination: Cidr
     target: str
-    origin: str = "CreateRoute"
+    origin: RouteOrigin = "CreateRoute"
+    state: Optional[RouteState] = None
+
+    @property
+    def static(self) -> bool:
+        """Whether a call made it, and not propagation."""
+        return self.origin in STATIC
 
 
 @dataclass(frozen=True)
@@ -55,16 +70,38 @@ class Association:
 
 @dataclass(frozen=True)
 class RouteTable:
-    """A route table with its routes in the order they were made."""
+    """A route table with its routes in the order they were made: one static route for a destination at most."""
 
     route_table_id: str
     owner_id: str
     routes: Tuple[Route, ...]
     associations: Tuple[Association, ...] = ()
 
-    def route(self, destination: Cidr) -> Optional[Route]:
-        """The route for exactly this destination."""
-        return next((route for route in self.routes if route.destination == destination), None)
+    def static(self, destination: Cidr) -> Optional[Route]:
+        """The static route for exactly this destination: the one that CreateRoute, ReplaceRoute and so on are about."""
+        return next((route for route in self.routes if route.destination == destination and route.static), None)
+
+    def in_use(self, destination: Cidr) -> Optional[Route]:
+        """The route that decides for exactly this destination.
+
+        A static route, also one that is a blackhole, comes before a propagated one ("Route priority", VPC user guide);
+        one that is `filtered` is not used.
+        """
+        found = [route for route in self.routes if route.destination == destination and route.state != "filtered"]
+        return min(found, key=lambda route: not route.static, default=None)
+
+    def routes_in_use(self) -> Tuple[Route, ...]:
+        """The route in use for each destination."""
+        found: List[Route] = []
+        for destination in dict.fromkeys(route.destination for route in self.routes):
+            route = self.in_use(destination)
+            if route is not None:
+                found.append(route)
+        return tuple(found)
+
+
+# A place for a network interface on an instance: network card and device index.
+Slot = Tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -77,6 +114,14 @@ class Attachment:
     status: AttachmentStatus
     delete_on_termination: bool
     attach_time: float
+    network_card_index: int = 0
+    # Whether the instance gets a NIC for it; see `World.dead_slots`.
+    plugged: bool = True
+
+    @property
+    def slot(self) -> Slot:
+        """Where on the instance it is."""
+        return self.network_card_index, self.device_index
 
 
 @dataclass(frozen=True)
@@ -94,6 +139,20 @@ class Interface:
     description: str = ""
     groups: Tuple[str, ...] = ()
     attachment: Optional[Attachment] = None
+    # Where it is another one than the account's own: no network of the lab's then.
+    vpc_id: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Remap:
+    """An address whose assignment has not taken effect everywhere: the ENIs that still have it, or None for no ENI.
+
+    EC2's own reads tell of the assignment at once. `number` tells it from other assignments of the address.
+    """
+
+    number: int
+    network: Optional[str]
+    metadata: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -108,6 +167,23 @@ class ElasticIp:
 
 
 @dataclass(frozen=True)
+class SecondaryInterface:
+    """A network interface of an instance in a secondary network: no ENI, with a device index of its own."""
+
+    secondary_interface_id: str
+    mac: str
+    device_index: int
+    network_card_index: int
+    address: IPv4Address
+    attach_time: float
+
+    @property
+    def slot(self) -> Slot:
+        """Where on the instance it is."""
+        return self.network_card_index, self.device_index
+
+
+@dataclass(frozen=True)
 class Instance:
     """An EC2 instance."""
 
@@ -119,6 +195,7 @@ class Instance:
     launch_time: float
     role: Optional[str] = None
     image_id: str = "ami-0fedcba9876543210"
+    secondary_interfaces: Tuple[SecondaryInterface, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,18 +211,44 @@ class World:
     elastic_ips: Mapping[str, ElasticIp] = field(default_factory=dict)
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gateways: Tuple[str, ...] = ()
+    remaps: Mapping[Address, Remap] = field(default_factory=dict)
+    # By instance: where no NIC appears any more until the instance stops and starts.
+    dead_slots: Mapping[str, FrozenSet[Slot]] = field(default_factory=dict)
 
     def with_route_table(self, table: RouteTable) -> World:
         """This world with one route table put in or changed."""
         return replace(self, route_tables={**self.route_tables, table.route_table_id: table})
+
+    def without_route_table(self, route_table_id: str) -> World:
+        """This world without one route table, its associations and its tags: its subnets use the main table."""
+        return replace(
+            self,
+            route_tables={key: value for key, value in self.route_tables.items() if key != route_table_id},
+            tags={key: value for key, value in self.tags.items() if key != route_table_id},
+        )
 
     def with_interface(self, interface: Interface) -> World:
         """This world with one ENI put in or changed."""
         return replace(self, interfaces={**self.interfaces, interface.network_interface_id: interface})
 
     def with_instance(self, instance: Instance) -> World:
-        """This world with one instance put in or changed."""
-        return replace(self, instances={**self.instances, instance.instance_id: instance})
+        """This world with one instance put in or changed; one that has stopped has no dead slots any more."""
+        world = replace(self, instances={**self.instances, instance.instance_id: instance})
+        return world._revived(instance.instance_id) if instance.state in ("stopped", "terminated") else world
+
+    def with_dead_slot(self, instance_id: str, slot: Slot) -> World:
+        """This world with a place of an instance where no NIC appears until that has stopped."""
+        dead = self.dead_slots.get(instance_id, frozenset()) | {slot}
+        return replace(self, dead_slots={**self.dead_slots, instance_id: dead})
+
+    def _revived(self, instance_id: str) -> World:
+        if instance_id not in self.dead_slots:
+            return self
+        world = replace(self, dead_slots={key: dead for key, dead in self.dead_slots.items() if key != instance_id})
+        for one in world.interfaces_of(instance_id):
+            if one.attachment is not None and not one.attachment.plugged:
+                world = world.with_interface(replace(one, attachment=replace(one.attachment, plugged=True)))
+        return world
 
     def with_elastic_ip(self, elastic_ip: ElasticIp) -> World:
         """This world with one Elastic IP put in or changed."""
@@ -159,6 +262,39 @@ class World:
     def elastic_ip_of(self, private: IPv4Address) -> Optional[ElasticIp]:
         """The Elastic IP associated with a private address."""
         return next((one for one in self.elastic_ips.values() if one.private_ip == private), None)
+
+    def holder(self, address: Address) -> Optional[str]:
+        """The ENI that EC2 says has an address."""
+        for one in self.interfaces.values():
+            if address in one.ipv4 or address in one.ipv6:
+                return one.network_interface_id
+        return None
+
+    def with_remap(self, address: Address, remap: Remap) -> World:
+        """This world with an assignment of `address` that has yet to take effect."""
+        return replace(self, remaps={**self.remaps, address: remap})
+
+    def without_remap(self, address: Address) -> World:
+        """This world with every place agreeing on who has `address`."""
+        if address not in self.remaps:
+            return self
+        return replace(self, remaps={key: value for key, value in self.remaps.items() if key != address})
+
+    def addresses_in_network(self, interface: Interface) -> Tuple[Address, ...]:
+        """The addresses that packets find on an ENI: IPv4 first, the primary one at the start."""
+        return self._placed(interface, {address: remap.network for address, remap in self.remaps.items()})
+
+    def addresses_in_metadata(self, interface: Interface) -> Tuple[Address, ...]:
+        """The addresses that the instance metadata lists for an ENI, in the same order."""
+        return self._placed(interface, {address: remap.metadata for address, remap in self.remaps.items()})
+
+    @staticmethod
+    def _placed(interface: Interface, places: Mapping[Address, Optional[str]]) -> Tuple[Address, ...]:
+        eni = interface.network_interface_id
+        own: Tuple[Address, ...] = (*interface.ipv4, *interface.ipv6)
+        found = [address for address in own if places.get(address, eni) == eni]
+        found += [address for address, place in places.items() if place == eni and address not in own]
+        return tuple(sorted(found, key=lambda address: address.version))
 
     def with_tags(self, resource_id: str, tags: Mapping[str, str]) -> World:
         """This world with exactly these tags on one resource."""
@@ -174,9 +310,9 @@ class World:
         return replace(self, interfaces=kept, elastic_ips=elastic_ips)
 
     def interfaces_of(self, instance_id: str) -> Tuple[Interface, ...]:
-        """The ENIs attached to an instance, in any status, by device index."""
+        """The ENIs attached to an instance, in any status, by network card and device index."""
         held = [
-            (interface.attachment.device_index, interface)
+            (interface.attachment.slot, interface)
             for interface in self.interfaces.values()
             if interface.attachment is not None and interface.attachment.instance_id == instance_id
         ]
@@ -195,11 +331,16 @@ class World:
             raise LookupError(f"{subnet_id} has no route table and the VPC has no main one")
         return main
 
-    def is_blackhole(self, route: Route) -> bool:
-        """Whether traffic for `route` is dropped: its ENI is gone or detached, or its instance does not run.
+    def state_of(self, route: Route) -> RouteState:
+        """What EC2 says of a route: `blackhole` where its ENI is gone or detached, or its instance does not run.
 
         Source: `RouteState` in the EC2 API reference.
         """
+        if route.state is not None:
+            return route.state
+        return "blackhole" if self._leads_nowhere(route) else "active"
+
+    def _leads_nowhere(self, route: Route) -> bool:
         if not route.target.startswith("eni-"):
             return False
         interface = self.interfaces.get(route.target)
@@ -225,9 +366,9 @@ def network_of(world: World) -> network.Network:
                 table.route_table_id,
                 tuple(
                     network.Route(
-                        route.destination, route.target, "blackhole" if world.is_blackhole(route) else "active"
+                        route.destination, route.target, "blackhole" if world.state_of(route) != "active" else "active"
                     )
-                    for route in table.routes
+                    for route in table.routes_in_use()
                 ),
             )
             for table in world.route_tables.values()
@@ -237,7 +378,7 @@ def network_of(world: World) -> network.Network:
                 interface.network_interface_id,
                 interface.mac,
                 interface.subnet_id,
-                (*interface.ipv4, *interface.ipv6),
+                world.addresses_in_network(interface),
                 interface.source_dest_check,
                 None
                 if interface.attachment is None
@@ -245,9 +386,11 @@ def network_of(world: World) -> network.Network:
                     interface.attachment.instance_id,
                     interface.attachment.device_index,
                     interface.attachment.status,
+                    interface.attachment.plugged,
                 ),
             )
             for interface in world.interfaces.values()
+            if interface.vpc_id is None
         ),
         elastic_ips=tuple(
             network.ElasticIp(one.public_ip, one.private_ip)
