@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from . import examples
-from .cluster import ClusterStatus, parse_status
+from .cluster import FENCE_DEVICE, ClusterStatus, parse_status
 from .plan import INTERNET, plan_for
 from .rundir import DEFAULT_NAME, LabError, RunDir, start_time
 from .supervisor import Settings
@@ -83,7 +83,7 @@ class Api:
     def fail(self, mode: str, **more: Any) -> None:
         """Let calls fail: `unreachable`, `hang`, `reset`, `latency`, …, or an EC2 error code.
 
-        `more`: `action` (a pattern), `caller` (an instance's name), `seconds`, `times`.
+        `more`: `action` (a pattern), `caller` (an instance's name), `seconds`, `times`, `lasting` (seconds).
         """
         self._lab.order("api", mode=mode, **more)
 
@@ -469,6 +469,11 @@ class Lab:
             commands = examples.pcs_commands(text) if pcs else [["crm", "configure", "load", "update", "-"]]
         except ValueError as error:
             raise LabError(f"this configuration cannot be loaded: {error}") from error
+        if pcs and any(command[:4] == ["pcs", "stonith", "create", FENCE_DEVICE] for command in commands):
+            # It brings a fence device of that name, where `crm` would change the lab's own.
+            found = self.cluster_status(name)
+            if found is not None and found.resource(FENCE_DEVICE) is not None:
+                self.exec(name, ["pcs", "stonith", "delete", FENCE_DEVICE])
         done = [self.exec(name, command, stdin="" if pcs else text) for command in commands]
         return "".join(one.stdout + one.stderr for one in done)
 

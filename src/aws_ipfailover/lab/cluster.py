@@ -10,7 +10,8 @@ from typing import Mapping, Optional, Tuple
 from .init import Service
 
 CLUSTER_NAME = "lab"
-FENCE_DEVICE = "fence-aws"
+# As the examples call it.
+FENCE_DEVICE = "fence_aws"
 
 SERVICES = (
     # As their systemd units start and stop them: Pacemaker first stops its resources, then corosync leaves.

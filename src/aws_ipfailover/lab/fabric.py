@@ -824,9 +824,11 @@ def _difference(old: KernelState, new: KernelState, family: int) -> List[str]:
         if route[0] == family and old.routes.get(route) != spec:
             if route in old.routes and family == 6:
                 # IPv6's replace adds beside a route of another type or device (it matches on more than the
-                # destination), so the old one is taken away by name right after.
-                lines.append(f"route delete {_words(old.routes[route], route)} table {route[1]}")
-                lines.append(f"route add {_words(spec, route)} table {route[1]}")
+                # destination), so the old one is taken away by name; where the kernel has room for both, afterwards.
+                lines += [
+                    f"route append {_words(spec, route)} table {route[1]}",
+                    f"route delete {_words(old.routes[route], route)} table {route[1]}",
+                ][:: 1 if _is_unicast(spec) and _is_unicast(old.routes[route]) else -1]
             else:
                 lines.append(f"route replace {_words(spec, route)} table {route[1]}")
     lines += [f"rule delete {rule}" for known, rule in sorted(old.rules - new.rules) if known == family]
@@ -834,8 +836,10 @@ def _difference(old: KernelState, new: KernelState, family: int) -> List[str]:
     return lines
 
 
+def _is_unicast(spec: str) -> bool:
+    return spec.split(maxsplit=1)[0] not in {"throw", "blackhole"}
+
+
 def _words(spec: str, route: Tuple[int, int, str]) -> str:
     """A route's arguments: the type, if it is not unicast, goes before the destination."""
-    if spec.split(maxsplit=1)[0] in {"throw", "blackhole"}:
-        return f"{spec} {route[2]}"
-    return f"{route[2]} {spec}"
+    return f"{route[2]} {spec}" if _is_unicast(spec) else f"{spec} {route[2]}"

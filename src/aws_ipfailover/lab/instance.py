@@ -91,7 +91,7 @@ class Instance:
         """Make the disk: empty private directories with the owners of the host's, then `files` (text, mode, owner)."""
         for directory in (*_DIRECTORIES, *_HIDDEN):
             _like(Path(directory), self._at(directory))
-        for name in ("/var/log", "/var/lib/pacemaker", "/var/lib/corosync"):
+        for name in ("/etc/corosync", "/var/log", "/var/lib/pacemaker", "/var/lib/corosync"):
             # Their sub-directories have owners that the daemons insist on.
             for child in sorted(Path(name).glob("*/")):
                 if child.is_dir() and child.name in _NEEDED_CHILDREN:
@@ -243,7 +243,7 @@ class Instance:
 
 
 _NEEDED_CHILDREN = frozenset(
-    ("blackbox", "cib", "cores", "pengine", "pacemaker", "corosync", "crmsh", "pcsd", "bundles")
+    ("blackbox", "cib", "cores", "pengine", "pacemaker", "corosync", "crmsh", "pcsd", "bundles", "uidgid.d")
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Dict, Optional
 
 import pytest
@@ -12,6 +12,7 @@ from aws_ipfailover.lab.aws.account import Account
 from aws_ipfailover.lab.fabric import (
     KernelState,
     Name,
+    _difference,
     desired,
     device_of,
     link_local,
@@ -198,3 +199,26 @@ def test_a_private_address_is_delivered_to_the_eni_that_has_it() -> None:
         assert state.routes[4, LOCAL, f"{plan.private}/32"] == f"dev {device_of(eni)} scope link"
         assert f'"{device_of(eni)}" . {plan.private}' in state.ruleset
     account.close()
+
+
+def test_an_ipv6_route_that_changes_is_never_missing(vpc: Vpc) -> None:
+    """The new next hop is there before the old one goes; the kernel cannot replace an IPv6 route in one step."""
+    block = IPv6Network("fd00:10::10/128")
+
+    def led_to(eni: str) -> KernelState:
+        tables = {
+            device: replace(table, routes=(*table.routes, Route(block, eni, "active")))
+            for device, table in tables_of(vpc.network, vpc.hosts).items()
+        }
+        return desired(vpc.network, vpc.plan, vpc.hosts, tables=tables)
+
+    one, other = sorted(eni.network_interface_id for eni in plugged(vpc.network, vpc.hosts).values())[:2]
+    lines = [line for line in _difference(led_to(one), led_to(other), 6) if str(block) in line]
+    # One for each ENI, and one for the transit gateway.
+    assert len(lines) == 2 * (len(vpc.hosts) + 1)
+    for new, old in zip(lines[::2], lines[1::2]):
+        assert new.startswith(f"route append {block} via ")
+        assert f"dev {device_of(other)}" in new
+        assert old.startswith(f"route delete {block} via ")
+        assert f"dev {device_of(one)}" in old
+        assert new.split()[-1] == old.split()[-1]
