@@ -162,14 +162,18 @@ class HotPlug:
 
     Each NIC has a fresh name, is down and has nothing but its MAC address. `on_network` of an `Account`, whose threads
     have to be started in the instance's namespace. `delay`: seconds from `attached` to the NIC; `never`: none comes.
+    `rename_after`: seconds from the NIC, then `eth1`, to its renaming by udev, to `ens6`; 0: it is born as `ens6`.
     """
 
-    def __init__(self, instance: str = "node1", delay: float = 0.0) -> None:
+    def __init__(self, instance: str = "node1", delay: float = 0.0, rename_after: float = 0.0) -> None:
         self.instance = instance
         self.delay = delay
+        self.rename_after = rename_after
         self.never = False
+        # The name of each NIC at present, by ENI.
         self.plugged: Dict[str, str] = {}
         self._number = 0
+        self._lock = threading.Lock()
 
     def __call__(self, network: Network) -> None:
         """Make the NICs those of the ENIs that are attached."""
@@ -184,15 +188,35 @@ class HotPlug:
             and eni.attachment.plugged
         }
         for eni in [eni for eni in self.plugged if eni not in here]:
-            ip("link", "del", "dev", self.plugged.pop(eni))
+            with self._lock:
+                ip("link", "del", "dev", self.plugged.pop(eni))
         for eni in [eni for eni in here if eni not in self.plugged and not self.never]:
             if self.delay:
                 time.sleep(self.delay)
             self._number += 1
-            name = f"ens{5 + self._number}"
-            ip("link", "add", "name", name, "address", here[eni], "type", "veth", "peer", "name", f"far-{name}")
-            ip("link", "set", "dev", f"far-{name}", "up")
+            last = f"ens{5 + self._number}"
+            name = f"eth{self._number}" if self.rename_after else last
+            ip("link", "add", "name", name, "address", here[eni], "type", "veth", "peer", "name", f"far-{last}")
+            ip("link", "set", "dev", f"far-{last}", "up")
             self.plugged[eni] = name
+            if self.rename_after:
+                # Its thread is in this namespace, as the one that starts it.
+                timer = threading.Timer(self.rename_after, self._rename, (eni, name, last))
+                timer.daemon = True
+                timer.start()
+
+    def _rename(self, eni: str, name: str, last: str) -> None:
+        """What udev does, also to a NIC that is up, where the kernel lets it (Linux 6.2)."""
+        with self._lock:
+            if self.plugged.get(eni) == name:
+                done = subprocess.run(
+                    ["ip", "link", "set", "dev", name, "name", last],
+                    check=False,
+                    capture_output=True,
+                    env={"PATH": _SYSTEM_PATH, "LC_ALL": "C"},
+                )
+                if done.returncode == 0:
+                    self.plugged[eni] = last
 
 
 # -- the agent ------------------------------------------------------------------------------------------------------

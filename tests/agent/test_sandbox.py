@@ -8,7 +8,19 @@ from typing import Any, Callable
 
 import pytest
 
-from sandbox import AGENT, EniNode, Node, addresses, answers_on, eventually, instance, ip, need_root, network_namespace
+from sandbox import (
+    AGENT,
+    EniNode,
+    HotPlug,
+    Node,
+    addresses,
+    answers_on,
+    eventually,
+    instance,
+    ip,
+    need_root,
+    network_namespace,
+)
 
 
 def host() -> Any:
@@ -86,3 +98,19 @@ def test_the_agent_under_test_is_the_real_file() -> None:
     assert AGENT.is_file()
     assert os.access(AGENT, os.X_OK)
     assert AGENT.read_text().startswith("#!/usr/bin/env python3\n")
+
+
+def test_a_nic_is_renamed_after_it_appeared(make_eni_node: Callable[..., EniNode]) -> None:
+    """With `rename_after` an ENI's NIC is born as eth1, and is the same NIC under its last name later, also when up."""
+    node = make_eni_node(hot_plug=HotPlug(rename_after=1.0))
+    node.attach(node.me)
+    assert node.nic == "eth1"
+    (born,) = ip("link", "show", "dev", "eth1")
+    ip("link", "set", "dev", "eth1", "up")
+    eventually(lambda: node.nic == "ens6", "the NIC renamed")
+    (renamed,) = ip("link", "show", "dev", "ens6")
+    assert renamed["ifindex"] == born["ifindex"]
+    assert node.up()
+    node.detach()
+    node.aws.account.settle()
+    assert node.eni not in node.hot_plug.plugged

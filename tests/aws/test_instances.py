@@ -6,7 +6,10 @@ import threading
 from threading import Event
 from typing import Any
 
+import pytest
+
 from aws_ipfailover.lab.aws import RunningAws, running_aws
+from aws_ipfailover.lab.aws.account import Timing
 from aws_ipfailover.lab.network import Network
 
 from .conftest import EC2Client, client, eventually, refused
@@ -194,6 +197,69 @@ def test_later_stop_takes_over() -> None:
         switch.release.set()
         aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
         assert (node, "on") not in switch.asked
+        ec2.close()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_the_system_shuts_down_before_the_power_goes(force: bool) -> None:
+    """With graceful stops, also forced ones, the system is asked first, and EC2 says `stopping` until it is down."""
+    switch = PowerSwitch()
+    with running_aws(on_power=switch, timing=Timing(shutdown_limit=60)) as aws:
+        ec2 = client(aws)
+        node = aws.account.instance("node1").instance_id
+        ec2.stop_instances(InstanceIds=[node], Force=force)
+        eventually(lambda: bool(switch.asked))
+        assert switch.asked == [(node, "shutdown")]
+        assert state(ec2, node) == "stopping"
+        switch.release.set()
+        aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
+        assert switch.asked == [(node, "shutdown"), (node, "off")]
+        ec2.close()
+
+
+def test_skipping_the_shutdown_takes_the_power_at_once() -> None:
+    """SkipOsShutdown never asks the system, and takes over from a shutdown that is under way."""
+    down = Event()
+    asked: list[str] = []
+
+    def switch(instance_id: str, power: str) -> None:
+        asked.append(power)
+        if power == "shutdown":
+            assert down.wait(20)
+
+    with running_aws(on_power=switch, timing=Timing(shutdown_limit=60)) as aws:
+        ec2 = client(aws)
+        node = aws.account.instance("node1").instance_id
+        ec2.stop_instances(InstanceIds=[node])
+        eventually(lambda: asked == ["shutdown"])
+        ec2.stop_instances(InstanceIds=[node], SkipOsShutdown=True)
+        aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
+        down.set()
+        ec2.start_instances(InstanceIds=[node])
+        aws.account.wait_for(lambda world: world.instances[node].state == "running")
+        ec2.terminate_instances(InstanceIds=[node], SkipOsShutdown=True)
+        aws.account.wait_for(lambda world: world.instances[node].state == "terminated")
+        assert asked == ["shutdown", "off", "on", "off"]
+        ec2.close()
+
+
+def test_the_power_goes_when_the_shutdown_does_not_end() -> None:
+    """A system that ignores the request, or fails at it, loses its power when the limit is over."""
+    down = Event()
+    asked: list[str] = []
+
+    def switch(instance_id: str, power: str) -> None:
+        asked.append(power)
+        if power == "shutdown":
+            assert down.wait(20)
+
+    with running_aws(on_power=switch, timing=Timing(shutdown_limit=0.05)) as aws:
+        ec2 = client(aws)
+        node = aws.account.instance("node1").instance_id
+        ec2.stop_instances(InstanceIds=[node], Force=True)
+        aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
+        assert asked == ["shutdown", "off"]
+        down.set()
         ec2.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Set
 
 import pytest
 
@@ -26,6 +26,7 @@ def lab(network_lab: Lab) -> Iterator[Lab]:
     lead(network_lab, "node1")
     yield network_lab
     network_lab.heal()
+    network_lab.route_lag(0)
     network_lab.api.ok()
     for node in ("node1", "node2"):
         if node not in network_lab.powered_nodes():
@@ -174,6 +175,32 @@ def test_a_missing_route_makes_the_address_unreachable(lab: Lab) -> None:
     for consumer in ("consumer-a", "consumer-b", "onprem"):
         assert silent(lab, consumer, OVERLAY)
     assert answers(lab, "consumer-a", OVERLAY_IPV6)
+
+
+def waiting(lab: Lab) -> Set[str]:
+    """For whom the newest overlay route is not effective yet."""
+    return {name for name, destination in lab.status()["routes_under_way"] if destination == f"{OVERLAY}/32"}
+
+
+def test_sources_of_one_table_follow_a_written_route_at_their_own_moments(lab: Lab) -> None:
+    """With a lag EC2 answers at once, and a consumer and on premises, both by the first table, switch one by one."""
+    sources = {"consumer-a", "onprem"}
+    lab.route_lag(8)
+    lead(lab, "node2")
+    assert set(lab.status()["routes"][OVERLAY].values()) == {"node2"}
+
+    def one_left() -> Set[str]:
+        left = sources & waiting(lab)
+        return left if len(left) == 1 else set()
+
+    (late,) = eventually("one of them to switch", one_left, 30)
+    (early,) = sources - {late}
+    # The address is on node1 only.
+    assert silent(lab, early, OVERLAY)
+    assert answers(lab, late, OVERLAY)
+    lab.route_lag(0)
+    assert not waiting(lab)
+    assert silent(lab, late, OVERLAY)
 
 
 def test_nobody_asks_with_arp_for_the_overlay_address(lab: Lab) -> None:

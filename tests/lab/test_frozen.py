@@ -41,8 +41,9 @@ def lab(bare: Lab) -> Iterator[Lab]:
     """The same; afterwards everything goes on, and the agent is stopped on both nodes."""
     yield bare
     for node in bare.nodes():
-        bare.thaw(node)
-        if node not in bare.powered_nodes():
+        if node in bare.powered_nodes():
+            bare.thaw(node)
+        else:
             bare.power_on(node)
         agent(bare, node, "stop")
 

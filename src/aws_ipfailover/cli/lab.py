@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
+from aws_ipfailover.cli import lab_orders
+
 if TYPE_CHECKING:
     from aws_ipfailover.lab.client import Lab
+    from aws_ipfailover.lab.cluster import ResourceState
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
     Verb = Callable[[Lab, argparse.Namespace], int]
@@ -19,6 +22,18 @@ if TYPE_CHECKING:
 # As lab.plan has them, which is not imported before a verb runs.
 MODES = ("overlay-ip", "eni", "private-ip")
 LAYOUTS = ("service-subnet", "same-subnet")
+API_EXAMPLES = """\
+Which calls fail is narrowed by --action, --caller, --times and --lasting, all of which have to fit; faults add up,
+and `api ok` takes every one back. The first writes of routes by node2 are throttled, everything else goes well:
+
+  aws-ipfailover lab api RequestLimitExceeded --action ReplaceRoute --caller node2 --times 3
+
+Every read takes two seconds; reads with a filter find nothing for half a minute; node1's clock is ten minutes behind:
+
+  aws-ipfailover lab api latency --action 'Describe*' --seconds 2
+  aws-ipfailover lab api empty_set --action DescribeNetworkInterfaces --lasting 30
+  aws-ipfailover lab api clock --caller node1 --seconds 600
+"""
 LAYOUT_HELP = "where the ENI of mode eni lives: in a subnet of its own or in the nodes' (default: %(default)s)"
 
 
@@ -49,6 +64,46 @@ def register(commands: Commands) -> None:
     up.add_argument("--detach", type=float, default=0.0, metavar="S", help="seconds that EC2 takes to detach an ENI")
     up.add_argument("--nic", type=float, default=0.0, metavar="S", help="seconds from `attached` to the NIC")
     up.add_argument("--imds-lag", type=float, default=0.0, metavar="S", help="seconds until IMDS knows an ENI")
+    up.add_argument(
+        "--graceful-stop",
+        action="store_true",
+        help="let StopInstances, which fencing uses, shut the system down before the power goes",
+    )
+    up.add_argument(
+        "--shutdown", type=float, default=0.0, metavar="S", help="seconds that its services run on meanwhile"
+    )
+    up.add_argument(
+        "--shutdown-limit",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="seconds until the power goes anyhow (default: %(default)s)",
+    )
+    up.add_argument(
+        "--route-lag",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds until a written route is effective, at most: drawn for each source of traffic",
+    )
+    up.add_argument(
+        "--rename", type=float, default=0.0, metavar="S", help="seconds until udev renames a NIC that came, about"
+    )
+    up.add_argument(
+        "--stale-neighbours",
+        action="store_true",
+        help="let the instances of a subnet send to the old ENI of an address that moved, until it is announced",
+    )
+    up.add_argument(
+        "--remap", type=float, default=0.0, metavar="S", help="seconds until packets find a private address that moved"
+    )
+    up.add_argument(
+        "--imds-address-lag", type=float, default=0.0, metavar="S", help="how much later IMDS lists such an address"
+    )
+    up.add_argument(
+        "--dead-indexes", action="store_true", help="no NIC appears at a device index after a detachment by force"
+    )
+    up.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
     status = add("status", _status, "show instances, links, routes and the cluster")
     status.add_argument("--json", action="store_true", help="as JSON")
     shell = add("shell", _shell, "open a shell in an instance")
@@ -63,6 +118,12 @@ def register(commands: Commands) -> None:
     off.add_argument("instance", metavar="NODE")
     on = add("power-on", _power_on, "start an instance that failed or was stopped")
     on.add_argument("instance", metavar="NODE")
+    stop = add("stop", _stop, "stop an instance by EC2's StopInstances, as fencing does")
+    stop.add_argument("instance", metavar="NODE")
+    stop.add_argument("--force", action="store_true", help="with Force: the system shuts down all the same")
+    stop.add_argument(
+        "--skip-os-shutdown", action="store_true", help="with SkipOsShutdown: the power goes at once, whatever runs"
+    )
     freeze = add(
         "freeze", _freeze, "let nothing run in an instance, as when its host stands still; EC2 calls it running"
     )
@@ -74,16 +135,20 @@ def register(commands: Commands) -> None:
     cut.add_argument("one", metavar="A")
     cut.add_argument("other", metavar="B")
     add("heal", _heal, "mend every link")
+    lab_orders.register(add)
     api = add("api", _api, "make EC2's API fail, or well again")
+    api.formatter_class = argparse.RawDescriptionHelpFormatter
+    api.epilog = API_EXAMPLES
     api.add_argument(
         "mode",
         metavar="MODE",
-        help="ok, unreachable, hang, reset, refuse, latency, stale, throttle, or an EC2 error code",
+        help="ok, unreachable, hang, reset, refuse, latency, stale, throttle, empty_set, clock, or an EC2 error code",
     )
     api.add_argument("--action", default="*", metavar="OPERATION", help="only this operation, or a pattern")
     api.add_argument("--caller", metavar="NODE", help="only calls from this instance")
-    api.add_argument("--seconds", type=float, default=0.0, help="how long, for latency and stale")
+    api.add_argument("--seconds", type=float, default=0.0, help="how long, for latency and stale; how far, for clock")
     api.add_argument("--times", type=int, metavar="N", help="only the first N calls")
+    api.add_argument("--lasting", type=float, metavar="S", help="only for so many seconds from now on")
     load = add("load", _load, "load a configuration of crm or pcs, with this lab's values for its @PLACEHOLDERS@")
     load.add_argument("file", type=Path)
     events = add("events", _events, "show what happened when")
@@ -152,6 +217,16 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
         detach_seconds=arguments.detach,
         nic_seconds=arguments.nic,
         imds_lag_seconds=arguments.imds_lag,
+        graceful_stop=arguments.graceful_stop,
+        shutdown_seconds=arguments.shutdown,
+        shutdown_limit_seconds=arguments.shutdown_limit,
+        route_lag_seconds=arguments.route_lag,
+        rename_seconds=arguments.rename,
+        stale_neighbours=arguments.stale_neighbours,
+        remap_seconds=arguments.remap,
+        imds_address_lag_seconds=arguments.imds_address_lag,
+        dead_indexes=arguments.dead_indexes,
+        seed=arguments.seed,
     )
     lab = lab.up(arguments.name, settings, say=_say)
     sys.stdout.write(f"lab '{arguments.name}' is up\n")
@@ -173,7 +248,7 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
     _table(rows)
     for address, routes in status["routes"].items():
         if status["mode"] != MODES[0] and not any(routes.values()):
-            continue
+            continue  # the plan's overlay addresses, which this lab is not about
         targets = ", ".join(f"{table} -> {target or 'no route'}" for table, target in routes.items())
         sys.stdout.write(f"{address}: {targets}\n")
     service = status["service"]
@@ -185,6 +260,8 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
             sys.stdout.write(f"{public}: the Elastic IP of {private}\n")
     for one, other in ((pair[0], pair[-1]) for pair in status["cuts"]):
         sys.stdout.write(f"cut: {one} - {other}\n")
+    for source, destination in status["routes_under_way"]:
+        sys.stdout.write(f"{destination}: the newest route is not effective yet for {source}\n")
     for fault in status["faults"]:
         sys.stdout.write(f"API fault: {fault['kind']} {fault['code'] if fault['kind'] == 'error' else ''}\n")
     if cluster is None:
@@ -192,11 +269,15 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(f"cluster: online {', '.join(cluster.online) or 'nobody'}; DC {cluster.dc or 'none'}\n")
         for resource in cluster.resources:
-            where = ", ".join(resource.nodes) or "nowhere"
-            sys.stdout.write(f"{resource.resource_id} ({resource.agent}): {resource.role} on {where}\n")
+            _say_resource(resource)
         for failure in cluster.failures:
             sys.stdout.write(f"{failure.operation} on {failure.node}: {failure.exit_code} {failure.exit_reason}\n")
     return 0
+
+
+def _say_resource(resource: ResourceState) -> None:
+    where = ", ".join(resource.nodes) or "nowhere"
+    sys.stdout.write(f"{resource.resource_id} ({resource.agent}): {resource.role} on {where}\n")
 
 
 def _table(rows: List[List[str]]) -> None:
@@ -247,6 +328,11 @@ def _power_on(lab: Lab, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _stop(lab: Lab, arguments: argparse.Namespace) -> int:
+    lab.stop(arguments.instance, force=arguments.force, skip_os_shutdown=arguments.skip_os_shutdown)
+    return 0
+
+
 def _freeze(lab: Lab, arguments: argparse.Namespace) -> int:
     lab.freeze(arguments.instance, kernel=not arguments.kernel_answers)
     return 0
@@ -276,6 +362,8 @@ def _api(lab: Lab, arguments: argparse.Namespace) -> int:
         how["caller"] = arguments.caller
     if arguments.times:
         how["times"] = arguments.times
+    if arguments.lasting:
+        how["lasting"] = arguments.lasting
     lab.api.fail(arguments.mode, **how)
     return 0
 
@@ -288,6 +376,10 @@ def _load(lab: Lab, arguments: argparse.Namespace) -> int:
         return 1
     sys.stdout.write(lab.load(text, pcs=arguments.file.suffix == ".pcs"))
     lab.settle()
+    sys.stdout.write(f"loaded {arguments.file}\n")
+    cluster = lab.cluster_status()
+    for resource in cluster.resources if cluster else ():
+        _say_resource(resource)
     return 0
 
 

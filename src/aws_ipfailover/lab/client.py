@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from . import examples
-from .cluster import ClusterStatus, parse_status
+from .cluster import FENCE_DEVICE, ClusterStatus, parse_status
 from .plan import INTERNET, plan_for
 from .rundir import DEFAULT_NAME, LabError, RunDir, start_time
 from .supervisor import Settings
@@ -83,7 +83,7 @@ class Api:
     def fail(self, mode: str, **more: Any) -> None:
         """Let calls fail: `unreachable`, `hang`, `reset`, `latency`, …, or an EC2 error code.
 
-        `more`: `action` (a pattern), `caller` (an instance's name), `seconds`, `times`.
+        `more`: `action` (a pattern), `caller` (an instance's name), `seconds`, `times`, `lasting` (seconds).
         """
         self._lab.order("api", mode=mode, **more)
 
@@ -269,6 +269,10 @@ class Lab:
         """Give a stopped instance power again."""
         self.order("power-on", name=name)
 
+    def stop(self, name: str, *, force: bool = False, skip_os_shutdown: bool = False) -> None:
+        """Call StopInstances; returns at once, when EC2 says `stopping`."""
+        self.order("stop", name=name, force=force, skip_os_shutdown=skip_os_shutdown)
+
     def freeze(self, name: str, *, kernel: bool = True) -> None:
         """Let nothing run in an instance, nor, unless not `kernel`, its kernel answer: as when its host stands still.
 
@@ -279,6 +283,10 @@ class Lab:
     def thaw(self, name: str) -> None:
         """Let a frozen instance go on where it stood."""
         self.order("thaw", name=name)
+
+    def route_lag(self, seconds: float) -> None:
+        """Let routes written from now on become effective up to `seconds` later; 0: all of them at once."""
+        self.order("route-lag", seconds=seconds)
 
     def cut(self, one: str, other: str) -> None:
         """Cut the link between two places: instances, zones, `api`, `imds`, `onprem`."""
@@ -461,6 +469,11 @@ class Lab:
             commands = examples.pcs_commands(text) if pcs else [["crm", "configure", "load", "update", "-"]]
         except ValueError as error:
             raise LabError(f"this configuration cannot be loaded: {error}") from error
+        if pcs and any(command[:4] == ["pcs", "stonith", "create", FENCE_DEVICE] for command in commands):
+            # It brings a fence device of that name, where `crm` would change the lab's own.
+            found = self.cluster_status(name)
+            if found is not None and found.resource(FENCE_DEVICE) is not None:
+                self.exec(name, ["pcs", "stonith", "delete", FENCE_DEVICE])
         done = [self.exec(name, command, stdin="" if pcs else text) for command in commands]
         return "".join(one.stdout + one.stderr for one in done)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import asdict, replace
 from ipaddress import IPv4Address
@@ -17,8 +18,11 @@ from .plan import Plan
 from .rundir import LabError
 
 # What `lab api MODE` takes besides an EC2 error code.
-KINDS = ("hang", "reset", "close", "refuse", "html", "truncate", "empty", "latency")
+KINDS = ("hang", "reset", "close", "refuse", "html", "truncate", "empty", "empty_set", "latency", "clock")
 ERROR_CODES = ("RequestLimitExceeded", "UnauthorizedOperation", "InternalError", "Unavailable", "AuthFailure")
+# Several capitalised words, with or without a point; those of one word are these (EC2 API reference, "Error codes").
+_ERROR_CODE = re.compile(r"([A-Z][A-Za-z0-9]*[a-z0-9]){2,}(\.[A-Z][A-Za-z0-9]*)*|[A-Z][A-Za-z0-9]+\.[A-Z][A-Za-z0-9.]*")
+_ONE_WORD = ("Blocked", "Throttling", "Unavailable", "Unsupported")
 
 
 class Cloud:
@@ -117,10 +121,11 @@ class Cloud:
         caller: Optional[str] = None,
         seconds: float = 0.0,
         times: Optional[int] = None,
+        lasting: Optional[float] = None,
     ) -> None:
         """Let the API fail: one of KINDS, `stale` (reads lag by `seconds`), `throttle`, or an EC2 error code.
 
-        `throttle`: EC2's documented token buckets, full to begin with.
+        `throttle`: EC2's documented token buckets, full to begin with. The rest: see `Fault`.
         """
         if mode == "throttle":
             self.aws.throttle.reset()
@@ -129,10 +134,10 @@ class Cloud:
         if mode == "stale":
             self.account.consistency = Consistency(lag=seconds)
             return
-        if mode not in KINDS and not (mode[:1].isupper() and mode.replace(".", "").isalnum()):
+        if mode not in KINDS and mode not in _ONE_WORD and not _ERROR_CODE.fullmatch(mode):
             raise LabError(
                 f"'{mode}' is no way for the API to fail: use ok, unreachable, stale, throttle, {', '.join(KINDS)},"
-                f" or an EC2 error code such as {ERROR_CODES[0]}"
+                f" or an EC2 error code such as {', '.join(ERROR_CODES)} or InvalidRouteTableID.NotFound"
             )
         for service in ("ec2", "sts"):
             self.aws.faults.add(
@@ -142,6 +147,7 @@ class Cloud:
                     service=service,
                     caller=None if caller is None else str(self.account.instance(caller).address),
                     times=times,
+                    lasting=lasting,
                     code=mode,
                     seconds=seconds,
                 )

@@ -10,10 +10,16 @@ from typing import Mapping, Optional, Tuple
 from .init import Service
 
 CLUSTER_NAME = "lab"
-FENCE_DEVICE = "fence-aws"
+# As the examples call it.
+FENCE_DEVICE = "fence_aws"
 
 SERVICES = (
-    Service(("corosync",), ready=("corosync-cmapctl", "-g", "totem.version")),
+    # As their systemd units start and stop them: Pacemaker first stops its resources, then corosync leaves.
+    Service(
+        ("corosync", "-f"),
+        ready=("corosync-cmapctl", "-g", "totem.version"),
+        stop=("corosync-cfgtool", "-H", "--force"),
+    ),
     Service(("pacemakerd",)),
 )
 

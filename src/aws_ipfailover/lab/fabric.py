@@ -3,10 +3,13 @@
 The namespace of whoever uses a `Fabric` becomes the VPC's routers. Every ENI of a running instance is one veth whose
 other end lies in the instance. All traffic, also within a subnet, is routed here:
 
-* `ip rule iif VETH` sends what *leaves* an ENI to the kernel table of its subnet's route table; a `throw` for the
-  VPC's own CIDRs leads on to the one table that knows where each ENI is (the `local` route of every route table).
+* `ip rule iif VETH` sends what *leaves* an ENI to a kernel table of its own: the ENI's view of its subnet's route
+  table, which may lag behind (see `propagation`). A `throw` for the VPC's own CIDRs leads on to the one table that
+  knows where each ENI is (the `local` route of every route table).
 * A route to an ENI delivers at MAC level (a permanent neighbour entry): nobody asks with ARP who has the address,
   and nobody checks that the ENI owns it. That is all an overlay address is.
+* With stale neighbours, the instances of a subnet know each other's MACs (see `neighbours`); a frame to one of them
+  goes to that ENI, whoever has the address by now.
 * An internet gateway translates Elastic IPs one to one and keeps no state; what has none does not pass.
 * nftables enforces the source/destination check, does that translation, and cuts links.
 
@@ -16,16 +19,20 @@ the difference, in one `ip -batch` for each family.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
+from random import Random
 from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
+from .neighbours import Neighbours, Segment, mac_bytes
 from .network import Address, Cidr, Interface, Network, RouteTable
 from .plan import Outside, Plan
+from .propagation import Propagation
 
 METADATA_ADDRESS = IPv4Address("169.254.169.254")
 # The router's link-local address on every link, the gateway of IPv6 as in a VPC.
@@ -37,8 +44,12 @@ INTERNET_GATEWAY = "igw0"
 # The devices behind which somebody outside the VPC is, by what the ids of the gateways begin with.
 GATEWAYS = {"tgw": TRANSIT_GATEWAY, "igw": INTERNET_GATEWAY}
 
+_TRANSIT_TABLE = 98
 _LOCAL_TABLE = 99
 _FIRST_TABLE = 1000
+# Added to the number of an ENI's table: the table, and the mark, of what is sent to its MAC.
+_TO_MAC = 1 << 30
+_RULE_MAC = 90
 _RULE_ENI = 100
 _RULE_TRANSIT = 110
 _RULE_TRANSIT_LOCAL = 111
@@ -62,6 +73,8 @@ class Link:
     pid: int
     addresses: Tuple[str, ...] = ()
     gateways: Tuple[str, ...] = ()
+    # IPv6 prefixes whose addresses are asked for on the link, instead of going to the router.
+    on_link: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,8 @@ class KernelState:
     rules: FrozenSet[Tuple[int, str]] = frozenset()
     addresses: FrozenSet[str] = frozenset()
     ruleset: str = ""
+    # Rules on what comes in by the ENIs' devices, which have to be there; empty for none.
+    ingress: str = ""
 
 
 def device_of(network_interface_id: str) -> str:
@@ -101,16 +116,17 @@ def link_local(mac: str) -> IPv6Address:
 
 @dataclass(frozen=True)
 class Name:
-    """What an instance (by id, and process 1 of this boot) calls a device."""
+    """What an instance (by id, and process 1 of this boot) calls a device; `renamed`: its udev has been there."""
 
     instance_id: str
     pid: int
     number: int
+    renamed: bool = False
 
     @property
     def inside(self) -> str:
-        """The device's name."""
-        return f"eth{self.number}"
+        """The device's name: the kernel's, then udev's (on Nitro `ens5` is the primary NIC)."""
+        return f"ens{5 + self.number}" if self.renamed else f"eth{self.number}"
 
 
 def named(known: Mapping[str, Name], enis: Mapping[str, Interface], hosts: Mapping[str, int]) -> Dict[str, Name]:
@@ -152,18 +168,38 @@ class Cuts:
 def plugged(network: Network, hosts: Mapping[str, int]) -> Dict[str, Interface]:
     """The ENIs that have a device now, by device: attached to an instance that has a process 1 in `hosts`.
 
-    While EC2 says `detaching` the instance still has it: with an instance that does not let go, for ever.
+    While EC2 says `detaching` the instance still has it: with an instance that does not let go, for ever. One whose
+    device index is dead never gets a device.
     """
     return {
         device_of(eni.network_interface_id): eni
         for eni in network.interfaces
-        if eni.attachment is not None and eni.attachment.status != "attaching" and eni.attachment.instance_id in hosts
+        if eni.attachment is not None
+        and eni.attachment.plugged
+        and eni.attachment.status != "attaching"
+        and eni.attachment.instance_id in hosts
     }
 
 
-def table_numbers(network: Network) -> Dict[str, int]:
-    """A kernel table for each route table; stable as long as no route table is deleted."""
-    return {table.route_table_id: _FIRST_TABLE + place for place, table in enumerate(network.route_tables)}
+def table_number(source: str) -> int:
+    """The kernel table that decides for what comes in by device `source`; the same for an ENI in every boot."""
+    if source == TRANSIT_GATEWAY:
+        return _TRANSIT_TABLE
+    # The device is named by its ENI's id, which is hexadecimal; a table has 32 bits.
+    return _FIRST_TABLE + int(source[1:], 16) % (1 << 29)
+
+
+def tables_of(network: Network, hosts: Mapping[str, int]) -> Dict[str, RouteTable]:
+    """The route table that EC2 has for what comes in by a device: an ENI's, or the transit gateway's."""
+    tables = {table.route_table_id: table for table in network.route_tables}
+    subnets = {subnet.subnet_id: tables[subnet.route_table_id] for subnet in network.subnets}
+    found = {device: subnets[eni.subnet_id] for device, eni in plugged(network, hosts).items()}
+    # The transit gateway's static routes lead into the VPC, where the table of the attachment's subnet decides.
+    found[TRANSIT_GATEWAY] = subnets[network.subnets[0].subnet_id]
+    numbers = {table_number(source) for source in found}
+    if len(numbers) != len(found):
+        raise FabricError("two network interfaces need the same kernel table: their ids are too much alike")
+    return found
 
 
 def desired(
@@ -175,16 +211,19 @@ def desired(
     gateways: FrozenSet[str] = frozenset((TRANSIT_GATEWAY, INTERNET_GATEWAY)),
     names: Mapping[str, str] = {},
     hidden: FrozenSet[str] = frozenset(),
+    tables: Mapping[str, RouteTable] = {},
+    stale_neighbours: bool = False,
 ) -> KernelState:
     """The kernel's objects for `network`, with the running instances' process 1 in `hosts` (by instance id).
 
     `gateways`: the gateways' devices that are there. `names`: what the instance calls a device, where it
     is not the name by device index. `hidden`: devices that EC2 calls attached and the instance does not have yet.
+    `tables`: the routes in effect for what comes in by a device, where they are not those that EC2 has.
+    `stale_neighbours`: frames within a subnet go to the ENI whose MAC they carry, not to the one that has the address.
     """
     enis = {device: eni for device, eni in plugged(network, hosts).items() if device not in hidden}
     by_id = {eni.network_interface_id: (device, eni) for device, eni in enis.items()}
     subnets = {subnet.subnet_id: subnet for subnet in network.subnets}
-    numbers = table_numbers(network)
     links: Dict[str, Link] = {}
     routes: Dict[Tuple[int, int, str], str] = {}
     neighbours: Dict[Tuple[int, str, str], str] = {}
@@ -200,13 +239,21 @@ def desired(
                 # Dropped (on its way to the loopback device), but ARP is answered: an address in a VPC has a place even
                 # while nothing is behind it.
                 routes[(4, _LOCAL_TABLE, str(ip_network(address)))] = "dev lo scope link"
-            else:
+            elif not stale_neighbours:
                 proxies |= {(device, str(address)) for device, other in enis.items() if _neighbours(other, eni)}
     for device, eni in enis.items():
-        links[device] = _link(device, names.get(device), eni, subnets[eni.subnet_id].cidrs, hosts)
-        table = numbers[subnets[eni.subnet_id].route_table_id]
+        link = _link(device, names.get(device), eni, subnets[eni.subnet_id].cidrs, hosts)
+        if stale_neighbours and link.addresses:
+            on_link = tuple(str(cidr) for cidr in subnets[eni.subnet_id].cidrs if cidr.version == 6)
+            link = replace(link, on_link=on_link)
+        links[device] = link
         for family in (4, 6):
-            rules.add((family, f"pref {_RULE_ENI} iif {device} lookup {table}"))
+            rules.add((family, f"pref {_RULE_ENI} iif {device} lookup {table_number(device)}"))
+        if stale_neighbours:
+            number = _TO_MAC + table_number(device)
+            for family, everything in ((4, "0.0.0.0/0"), (6, "::/0")):
+                rules.add((family, f"pref {_RULE_MAC} fwmark {number} lookup {number}"))
+                routes[(family, number, everything)] = f"via {_next_hop(eni, family)} dev {device} onlink"
         neighbours[(6, device, str(link_local(eni.mac)))] = eni.mac
         for address in eni.addresses:
             neighbours[(address.version, device, str(address))] = eni.mac
@@ -219,12 +266,11 @@ def desired(
         if INTERNET_GATEWAY in gateways:
             # It delivers to the ENIs of the VPC, and asks no route table.
             rules.add((family, f"pref {_RULE_INTERNET_END} iif {INTERNET_GATEWAY} blackhole"))
-    for route_table in network.route_tables:
-        routes.update(_routes(route_table, numbers[route_table.route_table_id], network.cidrs, by_id, gateways))
-    # The transit gateway's static routes lead into the VPC, where the table of the attachment's subnet decides.
-    onward = numbers[network.subnets[0].route_table_id]
+    for source, route_table in {**tables_of(network, hosts), **tables}.items():
+        if source == TRANSIT_GATEWAY or source in enis:
+            routes.update(_routes(route_table, table_number(source), network.cidrs, by_id, gateways))
     for cidr in (*network.cidrs, ip_network(plan.overlay), ip_network(plan.overlay_ipv6)):
-        rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {onward}"))
+        rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {_TRANSIT_TABLE}"))
         rules.add((cidr.version, f"pref {_RULE_TRANSIT_LOCAL} iif {TRANSIT_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     if INTERNET_GATEWAY in gateways:
         for cidr in network.cidrs:
@@ -237,6 +283,7 @@ def desired(
         frozenset(rules),
         frozenset(addresses),
         ruleset(network, plan, enis, cuts),
+        ingress(enis) if stale_neighbours else "",
     )
 
 
@@ -306,14 +353,7 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
     for device, eni in sorted(enis.items()):
         for address in (*eni.addresses, link_local(eni.mac)):
             own[address.version].append(f'"{device}" . {address}')
-    devices = _devices_by_place(network, enis)
-    pairs: Set[Tuple[str, str]] = set()
-    services: Dict[str, Set[str]] = {"api": set(), "imds": set()}
-    for one, other in (tuple(sorted(pair)) if len(pair) == 2 else (*pair, *pair) for pair in cuts.pairs):
-        for left, right in ((one, other), (other, one)):
-            if left in services:
-                services[left] |= devices.get(right, set())
-            pairs |= {(a, b) for a in devices.get(left, set()) for b in devices.get(right, set())}
+    pairs, services = _cut_devices(network, enis, cuts)
     to_private = [f"{one.public} : {one.private}" for one in network.elastic_ips]
     to_public = [f"{one.private} : {one.public}" for one in network.elastic_ips]
     lines = [
@@ -368,6 +408,54 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
     return "\n".join(lines) + "\n"
 
 
+def ingress(enis: Mapping[str, Interface]) -> str:
+    """The nftables rules that take a frame to the ENI whose MAC it carries, one of the sender's subnet."""
+    marks = [
+        f'"{device}" . {other.mac} : {_TO_MAC + table_number(beside)}'
+        for device, eni in sorted(enis.items())
+        for beside, other in sorted(enis.items())
+        if _neighbours(eni, other)
+    ]
+    lines = ["table netdev lab { }", "delete table netdev lab"]
+    if marks:
+        devices = ", ".join(f'"{device}"' for device in sorted(enis))
+        lines += [
+            "table netdev lab {",
+            f" map to {{ type ifname . ether_addr : mark; elements = {{ {', '.join(marks)} }}; }}",
+            " chain in {",
+            f"  type filter hook ingress devices = {{ {devices} }} priority 0; policy accept;",
+            # For the kernel a frame to another MAC is somebody else's.
+            "  meta mark set iifname . ether daddr map @to meta pkttype set host",
+            " }",
+            "}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def segment(network: Network, enis: Mapping[str, Interface], cuts: Cuts) -> Segment:
+    """What is known of ENIs and addresses, for those who ask in a subnet."""
+    return Segment(
+        {device: (eni.subnet_id, mac_bytes(eni.mac)) for device, eni in enis.items()},
+        {(eni.subnet_id, address): mac_bytes(eni.mac) for eni in network.interfaces for address in eni.addresses},
+        frozenset(_cut_devices(network, enis, cuts)[0]),
+    )
+
+
+def _cut_devices(
+    network: Network, enis: Mapping[str, Interface], cuts: Cuts
+) -> Tuple[Set[Tuple[str, str]], Dict[str, Set[str]]]:
+    """The pairs of devices between which nothing passes, and those that do not reach the API or IMDS."""
+    devices = _devices_by_place(network, enis)
+    pairs: Set[Tuple[str, str]] = set()
+    services: Dict[str, Set[str]] = {"api": set(), "imds": set()}
+    for one, other in (tuple(sorted(pair)) if len(pair) == 2 else (*pair, *pair) for pair in cuts.pairs):
+        for left, right in ((one, other), (other, one)):
+            if left in services:
+                services[left] |= devices.get(right, set())
+            pairs |= {(a, b) for a in devices.get(left, set()) for b in devices.get(right, set())}
+    return pairs, services
+
+
 def _set(name: str, kind: str, elements: List[str]) -> str:
     body = f" elements = {{ {', '.join(elements)} }};" if elements else ""
     return f" set {name} {{ type {kind};{body} }}"
@@ -415,10 +503,30 @@ class Fabric:
     Safe to call from several threads. A change of routes costs one `ip -batch` with the difference.
     """
 
-    def __init__(self, plan: Plan, nic_delay: float = 0.0) -> None:
-        """`nic_delay`: seconds from EC2's `attached` to the NIC of a running instance."""
+    def __init__(
+        self,
+        plan: Plan,
+        nic_delay: float = 0.0,
+        *,
+        route_lag: float = 0.0,
+        rename_after: float = 0.0,
+        stale_neighbours: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """What takes its time, in seconds.
+
+        `nic_delay`: from EC2's `attached` to the NIC of a running instance. `route_lag`: until a written route is
+        effective, at most. `rename_after`: from the NIC's appearance to its renaming, drawn between half and one and a
+        half times as long; 0: it keeps its name. `seed`: of what is drawn. `stale_neighbours`: see `neighbours`.
+        """
+        self._stale_neighbours = stale_neighbours
+        self._neighbours: Optional[Neighbours] = None
+        self._rename_after = rename_after
+        self._seed = seed
         self._plan = plan
         self._nic_delay = nic_delay
+        self._propagation = Propagation(route_lag, seed)
+        self._alarm: Optional[Tuple[float, threading.Timer]] = None
         self._names: Dict[str, Name] = {}
         self._due: Dict[str, float] = {}
         self._lock = threading.RLock()
@@ -442,6 +550,8 @@ class Fabric:
             ("ipv6/conf/default/accept_dad", 0),
         ):
             sysctl(path, value)
+        if self._stale_neighbours:
+            self._neighbours = Neighbours()
 
     def plug_outside(self, there: Outside, pid: int) -> None:
         """Connect the network namespace of process `pid` as the consumer beyond a gateway of the VPC."""
@@ -506,6 +616,29 @@ class Fabric:
             self._cuts = Cuts()
             self._reconcile()
 
+    @property
+    def route_lag(self) -> float:
+        """The longest time in seconds until a written route is effective."""
+        return self._propagation.lag
+
+    def delay_routes(self, seconds: float) -> None:
+        """Let routes that are written from now on take up to `seconds`; 0: all, also those under way, at once."""
+        with self._lock:
+            self._propagation.lag = seconds
+            self._reconcile()
+
+    def routes_under_way(self) -> Tuple[Tuple[str, Cidr], ...]:
+        """Who does not follow the newest route yet, by name, and its destination."""
+        with self._lock:
+            if self._network is None:
+                return ()
+            names = {instance.instance_id: instance.name for instance in self._network.instances}
+            sources = {TRANSIT_GATEWAY: self._plan.on_premises.name}
+            for device, eni in plugged(self._network, self._hosts).items():
+                if eni.attachment is not None:
+                    sources[device] = names[eni.attachment.instance_id]
+            return tuple((sources[device], destination) for device, destination in self._propagation.under_way())
+
     def places(self) -> Tuple[str, ...]:
         """Every name that `cut` takes."""
         network = self._network
@@ -537,15 +670,35 @@ class Fabric:
         with self._lock:
             self._reconcile()
 
+    def _propagate(self, network: Network) -> Dict[str, RouteTable]:
+        """The routes in effect now; whoever waits for one is woken when it is due."""
+        now = time.monotonic()
+        self._propagation.write(now, tables_of(network, self._hosts))
+        due = self._propagation.due()
+        if due is not None and (self._alarm is None or due < self._alarm[0] or self._alarm[0] <= now):
+            if self._alarm is not None:
+                self._alarm[1].cancel()
+            self._alarm = (due, threading.Timer(due - now, self._appear))
+            self._alarm[1].daemon = True
+            self._alarm[1].start()
+        return self._propagation.effective()
+
     def _reconcile(self, booting: Optional[str] = None) -> None:
         if self._network is None:
             return
         hidden = self._hot_plug(self._network, booting)
-        names = {device: name.inside for device, name in self._names.items()}
         old, new = (
             self._now,
             desired(
-                self._network, self._plan, self._hosts, self._cuts, gateways=self._gateways, names=names, hidden=hidden
+                self._network,
+                self._plan,
+                self._hosts,
+                self._cuts,
+                gateways=self._gateways,
+                names={device: name.inside for device, name in self._names.items()},
+                hidden=hidden,
+                tables=self._propagate(self._network),
+                stale_neighbours=self._stale_neighbours,
             ),
         )
         gone = {device for device, link in old.links.items() if new.links.get(device) != link}
@@ -558,9 +711,34 @@ class Fabric:
             run(["nft", "-f", "-"], new.ruleset)
         for device in new.links.keys() - old.links.keys():
             self._plug(new.links[device])
+            name = self._names[device]
+            if self._rename_after and name.number > 0 and name.instance_id != booting:
+                drawn = Random(f"{self._seed} {device} {name.number}").uniform(0.5, 1.5)  # noqa: S311 - not a secret
+                timer = threading.Timer(drawn * self._rename_after, self._rename, (device, name))
+                timer.daemon = True
+                timer.start()
+        if new.ingress and (new.ingress != old.ingress or new.links.keys() - old.links.keys()):
+            run(["nft", "-f", "-"], new.ingress)
         for family in (4, 6):
             batch(_difference(old, new, family), family)
         self._now = new
+        if self._neighbours is not None:
+            there = {device: eni for device, eni in plugged(self._network, self._hosts).items() if device in new.links}
+            self._neighbours.segment = segment(self._network, there, self._cuts)
+
+    def _rename(self, device: str, name: Name) -> None:
+        """Rename a NIC in its instance, as udev does; also one that is up, where the kernel lets it (Linux 6.2)."""
+        with self._lock:
+            link = self._now.links.get(device)
+            if link is None or self._names.get(device) != name:
+                return
+            renamed = replace(name, renamed=True)
+            # Refused by an older kernel for a NIC that is up: it stays as it is, as with udev.
+            with contextlib.suppress(FabricError):
+                batch([f"link set dev {name.inside} name {renamed.inside}"], 4, link.pid)
+                self._names[device] = renamed
+                links = {**self._now.links, device: replace(link, inside=renamed.inside)}
+                self._now = replace(self._now, links=links)
 
     def _unplug(self, devices: Iterable[str]) -> None:
         for device in devices:
@@ -576,8 +754,9 @@ class Fabric:
 
     def _router_end(self, device: str) -> None:
         sysctl(f"ipv4/conf/{device}/rp_filter", 0)
-        # Instances ask with ARP for their neighbours in the subnet; the router answers for all that it can reach.
-        sysctl(f"ipv4/conf/{device}/proxy_arp", 1)
+        # Instances ask with ARP for their neighbours in the subnet; the router answers for all that it can reach,
+        # unless they are to know each other's MACs.
+        sysctl(f"ipv4/conf/{device}/proxy_arp", int(self._neighbours is None or device in GATEWAYS.values()))
         sysctl(f"ipv4/neigh/{device}/proxy_delay", 0)
         # IPv6 has no such switch for everything: `desired` lists the addresses.
         sysctl(f"ipv6/conf/{device}/proxy_ndp", 1)
@@ -600,6 +779,7 @@ def _plug_in(link: Link) -> None:
         else:
             four.append(f"address replace {address} dev {link.inside}")
             four.append(f"route replace default via {gateway} dev {link.inside}")
+    six += [f"route replace {prefix} dev {link.inside}" for prefix in link.on_link]
     batch(four, 4, link.pid)
     batch(six, 6, link.pid)
 
@@ -619,6 +799,7 @@ def _without(state: KernelState, devices: Set[str]) -> KernelState:
         state.rules,
         state.addresses,
         state.ruleset,
+        state.ingress,
     )
 
 
@@ -643,9 +824,11 @@ def _difference(old: KernelState, new: KernelState, family: int) -> List[str]:
         if route[0] == family and old.routes.get(route) != spec:
             if route in old.routes and family == 6:
                 # IPv6's replace adds beside a route of another type or device (it matches on more than the
-                # destination), so the old one is taken away by name right after.
-                lines.append(f"route delete {_words(old.routes[route], route)} table {route[1]}")
-                lines.append(f"route add {_words(spec, route)} table {route[1]}")
+                # destination), so the old one is taken away by name; where the kernel has room for both, afterwards.
+                lines += [
+                    f"route append {_words(spec, route)} table {route[1]}",
+                    f"route delete {_words(old.routes[route], route)} table {route[1]}",
+                ][:: 1 if _is_unicast(spec) and _is_unicast(old.routes[route]) else -1]
             else:
                 lines.append(f"route replace {_words(spec, route)} table {route[1]}")
     lines += [f"rule delete {rule}" for known, rule in sorted(old.rules - new.rules) if known == family]
@@ -653,8 +836,10 @@ def _difference(old: KernelState, new: KernelState, family: int) -> List[str]:
     return lines
 
 
+def _is_unicast(spec: str) -> bool:
+    return spec.split(maxsplit=1)[0] not in {"throw", "blackhole"}
+
+
 def _words(spec: str, route: Tuple[int, int, str]) -> str:
     """A route's arguments: the type, if it is not unicast, goes before the destination."""
-    if spec.split(maxsplit=1)[0] in {"throw", "blackhole"}:
-        return f"{spec} {route[2]}"
-    return f"{route[2]} {spec}"
+    return f"{route[2]} {spec}" if _is_unicast(spec) else f"{spec} {route[2]}"

@@ -5,7 +5,9 @@ instance's namespaces and, in them, process 1; killing that one with SIGKILL is 
 every other process of a pid namespace with its first.
 
 The order of words on its standard streams is the whole protocol: it prints `up PID` once the namespaces and mounts
-are made; whoever started it plugs in the network and writes `go`; then the services start.
+are made; whoever started it plugs in the network and writes `go`; then the services start. `shutdown SECONDS`, at any
+time after that, lets everything run on for so long, then stops the services, the last one first; `down` says that
+the power may go.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -21,7 +24,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from . import namespaces as ns
 
@@ -54,11 +57,16 @@ _NOT_A_DISK = frozenset(
 
 @dataclass(frozen=True)
 class Service:
-    """A program that process 1 starts. `ready` is a command polled until it exits 0 before the next one starts."""
+    """A program that process 1 starts and stops; it stays in the foreground.
+
+    `ready` is a command polled until it exits 0 before the next service starts. `stop` is a command that asks the
+    program to end (without one it gets SIGTERM); process 1 then waits for its end, however long that takes.
+    """
 
     argv: Tuple[str, ...]
     ready: Tuple[str, ...] = ()
     ready_within: float = 15.0
+    stop: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,8 @@ class Boot:
         """The inverse of `to_json`."""
         raw: Dict[str, Any] = json.loads(text)
         raw["services"] = tuple(
-            Service(tuple(one["argv"]), tuple(one["ready"]), one["ready_within"]) for one in raw["services"]
+            Service(tuple(one["argv"]), tuple(one["ready"]), one["ready_within"], tuple(one["stop"]))
+            for one in raw["services"]
         )
         return cls(**raw)
 
@@ -151,36 +160,111 @@ def _mount_overlay(target: str, store: Path, mode: int) -> None:
     ns.mount("overlay", target, "overlay", data=f"lowerdir={target},upperdir={upper},workdir={work}")
 
 
-def reap_for_ever() -> None:
-    """Take note of every child that ends, our own and the orphans that the kernel hands to process 1."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    while True:
+class Process1:
+    """What process 1 does once it has a network: starts services, reaps, and shuts down when it is told to."""
+
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        self._running: List[Tuple[Service, int]] = []
+        self._orders: Optional[int] = 0
+        self._heard = b""
+        self._woken, writer = os.pipe()
+        os.set_blocking(writer, False)
+        os.set_blocking(self._woken, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def run(self) -> None:
+        """Start the services at `go`, stop them at `shutdown`; for ever."""
+        while self._order() != "go":
+            pass
+        for service in self._boot.services:
+            pid = start(service, self._boot.environment)
+            if pid is not None:
+                self._running.append((service, pid))
+        while True:
+            word, _, seconds = self._order().partition(" ")
+            if word == "shutdown":
+                self._shut_down(float(seconds))
+                _tell("down")
+
+    def _order(self) -> str:
+        """The next line on standard input; without one, as after its end, never returns."""
+        while b"\n" not in self._heard:
+            self._wait(None)
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line.decode().strip()
+
+    def _shut_down(self, seconds: float) -> None:
+        """Stop the services. What else runs in here goes on until the power does."""
+        sys.stderr.write(f"shutting down; the services go on for {seconds:g} s\n")
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._wait(left)
+        while self._running:
+            service, pid = self._running.pop()
+            sys.stderr.write(f"stopping {service.argv[0]}\n")
+            self._stop(service, pid)
+        sys.stderr.write("powered down\n")
+
+    def _stop(self, service: Service, pid: int) -> None:
+        asked = False
+        if service.stop:
+            environment = dict(self._boot.environment)
+            done = subprocess.run(
+                service.stop, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+            )
+            asked = done.returncode == 0
+        with contextlib.suppress(ProcessLookupError):
+            if not asked:
+                os.kill(pid, signal.SIGTERM)
+            while True:
+                self._reap()
+                os.kill(pid, 0)
+                self._wait(None)
+
+    def _wait(self, seconds: Optional[float]) -> None:
+        """Until a child ends, more orders come in, or the time is over."""
+        self._reap()
+        sources = [self._woken] if self._orders is None else [self._woken, self._orders]
+        ready, _, _ = select.select(sources, [], [], seconds)
+        if self._woken in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._woken, 4096)
+            self._reap()
+        if self._orders in ready:
+            heard = os.read(0, 4096)
+            self._heard += heard
+            if not heard:
+                self._orders = None
+
+    def _reap(self) -> None:
+        """Collect every child that has ended, our own and the orphans that the kernel hands to process 1."""
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
-        os.read(reader, 4096)
 
 
-def start(service: Service, environment: Mapping[str, str]) -> None:
-    """Start `service` and wait until it is ready; a service that does not get ready is said so on the console."""
+def start(service: Service, environment: Mapping[str, str]) -> Optional[int]:
+    """Start `service` and wait until it is ready; its process id, or None if it has ended already.
+
+    The console says of a service that does not get ready why.
+    """
     # Standard output is the channel to the supervisor; the console is standard error.
     process = subprocess.Popen(service.argv, env=dict(environment), stdin=subprocess.DEVNULL, stdout=sys.stderr)
     deadline = time.monotonic() + service.ready_within
     while service.ready:
         asked = subprocess.run(service.ready, env=dict(environment), capture_output=True, check=False)
         if asked.returncode == 0:
-            return
+            break
         if time.monotonic() > deadline:
             said = asked.stderr.decode(errors="replace").strip()
             sys.stderr.write(f"{service.argv[0]} is not ready: {said}\n")
-            return
+            break
         with contextlib.suppress(subprocess.TimeoutExpired):
-            if process.wait(0.02) != 0:
-                sys.stderr.write(f"{service.argv[0]} exited with {process.returncode}\n")
-                return
+            sys.stderr.write(f"{service.argv[0]} exited with {process.wait(0.02)}\n")
+            return None
+    return process.pid
 
 
 def _tell(word: str) -> None:
@@ -194,11 +278,7 @@ def _become_process_1(boot: Boot) -> None:
     socket.sethostname(boot.hostname)
     os.chdir("/")
     _tell("up")
-    if sys.stdin.readline().strip() != "go":
-        return
-    for service in boot.services:
-        start(service, boot.environment)
-    reap_for_ever()
+    Process1(boot).run()
 
 
 def main() -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -77,6 +79,7 @@ class Instance:
         self._machine = machine
         self._services = services
         self._launcher: Optional[subprocess.Popen[str]] = None
+        self._process_1: Optional[int] = None
         self.pid: Optional[int] = None
         self.frozen = False
         self._silenced = False
@@ -88,7 +91,7 @@ class Instance:
         """Make the disk: empty private directories with the owners of the host's, then `files` (text, mode, owner)."""
         for directory in (*_DIRECTORIES, *_HIDDEN):
             _like(Path(directory), self._at(directory))
-        for name in ("/var/log", "/var/lib/pacemaker", "/var/lib/corosync"):
+        for name in ("/etc/corosync", "/var/log", "/var/lib/pacemaker", "/var/lib/corosync"):
             # Their sub-directories have owners that the daemons insist on.
             for child in sorted(Path(name).glob("*/")):
                 if child.is_dir() and child.name in _NEEDED_CHILDREN:
@@ -164,6 +167,8 @@ class Instance:
             word, _, value = line.strip().partition(" ")
             words[word] = value
         self.pid = int(words["pid"])
+        # What is done to process 1 later must not hit another process of that id.
+        self._process_1 = os.pidfd_open(self.pid)
         return self.pid
 
     def go(self) -> None:
@@ -173,16 +178,39 @@ class Instance:
             control.write("go\n")
             control.flush()
 
+    def shut_down(self, seconds: float) -> None:
+        """Press the power button: everything runs on for `seconds`, then the services are stopped in order.
+
+        Returns when the system is down, or when somebody has taken its power away meanwhile; without power, at once.
+        What process 1 says stays unread, for whoever presses the button a second time.
+        """
+        with self.lock:
+            if self._launcher is None or self._process_1 is None:
+                return
+            control, output = _pipe(self._launcher.stdin), _pipe(self._launcher.stdout)
+            either = [os.dup(self._process_1), os.dup(output.fileno())]
+            with contextlib.suppress(BrokenPipeError):
+                control.write(f"shutdown {seconds}\n")
+                control.flush()
+        try:
+            select.select(either, [], [])
+        finally:
+            for descriptor in either:
+                os.close(descriptor)
+
     def kill(self) -> None:
         """Take the power away: SIGKILL to process 1, and wait until nothing is left."""
-        if self._launcher is None or self.pid is None:
+        if self._launcher is None or self._process_1 is None:
             return
-        os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process_1, signal.SIGKILL)
         self._launcher.wait()
+        os.close(self._process_1)
         for stream in (self._launcher.stdin, self._launcher.stdout):
             if stream is not None:
-                stream.close()
-        self._launcher = self.pid = None
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        self._launcher = self._process_1 = self.pid = None
         self.frozen = self._silenced = False
 
     def freeze(self, *, kernel: bool) -> None:
@@ -215,7 +243,7 @@ class Instance:
 
 
 _NEEDED_CHILDREN = frozenset(
-    ("blackbox", "cib", "cores", "pengine", "pacemaker", "corosync", "crmsh", "pcsd", "bundles")
+    ("blackbox", "cib", "cores", "pengine", "pacemaker", "corosync", "crmsh", "pcsd", "bundles", "uidgid.d")
 )
 
 

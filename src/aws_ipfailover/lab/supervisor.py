@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socketserver
 import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
@@ -23,11 +24,14 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from . import cluster
 from .agents import agents_directory
 from .aws.account import Power, Timing
+from .aws.errors import ApiError
 from .aws.identity import Role
+from .aws.world import RouteOrigin, RouteState
 from .cloud import Cloud
 from .fabric import Fabric
 from .init import Service
 from .instance import Instance, Machine
+from .network import Address
 from .plan import Layout, Mode, Outside, Plan, PlannedInstance, plan_for
 from .rundir import LabError, RunDir
 
@@ -57,6 +61,24 @@ class Settings:
     forced_detach_seconds: float = 0.0
     nic_seconds: float = 0.0
     imds_lag_seconds: float = 0.0
+    # StopInstances, also with Force, first lets the system shut down: everything runs on for `shutdown_seconds`, as
+    # while other units stop, then Pacemaker and corosync are stopped. After the limit the power goes anyhow.
+    graceful_stop: bool = False
+    shutdown_seconds: float = 0.0
+    shutdown_limit_seconds: float = 300.0
+    # Until a written route is effective, at most: each source of traffic in each table draws its own delay.
+    route_lag_seconds: float = 0.0
+    # From the appearance of a NIC, as eth1, to its renaming, as udev does: half as long to half as long again.
+    rename_seconds: float = 0.0
+    # Instances of one subnet know each other by MAC, and a moved address is sent to its old ENI until it is announced.
+    stale_neighbours: bool = False
+    # Until packets find a private address that moved, and how much later IMDS lists it.
+    remap_seconds: float = 0.0
+    imds_address_lag_seconds: float = 0.0
+    # After a detachment by force no NIC appears at that device index until the instance has been stopped.
+    dead_indexes: bool = False
+    # Of everything that is drawn.
+    seed: int = 0
 
     def plan(self) -> Plan:
         """The plan for these settings."""
@@ -99,7 +121,14 @@ class Supervisor:
         self._settings = settings
         self.timeline = Timeline()
         self.ended = threading.Event()
-        self._fabric = Fabric(plan, settings.nic_seconds)
+        self._fabric = Fabric(
+            plan,
+            settings.nic_seconds,
+            route_lag=settings.route_lag_seconds,
+            rename_after=settings.rename_seconds,
+            stale_neighbours=settings.stale_neighbours,
+            seed=settings.seed,
+        )
         self._cloud = Cloud(
             plan,
             self._fabric.apply,
@@ -111,8 +140,12 @@ class Supervisor:
                 detach=settings.detach_seconds,
                 forced_detach=settings.forced_detach_seconds,
                 imds_interface_lag=settings.imds_lag_seconds,
+                remap=settings.remap_seconds,
+                imds_address_lag=settings.imds_address_lag_seconds,
+                shutdown_limit=settings.shutdown_limit_seconds if settings.graceful_stop else 0.0,
             ),
         )
+        self._cloud.account.dead_indexes_after_force = settings.dead_indexes
         self._instances: Dict[str, Instance] = {}
         self._ids: Dict[str, str] = {}
 
@@ -191,7 +224,10 @@ class Supervisor:
     def _on_power(self, instance_id: str, power: Power) -> None:
         """EC2 switches an instance, because somebody called StopInstances or StartInstances."""
         name = next(name for name, known in self._ids.items() if known == instance_id)
-        if power == "off":
+        if power == "shutdown":
+            self.timeline.add("shutdown", instance=name, why="EC2 asks its system to")
+            self._instances[name].shut_down(self._settings.shutdown_seconds)
+        elif power == "off":
             self._switch_off(name, "stopped by EC2")
         else:
             self._switch_on(name, "started by EC2")
@@ -241,10 +277,9 @@ class Supervisor:
             "network_interfaces": {one.name: one.network_interface_id for one in account.instances()},
             "overlay": str(self._plan.overlay),
             "overlay_ipv6": str(self._plan.overlay_ipv6),
-            "routes": {
-                str(address): self._cloud.routes(str(ip_network(address)))
-                for address in (self._plan.overlay, self._plan.overlay_ipv6)
-            },
+            "routes": {str(address): self._cloud.routes(str(ip_network(address))) for address in self._overlays()},
+            "route_lag": self._fabric.route_lag,
+            "routes_under_way": [[name, str(destination)] for name, destination in self._fabric.routes_under_way()],
             "mode": self._settings.mode,
             "layout": self._settings.layout,
             "service": self._service(),
@@ -253,6 +288,15 @@ class Supervisor:
             "faults": self._cloud.faults(),
             "errors": [f"{type(error).__name__}: {error}" for error in account.callback_errors],
         }
+
+    def _overlays(self) -> Tuple[Address, ...]:
+        """The plan's overlay addresses, then every other single address that a route leads to an ENI."""
+        found: List[Address] = [self._plan.overlay, self._plan.overlay_ipv6]
+        for table in self._cloud.account.world.route_tables.values():
+            for route in table.routes:
+                if route.target.startswith("eni-") and route.destination.prefixlen == route.destination.max_prefixlen:
+                    found.append(route.destination.network_address)
+        return tuple(dict.fromkeys(found))
 
     def _service(self) -> Values:
         """The address that moves in the modes `eni` and `private-ip`, and who has it; empty for overlay-ip."""
@@ -307,6 +351,12 @@ class Supervisor:
         self._cloud.start(instance_id)
         self._switch_on(name, "recovered")
 
+    def do_stop(self, name: str, force: bool = False, skip_os_shutdown: bool = False) -> None:
+        """StopInstances by an administrator; returns at once, with EC2 saying `stopping`."""
+        flags = {"Force": force, "SkipOsShutdown": skip_os_shutdown}
+        asked = {flag: "true" for flag, given in flags.items() if given}
+        self._cloud.aws.api.administer("StopInstances", InstanceId=self._ec2_instance(name), **asked)
+
     def do_freeze(self, name: str, kernel: bool = True) -> None:
         """Let nothing run in an instance, nor (unless not `kernel`) its kernel answer; EC2 calls it running.
 
@@ -326,6 +376,8 @@ class Supervisor:
         instance_id = self._ec2_instance(name)
         instance = self._instances[name]
         with instance.lock:
+            if not instance.running:
+                raise LabError(f"{name} has no power: `power-on` starts it")
             self.timeline.add("thaw", instance=name)
             instance.thaw()
             self._cloud.aws.api.responds_again(instance_id)
@@ -359,17 +411,94 @@ class Supervisor:
             self._cloud.fail(mode, **how)
         self.timeline.add("api-mode", mode=mode, **how)
 
-    def do_put_route(self, destination: str, target: str, route_table_id: Optional[str] = None) -> None:
-        """Set a route behind the cluster's back, in one table or in all; `target` may be an instance's name."""
-        self._cloud.account.put_route(destination, target, route_table_id)
-        self._cloud.account.settle()
-        self.timeline.add("route", destination=destination, target=target, route_table_id=route_table_id)
+    def do_put_route(
+        self,
+        destination: str,
+        target: str,
+        route_table_id: Optional[str] = None,
+        origin: RouteOrigin = "CreateRoute",
+        state: Optional[RouteState] = None,
+    ) -> None:
+        """Set a route behind the cluster's back, in one table or in all; `target` may be an instance's name.
 
-    def do_delete_route(self, destination: str, route_table_id: Optional[str] = None) -> None:
-        """Take a route away behind the cluster's back."""
-        self._cloud.account.delete_route(destination, route_table_id)
+        `origin` and `state`: see `Account.put_route`.
+        """
+        world = self._cloud.account.world
+        if target not in self._ids and target not in world.interfaces and target not in world.gateways:
+            known = ", ".join((*self._ids, *world.gateways))
+            raise LabError(f"there is no target '{target}'; there are {known}, and the ids of ENIs")
+        table = self._route_table(route_table_id)
+        self._cloud.account.put_route(_destination(destination), target, table, origin=origin, state=state)
         self._cloud.account.settle()
-        self.timeline.add("route", destination=destination, target=None, route_table_id=route_table_id)
+        self.timeline.add("route", destination=destination, target=target, route_table_id=table)
+
+    def do_delete_route(
+        self, destination: str, route_table_id: Optional[str] = None, origin: Optional[RouteOrigin] = None
+    ) -> None:
+        """Take a route away behind the cluster's back, or only that of one origin."""
+        table = self._route_table(route_table_id)
+        self._cloud.account.delete_route(_destination(destination), table, origin=origin)
+        self._cloud.account.settle()
+        self.timeline.add("route", destination=destination, target=None, route_table_id=table)
+
+    def do_delete_route_table(self, route_table_id: str) -> None:
+        """Delete a route table; its subnet uses the main one then."""
+        table = self._route_table(route_table_id)
+        try:
+            self._cloud.account.delete_route_table(str(table))
+        except ValueError as error:
+            raise LabError(f"{error}, which EC2 does not delete") from error
+        self._cloud.account.settle()
+        self.timeline.add("route-table", route_table_id=table, deleted=True)
+
+    def _route_table(self, given: Optional[str]) -> Optional[str]:
+        """The id of a table that is given by id or by its subnet's name; None for none."""
+        account = self._cloud.account
+        there = account.world.route_tables
+        if given is None or given in there:
+            return given
+        names = {account.world.tags.get(table, {}).get("Name", table): table for table in there}
+        if given not in names:
+            raise LabError(f"there is no route table '{given}'; there are {', '.join(names)} ({', '.join(there)})")
+        return names[given]
+
+    def do_tag(self, resource: str, key: str, value: Optional[str] = None) -> None:
+        """CreateTags by an administrator, or DeleteTags without a value; `resource` may be an instance's name."""
+        about = {"ResourceId.1": self._ids.get(resource, resource), "Tag.1.Key": key}
+        if value is None:
+            self._cloud.aws.api.administer("DeleteTags", **about)
+        else:
+            self._cloud.aws.api.administer("CreateTags", **about, **{"Tag.1.Value": value})
+        self.timeline.add("tag", resource=resource, key=key, value=value)
+
+    def do_imds(self, name: str, on: bool) -> None:
+        """Switch an instance's metadata service on, or off: it answers 403 then, as EC2's does."""
+        self._ec2_instance(name)
+        if on:
+            self._cloud.aws.imds.disabled.discard(name)
+        else:
+            self._cloud.aws.imds.disabled.add(name)
+        self.timeline.add("imds", instance=name, on=on)
+
+    def do_remap_lag(self, seconds: float, imds: float = 0.0) -> None:
+        """Let packets find a private address that moves so much later than EC2 says, and IMDS list it `imds` later."""
+        if not (0 <= seconds < math.inf and 0 <= imds < math.inf):
+            raise LabError("the lag of an address is a number of seconds, 0 or more")
+        account = self._cloud.account
+        account.timing = replace(account.timing, remap=seconds, imds_address_lag=imds)
+        self.timeline.add("remap-lag", seconds=seconds, imds=imds)
+
+    def do_dead_indexes(self, dead: bool) -> None:
+        """Whether no NIC appears at a device index after a detachment by force, until the instance has been stopped."""
+        self._cloud.account.dead_indexes_after_force = dead
+        self.timeline.add("dead-indexes", dead=dead)
+
+    def do_route_lag(self, seconds: float) -> None:
+        """Let a written route become effective up to `seconds` later, for each source of traffic at its own moment."""
+        if not 0 <= seconds < math.inf:
+            raise LabError("the lag of routes is a number of seconds, 0 or more")
+        self._fabric.delay_routes(seconds)
+        self.timeline.add("route-lag", seconds=seconds)
 
     def do_put_role(self, arn: str, trusted_accounts: List[str]) -> None:
         """A role that these accounts may assume, such as the owner of a shared VPC lends for its route tables."""
@@ -399,6 +528,7 @@ class Supervisor:
         self._ec2_instance(name)
         self._cloud.account.set_source_dest_check(name, checked)
         self._cloud.account.settle()
+        self.timeline.add("source-dest-check", instance=name, checked=checked)
 
     def do_calls(self, since: float = 0.0, metadata: bool = False) -> List[Values]:
         """The API calls from the moment `since` on; those to IMDS only with `metadata`."""
@@ -413,6 +543,13 @@ class Supervisor:
         self.ended.set()
 
 
+def _destination(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise LabError(f"'{text}' is no destination of a route: {error}") from error
+
+
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         supervisor: Supervisor = self.server.supervisor  # type: ignore[attr-defined]
@@ -421,7 +558,7 @@ class _Handler(socketserver.StreamRequestHandler):
             return  # somebody only wanted to know whether we live, or who we are
         try:
             reply: Values = {"ok": True, "result": supervisor.answer(json.loads(line))}
-        except LabError as error:
+        except (LabError, ApiError) as error:
             reply = {"ok": False, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - the user gets a sentence, the log the rest
             traceback.print_exc()

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Dict, Optional
 
 import pytest
 
 from aws_ipfailover.lab.aws.account import Account
-from aws_ipfailover.lab.fabric import KernelState, Name, desired, device_of, link_local, named, plugged
-from aws_ipfailover.lab.network import Attachment, AttachmentStatus, Interface, Network
+from aws_ipfailover.lab.fabric import (
+    KernelState,
+    Name,
+    _difference,
+    desired,
+    device_of,
+    link_local,
+    named,
+    plugged,
+    table_number,
+    tables_of,
+)
+from aws_ipfailover.lab.network import Attachment, AttachmentStatus, Interface, Network, Route, RouteTable
 from aws_ipfailover.lab.plan import Layout, Plan, plan_for
 
 LOCAL = 99
@@ -112,12 +123,18 @@ def test_an_address_without_a_device_is_dropped_and_still_resolved(vpc: Vpc) -> 
 
 
 def test_what_leaves_the_eni_follows_its_own_subnet_s_table(vpc: Vpc) -> None:
-    """Not that of the instance's primary ENI."""
-    state = vpc.state("node1")
-    subnet = next(one for one in vpc.network.subnets if one.subnet_id == vpc.eni().subnet_id)
-    place = [table.route_table_id for table in vpc.network.route_tables].index(subnet.route_table_id)
+    """Not that of the instance's primary ENI, nor that of another ENI whose view of the table is older."""
+    network = vpc.with_attachment("node1")
+    subnet = next(one for one in network.subnets if one.subnet_id == vpc.eni().subnet_id)
+    block = IPv4Network("192.168.10.10/32")
+    tables = tables_of(network, vpc.hosts)
+    assert tables[vpc.device].route_table_id == subnet.route_table_id
+    tables[vpc.device] = RouteTable(subnet.route_table_id, (Route(block, vpc.eni_id, "active"),))
+    state = desired(network, vpc.plan, vpc.hosts, tables=tables)
     for family in (4, 6):
-        assert (family, f"pref 100 iif {vpc.device} lookup {1000 + place}") in state.rules
+        assert (family, f"pref 100 iif {vpc.device} lookup {table_number(vpc.device)}") in state.rules
+    found = {table for family, table, destination in state.routes if destination == str(block)}
+    assert found == {table_number(vpc.device)}
 
 
 def test_the_source_destination_check_is_on_and_knows_the_eni_s_addresses(vpc: Vpc) -> None:
@@ -182,3 +199,26 @@ def test_a_private_address_is_delivered_to_the_eni_that_has_it() -> None:
         assert state.routes[4, LOCAL, f"{plan.private}/32"] == f"dev {device_of(eni)} scope link"
         assert f'"{device_of(eni)}" . {plan.private}' in state.ruleset
     account.close()
+
+
+def test_an_ipv6_route_that_changes_is_never_missing(vpc: Vpc) -> None:
+    """The new next hop is there before the old one goes; the kernel cannot replace an IPv6 route in one step."""
+    block = IPv6Network("fd00:10::10/128")
+
+    def led_to(eni: str) -> KernelState:
+        tables = {
+            device: replace(table, routes=(*table.routes, Route(block, eni, "active")))
+            for device, table in tables_of(vpc.network, vpc.hosts).items()
+        }
+        return desired(vpc.network, vpc.plan, vpc.hosts, tables=tables)
+
+    one, other = sorted(eni.network_interface_id for eni in plugged(vpc.network, vpc.hosts).values())[:2]
+    lines = [line for line in _difference(led_to(one), led_to(other), 6) if str(block) in line]
+    # One for each ENI, and one for the transit gateway.
+    assert len(lines) == 2 * (len(vpc.hosts) + 1)
+    for new, old in zip(lines[::2], lines[1::2]):
+        assert new.startswith(f"route append {block} via ")
+        assert f"dev {device_of(other)}" in new
+        assert old.startswith(f"route delete {block} via ")
+        assert f"dev {device_of(one)}" in old
+        assert new.split()[-1] == old.split()[-1]

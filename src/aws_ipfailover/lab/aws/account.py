@@ -41,7 +41,8 @@ from aws_ipfailover.lab.plan import Plan
 
 # In `Account.imds_disabled`: the metadata endpoint of every instance is off, as an account's default can have it.
 EVERY_INSTANCE = "*"
-Power = Literal["off", "on"]
+# `shutdown`: the operating system is asked to shut down, and has done so when the call returns.
+Power = Literal["shutdown", "off", "on"]
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ logger = logging.getLogger(__name__)
 class Timing:
     """How long EC2 takes, in seconds; `math.inf` for never. Stop and start last at least as long as `on_power` does.
 
+    `shutdown_limit`: stop, terminate and reboot let the operating system shut down first, unless SkipOsShutdown is set,
+    and take the power away after so long whether it is down or not. AWS publishes no figure ("a few minutes" for a
+    reboot, by RebootInstances' reference). 0: the system is not asked.
     `remap`: until packets find an address that AssignPrivateIpAddresses took from another ENI; EC2's reads tell of it
     at once. `imds_address_lag`: how much later than the packets the metadata has an address that was assigned.
     """
@@ -61,6 +65,7 @@ class Timing:
     start: float = 0.0
     terminate: float = 0.0
     imds_interface_lag: float = 0.0
+    shutdown_limit: float = 0.0
     remap: float = 0.0
     imds_address_lag: float = 0.0
 
@@ -92,8 +97,8 @@ class Account:
     """The AWS of one lab.
 
     `on_network` gets the whole network after every change that took effect, one call at a time, in order; changes
-    that happen while it works are handed over together. `on_power(instance_id, "off" | "on")` does the real thing
-    and returns when it is done; the instance's state becomes final then. Both run in threads of the account.
+    that happen while it works are handed over together. `on_power(instance_id, "shutdown" | "off" | "on")` does the
+    real thing and returns when it is done; the instance's state becomes final then. Both run in threads of the account.
     An exception in either is logged and kept in `callback_errors`; where `on_power` raises, the instance stays in
     the state between (`stopping`, `pending`).
 
@@ -542,7 +547,9 @@ class Account:
             # A later call (Force after a stop that hangs, say) takes over.
             if self._powering.get(instance_id) != turn:
                 return
-            if self._on_power is not None:
+            if power == "shutdown":
+                self._shut_down(instance_id)
+            elif self._on_power is not None:
                 try:
                     self._on_power(instance_id, power)
                 except Exception as error:
@@ -556,6 +563,25 @@ class Account:
         with self._lock:
             if self._powering.get(instance_id) == turn and not self._closed:
                 self.change(done)
+
+    def _shut_down(self, instance_id: str) -> None:
+        """Let the operating system shut down; returns when it has, or when the limit is over."""
+        if self._on_power is None:
+            return
+        on_power, over = self._on_power, Event()
+
+        def ask() -> None:
+            try:
+                on_power(instance_id, "shutdown")
+            except Exception as error:
+                # Then EC2 does what it does to a system that ignores its power button.
+                logger.exception("%s does not shut down", instance_id)
+                self.callback_errors.append(error)
+            finally:
+                over.set()
+
+        Thread(target=ask, name=f"aws-shutdown-{instance_id}", daemon=True).start()
+        over.wait(None if math.isinf(self.timing.shutdown_limit) else self.timing.shutdown_limit)
 
     def _tell(self) -> None:
         while True:

@@ -339,7 +339,8 @@ class Api:
         self.account.later(seconds, end)
 
     def _stop(self, world: World, query: Query, _: Identity) -> Tuple[World, Structure]:
-        forced = query.flag("Force")
+        # Either call is made again to hurry a stop that is under way.
+        forced = query.flag("Force") or query.flag("SkipOsShutdown")
         pairs: List[Tuple[Instance, InstanceState]] = []
         for one in instances.named(world, query):
             if one.state in ("terminated", "shutting-down"):
@@ -351,7 +352,7 @@ class Api:
             world = world.with_instance(replace(one, state="stopping"))
         for one, now in pairs:
             if now == "stopping" and (one.state != "stopping" or forced):
-                self._power(one, (("off", self.account.timing.stop),), "stopped")
+                self._power(one, (*self._shutdown(query), ("off", self.account.timing.stop)), "stopped")
         return world, instances.changes(pairs)
 
     def _start(self, world: World, query: Query, _: Identity) -> Tuple[World, Structure]:
@@ -376,7 +377,7 @@ class Api:
                 raise _wrong_state(one, "rebooted")
         for one in named:
             # A reboot does not show in the instance's state.
-            self._power(one, (("off", 0.0), ("on", 0.0)), "running")
+            self._power(one, (*self._shutdown(query), ("off", 0.0), ("on", 0.0)), "running")
         return world, YES
 
     def _terminate(self, world: World, query: Query, _: Identity) -> Tuple[World, Structure]:
@@ -387,8 +388,13 @@ class Api:
                 continue
             pairs.append((one, "shutting-down"))
             world = world.with_instance(replace(one, state="shutting-down"))
-            self._power(one, (("off", self.account.timing.terminate),), "terminated")
+            self._power(one, (*self._shutdown(query), ("off", self.account.timing.terminate)), "terminated")
         return world, instances.changes(pairs)
+
+    def _shutdown(self, query: Query) -> Tuple[Tuple[Power, float], ...]:
+        """The operating system goes first, also with Force, unless the call skips that (StopInstances' reference)."""
+        graceful = self.account.timing.shutdown_limit > 0 and not query.flag("SkipOsShutdown")
+        return (("shutdown", 0.0),) if graceful else ()
 
     def _power(self, one: Instance, through: Tuple[Tuple[Power, float], ...], final: InstanceState) -> None:
         def done(world: World) -> World:
