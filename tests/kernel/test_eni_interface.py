@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Optional
 
 import pytest
-
-from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.ec2 import NetworkInterface
-from aws_ipfailover.errors import Error, NodeError, UnknownError
-from aws_ipfailover.failover import Where
 from aws_ipfailover.interface import ServiceInterface, table_of
 from aws_ipfailover.linux import Linux
+
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import Error, NodeError, UnknownError
+from aws_ipfailover.failover import Where
 from sandbox import addresses, ip, make_interface, need_root, network_namespace
 
 ENI, MAC = "eni-0123456789abcdef0", "06:00:00:00:00:01"

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 from typing import Dict, List, Optional, Set, Tuple
 
 import pytest
-
 from aws_ipfailover.attachment import EniAttachment
-from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.ec2 import Attachment, Instance, NetworkInterface
+from aws_ipfailover.last_write import LastWrite
+
+from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import (
     DeniedError,
     DetachedError,
@@ -23,7 +24,6 @@ from aws_ipfailover.errors import (
     UnknownError,
 )
 from aws_ipfailover.failover import Where
-from aws_ipfailover.last_write import LastWrite
 
 ENI = "eni-0123456789abcdef0"
 ME, OTHER = "i-0000000000000000a", "i-0000000000000000b"

@@ -6,12 +6,12 @@ from ipaddress import ip_address
 from typing import Iterator, List, Tuple
 
 import pytest
-
 from aws_ipfailover.address import HostAddress
+from aws_ipfailover.linux import Linux
+
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import NodeError
 from aws_ipfailover.failover import Where
-from aws_ipfailover.linux import Linux
 from sandbox import Held, addresses, answers_on, ip, make_interface, need_root, network_namespace
 
 ADDRESS = "192.168.10.10"

@@ -6,11 +6,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from aws_ipfailover.last_write import LastWrite
 
 from aws_ipfailover import last_write
 from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import DeniedError, UnknownError
-from aws_ipfailover.last_write import LastWrite
 from aws_ipfailover.ocf import Environment, redact
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Iterator, List
 
 import pytest
+from aws_ipfailover.linux import Linux, LocalAddress, ip_path
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
-from aws_ipfailover.linux import Linux, LocalAddress, ip_path
 from sandbox import addresses, answers_on, ip, make_interface, need_root, network_namespace
 
 ADDRESS = ip_address("192.168.10.10")
