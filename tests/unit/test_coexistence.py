@@ -7,8 +7,8 @@ from typing import Dict, Tuple
 
 import pytest
 
-from aws_ipfailover.coexistence import warnings
-from aws_ipfailover.modes import mode_named
+from aws_ipfailover.coexistence import PROGRAMS, warnings
+from aws_ipfailover.modes import MODES, mode_named
 
 MAC = "06:aa:bb:cc:dd:ee"
 WANTS = "etc/systemd/system/multi-user.target.wants"
