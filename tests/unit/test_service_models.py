@@ -140,15 +140,15 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningAws]:
         yield aws
 
 
-def client_of(aws: RunningAws) -> Ec2:
-    """Our client."""
+def client_of(aws: RunningAws, seconds: float = 60.0) -> Ec2:
+    """Our client; its calls are tried again for so many seconds."""
     region = aws.account.plan.region
-    return Ec2(ec2_calls(Account(region), Deadline(60), lambda: None, Progress("")), region)
+    return Ec2(ec2_calls(Account(region), Deadline(seconds), lambda: None, Progress("")), region)
 
 
-def everything(aws: RunningAws) -> Tuple[object, ...]:
+def everything(aws: RunningAws, seconds: float = 60.0) -> Tuple[object, ...]:
     """All that is read from EC2, after a route was written."""
-    ec2, node = client_of(aws), aws.account.instance("node1")
+    ec2, node = client_of(aws, seconds), aws.account.instance("node1")
     table = aws.account.route_table_ids[0]
     overlay = ip_network("192.168.10.10/32")
     try:
@@ -244,7 +244,7 @@ def test_without_the_sdks_own_models_such_a_call_fails(
 
     monkeypatch.setattr(ServiceClient, "_use_own_models", refuse)
     with pytest.raises(Error):
-        everything(aws)
+        everything(aws, seconds=1.0)
 
 
 def test_many_calls_that_fail_by_them_at_once_are_all_made_again(
@@ -257,9 +257,9 @@ def test_many_calls_that_fail_by_them_at_once_are_all_made_again(
     made: List[Any] = []
     request, create = ServiceClient._request, ServiceClient._create
 
-    def fail_together(self: ServiceClient, *arguments: Any) -> Any:
+    def fail_together(*arguments: Any) -> Any:
         try:
-            return request(self, *arguments)
+            return request(*arguments)
         except Exception:
             together.wait(30)
             raise
@@ -268,7 +268,7 @@ def test_many_calls_that_fail_by_them_at_once_are_all_made_again(
         made.append(session)
         return create(self, session)
 
-    monkeypatch.setattr(ServiceClient, "_request", fail_together)
+    monkeypatch.setattr(ServiceClient, "_request", staticmethod(fail_together))
     monkeypatch.setattr(ServiceClient, "_create", note)
     tables = list(aws.account.route_table_ids[:1])
     with ThreadPoolExecutor(count) as pool:
