@@ -6,7 +6,8 @@ route table is written over a connection of its own. Measured with botocore 1.44
 tables alone, median of 30 runs on one core: 3 tables 26 ms instead of 60 ms, 10 tables 43 ms instead of 208 ms.
 
 botocore documents no way to hand over a context or to load the file once: `verify` of `Session.create_client` is a
-boolean or a path, `botocore.config.Config` has no such option (asked for in boto/botocore#1822 and #3171). this replaces the class by which `botocore.httpsession` makes its contexts, and only that.
+boolean or a path, `botocore.config.Config` has no such option (asked for in boto/botocore#1822 and #3171). So this
+module replaces the class by which `botocore.httpsession` makes its contexts, and nothing else of it.
 """
 
 from __future__ import annotations
