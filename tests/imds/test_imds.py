@@ -8,9 +8,9 @@ from typing import Callable, Iterator
 
 import pytest
 
+from aws_ipfailover.aws.imds import Credentials, Imds, endpoint
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, UnknownError
-from aws_ipfailover.aws.imds import Credentials, Imds, endpoint
 from aws_ipfailover.lab.aws import Fault, RunningAws, running_aws
 from aws_ipfailover.lab.aws.server import imds_server
 from sandbox import dribble, proxy, serving, silent_address

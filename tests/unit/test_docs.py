@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aws_ipfailover import __version__
 from aws_ipfailover.cli.parameters import page
-from aws_ipfailover.ocf import metadata
+from aws_ipfailover.ocf.metadata import metadata
 from aws_ipfailover.parameters import PARAMETERS
 
 ROOT = Path(__file__).parents[2]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Dict, Iterator, Set
+from typing import Dict, Iterator, List, Set
 
 import pytest
 
@@ -13,87 +14,184 @@ import aws_ipfailover
 ROOT = Path(aws_ipfailover.__file__).parent
 PACKAGE = "aws_ipfailover"
 
-# Each module and the modules of this package that it may import when it runs.
+# Each module of the library, and the modules of it that it may import when it runs, wherever in it the import stands.
+# "" is the package itself, which holds the version.
 ALLOWED: Dict[str, Set[str]] = {
+    "": set(),
     "errors": set(),
     "deadline": {"errors"},
-    "parameters": {"errors"},
+    "consistency": {"deadline", "errors"},
     "failover": {"errors"},
-    "last_write": set(),
-    "coexistence": set(),
-    "linux": {"errors", "deadline", "parameters"},
-    "imds": {"errors", "deadline"},
-    "service_models": set(),
-    "authorities": set(),
-    "pacing": {"deadline"},
-    "ec2": {"", "authorities", "errors", "deadline", "imds", "pacing", "service_models"},
-    "node": {"errors", "linux"},
-    "address": {"errors", "failover", "linux", "parameters"},
-    "believing": {"errors", "deadline", "failover", "last_write"},
-    "routes": {"believing", "errors", "deadline", "failover", "last_write", "parameters"},
-    "private_ip": {"believing", "errors", "deadline", "failover", "last_write", "parameters"},
-    "attachment": {"believing", "errors", "deadline", "failover", "last_write"},
-    "interface": {"errors", "deadline", "failover", "linux", "parameters"},
-    "validation": {"errors", "parameters"},
-    "build": {
-        *("address", "deadline", "ec2", "errors", "failover", "imds", "last_write", "linux", "node", "parameters"),
-        *("attachment", "coexistence", "interface", "private_ip", "routes", "validation"),
+    # Imports what a mode holds only when it makes it, so that a probe loads the holdings of its own mode alone.
+    "modes": {
+        *("holdings.bounded", "holdings.eni_attachment", "holdings.eni_interface", "holdings.local_address"),
+        *("holdings.overlay_routes", "holdings.secondary_address"),
     },
-    "ocf": {"", "parameters"},
-    "agent": {"", "build", "deadline", "errors", "failover", "linux", "ocf", "parameters"},
-    "__init__": set(),
+    "parameters": {"errors", "modes"},
+    "coexistence": {"modes"},
+    "node": {"errors", "kernel.links"},
+    "context": {
+        *("aws.client", "aws.imds", "aws.session", "consistency", "deadline", "errors", "kernel.kernel", "node"),
+        "parameters",
+    },
+    "validation": {
+        *("coexistence", "context", "deadline", "errors", "holdings.bounded", "holdings.eni_attachment", "modes"),
+        "parameters",
+    },
+    "agent": {
+        *("context", "deadline", "errors", "failover", "kernel.command", "kernel.kernel", "modes", "ocf"),
+        *("ocf.environment", "ocf.exit_codes", "ocf.log", "ocf.metadata", "parameters", "validation"),
+    },
+    "aws": set(),
+    "aws.certificate_authorities": set(),
+    "aws.client": {"aws.models", "errors"},
+    "aws.errors": {"errors"},
+    "aws.imds": {"deadline", "errors"},
+    "aws.models": set(),
+    "aws.retry": {"aws.errors", "aws.throttling", "deadline", "errors"},
+    "aws.service_models": set(),
+    "aws.session": {
+        *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.retry", "aws.service_models", "deadline"),
+    },
+    "aws.throttling": {"deadline"},
+    "holdings": set(),
+    "holdings.bounded": {"deadline", "failover"},
+    "holdings.eni_attachment": {"consistency", "deadline", "errors", "failover", "holdings.eni_plan"},
+    "holdings.eni_interface": {
+        *("deadline", "errors", "failover", "kernel.kernel", "kernel.links", "kernel.rules", "kernel.sysctls"),
+        "parameters",
+    },
+    "holdings.eni_plan": set(),
+    "holdings.local_address": {"errors", "failover", "kernel.kernel", "parameters"},
+    "holdings.overlay_routes": {"consistency", "deadline", "errors", "failover", "parameters"},
+    "holdings.secondary_address": {"consistency", "deadline", "errors", "failover", "parameters"},
+    "kernel": set(),
+    "kernel.addresses": {"errors", "kernel.command", "parameters"},
+    "kernel.command": {"deadline", "errors"},
+    "kernel.kernel": {"deadline", "kernel.addresses", "kernel.command", "kernel.links", "kernel.rules"},
+    "kernel.links": {"kernel.command"},
+    "kernel.rules": {"errors", "kernel.command", "parameters"},
+    "kernel.sysctls": {"errors"},
+    "ocf": set(),
+    "ocf.environment": set(),
+    "ocf.exit_codes": set(),
+    "ocf.log": {"ocf"},
+    "ocf.metadata": {"", "modes", "ocf", "ocf.environment", "parameters"},
+}
+# What is outside of this project, and the modules that alone may import it.
+OWNERS: Dict[str, Set[str]] = {
+    "boto3": {"aws.session", "aws.errors"},
+    "botocore": {"aws.session", "aws.errors", "aws.service_models", "aws.certificate_authorities"},
+    "requests": {"aws.imds"},
+    "subprocess": {"kernel.command"},
 }
 
 
-def imported(tree: ast.AST, package: str) -> Iterator[str]:
-    """Full names of what a module of `package` imports at run time, wherever in it that stands."""
+def library() -> List[Path]:
+    """The files of the library: of the package, but for the lab and what an administrator types."""
+    return sorted(path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] not in ("lab", "cli"))
+
+
+def name_of(path: Path) -> str:
+    """The name of a module within the package, with dots."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(tree: ast.AST, package: str, *, deferred: bool = True) -> Iterator[str]:
+    """Full names of what a module of `package` imports when it runs; without `deferred`, when it is loaded."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and not deferred:
             continue
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package.rsplit(".", node.level - 1)[0] + "." if node.level else ""
             module = (above + (node.module or "")).rstrip(".")
-            if module == PACKAGE:
-                yield from (f"{PACKAGE}.{name.name}" for name in node.names)
-            else:
-                yield module
-        yield from imported(node, package)
+            # `from PACKAGE.a import b`: b may be a module, or something in a.
+            yield from (f"{module}.{name.name}" for name in node.names)
+        yield from imported(node, package, deferred=deferred)
 
 
-def _names(path: Path) -> Set[str]:
+def names(path: Path, *, deferred: bool = True) -> Set[str]:
+    """Full names of what a file imports."""
     package = ".".join((PACKAGE, *path.relative_to(ROOT).parent.parts))
-    return set(imported(ast.parse(path.read_text(encoding="utf-8")), package))
+    return set(imported(ast.parse(path.read_text(encoding="utf-8")), package, deferred=deferred))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*.py")), ids=lambda path: path.stem)
-def test_imports_point_one_way(path: Path) -> None:
+def ours(path: Path, *, deferred: bool = True) -> Set[str]:
+    """The modules of this package that a file imports, by their names within it."""
+    found = set()
+    for full in names(path, deferred=deferred):
+        if full.split(".")[0] != PACKAGE:
+            continue
+        name = full[len(PACKAGE) + 1 :]
+        if not (ROOT / name.replace(".", "/")).is_dir() and not (ROOT / f"{name.replace('.', '/')}.py").exists():
+            name = name.rpartition(".")[0]
+        found.add(name)
+    return found - {name_of(path)}
+
+
+@pytest.mark.parametrize("path", library(), ids=name_of)
+def test_a_module_imports_what_the_table_says(path: Path) -> None:
     """A new module, or a new arrow between modules, is a decision that this table records."""
-    ours = {name[len(PACKAGE) + 1 :] for name in _names(path) if name.split(".")[0] == PACKAGE}
-    known = {name if (ROOT / f"{name}.py").exists() else "" for name in ours}
-    assert known <= ALLOWED[path.stem]
+    assert ours(path) <= ALLOWED[name_of(path)]
 
 
-def test_each_outside_thing_has_one_module() -> None:
-    """The SDK in ec2 (what it reads in two more), requests in imds, commands in linux, and nowhere else."""
-    owners = {
-        "boto3": {"ec2"},
-        "botocore": {"ec2", "service_models", "authorities"},
-        "requests": {"imds"},
-        "subprocess": {"linux"},
-    }
-    for path in ROOT.glob("*.py"):
-        for name in _names(path):
-            package = name.split(".")[0]
-            assert path.stem in owners.get(package, {path.stem}), f"{path.name} imports {name}"
+def test_the_table_names_no_module_that_is_gone() -> None:
+    """A row of a module that was moved or deleted would permit what nobody decided."""
+    assert set(ALLOWED) == {name_of(path) for path in library()}
+    assert {name for allowed in ALLOWED.values() for name in allowed} <= set(ALLOWED)
+
+
+def test_imports_point_one_way() -> None:
+    """No module needs, to be loaded, one that needs it: `prepare` raises CycleError where two do."""
+    TopologicalSorter({name_of(path): ours(path, deferred=False) for path in library()}).prepare()
+
+
+@pytest.mark.parametrize("outside", OWNERS)
+def test_each_outside_thing_has_its_modules(outside: str) -> None:
+    """The SDK in a few modules of aws, requests in the one that asks IMDS, commands of the system in one of kernel."""
+    users = {name_of(path) for path in library() if outside in {name.split(".")[0] for name in names(path)}}
+    assert users == OWNERS[outside]
+
+
+SLEEPS = (("time", "sleep"), ("asyncio", "sleep"))
+
+
+def waits(tree: ast.AST) -> bool:
+    """Whether a module waits by itself: it names `time.sleep`, or imports it from `time`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found = (node.value.id, node.attr) in SLEEPS
+        elif isinstance(node, ast.ImportFrom):
+            found = any((node.module, name.name) in SLEEPS for name in node.names)
+        else:
+            found = False
+        if found:
+            return True
+    return False
+
+
+def test_the_library_waits_in_one_module() -> None:
+    """Every other wait goes through a `Deadline`, which ends it in time."""
+    waiting = {name_of(path) for path in library() if waits(ast.parse(path.read_text(encoding="utf-8")))}
+    assert waiting == {"deadline"}
+
+
+@pytest.mark.parametrize("source", ["import time\ntime.sleep(1)", "from time import sleep", "f(time.sleep)"])
+def test_the_search_for_waits_finds_one(source: str) -> None:
+    """Called, imported by itself, or handed to somebody else: the test above can fail."""
+    assert waits(ast.parse(source))
 
 
 def test_library_and_lab_do_not_know_each_other() -> None:
     """The lab has to be able to prove the agent wrong; the agent runs where the lab is not installed."""
-    for path in ROOT.glob("*.py"):
-        assert not any(name.startswith((f"{PACKAGE}.lab", f"{PACKAGE}.cli")) for name in _names(path)), path.name
+    for path in library():
+        assert not any(name.startswith((f"{PACKAGE}.lab", f"{PACKAGE}.cli")) for name in names(path)), path.name
     for path in (ROOT / "lab").rglob("*.py"):
-        for name in _names(path):
+        for name in names(path):
             shared = (f"{PACKAGE}.lab", f"{PACKAGE}.cli", f"{PACKAGE}.__version__")
             assert not name.startswith(PACKAGE) or name.startswith(shared), (path, name)

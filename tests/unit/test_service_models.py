@@ -1,9 +1,13 @@
-"""The trimmed models against those of the SDK that is installed."""
+"""aws/service_models.py: the trimmed models against those of the SDK that is installed; aws/session.py does without."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
@@ -12,9 +16,11 @@ import botocore.session
 import pytest
 from botocore.loaders import Loader
 
-from aws_ipfailover import ec2, service_models
+from aws_ipfailover.aws import client, service_models
+from aws_ipfailover.aws.client import Ec2
+from aws_ipfailover.aws.session import Account, ServiceClient, ec2_calls
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import RouteExistsError
+from aws_ipfailover.errors import Error, RouteExistsError
 from aws_ipfailover.lab.aws.running import RunningAws, running_aws
 
 SERVICES = ("ec2", "sts")
@@ -66,8 +72,15 @@ def test_the_comparison_sees_a_difference() -> None:
 
 
 def test_every_operation_has_a_model() -> None:
-    """And there is none that nobody calls."""
-    assert set(trimmed("ec2")[1]["operations"]) == set(ec2._METHODS)
+    """Every operation that the client calls, and there is none that it does not call."""
+    tree = ast.parse(Path(client.__file__).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    called = {
+        call.args[0].value
+        for call in calls
+        if call.func.attr in ("_calls", "_pages") and isinstance(call.args[0], ast.Constant)  # type: ignore[attr-defined]
+    }
+    assert called == set(trimmed("ec2")[1]["operations"])
 
 
 CALLS: Dict[str, Callable[[Any], Any]] = {
@@ -127,28 +140,28 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningAws]:
         yield aws
 
 
-def client_of(aws: RunningAws) -> ec2.Ec2:
-    """Our client."""
-    account = ec2.Account(aws.account.plan.region)
-    return ec2.Ec2(account, Deadline(60), lambda: None, Progress(""))
+def client_of(aws: RunningAws, seconds: float = 60.0) -> Ec2:
+    """Our client; its calls are tried again for so many seconds."""
+    region = aws.account.plan.region
+    return Ec2(ec2_calls(Account(region), Deadline(seconds), lambda: None, Progress("")), region)
 
 
-def everything(aws: RunningAws) -> Tuple[object, ...]:
+def everything(aws: RunningAws, seconds: float = 60.0) -> Tuple[object, ...]:
     """All that is read from EC2, after a route was written."""
-    client, node = client_of(aws), aws.account.instance("node1")
+    ec2, node = client_of(aws, seconds), aws.account.instance("node1")
     table = aws.account.route_table_ids[0]
     overlay = ip_network("192.168.10.10/32")
     try:
-        client.create_route(table, overlay, node.network_interface_id)
+        ec2.create_route(table, overlay, node.network_interface_id)
     except RouteExistsError:
-        client.replace_route(table, overlay, node.network_interface_id)
-    found = client.network_interface(node.network_interface_id)
+        ec2.replace_route(table, overlay, node.network_interface_id)
+    found = ec2.network_interface(node.network_interface_id)
     return (
-        client.route_tables([table]),
+        ec2.route_tables([table]),
         found,
-        client.instance(node.instance_id),
-        client.vpc_cidrs(found.vpc_id),
-        client.subnet_cidrs(found.subnet_id),
+        ec2.instance(node.instance_id),
+        ec2.vpc_cidrs(found.vpc_id),
+        ec2.subnet_cidrs(found.subnet_id),
     )
 
 
@@ -178,3 +191,87 @@ def test_an_sdk_that_cannot_use_them(aws: RunningAws, monkeypatch: pytest.Monkey
     broken.write_text('{"metadata": {}}')
     monkeypatch.setattr(service_models, "MODELS", tmp_path)
     assert everything(aws) == quick
+
+
+def damaged(directory: Path, damage: Callable[[Dict[str, Any]], None]) -> Path:
+    """The trimmed models, with the one of EC2 damaged."""
+    shutil.copytree(service_models.MODELS, directory)
+    (path,) = (directory / "ec2").glob("*/service-2.json")
+    model = json.loads(path.read_text())
+    damage(model)
+    path.write_text(json.dumps(model))
+    return directory
+
+
+def without_parameter(model: Dict[str, Any]) -> None:
+    """The SDK refuses the parameter, which it does not know."""
+    for operation in ("ReplaceRouteRequest", "CreateRouteRequest"):
+        del model["shapes"][operation]["members"]["NetworkInterfaceId"]
+
+
+def without_operation(model: Dict[str, Any]) -> None:
+    """The client is made without such a method."""
+    del model["operations"]["DescribeVpcs"]
+
+
+def without_shape(model: Dict[str, Any]) -> None:
+    """The SDK finds no shape for a part of the answer."""
+    del model["shapes"]["RouteTable"]
+
+
+DAMAGES = (without_parameter, without_operation, without_shape)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_call_that_fails_by_them_is_made_again(
+    aws: RunningAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: Callable[[Dict[str, Any]], None]
+) -> None:
+    """By the SDK's own models, which answer it, and every call after it."""
+    right = everything(aws)
+    monkeypatch.setattr(service_models, "MODELS", damaged(tmp_path / "trimmed", damage))
+    assert everything(aws) == right
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_without_the_sdks_own_models_such_a_call_fails(
+    aws: RunningAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: Callable[[Dict[str, Any]], None]
+) -> None:
+    """The damage does what it says: the test above can fail."""
+    monkeypatch.setattr(service_models, "MODELS", damaged(tmp_path / "trimmed", damage))
+
+    def refuse(self: ServiceClient, error: Exception) -> None:
+        raise error
+
+    monkeypatch.setattr(ServiceClient, "_use_own_models", refuse)
+    with pytest.raises(Error):
+        everything(aws, seconds=1.0)
+
+
+def test_many_calls_that_fail_by_them_at_once_are_all_made_again(
+    aws: RunningAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As many as there are tables, each on a thread of its own: none of them fails because another one was first."""
+    monkeypatch.setattr(service_models, "MODELS", damaged(tmp_path / "trimmed", without_shape))
+    ec2, count = client_of(aws), 8
+    together = threading.Barrier(count)
+    made: List[Any] = []
+    request, create = ServiceClient._request, ServiceClient._create
+
+    def fail_together(*arguments: Any) -> Any:
+        try:
+            return request(*arguments)
+        except Exception:
+            together.wait(30)
+            raise
+
+    def note(self: ServiceClient, session: Any) -> Any:
+        made.append(session)
+        return create(self, session)
+
+    monkeypatch.setattr(ServiceClient, "_request", staticmethod(fail_together))
+    monkeypatch.setattr(ServiceClient, "_create", note)
+    tables = list(aws.account.route_table_ids[:1])
+    with ThreadPoolExecutor(count) as pool:
+        found = list(pool.map(lambda _: ec2.route_tables(tables), range(count)))
+    assert [table.route_table_id for one in found for table in one] == tables * count
+    assert len(made) == 1

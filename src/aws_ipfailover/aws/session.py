@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import warnings
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol
 from urllib.parse import urlsplit
@@ -161,7 +162,7 @@ class ServiceClient:
     """A client of one service with credentials of `source`, by the trimmed models where the SDK accepts them.
 
     `url` is the endpoint, `None` for the SDK's own choice. The SDK's own models take over, for good, as soon as it
-    refuses the trimmed ones: when the client is made, or at any call.
+    refuses the trimmed ones: when the client is made, or at any call. Safe to use from many threads.
     """
 
     def __init__(self, source: SessionSource, name: str, region: str, url: Optional[str], config: Config) -> None:
@@ -170,25 +171,30 @@ class ServiceClient:
         self._region = region
         self._url = url
         self._config = config
+        self._changing = threading.Lock()
         self._session = source.session()
         self._trimmed = not self._session.get_config_variable("data_path")  # models of the user's own come first
         self._client = self._create()
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to one request; raises what the SDK raises."""
+        used = self._client
         try:
-            return self._request(operation, arguments)
+            return self._request(used, operation, arguments)
         except _NOT_OF_MODELS:
             raise
         except Exception as error:
-            if not self._trimmed:
-                raise
-            self._use_own_models(error)
-            self._client = self._new()
-        return self._request(operation, arguments)
+            with self._changing:
+                if used is self._client:  # else a call on another thread has changed the models meanwhile
+                    if not self._trimmed:
+                        raise
+                    self._use_own_models(error)
+                    self._client = self._new()
+        return self._request(self._client, operation, arguments)
 
-    def _request(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = getattr(self._client, xform_name(operation))(**arguments)
+    @staticmethod
+    def _request(client: Any, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**arguments)
         return answer
 
     def renew_credentials(self) -> None:

@@ -8,9 +8,11 @@ from typing import Callable, Dict, List, Optional, Sequence, cast
 
 import pytest
 
-from aws_ipfailover import believing
+from aws_ipfailover import consistency
+from aws_ipfailover.aws.client import Ec2
+from aws_ipfailover.aws.models import Cidr, Route, RouteTable
+from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.ec2 import Cidr, Ec2, Route, RouteTable
 from aws_ipfailover.errors import (
     DeniedError,
     Error,
@@ -20,9 +22,8 @@ from aws_ipfailover.errors import (
     RouteExistsError,
     UnknownError,
 )
-from aws_ipfailover.failover import Where
-from aws_ipfailover.last_write import LastWrite
-from aws_ipfailover.routes import OverlayRoutes
+from aws_ipfailover.failover import HERE, Where
+from aws_ipfailover.holdings.overlay_routes import OverlayRoutes
 
 MINE, OTHER = "eni-00000000000000001", "eni-00000000000000002"
 IP = ip_address("192.168.10.10")
@@ -76,7 +77,7 @@ class FakeEc2:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second read follows at once."""
-    monkeypatch.setattr(believing, "_SECOND_READ_AFTER", 0.001)
+    monkeypatch.setattr(consistency, "SECOND_READ_AFTER", 0.001)
 
 
 @pytest.fixture
@@ -86,15 +87,15 @@ def ec2() -> FakeEc2:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> LastWrite:
+def memory(tmp_path: Path) -> WriteMemory:
     """Nothing written yet."""
-    return LastWrite({"HA_RSCTMP": str(tmp_path)}, str(IP))
+    return WriteMemory({"HA_RSCTMP": str(tmp_path)}, str(IP))
 
 
 @pytest.fixture
-def overlay(ec2: FakeEc2, memory: LastWrite) -> OverlayRoutes:
+def overlay(ec2: FakeEc2, memory: WriteMemory) -> OverlayRoutes:
     """The routes under test, on a node whose ENI is `MINE`."""
-    return OverlayRoutes(IP, TABLES, lambda: MINE, lambda: cast("Ec2", ec2), memory, Deadline(5), Progress("EC2"))
+    return OverlayRoutes(IP, TABLES, MINE, cast("Ec2", ec2), memory, Deadline(5), Progress("EC2"))
 
 
 def test_every_table_gets_the_route(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
@@ -166,10 +167,10 @@ def test_without_permission_to_create_the_command_is_given(ec2: FakeEc2, overlay
         overlay.take()
 
 
-def test_here_needs_every_table_active(ec2: FakeEc2, overlay: OverlayRoutes, memory: LastWrite) -> None:
+def test_here_needs_every_table_active(ec2: FakeEc2, overlay: OverlayRoutes, memory: WriteMemory) -> None:
     """One read is enough to believe that all is well."""
     ec2.targets = dict.fromkeys(TABLES, MINE)
-    assert overlay.where() is Where.HERE
+    assert overlay.look() == HERE
     assert ec2.reads == 1
 
 
@@ -183,10 +184,11 @@ def test_two_reads_that_agree_are_believed(ec2: FakeEc2, overlay: OverlayRoutes,
         del ec2.targets[TABLES[1]]
     else:
         ec2.targets[TABLES[1]] = OTHER if wrong == "other" else None
-    assert overlay.where() is Where.ELSEWHERE
+    found = overlay.look()
+    assert found.where is Where.ELSEWHERE
     assert ec2.reads == 2
-    assert TABLES[1] in overlay.explain()
-    assert TABLES[0] not in overlay.explain()
+    assert TABLES[1] in found.why
+    assert TABLES[0] not in found.why
 
 
 def test_a_single_contradicting_read_is_not_believed(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
@@ -194,7 +196,7 @@ def test_a_single_contradicting_read_is_not_believed(ec2: FakeEc2, overlay: Over
     old = ec2.now()
     ec2.targets = dict.fromkeys(TABLES, MINE)
     ec2.readings = [lambda: old]
-    assert overlay.where() is Where.HERE
+    assert overlay.look() == HERE
 
 
 def test_two_reads_that_contradict_each_other_are_not_believed(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
@@ -205,27 +207,27 @@ def test_two_reads_that_contradict_each_other_are_not_believed(ec2: FakeEc2, ove
         old.append(ec2.now())
     ec2.readings = [lambda: old[0], lambda: old[1]]
     with pytest.raises(UnknownError, match="contradict each other"):
-        overlay.where()
+        overlay.look()
 
 
 def test_after_its_own_write_a_contradiction_is_unknown(
-    ec2: FakeEc2, overlay: OverlayRoutes, memory: LastWrite
+    ec2: FakeEc2, overlay: OverlayRoutes, memory: WriteMemory
 ) -> None:
     """Reads lag behind writes; within the settling time the write is the better witness."""
     overlay.take()
     ec2.targets = dict.fromkeys(TABLES, OTHER)
     with pytest.raises(UnknownError, match="reads can lag"):
-        overlay.where()
+        overlay.look()
 
 
 def test_the_settling_time_ends(
-    ec2: FakeEc2, overlay: OverlayRoutes, monkeypatch: pytest.MonkeyPatch, memory: LastWrite
+    ec2: FakeEc2, overlay: OverlayRoutes, monkeypatch: pytest.MonkeyPatch, memory: WriteMemory
 ) -> None:
     """Later, contradictions count again."""
     overlay.take()
     ec2.targets = dict.fromkeys(TABLES, OTHER)
-    monkeypatch.setattr(LastWrite, "age", lambda _self, _what: 60.1)
-    assert overlay.where() is Where.ELSEWHERE
+    monkeypatch.setattr(WriteMemory, "age", lambda _self, _what: 60.1)
+    assert overlay.look().where is Where.ELSEWHERE
 
 
 def test_a_second_read_that_fails_is_unknown(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
@@ -236,7 +238,7 @@ def test_a_second_read_that_fails_is_unknown(ec2: FakeEc2, overlay: OverlayRoute
 
     ec2.readings = [ec2.now, silence]
     with pytest.raises(UnknownError):
-        overlay.where()
+        overlay.look()
 
 
 def test_release_asks_nobody(ec2: FakeEc2, overlay: OverlayRoutes) -> None:

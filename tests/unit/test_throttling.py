@@ -1,4 +1,4 @@
-"""Turns under EC2's token buckets, in simulated time."""
+"""aws/throttling.py: turns under EC2's token buckets, in simulated time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Tuple
 
 import pytest
 
+from aws_ipfailover.aws.throttling import Throttle
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.pacing import Pace
 
 
 class Time:
@@ -29,19 +29,19 @@ class Time:
 def through(calls: int, refill: float) -> Tuple[float, int]:
     """Seconds until that many calls have passed an empty bucket, refilled at this rate, and how many were refused."""
     time = Time()
-    pace = Pace(time.clock, time.sleep)
-    deadline = Deadline(1e6, time.clock)
+    throttle = Throttle()
+    deadline = Deadline(1e6, time.clock, time.sleep)
     tokens, since, refused = 0.0, time.now, 0
     while calls:
-        assert pace.turn(deadline)
+        assert throttle.turn(deadline)
         tokens, since = tokens + (time.now - since) * refill, time.now
         if tokens >= 1:
             tokens -= 1
             calls -= 1
-            pace.accepted()
+            throttle.accepted()
         else:
             refused += 1
-            pace.refused()
+            throttle.refused()
     return time.now - 1000.0, refused
 
 
@@ -56,10 +56,10 @@ def test_hardly_a_token_is_lost(calls: int, refill: float) -> None:
 def test_nobody_waits_past_the_deadline() -> None:
     """Neither for a turn that would come later, nor for the queue."""
     time = Time()
-    pace = Pace(time.clock, time.sleep)
-    assert pace.turn(Deadline(60, time.clock))
+    throttle = Throttle()
+    assert throttle.turn(Deadline(60, time.clock, time.sleep))
     now = time.now
-    assert not pace.turn(Deadline(0.01, time.clock))
+    assert not throttle.turn(Deadline(0.01, time.clock, time.sleep))
     assert time.now == now
     waiting, go_on = threading.Event(), threading.Event()
 
@@ -67,8 +67,8 @@ def test_nobody_waits_past_the_deadline() -> None:
         waiting.set()
         go_on.wait()
 
-    queue = Pace(time.clock, hold)
-    first = threading.Thread(target=queue.turn, args=(Deadline(60, time.clock),))
+    queue = Throttle()
+    first = threading.Thread(target=queue.turn, args=(Deadline(60, time.clock, hold),))
     first.start()
     try:
         assert waiting.wait(30)

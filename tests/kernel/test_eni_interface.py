@@ -1,25 +1,29 @@
-"""interface.py against a real kernel: the moving ENI's NIC, in a fresh network namespace."""
+"""holdings/eni_interface.py against a real kernel: the moving ENI's NIC, in a fresh network namespace."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional
+from typing import Iterator, List, Optional, Sequence
 
 import pytest
 
+from aws_ipfailover.aws.models import Cidr, NetworkInterface
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.ec2 import NetworkInterface
 from aws_ipfailover.errors import Error, NodeError, UnknownError
-from aws_ipfailover.failover import Where
-from aws_ipfailover.interface import ServiceInterface, table_of
-from aws_ipfailover.linux import Linux
+from aws_ipfailover.failover import HERE, Where
+from aws_ipfailover.holdings.eni_interface import EniInterface, FoundInterface, table_of
+from aws_ipfailover.kernel.addresses import Addresses
+from aws_ipfailover.kernel.command import Ip
+from aws_ipfailover.kernel.kernel import Kernel
+from aws_ipfailover.kernel.links import Links
+from aws_ipfailover.kernel.rules import Rules
 from sandbox import addresses, ip, make_interface, need_root, network_namespace
 
 ENI, MAC = "eni-0123456789abcdef0", "06:00:00:00:00:01"
 SECOND, SECOND_MAC = "eni-0123456789abcdef1", "06:00:00:00:00:02"
 IPV4, IPV6 = "10.0.3.60", "2001:db8:1000:3::60"
-CIDRS = ["10.0.3.0/24", "2001:db8:1000:3::/64"]
+CIDRS = [ip_network("10.0.3.0/24"), ip_network("2001:db8:1000:3::/64")]
 
 
 @pytest.fixture(autouse=True)
@@ -40,22 +44,41 @@ def plug(name: str = "ens6", mac: str = MAC) -> None:
     ip("link", "set", "dev", f"far-{name}", "up")
 
 
+class Attached:
+    """An ENI that EC2 has attached here."""
+
+    def __init__(self, eni: str, mac: str, *addresses: str) -> None:
+        held = tuple(ip_address(text) for text in addresses)
+        self._described = NetworkInterface(eni, "vpc-1", True, "subnet-1", "eu-central-1a", mac, held, None)
+
+    def described(self) -> NetworkInterface:
+        return self._described
+
+    def subnet_cidrs(self) -> Sequence[Cidr]:
+        return CIDRS
+
+
+class KernelOf(Kernel):
+    """The kernel of this namespace, whose commands go through `ip`."""
+
+    def __init__(self, ip: Ip) -> None:
+        super().__init__(Deadline(20))
+        self.addresses, self.links, self.rules = Addresses(ip), Links(ip), Rules(ip)
+
+
 def service(
     *texts: str,
     eni: str = ENI,
     mac: str = MAC,
     extra: Optional[str] = None,
-    linux: Optional[Linux] = None,
-    by_metadata: Callable[..., Optional[str]] = lambda _macs: None,
+    commands: Optional[Ip] = None,
     seconds: float = 20.0,
-) -> ServiceInterface:
+) -> EniInterface:
     """The holding; `texts` are the ENI's addresses."""
     deadline = Deadline(seconds)
-    held = tuple(ip_address(text) for text in texts or (IPV4, IPV6))
-    details = NetworkInterface(eni, "vpc-1", True, "subnet-1", "eu-central-1a", mac, held, None)
+    attached = Attached(eni, mac, *(texts or (IPV4, IPV6)))
     more = ip_address(extra) if extra else None
-    kernel = linux or Linux(deadline)
-    return ServiceInterface(kernel, eni, more, deadline, lambda: details, lambda: CIDRS, by_metadata)
+    return EniInterface(KernelOf(commands or Ip(deadline)), eni, more, attached, deadline)
 
 
 def sources(eni: str = ENI) -> List[str]:
@@ -86,7 +109,7 @@ def test_take(namespace: None) -> None:
     assert Path("/proc/sys/net/ipv6/conf/ens6/accept_ra").read_text().strip() == "0"
     assert ip("route", "get", "8.8.8.8", "from", IPV4)[0]["gateway"] == "10.0.3.1"
     assert ip("route", "get", "8.8.8.8")[0]["dev"] == "eth0"
-    assert service().where() is Where.HERE
+    assert service().look() == HERE
 
 
 def test_take_twice(namespace: None) -> None:
@@ -101,10 +124,11 @@ def test_take_twice(namespace: None) -> None:
 def test_where_nothing_is(namespace: None) -> None:
     """A NIC without the mark is not it: MAC addresses are EC2's to know."""
     holding = service()
-    assert holding.where() is Where.ELSEWHERE
+    assert holding.look().where is Where.ELSEWHERE
     plug()
-    assert holding.where() is Where.ELSEWHERE
-    assert ENI in holding.explain()
+    found = holding.look()
+    assert found.where is Where.ELSEWHERE
+    assert ENI in found.why
 
 
 def test_another_name(namespace: None) -> None:
@@ -112,10 +136,10 @@ def test_another_name(namespace: None) -> None:
     plug("ens6")
     service().take()
     ip("link", "del", "dev", "ens6")
-    assert service().where() is Where.ELSEWHERE
+    assert service().look().where is Where.ELSEWHERE
     plug("enp0s9")
     service().take()
-    assert service().where() is Where.HERE
+    assert service().look() == HERE
     assert sources() == [IPV4, IPV6]
     assert ip("route", "get", "8.8.8.8", "from", IPV4)[0]["dev"] == "enp0s9"
 
@@ -135,7 +159,7 @@ def test_release(namespace: None) -> None:
         assert on("ens6") == sources() == []
         assert "UP" not in ip("link", "show", "dev", "ens6")[0]["flags"]
         assert on("eth0") == ["10.0.1.11/24"]
-    assert service().where() is Where.ELSEWHERE
+    assert service().look().where is Where.ELSEWHERE
 
 
 def test_release_after_the_nic_vanished(namespace: None) -> None:
@@ -148,16 +172,39 @@ def test_release_after_the_nic_vanished(namespace: None) -> None:
     assert sources() == []
 
 
+class ByMetadata:
+    """Metadata that knows the ENI of one MAC address."""
+
+    def __init__(self, known: Optional[str]) -> None:
+        self.known = known
+
+    def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
+        return next((mac for mac in macs if mac == self.known and network_interface_id == ENI), None)
+
+
 def test_release_by_metadata(namespace: None) -> None:
     """An interface without the mark is released where the metadata names it, and only then."""
     plug()
     ip("link", "set", "dev", "ens6", "up")
     ip("address", "add", f"{IPV4}/24", "dev", "ens6")
-    service().release()
-    assert on("ens6") == [f"{IPV4}/24"]
-    service(by_metadata=lambda macs: next(mac for mac in macs if mac == MAC)).release()
+    kernel = Kernel(Deadline(20))
+    for metadata in (None, ByMetadata(None)):
+        FoundInterface(kernel, ENI, None, metadata).release()
+        assert on("ens6") == [f"{IPV4}/24"]
+    FoundInterface(kernel, ENI, None, ByMetadata(MAC)).release()
     assert on("ens6") == []
     assert "UP" not in ip("link", "show", "dev", "ens6")[0]["flags"]
+
+
+def test_what_stop_uses_needs_no_ec2(namespace: None) -> None:
+    """FoundInterface: found by its mark, and quiesced, by the ENI's id alone."""
+    plug()
+    service().take()
+    found = FoundInterface(Kernel(Deadline(20)), ENI, None)
+    assert found.look() == HERE
+    found.release()
+    assert found.look().where is Where.ELSEWHERE
+    assert on("ens6") == sources() == []
 
 
 def test_the_extra_address_elsewhere(namespace: None) -> None:
@@ -180,8 +227,8 @@ def test_two_interfaces(namespace: None) -> None:
     second.take()
     assert table_of(ENI) != table_of(SECOND)
     first.release()
-    assert first.where() is Where.ELSEWHERE
-    assert second.where() is Where.HERE
+    assert first.look().where is Where.ELSEWHERE
+    assert second.look() == HERE
     assert sources(SECOND) == ["10.0.3.70"]
 
 
@@ -195,18 +242,18 @@ def test_rules_of_others(namespace: None) -> None:
     assert {rule["priority"] for rule in ip("rule", "show")} >= {100, 101}
 
 
-class Vanishing(Linux):
+class Vanishing(Ip):
     """A kernel whose NIC is unplugged right before a certain command."""
 
     def __init__(self, before: str) -> None:
         super().__init__(Deadline(20))
         self._before = before
 
-    def _run(self, *arguments: str) -> str:
+    def run(self, *arguments: str) -> str:
         if self._before in " ".join(arguments):
             self._before = "never again"
             ip("link", "del", "dev", "ens6")
-        return super()._run(*arguments)
+        return super().run(*arguments)
 
 
 @pytest.mark.parametrize("lost", [IPV4, IPV6])
@@ -215,22 +262,22 @@ def test_one_rule_of_two(namespace: None, lost: str) -> None:
     plug()
     service().take()
     ip("-6" if ":" in lost else "-4", "rule", "del", "from", lost, "table", str(table_of(ENI)))
-    assert service().where() is Where.ELSEWHERE
+    assert service().look().where is Where.ELSEWHERE
     service().take()
-    assert service().where() is Where.HERE
+    assert service().look() == HERE
 
 
-class Failing(Linux):
+class Failing(Ip):
     """A kernel that refuses a certain command."""
 
     def __init__(self, what: str) -> None:
         super().__init__(Deadline(20))
         self._what = what
 
-    def _run(self, *arguments: str) -> str:
+    def run(self, *arguments: str) -> str:
         if self._what in " ".join(arguments):
             raise Error("refused")
-        return super()._run(*arguments)
+        return super().run(*arguments)
 
 
 HALVES = ["link set dev ens6 up", f"address replace {IPV4}", f"address replace {IPV6}", "route replace", "rule add"]
@@ -241,8 +288,8 @@ def test_half_way(namespace: None, step: str) -> None:
     """Whatever step it stopped at, it is ELSEWHERE, found again, and released."""
     plug()
     with pytest.raises(Error, match="refused"):
-        service(linux=Failing(step)).take()
-    assert service().where() is Where.ELSEWHERE
+        service(commands=Failing(step)).take()
+    assert service().look().where is Where.ELSEWHERE
     service().release()
     assert on("ens6") == sources() == []
     assert "UP" not in ip("link", "show", "dev", "ens6")[0]["flags"]
@@ -256,7 +303,7 @@ def test_unplugged_while_it_is_taken(namespace: None, step: str) -> None:
     """A NIC that goes meanwhile says nothing about this node: Error, not NodeError; release cleans up."""
     plug()
     with pytest.raises(Error) as raised:
-        service(linux=Vanishing(step)).take()
+        service(commands=Vanishing(step)).take()
     assert not isinstance(raised.value, NodeError)
     service().release()
     assert sources() == []
@@ -270,41 +317,41 @@ def test_unplugged_while_it_is_released(namespace: None, step: str) -> None:
     """A NIC that goes meanwhile is released: no error, and nothing is left."""
     plug()
     service().take()
-    service(linux=Vanishing(step)).release()
+    service(commands=Vanishing(step)).release()
     assert sources() == []
 
 
-class Flushing(Linux):
+class Flushing(Ip):
     """A kernel whose rules a daemon flushes right before one is removed."""
 
-    def _run(self, *arguments: str) -> str:
+    def run(self, *arguments: str) -> str:
         if "rule" in arguments and "del" in arguments:
             for source in sources():
                 ip("-6" if ":" in source else "-4", "rule", "del", "from", source, "table", str(table_of(ENI)))
-        return super()._run(*arguments)
+        return super().run(*arguments)
 
 
 def test_rules_flushed_while_it_is_released(namespace: None) -> None:
     """Rules that go meanwhile are gone: no error."""
     plug()
     service().take()
-    service(linux=Flushing(Deadline(20))).release()
+    service(commands=Flushing(Deadline(20))).release()
     assert sources() == []
 
 
 def test_a_release_that_is_refused(namespace: None) -> None:
     """An address that cannot be removed is an Error: stop must not claim what is not so."""
 
-    class Refusing(Linux):
-        def _run(self, *arguments: str) -> str:
+    class Refusing(Ip):
+        def run(self, *arguments: str) -> str:
             if "del" in arguments:
                 raise Error("ip address del: refused")
-            return super()._run(*arguments)
+            return super().run(*arguments)
 
     plug()
     service().take()
     with pytest.raises(Error, match="refused"):
-        service(linux=Refusing(Deadline(20))).release()
+        service(commands=Refusing(Deadline(20))).release()
 
 
 def test_without_ipv6(namespace: None) -> None:
@@ -312,5 +359,5 @@ def test_without_ipv6(namespace: None) -> None:
     plug()
     Path("/proc/sys/net/ipv6/conf/ens6/disable_ipv6").write_text("1")
     service(IPV4).take()
-    assert service(IPV4).where() is Where.HERE
+    assert service(IPV4).look() == HERE
     service(IPV4).release()

@@ -1,4 +1,4 @@
-"""address.py against a real kernel: take and release from every state, and several at once."""
+"""holdings/local_address.py against a real kernel: take and release from every state, and several at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Iterator, List, Tuple
 
 import pytest
 
-from aws_ipfailover.address import HostAddress
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import NodeError
-from aws_ipfailover.failover import Where
-from aws_ipfailover.linux import Linux
+from aws_ipfailover.failover import HERE, Where
+from aws_ipfailover.holdings.local_address import FoundAddress, LocalAddress
+from aws_ipfailover.kernel.command import Ip
+from aws_ipfailover.kernel.kernel import Kernel
 from sandbox import Held, addresses, answers_on, ip, make_interface, need_root, network_namespace
 
 ADDRESS = "192.168.10.10"
@@ -43,9 +44,15 @@ def namespace() -> Iterator[None]:
         yield
 
 
-def holding(address: str = ADDRESS, device: str = "eth0", label: str | None = None) -> HostAddress:
-    """The address on a device."""
-    return HostAddress(Linux(Deadline(20)), ip_address(address), lambda: device, label)
+def kernel() -> Kernel:
+    """The kernel of this namespace."""
+    return Kernel(Deadline(20))
+
+
+def holding(address: str = ADDRESS, device: str = "eth0", label: str | None = None) -> LocalAddress:
+    """The address as a host address on a device."""
+    value = ip_address(address)
+    return LocalAddress(kernel(), value, device, label, value.max_prefixlen)
 
 
 def put(places: Places) -> None:
@@ -62,14 +69,13 @@ def test_take_from_every_state(places: Places, label: str | None) -> None:
     """take: from every state there is one address, on the right device, as a host address; others' survive."""
     put(places)
     one = holding(label=label)
-    one.prepare()
     one.take()
     (held,) = set(addresses()) - set(OTHERS)
     assert (held.device, held.address) == ("eth0", f"{ADDRESS}/32")
     if label:
         assert held.label == "eth0:vip"
     assert set(OTHERS) <= set(addresses())
-    assert one.where() is Where.HERE
+    assert one.look() == HERE
     before = addresses()
     one.take()
     assert addresses() == before
@@ -83,8 +89,9 @@ def test_release_from_every_state(places: Places) -> None:
     one.release()
     assert sorted(addresses()) == sorted(OTHERS)
     assert not answers_on(ADDRESS)
-    assert one.where() is Where.ELSEWHERE
-    assert ADDRESS in one.explain()
+    found = one.look()
+    assert found.where is Where.ELSEWHERE
+    assert ADDRESS in found.why
     one.release()
 
 
@@ -104,36 +111,45 @@ def test_ipv6_from_every_state(prefix: int, device: str) -> None:
 def test_the_address_is_never_away_when_it_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """take: where the address is on a wrong device, the right one has it before the wrong one loses it."""
     ip("address", "add", f"{ADDRESS}/32", "dev", "eth1")
-    real, seen = Linux._run, []
+    real, seen = Ip.run, []
 
-    def run(self: Linux, *arguments: str) -> str:
+    def run(self: Ip, *arguments: str) -> str:
         answer = real(self, *arguments)
         seen.append(answers_on(ADDRESS))
         return answer
 
-    monkeypatch.setattr(Linux, "_run", run)
+    monkeypatch.setattr(Ip, "run", run)
     holding().take()
     assert all(seen)
 
 
-def test_release_asks_for_no_interface() -> None:
-    """release and where never ask which interface it should be on: that could need IMDS."""
-
-    def forbidden() -> str:
-        raise AssertionError("asked for the interface")
-
+def test_what_stop_uses_knows_no_interface() -> None:
+    """FoundAddress: found and removed on whatever interface; which one it should be on could need IMDS."""
     ip("address", "add", f"{ADDRESS}/32", "dev", "eth1")
-    one = HostAddress(Linux(Deadline(20)), ip_address(ADDRESS), forbidden, "label")
-    assert one.where() is Where.HERE
+    one = FoundAddress(kernel(), ip_address(ADDRESS))
+    assert one.look() == HERE
     one.release()
-    assert one.where() is Where.ELSEWHERE
+    assert one.look().where is Where.ELSEWHERE
 
 
 def test_a_label_that_is_too_long() -> None:
-    """prepare: NodeError where INTERFACE:LABEL has more than 15 characters; nothing is changed."""
+    """NodeError where INTERFACE:LABEL has more than 15 characters, before anything is changed."""
     with pytest.raises(NodeError, match="iflabel"):
-        holding(label="a" * 11).prepare()
+        holding(label="a" * 11)
     assert addresses() == []
+
+
+def test_a_prefix_length_of_its_own() -> None:
+    """take: with the subnet's prefix length, where an address of the subnet asks for it."""
+    LocalAddress(kernel(), ip_address("10.0.1.9"), "eth0", None, 24).take()
+    assert [held.address for held in addresses()] == ["10.0.1.9/24"]
+
+
+def test_a_label_means_nothing_to_an_ipv6_address() -> None:
+    """take: the kernel labels IPv4 addresses only; one that would be too long is no error either."""
+    one = holding(ADDRESS6, label="a" * 11)
+    one.take()
+    assert one.look() == HERE
 
 
 def test_a_device_that_is_gone() -> None:
@@ -150,5 +166,5 @@ def test_two_at_once() -> None:
     one.take()
     other.take()
     one.release()
-    assert other.where() is Where.HERE
-    assert one.where() is Where.ELSEWHERE
+    assert other.look() == HERE
+    assert one.look().where is Where.ELSEWHERE

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from aws_ipfailover.errors import NodeError, UnknownError
-from aws_ipfailover.private_ip import subnet_prefix
+from aws_ipfailover.holdings.secondary_address import subnet_prefix
 
 
 def prefix(address: str, *cidrs: str) -> int:
     """The prefix length of an address in a subnet."""
-    return subnet_prefix(cidrs, ip_address(address))
+    return subnet_prefix([ip_network(cidr) for cidr in cidrs], ip_address(address))
 
 
 def test_the_subnet_that_the_address_is_in() -> None:

@@ -1,4 +1,4 @@
-"""Every error of the SDK becomes one of ours, with operation and code, and without secrets."""
+"""aws/errors.py: every error of the SDK becomes one of ours, with operation and code, and without secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
 
-from aws_ipfailover.ec2 import translate
+from aws_ipfailover.aws.errors import keep_secret, translate
 from aws_ipfailover.errors import (
     DeniedError,
     DetachedError,
@@ -51,21 +51,7 @@ def answer(code: str, message: str = "Because.", status: int = 400) -> sdk.Clien
             NoRouteError,
         ),
         (answer("InvalidParameterValue", "Value is invalid."), Error),
-        (answer("RouteAlreadyExists"), RouteExistsError),
-        (answer("InvalidNetworkInterface.InUse", "Interface: [eni-0123456789abcdef0] in use."), InUseError),
-        (
-            answer("InvalidParameterValue", "Network interface 'eni-0123456789abcdef0' is currently in use."),
-            InUseError,
-        ),
-        (
-            answer(
-                "InvalidParameterValue",
-                "Instance 'i-0123456789abcdef0' already has an interface attached at device index '1'.",
-            ),
-            IndexTakenError,
-        ),
         (answer("InvalidParameterValue", "[10.0.1.50] is already assigned to another interface"), Error),
-        (answer("InvalidAttachmentID.NotFound"), DetachedError),
         (answer("AttachmentLimitExceeded"), NodeError),
         (answer("PrivateIpAddressLimitExceeded"), NodeError),
         (answer("OperationNotPermitted"), Error),
@@ -88,6 +74,31 @@ def test_an_error_of_the_sdk_has_one_meaning(error: Exception, kind: Type[Error]
     assert "ReplaceRoute" in str(found) or kind is NodeError
     if isinstance(error, sdk.ClientError):
         assert error.response["Error"]["Code"] in str(found)
+
+
+TAKEN = "Instance 'i-0123456789abcdef0' already has an interface attached at device index '1'."
+IN_USE = "Network interface 'eni-0123456789abcdef0' is currently in use."
+# Operation, code, message -> what it means from this operation, and from one that it says nothing special about.
+BY_OPERATION = [
+    ("ReplaceRoute", "InvalidParameterValue", "There is no route defined for '192.0.2.1/32'.", NoRouteError, Error),
+    ("ReplaceRoute", "InvalidRoute.NotFound", "no route", NoRouteError, NodeError),
+    ("CreateRoute", "RouteAlreadyExists", "The route identified by 192.0.2.1/32 exists.", RouteExistsError, Error),
+    ("AttachNetworkInterface", "InvalidNetworkInterface.InUse", "Interface: [eni-1] in use.", InUseError, Error),
+    ("AttachNetworkInterface", "InvalidParameterValue", IN_USE, InUseError, Error),
+    ("AttachNetworkInterface", "InvalidParameterValue", TAKEN, IndexTakenError, Error),
+    ("AttachNetworkInterface", "OperationNotPermitted", "You do not have permission.", NodeError, Error),
+    ("DetachNetworkInterface", "OperationNotPermitted", "You do not have permission.", NodeError, Error),
+    ("DetachNetworkInterface", "InvalidAttachmentID.NotFound", "does not exist", DetachedError, NodeError),
+]
+
+
+@pytest.mark.parametrize(("operation", "code", "message", "kind", "elsewhere"), BY_OPERATION)
+def test_the_same_code_means_what_its_operation_makes_of_it(
+    operation: str, code: str, message: str, kind: Type[Error], elsewhere: Type[Error]
+) -> None:
+    """A code that has a special meaning from one operation has its plain meaning from every other one."""
+    assert type(translate(operation, answer(code, message))) is kind
+    assert type(translate("DescribeVpcs", answer(code, message))) is elsewhere
 
 
 def _made(kind: Type[Exception]) -> Exception:
@@ -120,6 +131,13 @@ def test_every_exception_that_botocore_has_is_translated(kind: Type[Exception]) 
     assert str(found)
 
 
+def test_a_secret_that_ec2_quotes_is_not_repeated() -> None:
+    """A session's secrets are known to the translation, and left out of what a message says."""
+    keep_secret("wJalrXUtnFEMIbPxRfiCY", None)
+    found = str(translate("ReplaceRoute", answer("InvalidParameterValue", "Bad key wJalrXUtnFEMIbPxRfiCY here")))
+    assert found == "ReplaceRoute: InvalidParameterValue: Bad key *** here"
+
+
 def test_a_proxys_password_is_not_repeated() -> None:
     """Connection errors quote the proxy's URL; ours do not."""
     error = sdk.ProxyConnectionError(proxy_url="http://user:hunter2@proxy:3128")
@@ -132,8 +150,3 @@ def test_a_refusals_encoded_message_is_left_out() -> None:
         "UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: " + "x" * 900
     )
     assert str(translate("CreateRoute", error)) == "CreateRoute: UnauthorizedOperation"
-
-
-def test_an_interface_that_nobody_may_detach() -> None:
-    """Wrong on this node: whichever node tries, EC2 will refuse it."""
-    assert type(translate("DetachNetworkInterface", answer("OperationNotPermitted"))) is NodeError

@@ -1,0 +1,57 @@
+"""holdings/bounded.py: whatever the network does, the deadline ends it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Callable
+
+import pytest
+
+from aws_ipfailover.deadline import Deadline, Progress
+from aws_ipfailover.errors import DeniedError, Error, UnknownError
+from aws_ipfailover.failover import HERE, Look
+from aws_ipfailover.holdings.bounded import Bounded
+
+
+class Thing:
+    """A holding whose every method does `work`."""
+
+    local = False
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.work = work
+
+    def take(self) -> None:
+        self.work()
+
+    def release(self) -> None:
+        self.work()
+
+    def look(self) -> Look:
+        self.work()
+        return HERE
+
+
+@pytest.mark.parametrize("method", ["take", "release", "look"])
+def test_a_call_that_hangs_ends_at_the_deadline(method: str) -> None:
+    """UnknownError, naming what was waited for last."""
+    end = threading.Event()
+    bounded = Bounded(Thing(end.wait), Deadline(0.01), Progress("ReplaceRoute: InternalError, tried again"))
+    try:
+        with pytest.raises(UnknownError, match="ReplaceRoute: InternalError, tried again: no answer before"):
+            getattr(bounded, method)()
+    finally:
+        end.set()
+
+
+@pytest.mark.parametrize("method", ["take", "release", "look"])
+def test_what_happens_in_time_is_handed_over(method: str) -> None:
+    """Result and error alike."""
+
+    def refuse() -> None:
+        raise DeniedError("ReplaceRoute: UnauthorizedOperation")
+
+    done = getattr(Bounded(Thing(lambda: None), Deadline(30), Progress("")), method)()
+    assert done == (HERE if method == "look" else None)
+    with pytest.raises(Error, match="UnauthorizedOperation"):
+        getattr(Bounded(Thing(refuse), Deadline(30), Progress("")), method)()

@@ -1,0 +1,229 @@
+"""holdings/eni_attachment.py: from every state, with an EC2 on a clock of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, List, Optional
+
+import pytest
+
+from aws_ipfailover.aws.models import Attachment
+from aws_ipfailover.errors import DeniedError, DetachedError, Error, NodeError, UnknownError
+from aws_ipfailover.failover import Where
+from aws_ipfailover.holdings.eni_attachment import EniAttachment
+from simulated_eni import ENI, ME, NEVER, OTHER, STATES, Cloud
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    """EC2 with one ENI, available."""
+    return Cloud()
+
+
+Make = Callable[..., EniAttachment]
+
+
+@pytest.fixture
+def make(cloud: Cloud, tmp_path: Path) -> Make:
+    """The holding; seconds of its deadline, and the configured device index."""
+
+    def made(seconds: float = 300.0, index: Optional[int] = None) -> EniAttachment:
+        return cloud.holding(tmp_path, seconds, index)
+
+    return made
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_from_every_state(cloud: Cloud, make: Make, state: str) -> None:
+    """Whatever state it is in, it comes here, with these writes and no other."""
+    cloud.put(state)
+    make().take()
+    assert cloud.is_here()
+    assert cloud.writes == STATES[state].writes
+
+
+def test_attached_here_at_another_index(cloud: Cloud, make: Make) -> None:
+    """It stays where it is, also where another index is configured: it serves."""
+    cloud.holds(ME, index=3)
+    make(index=2).take()
+    assert cloud.is_here(3)
+    assert cloud.writes == []
+
+
+@pytest.mark.parametrize("seconds", [15.0, 60.0, 300.0])
+def test_grace_before_force(cloud: Cloud, make: Make, seconds: float) -> None:
+    """A running holder has 30 s, or a third of what is left where that is less; then force comes, once."""
+    cloud.holds(OTHER)
+    cloud.detach_seconds = NEVER
+    make(seconds=seconds).take()
+    assert cloud.writes == ["detach", "force", "attach 1"]
+    (asked, _), (forced, _), _ = cloud.asked
+    assert min(30.0, seconds / 3) * 0.9 <= forced - asked <= min(30.0, seconds / 3) + 1
+
+
+def test_fenced_within_the_grace(cloud: Cloud, make: Make) -> None:
+    """The holder is stopped while its detachment hangs: force comes at once."""
+    cloud.holds(OTHER)
+    cloud.detach_seconds, cloud.fenced_at = NEVER, 3.0
+    make().take()
+    assert cloud.writes == ["detach", "force", "attach 1"]
+    assert cloud.asked[1][0] < 5.0
+
+
+def test_nothing_detaches_it(cloud: Cloud, make: Make) -> None:
+    """UnknownError before the deadline, naming the state; force is asked for once."""
+    cloud.holds(OTHER)
+    cloud.detach_seconds = cloud.force_seconds = NEVER
+    with pytest.raises(UnknownError, match="is detaching"):
+        make(seconds=40.0).take()
+    assert cloud.writes == ["detach", "force"]
+    assert 35.0 < cloud.now < 40.0
+
+
+def test_it_went_between_read_and_write(cloud: Cloud, make: Make) -> None:
+    """An old read shows a holder that let go of it: EC2's answer to the detachment is no failure."""
+    cloud.stale = [Attachment("eni-attach-9", OTHER, 1, "attached")] * 4
+    make().take()
+    assert cloud.is_here()
+    assert cloud.writes == ["detach", "attach 1"]
+
+
+def test_an_old_read_says_available(cloud: Cloud, make: Make) -> None:
+    """It is in use while reads say available: EC2 refuses, and it is looked at again."""
+    cloud.holds(OTHER)
+    cloud.stale = [None, None]
+    make().take()
+    assert cloud.is_here()
+    assert cloud.writes == ["attach 1", "detach", "attach 1"]
+
+
+def test_an_old_read_after_attaching(cloud: Cloud, make: Make) -> None:
+    """Reads that lag behind this node's own write cost a refused call, nothing else."""
+    cloud.stale = [None, None, None]
+    make().take()
+    assert cloud.is_here()
+    assert set(cloud.writes) == {"attach 1"}
+
+
+def test_an_old_read_of_what_stop_has_ended(cloud: Cloud, make: Make) -> None:
+    """A start right after this node's stop: a read that shows the attachment that stop has ended is an old one."""
+    cloud.holds(ME)
+    before = cloud.attachment
+    make().release()
+    cloud.stale = [before] * 4
+    make().take()
+    assert cloud.writes == ["detach", "attach 1"]
+    assert cloud.is_here()
+    # What has been attached since is believed.
+    make().take()
+    assert cloud.writes == ["detach", "attach 1"]
+
+
+def test_the_lowest_free_index(cloud: Cloud, make: Make) -> None:
+    """The lowest one above 0 that neither a read nor a refusal shows as taken."""
+    cloud.indexes[ME] = {0, 1, 3}
+    cloud.hidden = {2}
+    make().take()
+    assert cloud.is_here(4)
+    assert cloud.writes == ["attach 2", "attach 4"]
+
+
+def test_a_configured_index(cloud: Cloud, make: Make) -> None:
+    """The one that is configured, and NodeError where it is taken."""
+    make(index=7).take()
+    assert cloud.is_here(7)
+    cloud.attachment, cloud.indexes[ME] = None, {0, 7}
+    with pytest.raises(NodeError, match="device_index: 7 is taken"):
+        make(index=7).take()
+
+
+@pytest.mark.parametrize("state", ["", "stopped"])
+def test_zones(cloud: Cloud, make: Make, state: str) -> None:
+    """Another zone: NodeError that names overlay-ip, before anything is changed."""
+    cloud.holds(OTHER)
+    cloud.zones[ENI] = "zone-b"
+    with pytest.raises(NodeError, match="mode=overlay-ip"):
+        make().take()
+    assert cloud.writes == []
+
+
+@pytest.mark.parametrize("holder", [ME, OTHER])
+def test_primary(cloud: Cloud, make: Make, holder: str) -> None:
+    """The primary ENI of an instance: NodeError, before anything is changed."""
+    cloud.holds(holder, index=0)
+    with pytest.raises(NodeError, match="primary"):
+        make().take()
+    assert cloud.writes == []
+
+
+@pytest.mark.parametrize("operation", ["AttachNetworkInterface", "DetachNetworkInterface", "DescribeInstances"])
+@pytest.mark.parametrize("kind", [DeniedError, NodeError])
+def test_refusals(cloud: Cloud, make: Make, operation: str, kind: type[Error]) -> None:
+    """What EC2 refuses for good ends the start with that very error, at the first refusal."""
+    cloud.holds(OTHER)
+    cloud.errors[operation] = kind(operation)
+    with pytest.raises(kind, match=operation):
+        make().take()
+    assert len(cloud.writes) <= 2
+
+
+@pytest.mark.parametrize(
+    ("holder", "status", "writes"),
+    [
+        (ME, "attached", ["detach"]),
+        (ME, "attaching", ["detach"]),
+        (ME, "detaching", []),
+        (OTHER, "attached", []),
+        (None, "", []),
+    ],
+)
+def test_release(cloud: Cloud, make: Make, holder: Optional[str], status: str, writes: List[str]) -> None:
+    """Detached from this instance only, without force, once, without waiting for the end."""
+    if holder is not None:
+        cloud.holds(holder, status)
+    make().release()
+    assert cloud.writes == writes
+    assert cloud.now == 0.0
+
+
+def test_release_of_a_primary_interface(cloud: Cloud, make: Make) -> None:
+    """A parameter that names this instance's primary ENI is no reason to ask for its detachment."""
+    cloud.holds(ME, index=0)
+    make().release()
+    assert cloud.writes == []
+
+
+@pytest.mark.parametrize("operation", ["DescribeNetworkInterfaces", "DetachNetworkInterface"])
+@pytest.mark.parametrize("kind", [DeniedError, NodeError, UnknownError, DetachedError])
+def test_release_says_what_ec2_said(cloud: Cloud, make: Make, operation: str, kind: type[Error]) -> None:
+    """The error is EC2's own; that stop does not fail for it is the agent's decision."""
+    cloud.holds(ME)
+    cloud.errors[operation] = kind(operation)
+    with pytest.raises(kind, match=operation):
+        make().release()
+
+
+@pytest.mark.parametrize(
+    ("holder", "status", "where", "says"),
+    [
+        (ME, "attached", Where.HERE, ""),
+        (ME, "detaching", Where.ELSEWHERE, "is detaching"),
+        (OTHER, "attached", Where.ELSEWHERE, f"attached to {OTHER}"),
+        (None, "", Where.ELSEWHERE, "attached to no instance"),
+    ],
+)
+def test_look(cloud: Cloud, make: Make, holder: Optional[str], status: str, where: Where, says: str) -> None:
+    """HERE is attached to this instance, and nothing else is."""
+    if holder is not None:
+        cloud.holds(holder, status)
+    found = make().look()
+    assert found.where is where
+    assert says in found.why
+
+
+def test_look_after_its_own_write(cloud: Cloud, make: Make) -> None:
+    """A read that contradicts this node's write of a moment ago is no evidence."""
+    make().take()
+    cloud.holds(OTHER)
+    with pytest.raises(UnknownError, match="reads can lag"):
+        make().look()
