@@ -1,4 +1,4 @@
-"""scripts/pythons, which `make pythons` runs: with interpreters that only note what they are asked."""
+"""scripts/pythons, which `make pythons` and `make test` run: with interpreters that only note what they are asked."""
 
 from __future__ import annotations
 
@@ -205,6 +205,19 @@ def test_the_default_is_the_oldest_and_the_newest_python_that_are_promised(check
     checkout.interpreter(f"bin/{last}")
     checkout.run(None)
     assert [call.split(":")[0] for call in checkout.calls("pytest")] == [f"{first}-oldest", f"{last}-newest"]
+
+
+@pytest.mark.parametrize("result", [0, 1])
+def test_it_is_part_of_make_test(checkout: Checkout, result: int) -> None:
+    """`make test` without TESTS runs it, and fails when it fails."""
+    shutil.copy(ROOT / "scripts" / "test", checkout.directory / "scripts")
+    checkout.interpreter(".venv/bin/python")
+    checkout.interpreter("scripts/pythons", f"#!/bin/sh\necho the other Pythons\nexit {result}\n")
+    environ = {"PATH": "/usr/bin:/bin", "TREE": str(checkout.directory)}
+    script = checkout.directory / "scripts" / "test"
+    done = subprocess.run([str(script)], check=False, capture_output=True, text=True, env=environ)
+    assert done.returncode == result, done
+    assert "the other Pythons" in done.stdout
 
 
 @pytest.mark.parametrize("package", ["boto3", "requests"])
