@@ -164,6 +164,15 @@ def test_failed_tests_fail_it(checkout: Checkout) -> None:
     assert "  pythonb: passed with" in done.stdout
 
 
+@pytest.mark.parametrize("signal", ["INT", "TERM"])
+def test_a_signal_ends_it(checkout: Checkout, signal: str) -> None:
+    """Interrupted during one pair's tests, it does not go on to the next."""
+    checkout.interpreter("bin/pythona", f'{INTERPRETER}case "$2" in pytest) kill -{signal} "$PPID" ;; esac\n')
+    done = checkout.run("pythona pythonb")
+    assert done.returncode == 130, done
+    assert [call.split(":")[0] for call in checkout.calls("pytest")] == ["pythona-newest"]
+
+
 def test_an_environment_that_cannot_be_made_fails_it(checkout: Checkout) -> None:
     """An interpreter that is there but cannot be given the package is a failure; its tests are not run."""
     checkout.write("fails", "-m pip install --quiet --editable .[cli,lab] --group oldest\n")
