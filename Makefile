@@ -1,5 +1,7 @@
 # make demo     watch a real cluster lose its active node, and clients keep their address (root, Debian 12)
 # make test     every tier of tests (root, Debian 12)
+# make pythons  tests/unit and tests/agent with Python 3.9 and the oldest SDK, and with 3.13 and the newest, where these
+#               Pythons are (root, Debian 12); part of make test
 # make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)
 # make check    ruff and mypy
 # make install  the agent for this machine's Pacemaker
@@ -11,13 +13,16 @@ BIN := $(VENV)/bin
 
 PEER := $(VENV)/peer
 
-.PHONY: demo test bench check install clean debian
+.PHONY: demo test pythons bench check install clean debian
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
 
 test: debian $(VENV)/.dev check
 	@scripts/test $(TESTS)
+
+pythons: debian
+	@scripts/pythons $(TESTS)
 
 bench: debian $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(BENCH)

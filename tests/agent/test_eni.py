@@ -13,6 +13,7 @@ from aws_ipfailover.lab.aws import Consistency, Fault, Timing
 from sandbox import (
     EniNode,
     HotPlug,
+    addresses,
     answers_on,
     attach,
     create_eni,
@@ -172,10 +173,10 @@ def test_start_attached_but_not_configured(eni_node: EniNode, index: int) -> Non
 def test_start_twice(eni_node: EniNode) -> None:
     """A second start changes nothing, and writes nothing to EC2."""
     eni_node.started()
-    before = ip("address", "show", "dev", eni_node.nic), eni_node.routes(), eni_node.rules()
+    before = ip("link", "show", "dev", eni_node.nic), addresses(), eni_node.routes(), eni_node.rules()
     ran = eni_node.started()
     assert not {"AttachNetworkInterface", "DetachNetworkInterface"} & set(ran.ec2)
-    assert (ip("address", "show", "dev", eni_node.nic), eni_node.routes(), eni_node.rules()) == before
+    assert (ip("link", "show", "dev", eni_node.nic), addresses(), eni_node.routes(), eni_node.rules()) == before
 
 
 def test_start_under_another_name(eni_node: EniNode) -> None:
@@ -253,10 +254,10 @@ def test_a_primary_interface(eni_node: EniNode, action: str, name: str) -> None:
 def test_stop_of_a_primary_interface(eni_node: EniNode) -> None:
     """stop, by a parameter that names the node's own primary ENI: 0, and the node keeps its network."""
     eni_node.attach(eni_node.me)  # so that there are two NICs to choose from
-    before = ip("address", "show", "dev", "eth0"), ip("route", "show")
+    before = ip("link", "show", "dev", "eth0"), addresses(), ip("route", "show")
     ran = eni_node.agent.run("stop", {"network_interface_id": eni_node.me.network_interface_id})
     assert ran.code == 0, ran
-    assert (ip("address", "show", "dev", "eth0"), ip("route", "show")) == before
+    assert (ip("link", "show", "dev", "eth0"), addresses(), ip("route", "show")) == before
 
 
 @pytest.mark.parametrize("action", ["start", "validate-all"])

@@ -1,0 +1,238 @@
+"""scripts/pythons, which `make pythons` and `make test` run: with interpreters that only note what they are asked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import List, Mapping, Optional
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Notes its arguments beside the environment's name in the file `calls`. `python -m venv DIR` makes DIR/bin/python the
+# same. It fails where the file `fails` has a line with exactly its arguments.
+INTERPRETER = """#!/bin/sh
+here=$(cd "$(dirname "$0")/.." && pwd)
+echo "${here##*/}: $*" >>"$TREE/calls"
+case "$1 $2" in
+    "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+esac
+case "$2" in *platform*) echo "the versions of ${here##*/}" ;; esac
+! grep -qxF -e "$*" "$TREE/fails"
+"""
+
+
+class Checkout:
+    """A directory with scripts/pythons and what it reads; interpreters are in `bin`, which is on PATH."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "scripts").mkdir()
+        shutil.copy(ROOT / "scripts" / "pythons", directory / "scripts")
+        self.write("pyproject.toml", "")
+        self.write("calls", "")
+        self.write("fails", "")
+        (directory / "bin").mkdir()
+
+    def write(self, name: str, text: str) -> None:
+        (self.directory / name).write_text(text)
+
+    def interpreter(self, path: str, text: str = INTERPRETER) -> Path:
+        """An interpreter at a path below the directory; its absolute path."""
+        file = self.directory / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o755)
+        return file
+
+    def run(
+        self, pythons: Optional[str], *arguments: str, environ: Optional[Mapping[str, str]] = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the script with PYTHONS set to `pythons`."""
+        chosen = {} if pythons is None else {"PYTHONS": pythons}
+        return subprocess.run(
+            [str(self.directory / "scripts" / "pythons"), *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={
+                "PATH": f"{self.directory}/bin:/usr/bin:/bin",
+                "HOME": str(self.directory),
+                "TREE": str(self.directory),
+                **chosen,
+                **(environ or {}),
+            },
+        )
+
+    def calls(self, module: str) -> List[str]:
+        """The calls of `python -m module`: the environment and the arguments."""
+        calls = (self.directory / "calls").read_text().splitlines()
+        return [call.replace(f"-m {module} ", "") for call in calls if f": -m {module} " in call]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """With the interpreters pythona and pythonb."""
+    made = Checkout(tmp_path)
+    made.interpreter("bin/pythona")
+    made.interpreter("bin/pythonb")
+    return made
+
+
+def test_each_interpreter_has_an_environment_with_its_sdk(checkout: Checkout) -> None:
+    """The package and the pair's dependency group, newest by default, are installed into .venv/NAME-GROUP."""
+    done = checkout.run("pythona:oldest pythonb")
+    assert done.returncode == 0, done
+    assert [call for call in checkout.calls("pip") if "--group" in call] == [
+        "pythona-oldest: install --quiet --editable .[cli,lab] --group oldest",
+        "pythonb-newest: install --quiet --editable .[cli,lab] --group newest",
+    ]
+
+
+def test_each_interpreter_runs_the_tests_of_the_library_and_the_agent(checkout: Checkout) -> None:
+    """tests/unit and tests/agent are run by each environment's own interpreter."""
+    checkout.run("pythona:oldest pythonb")
+    assert checkout.calls("pytest") == [
+        "pythona-oldest: -p no:cacheprovider tests/unit tests/agent",
+        "pythonb-newest: -p no:cacheprovider tests/unit tests/agent",
+    ]
+
+
+def test_arguments_go_to_pytest(checkout: Checkout) -> None:
+    """With arguments, pytest gets these instead of the two tiers."""
+    checkout.run("pythona", "tests/unit", "-x")
+    assert checkout.calls("pytest") == ["pythona-newest: -p no:cacheprovider tests/unit -x"]
+
+
+def test_the_summary_says_what_ran(checkout: Checkout) -> None:
+    """The last lines name each pair with the versions it was run with."""
+    done = checkout.run("pythona:oldest pythonb:newest")
+    assert done.stdout.splitlines()[-3:] == [
+        "make pythons ran tests/unit tests/agent with 2 of 2 pairs of Python and SDK:",
+        "  pythona:oldest: passed with the versions of pythona-oldest",
+        "  pythonb:newest: passed with the versions of pythonb-newest",
+    ]
+
+
+@pytest.mark.parametrize("ci", ["true", ""])
+def test_a_missing_interpreter_is_said_and_left_out(checkout: Checkout, ci: str) -> None:
+    """One line names it, the others run, and this is no failure, neither in CI."""
+    done = checkout.run("python-missing:oldest pythonb:newest", environ={"CI": ci})
+    assert done.returncode == 0, done
+    (line,) = [line for line in done.stdout.splitlines() if "python-missing" in line]
+    assert "not run" in line
+    assert [call.split(":")[0] for call in checkout.calls("pytest")] == ["pythonb-newest"]
+
+
+@pytest.mark.parametrize("pythons", ["", "python-missing:oldest"])
+def test_that_nothing_ran_is_said(checkout: Checkout, pythons: str) -> None:
+    """Without any interpreter the summary says that none ran."""
+    done = checkout.run(pythons)
+    assert done.returncode == 0, done
+    assert " with 0 of " in done.stdout
+
+
+@pytest.mark.parametrize("known_by", ["HOME", "PYENV_ROOT", "pyenv root"])
+def test_an_interpreter_of_pyenv_is_found(checkout: Checkout, known_by: str) -> None:
+    """pyenv's command on PATH, which fails unless that version is selected, is passed over for the version itself."""
+    checkout.interpreter("bin/python-of-pyenv", "#!/bin/sh\nexit 127\n")
+    root = ".pyenv" if known_by == "HOME" else "elsewhere"
+    checkout.interpreter(f"{root}/versions/1.2.3/bin/python-of-pyenv")
+    environ = {"PYENV_ROOT": str(checkout.directory / root)} if known_by == "PYENV_ROOT" else {}
+    if known_by == "pyenv root":
+        checkout.interpreter("bin/pyenv", f'#!/bin/sh\necho "{checkout.directory / root}"\n')
+    done = checkout.run("python-of-pyenv", environ=environ)
+    assert "with 1 of 1" in done.stdout, done
+
+
+def test_an_interpreter_may_be_a_path(checkout: Checkout) -> None:
+    """Its environment has the name of the file."""
+    path = checkout.interpreter("somewhere/else/pythonc")
+    checkout.run(f"{path}:oldest")
+    assert [call.split(":")[0] for call in checkout.calls("pytest")] == ["pythonc-oldest"]
+
+
+def test_failed_tests_fail_it(checkout: Checkout) -> None:
+    """The summary says which pair failed, and the next pair is run all the same."""
+    checkout.write("fails", "-m pytest -p no:cacheprovider tests/unit tests/agent\n")
+    checkout.interpreter("bin/pythonb", INTERPRETER.rsplit("!", 1)[0])
+    done = checkout.run("pythona pythonb")
+    assert done.returncode == 1, done
+    assert "  pythona: FAILED with" in done.stdout
+    assert "  pythonb: passed with" in done.stdout
+
+
+@pytest.mark.parametrize("signal", ["INT", "TERM"])
+def test_a_signal_ends_it(checkout: Checkout, signal: str) -> None:
+    """Interrupted during one pair's tests, it does not go on to the next."""
+    checkout.interpreter("bin/pythona", f'{INTERPRETER}case "$2" in pytest) kill -{signal} "$PPID" ;; esac\n')
+    done = checkout.run("pythona pythonb")
+    assert done.returncode == 130, done
+    assert [call.split(":")[0] for call in checkout.calls("pytest")] == ["pythona-newest"]
+
+
+def test_an_environment_that_cannot_be_made_fails_it(checkout: Checkout) -> None:
+    """An interpreter that is there but cannot be given the package is a failure; its tests are not run."""
+    checkout.write("fails", "-m pip install --quiet --editable .[cli,lab] --group oldest\n")
+    done = checkout.run("pythona:oldest pythonb:newest")
+    assert done.returncode == 1, done
+    assert "  pythona:oldest: FAILED: could not make" in done.stdout
+    assert [call.split(":")[0] for call in checkout.calls("pytest")] == ["pythonb-newest"]
+
+
+def test_an_environment_is_used_again(checkout: Checkout) -> None:
+    """A second run installs nothing."""
+    checkout.run("pythona")
+    checkout.write("calls", "")
+    done = checkout.run("pythona")
+    assert "with 1 of 1" in done.stdout, done
+    assert checkout.calls("pip") == []
+
+
+@pytest.mark.parametrize("change", ["pyproject.toml", "interpreter", "installation that failed"])
+def test_an_environment_is_made_again(checkout: Checkout, change: str) -> None:
+    """After a change of pyproject.toml or of the interpreter, or where its installation failed."""
+    if change == "installation that failed":
+        checkout.write("fails", "-m pip install --quiet --editable .[cli,lab] --group newest\n")
+    checkout.run("pythona")
+    checkout.write("calls", "")
+    checkout.write("fails", "")
+    if change == "pyproject.toml":
+        checkout.write("pyproject.toml", "# changed\n")
+    path = checkout.interpreter("other/pythona") if change == "interpreter" else "pythona"
+    checkout.run(str(path))
+    assert [call for call in checkout.calls("pip") if "--group" in call] != []
+
+
+def test_the_default_is_the_oldest_and_the_newest_python_that_are_promised(checkout: Checkout) -> None:
+    """The first and the last of the package's classifiers, with the oldest and the newest SDK."""
+    promised = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
+    first, last = f"python{promised[0]}", f"python{promised[-1]}"
+    checkout.interpreter(f"bin/{first}")
+    checkout.interpreter(f"bin/{last}")
+    checkout.run(None)
+    assert [call.split(":")[0] for call in checkout.calls("pytest")] == [f"{first}-oldest", f"{last}-newest"]
+
+
+@pytest.mark.parametrize("result", [0, 1])
+def test_it_is_part_of_make_test(checkout: Checkout, result: int) -> None:
+    """`make test` without TESTS runs it, and fails when it fails."""
+    shutil.copy(ROOT / "scripts" / "test", checkout.directory / "scripts")
+    checkout.interpreter(".venv/bin/python")
+    checkout.interpreter("scripts/pythons", f"#!/bin/sh\necho the other Pythons\nexit {result}\n")
+    environ = {"PATH": "/usr/bin:/bin", "TREE": str(checkout.directory)}
+    script = checkout.directory / "scripts" / "test"
+    done = subprocess.run([str(script)], check=False, capture_output=True, text=True, env=environ)
+    assert done.returncode == result, done
+    assert "the other Pythons" in done.stdout
+
+
+@pytest.mark.parametrize("package", ["boto3", "requests"])
+def test_the_oldest_sdk_that_is_tested_is_the_oldest_that_is_promised(package: str) -> None:
+    """The dependency group `oldest` has the minor versions at which the package's dependencies begin."""
+    text = (ROOT / "pyproject.toml").read_text()
+    (promised,) = re.findall(rf'^dependencies = .*"{package}>=([\d.]+)"', text, re.MULTILINE)
+    (tested,) = re.findall(rf'^oldest = .*"{package}==([\d.]+)"', text, re.MULTILINE)
+    assert tested.startswith(f"{promised}.")
