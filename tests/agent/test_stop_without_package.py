@@ -33,7 +33,7 @@ from sandbox import (
 ADDRESS, ADDRESS6 = "192.168.10.10", "fd00:10::10"
 OWN, ANOTHERS = "10.0.1.11/24", "192.168.10.20/32"
 ENI, ANOTHERS_ENI = "eni-0123456789abcdef0", "eni-0123456789abcdef1"
-OTHER_ACTIONS = ["start", "monitor", "validate-all", "meta-data", "reload-agent", "migrate_to", "migrate_from", "usage"]
+OTHER_ACTIONS = ["start", "validate-all", "meta-data", "reload-agent", "migrate_to", "migrate_from", "usage"]
 WHOLE = Path(aws_ipfailover.__file__).parent
 
 
@@ -119,11 +119,11 @@ def bin_with_ip(directory: Path, script: str) -> str:
     return f"{fake.parent}:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def done(ran: Ran) -> None:
-    """It has succeeded, and said on standard error who did it."""
-    assert ran.code == 0, ran
+def done(ran: Ran, code: int = 0) -> None:
+    """It has done its work, and said on standard error how."""
+    assert ran.code == code, ran
     assert ran.reasons == []
-    assert "stop was performed with `ip` alone" in ran.stderr
+    assert f"{ran.action} was performed with `ip` alone" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
@@ -198,9 +198,11 @@ def test_a_refused_text(namespace: None, text: str) -> None:
     ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")
     ip("address", "add", f"{ADDRESS6}/128", "dev", "eth0", "nodad")
     ip("address", "add", "169.254.9.9/32", "dev", "eth0")
-    everything = ip("address", "show")
+    everything = addresses()
     done(BARE.agent(ip=text, address=text).run("stop"))
-    assert ip("address", "show") == everything
+    assert addresses() == everything
+    assert answers_on("127.0.0.1")
+    assert answers_on("::1")
 
 
 def test_a_refused_text_beside_a_good_one(namespace: None) -> None:
@@ -272,7 +274,7 @@ def test_an_address_that_cannot_be_removed(namespace: None) -> None:
 def test_ip_cannot_tell(namespace: None, tmp_path: Path, script: str) -> None:
     """stop: 1 where `ip` does not tell what is here: what cannot be found out is not taken for a no."""
     ran = BARE.agent(ip=ADDRESS).run("stop", environ={"PATH": bin_with_ip(tmp_path, script)})
-    assert failed(ran).startswith("cannot tell what is left on this node: ")
+    assert failed(ran).startswith("cannot tell what is on this node: ")
 
 
 def test_nothing_named_asks_nothing(namespace: None, tmp_path: Path) -> None:
@@ -286,6 +288,15 @@ def test_without_path(namespace: None) -> None:
         ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")
         done(BARE.agent(ip=ADDRESS).run("stop", environ={"PATH": path}))
         assert held() == []
+
+
+@pytest.mark.parametrize("path", [".", "", "bin"])
+def test_an_ip_in_the_current_directory(namespace: None, tmp_path: Path, path: str) -> None:
+    """stop: a place in PATH that depends on the current directory is passed over: anybody may have put an ip there."""
+    bin_with_ip(tmp_path, "exit 1")
+    shutil.copy(tmp_path / "bin" / "ip", tmp_path / "ip")
+    here = ["/usr/bin/env", f"--chdir={tmp_path}"]
+    done(BARE.agent(ip=ADDRESS).begin("stop", environ={"PATH": path}, command=here).end())
 
 
 @pytest.mark.parametrize("when", ["show", "del"])
@@ -305,6 +316,8 @@ def test_a_signal(namespace: None, tmp_path: Path) -> None:
     path = bin_with_ip(tmp_path, f"echo $$ > {mark}.new; mv {mark}.new {mark}; exec sleep 600")
     with BARE.agent(ip=ADDRESS).begin("stop", environ={"PATH": path}) as running:
         eventually(mark.exists, "ip is being run")
+        waits_in = Path("/proc", str(running.process.pid), "wchan")
+        eventually(lambda: "poll" in waits_in.read_text(), "the agent waits for it")
         running.process.terminate()
         ran = running.end()
     assert ran.code == 1, ran
@@ -374,6 +387,14 @@ def rules(eni: str) -> List[str]:
     return [rule["src"] for rule in ip("rule", "show") if rule["table"] == str(table_of(eni))]
 
 
+def test_an_address_without_a_rule(namespace: None) -> None:
+    """stop, eni: any address on the marked interface, also one that somebody else has added."""
+    configure(ENI, "ens6", ADDRESS)
+    ip("address", "add", "192.168.10.40/32", "dev", "ens6")
+    done(BARE.agent(mode="eni", network_interface_id=ENI).run("stop"))
+    assert held() == []
+
+
 def is_up(device: str) -> bool:
     """Whether a device is up."""
     return "UP" in ip("link", "show", "dev", device)[0]["flags"]
@@ -429,6 +450,60 @@ def test_a_link_that_stays_up(namespace: None) -> None:
     assert failed(ran).startswith("ens6 is still up, remove it by hand: ip link set dev ens6 down")
 
 
+# -- a probe ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", [None, 0])
+def test_a_probe(namespace: None, broken: Broken, interval: float | None) -> None:
+    """probe: 0 here, 7 not here. Pacemaker takes the 5 of a probe for a no, and would start it on a second node."""
+    agent = broken.agent(ip=ADDRESS)
+    done(agent.run("monitor", interval=interval), 7)
+    ip("address", "add", f"{ADDRESS}/24", "dev", "eth0")
+    before = addresses()
+    done(agent.run("monitor", interval=interval))
+    assert addresses() == before
+
+
+def test_a_probe_of_a_link_that_is_down(namespace: None) -> None:
+    """probe: an address on a link that is down is not here; stop removes it all the same."""
+    make_interface("eth1")
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth1")
+    ip("link", "set", "dev", "eth1", "down")
+    done(BARE.agent(ip=ADDRESS).run("monitor"), 7)
+    done(BARE.agent(ip=ADDRESS).run("stop"))
+    assert held() == []
+
+
+def test_a_probe_of_a_refused_text(namespace: None) -> None:
+    """probe: 7 for a text that start refuses, though another resource may have that address."""
+    done(BARE.agent(ip=ANOTHERS).run("monitor"), 7)
+
+
+def test_a_probe_cannot_tell(namespace: None, tmp_path: Path) -> None:
+    """probe: 1 where `ip` does not tell."""
+    ran = BARE.agent(ip=ADDRESS).run("monitor", environ={"PATH": bin_with_ip(tmp_path, "exit 1")})
+    assert failed(ran).startswith("cannot tell what is on this node: ")
+
+
+def test_a_probe_of_an_eni(eni_node: EniNode) -> None:
+    """probe, eni: 0 for the interface that the package's start configured, 7 before, and 7 after a stop."""
+    agent = broken_copy(eni_node, BARE)
+    done(agent.run("monitor"), 7)
+    eni_node.started()
+    done(agent.run("monitor"))
+    done(agent.run("stop"))
+    done(agent.run("monitor"), 7)
+
+
+def test_a_recurring_monitor(namespace: None) -> None:
+    """monitor: 5 with an interval, so that Pacemaker moves the resource to a node whose package loads."""
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")
+    ran = BARE.agent(ip=ADDRESS).run("monitor", interval=10)
+    assert ran.code == 5, ran
+    assert "does not load" in ran.reason
+    assert answers_on(ADDRESS)
+
+
 # -- the other actions, and the file itself ---------------------------------------------------------------------------
 
 
@@ -446,7 +521,7 @@ def test_the_other_actions(action: str) -> None:
 
 def test_every_other_way(broken: Broken) -> None:
     """5 and one reason, without a traceback, whatever keeps the package from loading."""
-    ran = broken.agent(ip=ADDRESS).run("monitor")
+    ran = broken.agent(ip=ADDRESS).run("start")
     assert ran.code == 5, ran
     assert "does not load" in ran.reason
     assert "Traceback" not in ran.stderr
@@ -474,9 +549,9 @@ def test_the_installed_file(namespace: None, tmp_path: Path) -> None:
 def test_an_older_interpreter_reads_it() -> None:
     """The whole file is Python 3.6, so that an interpreter that is too old for the package can run it."""
     tree = ast.parse(AGENT.read_text(), feature_version=(3, 6))
-    (stop,) = [
+    (local,) = [
         node.value.value
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     ]
-    ast.parse(stop, feature_version=(3, 6))
+    ast.parse(local, feature_version=(3, 6))
