@@ -54,7 +54,7 @@ def test_find_nothing(kernel: Addresses) -> None:
 def test_add_and_find(kernel: Addresses) -> None:
     """An address is added as a host address, and found with device, prefix and label."""
     kernel.add(ADDRESS, "eth0", None)
-    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0")]
+    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0", link_up=True)]
     assert answers_on(str(ADDRESS))
 
 
@@ -68,7 +68,7 @@ def test_add_twice(kernel: Addresses) -> None:
 def test_add_with_a_label(kernel: Addresses) -> None:
     """A label of 15 characters in all is set."""
     kernel.add(ADDRESS, "eth0", "a" * 10)
-    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0:" + "a" * 10)]
+    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0:" + "a" * 10, link_up=True)]
 
 
 def test_add_to_a_device_that_is_not_there(kernel: Addresses) -> None:
