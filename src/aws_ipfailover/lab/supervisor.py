@@ -26,6 +26,7 @@ from .agents import agents_directory
 from .aws.account import Power, Timing
 from .aws.errors import ApiError
 from .aws.identity import Role
+from .aws.policies import Policy
 from .aws.world import RouteOrigin, RouteState
 from .cloud import Cloud
 from .fabric import Fabric
@@ -499,6 +500,10 @@ class Supervisor:
             raise LabError("the lag of routes is a number of seconds, 0 or more")
         self._fabric.delay_routes(seconds)
         self.timeline.add("route-lag", seconds=seconds)
+
+    def do_restrict(self, policy: Optional[Mapping[str, Any]]) -> None:
+        """Give the nodes' role this IAM policy document, or with none every permission again."""
+        self._cloud.account.identities.restrict_instances(None if policy is None else Policy.from_document(policy))
 
     def do_put_role(self, arn: str, trusted_accounts: List[str]) -> None:
         """A role that these accounts may assume, such as the owner of a shared VPC lends for its route tables."""
