@@ -78,11 +78,13 @@ def test_add_to_a_device_that_is_not_there(kernel: Addresses) -> None:
 
 
 def test_add_to_a_link_that_is_down(kernel: Addresses) -> None:
-    """The link's state does not matter."""
+    """It is added and found all the same; what is found says whether its link is up."""
     ip("link", "set", "dev", "eth0", "down")
     kernel.add(ADDRESS, "eth0", None)
     kernel.add(ADDRESS6, "eth0", None)
-    assert len(kernel.find(ADDRESS)) == len(kernel.find(ADDRESS6)) == 1
+    assert [one.link_up for address in (ADDRESS, ADDRESS6) for one in kernel.find(address)] == [False, False]
+    ip("link", "set", "dev", "eth0", "up")
+    assert [one.link_up for address in (ADDRESS, ADDRESS6) for one in kernel.find(address)] == [True, True]
 
 
 def test_ipv6(kernel: Addresses) -> None:
