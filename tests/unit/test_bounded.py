@@ -12,7 +12,6 @@ from aws_ipfailover.errors import DeniedError, Error, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair
 from aws_ipfailover.holdings.bounded import Bounded
 
-
 MENDED = Repair("assigned again")
 
 

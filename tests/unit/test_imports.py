@@ -157,7 +157,7 @@ def test_imports_point_one_way() -> None:
 
 @pytest.mark.parametrize("outside", OWNERS)
 def test_each_outside_thing_has_its_modules(outside: str) -> None:
-    """The SDK in a few modules of aws, requests in the one that asks IMDS, `ip` in one of kernel, crm_resource in ocf."""
+    """The SDK in a few modules of aws, requests in the one that asks IMDS; commands in one of kernel and one of ocf."""
     users = {name_of(path) for path in library() if outside in {name.split(".")[0] for name in names(path)}}
     assert users == OWNERS[outside]
 
