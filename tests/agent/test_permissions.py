@@ -8,7 +8,7 @@ from typing import Callable, Dict, List
 
 import pytest
 
-from aws_ipfailover.lab.aws.identity import Policy
+from aws_ipfailover.lab.aws import Policy
 from sandbox import EniNode, Node, Ran
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operations.md"

@@ -76,6 +76,23 @@ def test_a_namespace_is_empty() -> None:
         assert addresses() == []
 
 
+def test_a_dead_index_has_no_nic(make_eni_node: Callable[..., EniNode]) -> None:
+    """No NIC comes for an ENI that is attached where a detachment by force has left a dead index."""
+    node = make_eni_node()
+    node.aws.account.dead_indexes_after_force = True
+    node.attach(node.me)
+    assert node.eni in node.hot_plug.plugged
+    attachment = node.interface().attachment
+    assert attachment is not None
+    node.aws.api.administer("DetachNetworkInterface", AttachmentId=attachment.attachment_id, Force="true")
+    node.attach(node.me)
+    assert node.status() == "attached"
+    assert node.eni not in node.hot_plug.plugged
+    node.detach()
+    node.attach(node.me, index=2)
+    assert node.eni in node.hot_plug.plugged
+
+
 def test_the_agent_under_test_is_the_real_file() -> None:
     """The tests run the file that is installed for Pacemaker, and it may be executed."""
     assert AGENT.is_file()

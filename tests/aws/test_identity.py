@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+from botocore.exceptions import ClientError
 
 from aws_ipfailover.lab.aws import Policy, Role, RunningAws, running_aws
 from aws_ipfailover.lab.plan import Plan
@@ -118,14 +119,175 @@ def test_policy(aws: RunningAws, connect: Callable[..., Any]) -> None:
     assert aws.account.routes_to(OVERLAY)[second] is None
 
 
-def test_unknown_policy_elements() -> None:
+EVERYTHING = {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"Condition": {"Bool": {"aws:SecureTransport": "true"}}}, "Bool on aws:SecureTransport"),
+        ({"Condition": {"StringEquals": {"aws:RequestedRegion": "eu-central-1"}}}, "aws:RequestedRegion"),
+        ({"NotAction": "ec2:*"}, "NotAction"),
+        ({"Effect": "Maybe"}, "Maybe"),
+    ],
+)
+def test_unknown_policy_elements(changed: dict[str, Any], named: str) -> None:
     """A policy with what the lab does not know is refused, not half understood."""
-    with pytest.raises(ValueError, match="Condition"):
-        Policy.from_document(
-            {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Bool": {}}}}
+    with pytest.raises(ValueError, match=named):
+        Policy.from_document({"Statement": {**EVERYTHING, **changed}})
+
+
+class Replacing:
+    """node1's session of its role, which tries ReplaceRoute in its own table."""
+
+    def __init__(self, aws: RunningAws, connect: Callable[..., Any]) -> None:
+        self.aws = aws
+        self.table = aws.account.instance("node1").route_table_id
+        self.arn = f"arn:aws:ec2:eu-central-1:123456789012:route-table/{self.table}"
+        self.ec2 = connect("ec2", aws.account.identities.of_instance("i-1"))
+        aws.account.put_route(OVERLAY, "node2")
+
+    def allow(self, *statements: dict[str, Any]) -> None:
+        """The role has these statements."""
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        self.aws.account.identities.restrict_instances(Policy.from_document(document))
+
+    def tag(self, **tags: str) -> None:
+        """The table has these tags too."""
+        self.aws.api.administer(
+            "CreateTags",
+            **{"ResourceId.1": self.table},
+            **{f"Tag.{number}.Key": key for number, key in enumerate(tags, 1)},
+            **{f"Tag.{number}.Value": value for number, value in enumerate(tags.values(), 1)},
         )
-    with pytest.raises(ValueError, match="Allow"):
-        Policy.from_document({"Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]})
+
+    def replace(self) -> None:
+        """ReplaceRoute."""
+        target = self.aws.account.instance("node1").network_interface_id
+        self.ec2.replace_route(RouteTableId=self.table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=target)
+
+    def denied(self, why: str) -> None:
+        """ReplaceRoute is denied, in EC2's words."""
+        user = "arn:aws:sts::123456789012:assumed-role/lab-node/i-1"
+        with refused(
+            "UnauthorizedOperation",
+            f"You are not authorized to perform this operation. User: {user} is not authorized to perform: "
+            f"ec2:ReplaceRoute on resource: {self.arn} {why}. Encoded authorization failure message: ",
+        ):
+            self.replace()
+
+
+@pytest.fixture
+def replacing(aws: RunningAws, connect: Callable[..., Any]) -> Replacing:
+    """A role that is to be restricted."""
+    return Replacing(aws, connect)
+
+
+def test_implicit_deny(replacing: Replacing) -> None:
+    """What no statement allows is denied, and the message says so."""
+    replacing.allow({"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"})
+    replacing.denied("because no identity-based policy allows the ec2:ReplaceRoute action")
+
+
+def test_explicit_deny(replacing: Replacing) -> None:
+    """A Deny wins over every Allow, in any order, on its own resources only; the message names it."""
+    deny = {"Effect": "Deny", "Action": "ec2:ReplaceRoute", "Resource": replacing.arn}
+    for statements in ((deny, EVERYTHING), (EVERYTHING, deny)):
+        replacing.allow(*statements)
+        replacing.denied("with an explicit deny in an identity-based policy")
+    replacing.allow({**deny, "Resource": "arn:aws:ec2:*:*:route-table/rtb-1"}, EVERYTHING)
+    replacing.replace()
+
+
+def test_service_control_policy(aws: RunningAws, replacing: Replacing) -> None:
+    """The account's service control policy limits what its roles may do; administrators are spared."""
+    identities = aws.account.identities
+    deny = {"Effect": "Deny", "Action": "ec2:ReplaceRoute", "Resource": "*"}
+    identities.service_control_policy = Policy.from_document({"Statement": [EVERYTHING, deny]})
+    replacing.denied("with an explicit deny in a service control policy")
+    identities.service_control_policy = Policy(())
+    replacing.denied("because no service control policy allows the ec2:ReplaceRoute action")
+    aws.api.administer("DescribeVpcs")
+    identities.service_control_policy = None
+    replacing.replace()
+
+
+@pytest.mark.parametrize("key", ["aws:ResourceTag/Cluster", "ec2:ResourceTag/Cluster", "ec2:ResourceTag/cluster"])
+@pytest.mark.parametrize(
+    ("operator", "value", "without", "matching", "other"),
+    [
+        ("StringEquals", "hana", False, True, False),
+        ("StringEquals", ["x", "hana"], False, True, False),
+        ("StringEquals", "ha*", False, False, False),
+        ("StringLike", "ha*", False, True, False),
+        ("StringNotEquals", "hana", True, False, True),
+        ("StringNotLike", "ha*", True, False, True),
+    ],
+)
+def test_condition(
+    replacing: Replacing, key: str, operator: str, value: Any, without: bool, matching: bool, other: bool
+) -> None:
+    """A Condition decides by the tags that the resource has at that moment."""
+    replacing.allow({**EVERYTHING, "Condition": {operator: {key: value}}})
+
+    def allowed() -> bool:
+        denied = None
+        try:
+            replacing.replace()
+        except ClientError as error:
+            denied = error.response["Error"]["Code"]
+        assert denied in (None, "UnauthorizedOperation")
+        return denied is None
+
+    found = [allowed()]
+    for cluster in ("hana", "ascs"):
+        replacing.tag(Owner="hana", Cluster=cluster)
+        found.append(allowed())
+    assert found == [without, matching, other]
+
+
+def test_deny_by_tag(replacing: Replacing) -> None:
+    """A Deny with a Condition denies what is tagged so, and nothing else."""
+    deny = {"Effect": "Deny", "Action": "*", "Resource": "*"}
+    replacing.allow(EVERYTHING, {**deny, "Condition": {"StringEquals": {"aws:ResourceTag/Cluster": "hana"}}})
+    replacing.replace()
+    replacing.tag(Cluster="hana")
+    replacing.denied("with an explicit deny in an identity-based policy")
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [
+        {"Resource": "arn:aws:ec2:*:*:*"},
+        {"Condition": {"StringLike": {"aws:ResourceTag/Name": "*"}}},
+    ],
+)
+def test_no_resource_level(replacing: Replacing, narrow: dict[str, Any]) -> None:
+    """A Describe has no resource-level permissions: a statement with an ARN or a condition on tags never allows it."""
+    replacing.allow({**EVERYTHING, **narrow})
+    replacing.replace()
+    with pytest.raises(ClientError) as caught:
+        replacing.ec2.describe_route_tables(RouteTableIds=[replacing.table])
+    message = caught.value.response["Error"]["Message"]
+    assert message.endswith(
+        "is not authorized to perform: ec2:DescribeRouteTables because no identity-based policy allows the "
+        "ec2:DescribeRouteTables action"
+    )
+    eni = replacing.aws.account.instance("node1").network_interface_id
+    with refused("UnauthorizedOperation"):
+        replacing.ec2.describe_network_interface_attribute(NetworkInterfaceId=eni, Attribute="sourceDestCheck")
+
+
+def test_every_resource_counts(aws: RunningAws, connect: Callable[..., Any]) -> None:
+    """AttachNetworkInterface needs permission for the instance as well as for the ENI; the one that lacks is named."""
+    node = aws.account.instance("node1")
+    ec2 = connect("ec2", aws.account.identities.of_instance("i-1"))
+    eni = "arn:aws:ec2:eu-central-1:123456789012:network-interface/*"
+    aws.account.identities.restrict_instances(policy((["ec2:AttachNetworkInterface"], [eni])))
+    with refused("UnauthorizedOperation", f":instance/{node.instance_id}"):
+        ec2.attach_network_interface(
+            DeviceIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=node.network_interface_id
+        )
 
 
 def test_assume_role(aws: RunningAws, connect: Callable[..., Any]) -> None:
@@ -142,6 +304,10 @@ def test_assume_role(aws: RunningAws, connect: Callable[..., Any]) -> None:
     assert answer["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::{OWNER}:assumed-role/overlay/cluster"
     aws.account.identities.restrict_instances(policy((["ec2:*"], ["*"])))
     with refused("AccessDenied"):
+        sts.assume_role(**request)
+    deny = {"Effect": "Deny", "Action": "sts:AssumeRole", "Resource": "*"}
+    aws.account.identities.restrict_instances(Policy.from_document({"Statement": deny}))
+    with refused("AccessDenied", f"on resource: {ROLE} with an explicit deny in an identity-based policy"):
         sts.assume_role(**request)
 
 

@@ -10,7 +10,7 @@ import boto3
 import pytest
 import requests
 
-from aws_ipfailover.lab.aws import Fault, RunningAws, Timing
+from aws_ipfailover.lab.aws import EVERY_INSTANCE, Fault, RunningAws, Timing
 
 from .conftest import EC2Client, eventually
 
@@ -130,11 +130,35 @@ def test_foreign_token(aws: RunningAws, metadata: Metadata) -> None:
     assert metadata.ask("meta-data/instance-id").status_code == 401
 
 
-def test_disabled(aws: RunningAws, metadata: Metadata) -> None:
-    """With the metadata endpoint switched off everything is 403."""
-    aws.imds.disabled.add("node1")
+@pytest.mark.parametrize("whose", ["node1", EVERY_INSTANCE])
+def test_disabled(aws: RunningAws, ec2: EC2Client, metadata: Metadata, whose: str) -> None:
+    """With the metadata endpoint off, of one instance or of all, everything is 403; DescribeInstances says so."""
+    aws.account.imds_disabled.add(whose)
     assert metadata.put(TTL).status_code == 403
     assert metadata.ask("meta-data/instance-id").status_code == 403
+    off = [
+        one.name
+        for one in aws.account.instances()
+        for reservation in ec2.describe_instances(InstanceIds=[one.instance_id])["Reservations"]
+        if reservation["Instances"][0]["MetadataOptions"]["HttpEndpoint"] == "disabled"
+    ]
+    assert off == (["node1"] if whose == "node1" else [one.name for one in aws.account.instances()])
+    aws.account.imds_disabled.clear()
+    assert metadata.ask("meta-data/instance-id").status_code == 200
+
+
+def test_another_instance_is_disabled(aws: RunningAws, metadata: Metadata) -> None:
+    """An instance whose endpoint is off does not concern the others."""
+    aws.account.imds_disabled.add("node2")
+    assert metadata.ask("meta-data/instance-id").status_code == 200
+
+
+def test_hop_limit(aws: RunningAws, metadata: Metadata) -> None:
+    """A hop limit of 1, as a container meets it: the answer to the token request never arrives."""
+    aws.faults.add(Fault("hang", service="imds", action="/latest/api/token"))
+    with pytest.raises(requests.Timeout):
+        metadata.session.put(aws.imds_url + "/latest/api/token", headers=TTL, timeout=0.3)
+    assert metadata.ask("meta-data/instance-id").status_code == 200
 
 
 def test_faults(aws: RunningAws, metadata: Metadata) -> None:

@@ -151,6 +151,41 @@ def test_process() -> None:
         assert token.status_code == 200
 
 
+def test_process_is_steered() -> None:
+    """An AWS in another process takes routes of any origin, deleted tables, policies, expiry and IMDS off as well."""
+    with aws_process() as aws:
+        first, second = aws.route_table_ids
+        aws.put_route(OVERLAY, "node1", first)
+        aws.put_route(OVERLAY, "node2", first, origin="Advertisement")
+        aws.delete_route(OVERLAY, first, origin="CreateRoute")
+        assert aws.routes_to(OVERLAY)[first] == aws.instance("node2").network_interface_id
+        aws.put_route(OVERLAY, "node2", first, origin="Advertisement", state="filtered")
+        assert aws.routes_to(OVERLAY)[first] is None
+        aws.delete_route_table(first)
+        assert aws.route_table_ids == (second,)
+        url, headers = aws.imds_url + "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+
+        def asked() -> requests.Response:
+            """The role's credentials, from IMDS."""
+            token = requests.put(url, headers=headers, timeout=5).text
+            path = aws.imds_url + "/latest/meta-data/iam/security-credentials/lab-node"
+            return requests.get(path, headers={"X-aws-ec2-metadata-token": token}, timeout=5)
+
+        known = asked().json()["AccessKeyId"]
+        aws.expire_credentials(renew=False)
+        assert asked().json()["AccessKeyId"] == known
+        aws.renew_credentials()
+        keys = asked().json()
+        assert keys["AccessKeyId"] != known
+        aws.restrict_account({"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}})
+        scope = f"Credential={keys['AccessKeyId']}/20260101/eu-central-1/ec2/aws4_request, SignedHeaders=host"
+        signed = {**FORM, "Authorization": f"AWS4-HMAC-SHA256 {scope}", "X-Amz-Security-Token": keys["Token"]}
+        answer = requests.post(aws.ec2_url, DESCRIBE, headers=signed, timeout=5)
+        assert b"explicit deny in a service control policy" in answer.content
+        aws.disable_metadata("*")
+        assert requests.put(url, headers=headers, timeout=5).status_code == 403
+
+
 def test_process_ends_with_its_parent(tmp_path: Path) -> None:
     """The process ends when its standard input does, as it does when the parent is killed."""
     command = [sys.executable, "-m", "aws_ipfailover.lab.aws", "--control", str(tmp_path / "control")]

@@ -113,3 +113,22 @@ def test_an_address_that_moved_is_sent_to_its_old_interface_until_it_is_announce
 def test_everything_else_is_reached_as_ever(lab: Lab, address: str) -> None:
     """Instances in the subnet and beyond, over IPv4 and IPv6."""
     assert answers(lab, "node2", address)
+
+
+def test_a_moved_address_arrives_later_than_ec2_says(lab: Lab) -> None:
+    """With a lag of the remapping packets still find the old ENI, also from another subnet, and do not find the new one."""
+    address = "10.0.1.61"
+    enis = lab.status()["network_interfaces"]
+    give(lab, address, "node1")
+    assert answers(lab, "consumer-b", address)
+    lab.order("remap-lag", seconds=3600)
+    try:
+        argv = [lab.status()["region"], address, enis["node2"], ""]
+        lab.exec("node1", ["/usr/bin/python3", "-c", ASSIGN, *argv])
+        # An order about routes returns when the network has been told of everything before it.
+        lab.order("put-route", destination="192.168.10.10/32", target="node1")
+        assert answers(lab, "consumer-b", address)
+    finally:
+        lab.order("remap-lag", seconds=0)
+    lab.exec("node1", ["ip", "address", "delete", f"{address}/32", "dev", "eth0"])
+    assert not answers(lab, "consumer-b", address)

@@ -475,9 +475,9 @@ class Supervisor:
         """Switch an instance's metadata service on, or off: it answers 403 then, as EC2's does."""
         self._ec2_instance(name)
         if on:
-            self._cloud.aws.imds.disabled.discard(name)
+            self._cloud.account.imds_disabled.discard(name)
         else:
-            self._cloud.aws.imds.disabled.add(name)
+            self._cloud.account.imds_disabled.add(name)
         self.timeline.add("imds", instance=name, on=on)
 
     def do_remap_lag(self, seconds: float, imds: float = 0.0) -> None:

@@ -39,6 +39,8 @@ from aws_ipfailover.lab.aws.world import (
 from aws_ipfailover.lab.network import Cidr, Network
 from aws_ipfailover.lab.plan import Plan
 
+# In `Account.imds_disabled`: the metadata endpoint of every instance is off, as an account's default can have it.
+EVERY_INSTANCE = "*"
 # `shutdown`: the operating system is asked to shut down, and has done so when the call returns.
 Power = Literal["shutdown", "off", "on"]
 Result = TypeVar("Result")
@@ -126,6 +128,8 @@ class Account:
         self.unresponsive: Set[str] = set()
         # After a detachment by force no NIC appears at that device index until the instance has stopped and started.
         self.dead_indexes_after_force = False
+        # The names of instances whose metadata endpoint is off (HttpEndpoint=disabled); EVERY_INSTANCE for all.
+        self.imds_disabled: Set[str] = set()
         self.callback_errors: List[BaseException] = []
         self.identities = Identities(plan.account_id, plan.instance_role, plan.region)
         self.table_owner_id = shared_vpc_owner or plan.account_id
@@ -188,6 +192,11 @@ class Account:
         """The Elastic IP associated with a private address, if it has one."""
         found = self._world.elastic_ip_of(address) if isinstance(address, IPv4Address) else None
         return None if found is None else found.public_ip
+
+    def metadata_is_on(self, instance_id: str) -> bool:
+        """Whether an instance's metadata endpoint answers."""
+        names = {one.instance_id: one.name for one in self._instances.values()}
+        return not self.imds_disabled & {EVERY_INSTANCE, names.get(instance_id, instance_id)}
 
     def instance(self, name: str) -> LabInstance:
         """A planned instance by its Name tag."""

@@ -69,7 +69,7 @@ class Api:
             "DescribeNetworkInterfaces": lambda world, query, _: interfaces.describe_network_interfaces(world, query),
             "DescribeNetworkInterfaceAttribute": lambda world, query, _: interfaces.describe_attribute(world, query),
             "DescribeInstances": lambda world, query, _: instances.describe_instances(
-                world, query, account.plan.account_id
+                world, query, account.plan.account_id, account.metadata_is_on
             ),
             "DescribeInstanceStatus": lambda world, query, _: instances.describe_status(
                 world, query, account.plan.account_id
@@ -229,8 +229,11 @@ class Api:
         action = query.action
         if not (action in self._reads or action in self._writes or action in NOT_OFFERED or self._moto.knows(action)):
             raise ApiError("InvalidAction", f"The action {action} is not valid for this web service.")
-        needed = permissions.resources(self.account.world, query, self._arns)
-        self.account.identities.authorize(identity, f"ec2:{action}", needed)
+        world = self.account.world
+        needed = permissions.resources(world, query, self._arns)
+        self.account.identities.authorize(
+            identity, f"ec2:{action}", needed, lambda arn: permissions.tags_of(world, arn)
+        )
         if action in NOT_OFFERED:
             raise ApiError("UnsupportedOperation", f"The lab's VPC is as planned: {action} is not offered.")
         if query.flag("DryRun"):

@@ -15,7 +15,8 @@ from aws_ipfailover.lab.aws.account import Consistency, Timing
 from aws_ipfailover.lab.aws.connection import HttpRequest, HttpServer
 from aws_ipfailover.lab.aws.errors import ApiError
 from aws_ipfailover.lab.aws.faults import Fault
-from aws_ipfailover.lab.aws.identity import Policy, Role
+from aws_ipfailover.lab.aws.identity import Role
+from aws_ipfailover.lab.aws.policies import Policy
 from aws_ipfailover.lab.aws.reply import Reply
 from aws_ipfailover.lab.aws.running import RunningAws
 
@@ -92,6 +93,11 @@ class Controls:
         """The instances' role gets this IAM policy document; None for everything."""
         self._account.identities.restrict_instances(None if document is None else Policy.from_document(document))
 
+    def restrict_account(self, document: Optional[Dict[str, Any]]) -> None:
+        """The account gets this service control policy; None for everything."""
+        policy = None if document is None else Policy.from_document(document)
+        self._account.identities.service_control_policy = policy
+
     def put_role(self, arn: str, trusted_accounts: List[str], document: Optional[Dict[str, Any]] = None) -> None:
         """A role that may be assumed."""
         policy = None if document is None else Policy.from_document(document)
@@ -114,11 +120,11 @@ class Controls:
         self._aws.imds.overrides[path] = text
 
     def disable_metadata(self, name: str, disabled: bool) -> None:
-        """Switch an instance's metadata endpoint off or on."""
+        """Switch the metadata endpoint of an instance, or of all (`*`), off or on."""
         if disabled:
-            self._aws.imds.disabled.add(name)
+            self._account.imds_disabled.add(name)
         else:
-            self._aws.imds.disabled.discard(name)
+            self._account.imds_disabled.discard(name)
 
     def account(self) -> Dict[str, Any]:
         """What is fixed: ids by name."""

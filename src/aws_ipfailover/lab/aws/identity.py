@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from secrets import token_hex, token_urlsafe
 from threading import Lock
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Mapping, Optional, Sequence
 
 from aws_ipfailover.lab.aws.errors import ApiError
+from aws_ipfailover.lab.aws.policies import NO_TAGS, Policy
 
 
 def partition(region: str) -> str:
@@ -17,47 +17,6 @@ def partition(region: str) -> str:
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One `Allow` of an IAM policy; actions like `ec2:ReplaceRoute` and ARNs, both with `*` and `?`."""
-
-    actions: Tuple[str, ...]
-    resources: Tuple[str, ...] = ("*",)
-
-    def allows(self, action: str, resource: str) -> bool:
-        """Whether this statement allows `action` on `resource`; actions compare without case, as IAM's do."""
-        return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in self.actions) and any(
-            fnmatchcase(resource, pattern) for pattern in self.resources
-        )
-
-
-@dataclass(frozen=True)
-class Policy:
-    """An identity's permissions. Conditions and `Deny` are not known: a document that has them is refused."""
-
-    statements: Tuple[Statement, ...]
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Policy:
-        """From an IAM policy document, as an administrator would attach it. Raises ValueError for what is not known."""
-        statements: List[Statement] = []
-        listed = document["Statement"]
-        for entry in [listed] if isinstance(listed, Mapping) else listed:
-            unknown = set(entry) - {"Sid", "Effect", "Action", "Resource"}
-            if unknown or entry["Effect"] != "Allow":
-                raise ValueError(f"the lab's IAM knows only Allow, Action and Resource, not {sorted(unknown)}")
-            statements.append(Statement(_texts(entry["Action"]), _texts(entry["Resource"])))
-        return cls(tuple(statements))
-
-    def allows(self, action: str, resource: str) -> bool:
-        """Whether any statement allows it."""
-        return any(statement.allows(action, resource) for statement in self.statements)
-
-
-def _texts(value: Any) -> Tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
 
 
 @dataclass(frozen=True)
@@ -111,6 +70,8 @@ class Identities:
         # What a service answers to credentials that have expired.
         self.expired_codes: Dict[str, str] = {"ec2": "RequestExpired", "sts": "ExpiredToken"}
         self._renewing = True
+        # What the organization lets roles of this account do at most; None for everything.
+        self.service_control_policy: Optional[Policy] = None
         self._roles: Dict[str, Role] = {self.instance_role_arn: Role(self.instance_role_arn)}
         self._credentials: Dict[str, Credentials] = {}
         self._of_instance: Dict[str, Credentials] = {}
@@ -195,34 +156,64 @@ class Identities:
             raise ApiError(self.expired_codes[service])
         return held.identity
 
-    def authorize(self, identity: Identity, action: str, resources: Sequence[str]) -> None:
-        """Refuse, as EC2 does, what the caller's role does not allow."""
-        with self._lock:
-            role = self._roles.get(identity.role_arn or "")
-        if role is None or role.policy is None:
-            return
+    def authorize(
+        self,
+        identity: Identity,
+        action: str,
+        resources: Sequence[str],
+        tags_of: Callable[[str], Mapping[str, str]] = lambda arn: NO_TAGS,
+    ) -> None:
+        """Refuse, as EC2 does, what the caller's role may not do; `tags_of` tells the tags of the resource of an ARN.
+
+        The wording is that of EC2's answers in public bug reports, such as aws/karpenter-provider-aws#7370. An
+        operation without resource-level permissions has neither a resource nor an encoded message.
+        """
         for resource in resources:
-            if not role.policy.allows(action, resource):
-                on = "" if resource == "*" else f" on resource: {resource}"
-                raise ApiError(
-                    "UnauthorizedOperation",
-                    f"You are not authorized to perform this operation. User: {identity.arn} is not authorized to "
-                    f"perform: {action}{on} because no identity-based policy allows the {action} action. "
-                    f"Encoded authorization failure message: {token_urlsafe(120)}",
-                )
+            reason = self._denial(identity, action, resource, tags_of(resource))
+            if reason is None:
+                continue
+            where, encoded = "", ""
+            if resource != "*":
+                where = f" on resource: {resource}"
+                encoded = f". Encoded authorization failure message: {token_urlsafe(120)}"
+            raise ApiError(
+                "UnauthorizedOperation",
+                f"You are not authorized to perform this operation. User: {identity.arn} is not authorized to "
+                f"perform: {action}{where} {reason}{encoded}",
+            )
 
     def assume(self, identity: Identity, role_arn: str, session_name: str, seconds: float) -> Credentials:
         """Session credentials of another role; otherwise AccessDenied, which does not tell whether the role exists."""
+        reason = self._denial(identity, "sts:AssumeRole", role_arn, NO_TAGS)
         with self._lock:
             role = self._roles.get(role_arn)
-            own = self._roles.get(identity.role_arn or "")
-            may = own is None or own.policy is None or own.policy.allows("sts:AssumeRole", role_arn)
-            if role is None or not may or identity.account_id not in role.trusted_accounts:
+            if role is None or reason is not None or identity.account_id not in role.trusted_accounts:
+                explicit = f" {reason}" if reason is not None and reason.startswith("with") else ""
                 raise ApiError(
                     "AccessDenied",
-                    f"User: {identity.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
+                    f"User: {identity.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
+                    f"{explicit}",
                 )
             return self._session(role, session_name, seconds)
+
+    def _denial(self, identity: Identity, action: str, resource: str, tags: Mapping[str, str]) -> Optional[str]:
+        """Why a role may not do something, as AWS puts it; None where it may. Users and root may do everything."""
+        with self._lock:
+            role = self._roles.get(identity.role_arn or "")
+        if role is None:
+            return None
+        policies = {
+            "a service control policy": self.service_control_policy if role.account_id == self.account_id else None,
+            "an identity-based policy": role.policy,
+        }
+        found = {kind: policy.decide(action, resource, tags) for kind, policy in policies.items() if policy is not None}
+        for kind, decision in found.items():
+            if decision == "explicit deny":
+                return f"with an explicit deny in {kind}"
+        for kind, decision in found.items():
+            if decision == "implicit deny":
+                return f"because no {kind.partition(' ')[2]} allows the {action} action"
+        return None
 
     def _session(self, role: Role, session_name: str, seconds: float) -> Credentials:
         name = role.arn.rpartition("/")[2]

@@ -30,9 +30,9 @@ LONGEST_TOKEN = 21600
 class Imds:
     """The metadata service of all instances of one account.
 
-    `who(caller address)` tells the instance's name, None for nobody. `disabled` holds the names of instances whose
-    metadata endpoint is switched off. `overrides` replaces the answer for a path (`/latest/meta-data/mac`) by a text,
-    or by 404 for None.
+    `who(caller address)` tells the instance's name, None for nobody. An instance whose endpoint is off
+    (`Account.imds_disabled`) gets 403 for everything. `overrides` replaces the answer for a path
+    (`/latest/meta-data/mac`) by a text, or by 404 for None.
     """
 
     def __init__(
@@ -41,11 +41,15 @@ class Imds:
         self.account = account
         self.faults = faults
         self.calls = calls
-        self.disabled: Set[str] = set()
         self.overrides: Dict[str, Optional[str]] = {}
         self._who = who
         self._lock = Lock()
         self._tokens: Dict[str, Tuple[float, str]] = {}
+
+    @property
+    def disabled(self) -> Set[str]:
+        """The account's `imds_disabled`."""
+        return self.account.imds_disabled
 
     def expire_tokens(self) -> None:
         """Forget every session token given out so far: their users get 401."""
@@ -77,7 +81,7 @@ class Imds:
         name = self._who(request.caller)
         if name is None:
             return _refusal(404)
-        if name in self.disabled:
+        if not self.account.metadata_is_on(self.account.instance(name).instance_id):
             return _refusal(403)
         if request.method == "PUT":
             return self._token(request, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, not_found
 from aws_ipfailover.lab.aws.interfaces import addresses, timestamp
@@ -125,7 +125,7 @@ def _describe_secondary(held: SecondaryInterface, account_id: str) -> Structure:
     }
 
 
-def describe(world: World, one: Instance, account_id: str) -> Structure:
+def describe(world: World, one: Instance, account_id: str, *, metadata: bool = True) -> Structure:
     """One instance as DescribeInstances shows it."""
     primary = next(iter(_primary(world, one)), None)
     gone = one.state == "terminated"
@@ -168,7 +168,7 @@ def describe(world: World, one: Instance, account_id: str) -> Structure:
             "state": "applied",
             "httpTokens": "required",
             "httpPutResponseHopLimit": 2,
-            "httpEndpoint": "enabled",
+            "httpEndpoint": "enabled" if metadata else "disabled",
         },
     }
 
@@ -226,14 +226,16 @@ def chosen(world: World, query: Query, account_id: str) -> List[Instance]:
     return [one for one in found if not filters or matches(filters, _attributes(world, one, account_id))]
 
 
-def describe_instances(world: World, query: Query, account_id: str) -> Structure:
+def describe_instances(
+    world: World, query: Query, account_id: str, metadata_is_on: Callable[[str], bool] = lambda instance_id: True
+) -> Structure:
     """DescribeInstances: one reservation for each instance."""
     reservations: List[Structure] = [
         {
             "reservationId": identifier("r", one.instance_id),
             "ownerId": account_id,
             "groupSet": [],
-            "instancesSet": [describe(world, one, account_id)],
+            "instancesSet": [describe(world, one, account_id, metadata=metadata_is_on(one.instance_id))],
         }
         for one in chosen(world, query, account_id)
     ]

@@ -133,6 +133,10 @@ class AwsProcess:
         """What the instances' role may do: an IAM policy document; None for everything."""
         self._call("restrict_instances", document=document)
 
+    def restrict_account(self, document: Optional[Mapping[str, Any]]) -> None:
+        """What the account's roles may do at most: a service control policy's document; None for everything."""
+        self._call("restrict_account", document=document)
+
     def put_role(self, arn: str, trusted_accounts: Sequence[str], document: Optional[Mapping[str, Any]] = None) -> None:
         """A role that these accounts may assume."""
         self._call("put_role", arn=arn, trusted_accounts=list(trusted_accounts), document=document)
@@ -154,7 +158,7 @@ class AwsProcess:
         self._call("set_metadata", path=path, text=text)
 
     def disable_metadata(self, name: str, disabled: bool = True) -> None:
-        """Switch an instance's metadata endpoint off or on."""
+        """Switch the metadata endpoint of an instance, or of all (`*`), off or on."""
         self._call("disable_metadata", name=name, disabled=disabled)
 
     @property
