@@ -116,7 +116,7 @@ def test_everything_else_is_reached_as_ever(lab: Lab, address: str) -> None:
 
 
 def test_a_moved_address_arrives_later_than_ec2_says(lab: Lab) -> None:
-    """With a lag of the remapping packets still find the old ENI, also from another subnet, and do not find the new one."""
+    """With a lag of the remapping packets still find the old ENI, from other subnets too, and not the new one."""
     address = "10.0.1.61"
     enis = lab.status()["network_interfaces"]
     give(lab, address, "node1")
