@@ -57,6 +57,7 @@ def give(lab: Lab, address: str, node: str, old: str = "") -> None:
     status = lab.status()
     enis = status["network_interfaces"]
     lab.exec("node1", ["/usr/bin/python3", "-c", ASSIGN, status["region"], address, enis[node], enis.get(old, "")])
+    lab.settle_network()
     prefix = f"{address}/128" if ":" in address else f"{address}/32"
     if old:
         lab.exec(old, ["ip", "address", "delete", prefix, "dev", "eth0"])
@@ -125,8 +126,7 @@ def test_a_moved_address_arrives_later_than_ec2_says(lab: Lab) -> None:
     try:
         argv = [lab.status()["region"], address, enis["node2"], ""]
         lab.exec("node1", ["/usr/bin/python3", "-c", ASSIGN, *argv])
-        # An order about routes returns when the network has been told of everything before it.
-        lab.order("put-route", destination="192.168.10.10/32", target="node1")
+        lab.settle_network()
         assert answers(lab, "consumer-b", address)
     finally:
         lab.order("remap-lag", seconds=0)

@@ -523,6 +523,10 @@ class Supervisor:
             raise LabError("an overlay address is no address of a network interface and cannot have an Elastic IP")
         return str(self._cloud.give_elastic_ip(service))
 
+    def do_settle(self) -> None:
+        """Return when packets find all that EC2 has been told so far, but for what takes its time on purpose."""
+        self._cloud.account.settle()
+
     def do_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch the source/destination check of an instance's primary ENI."""
         self._ec2_instance(name)
