@@ -476,9 +476,9 @@ class Supervisor:
         """Switch an instance's metadata service on, or off: it answers 403 then, as EC2's does."""
         self._ec2_instance(name)
         if on:
-            self._cloud.aws.imds.disabled.discard(name)
+            self._cloud.account.imds_disabled.discard(name)
         else:
-            self._cloud.aws.imds.disabled.add(name)
+            self._cloud.account.imds_disabled.add(name)
         self.timeline.add("imds", instance=name, on=on)
 
     def do_remap_lag(self, seconds: float, imds: float = 0.0) -> None:
@@ -527,6 +527,10 @@ class Supervisor:
         if service is None:
             raise LabError("an overlay address is no address of a network interface and cannot have an Elastic IP")
         return str(self._cloud.give_elastic_ip(service))
+
+    def do_settle(self) -> None:
+        """Return when packets find all that EC2 has been told so far, but for what takes its time on purpose."""
+        self._cloud.account.settle()
 
     def do_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch the source/destination check of an instance's primary ENI."""
