@@ -503,7 +503,17 @@ class Supervisor:
 
     def do_restrict(self, policy: Optional[Mapping[str, Any]]) -> None:
         """Give the nodes' role this IAM policy document, or with none every permission again."""
-        self._cloud.account.identities.restrict_instances(None if policy is None else Policy.from_document(policy))
+        try:
+            found = None if policy is None else Policy.from_document(policy)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LabError(f"the lab does not understand this policy: {error}") from None
+        self._cloud.account.identities.restrict_instances(found)
+        self.timeline.add("policy", restricted=policy is not None)
+
+    def do_expire_credentials(self, renew: bool = True) -> None:
+        """Let EC2 call the nodes' present credentials expired; unless `renew`, IMDS hands the same ones out again."""
+        self._cloud.account.identities.expire(renew=renew)
+        self.timeline.add("expired-credentials", renew=renew)
 
     def do_put_role(self, arn: str, trusted_accounts: List[str]) -> None:
         """A role that these accounts may assume, such as the owner of a shared VPC lends for its route tables."""
