@@ -38,8 +38,8 @@ _VERDICTS = {
 }
 
 
-class Ended(BaseException):
-    """A signal: Pacemaker or somebody by hand wants no more of this action. What was begun is undone on the way out."""
+class Terminated(BaseException):
+    """A signal asked to terminate this action. What was begun is undone on the way out."""
 
 
 class Run:
@@ -62,7 +62,7 @@ class Run:
             return _HANDLERS[self.action](self)
         except Error as error:
             return self.code_of(error), str(error)
-        except Ended:
+        except Terminated:
             return Exit.GENERIC, f"{self.action}: ended by a signal before it was done"
         except Exception as error:
             if self.action == "stop":
@@ -304,10 +304,10 @@ _USAGE = f"usage: {AGENT} {{{'|'.join(_HANDLERS)}}}\n"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def _end(signum: int, frame: object) -> NoReturn:
-    for another in _SIGNALS:  # a second one would interrupt the undoing
+def _terminate(signum: int, frame: object) -> NoReturn:
+    for another in _SIGNALS:  # a second signal would interrupt the clean-up
         signal.signal(another, signal.SIG_IGN)
-    raise Ended
+    raise Terminated
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -317,10 +317,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return Exit.UNIMPLEMENTED
     try:
         for number in _SIGNALS:
-            signal.signal(number, _end)
+            signal.signal(number, _terminate)
         set_up_logging(environ)
         code, reason = Run(argv[1], environ).perform()
-    except Ended:
+    except Terminated:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:
         log.log(logging.WARNING if code is Exit.DEGRADED else logging.ERROR, "%s: %s", argv[1], reason)

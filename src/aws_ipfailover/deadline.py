@@ -102,7 +102,7 @@ class Poll:
 
 
 class Progress:
-    """What is being waited for, told by whoever works to whoever stops waiting."""
+    """What a `Task` is waiting for: its thread sets `text`, and the error that ends the waiting quotes it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -112,10 +112,10 @@ class Progress:
 
 
 class Task(Generic[T]):
-    """`work` on a daemon thread of its own: whoever waits for it can stop waiting at the deadline.
+    """`work` on its own daemon thread, so that the caller can stop waiting at the deadline.
 
-    A resolver or a dribbling server can hold a thread longer than any socket timeout allows. Such a thread is left
-    behind, and ends with the process.
+    A name resolver, or a server that sends a byte now and then, can block a thread for longer than any socket timeout.
+    Such a thread is abandoned, and ends with the process.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
