@@ -199,8 +199,9 @@ class ServiceClient:
 
     def renew_credentials(self) -> None:
         """Fetch credentials anew; further calls use them."""
-        self._session = self._source.session()
-        self._client = self._create()
+        with self._changing:
+            self._session = self._source.session()
+            self._client = self._create()
 
     def _create(self) -> Any:
         """The client, by the SDK's own models if it refuses the trimmed ones."""
@@ -230,7 +231,7 @@ class ServiceClient:
 
 
 def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: object) -> None:
-    """Refuse an answer that is none: botocore takes any well-formed page with status 200 for an empty answer.
+    """Refuse a page that is no answer to the operation: botocore takes any well-formed page for an empty one.
 
     ReplaceRoute's answer has no shape in the SDK, so its confirmation is read here.
     """
