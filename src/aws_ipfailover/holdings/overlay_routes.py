@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds that a start whose routes are written still waits for the answer about the source/destination check.
+# Seconds that a start whose routes are written still waits to hear whether the source/destination check is on.
 _CHECK_PATIENCE = 3.0
+# Seconds before the deadline at which tables that have not answered are given up, so that the others count.
+_TO_TELL = 0.1
 # What a contradiction is about, where it is no route table.
 _CHECK = "source/destination check"
 
@@ -74,16 +76,19 @@ class OverlayRoutes:
             NodeError: no table exists, or the check is on and cannot be switched off.
             DeniedError, UnknownError, Error: no table was written; names them, with AWS's error code.
         """
-        check = Task(self._switch_check_off)
+        check = Task(self._is_check_on)
         failures = self._write_all(self._route_table_ids)
         written = [table for table in self._route_table_ids if table not in failures]
         if not written:
             raise _summary(failures)
         self._memory.remember(self._eni)
         try:
-            check.result(self._deadline.within(_CHECK_PATIENCE), f"the source/destination check of {self._eni}")
+            on = check.result(self._deadline.within(_CHECK_PATIENCE), f"the source/destination check of {self._eni}")
         except UnknownError as error:
+            on = False
             log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, error)
+        if on:
+            self._switch_check_off()
         for text in _by_failure(failures):
             log.error("%s", text)
         log.info("%s is routed to %s in %s", self._destination, self._eni, ", ".join(written))
@@ -115,7 +120,7 @@ class OverlayRoutes:
         if check is not None:
             check.result(self._deadline, self._progress)
         mended = [table for table in drifted if table not in failures]
-        if mended:
+        if mended or check is not None:
             self._memory.remember(self._eni)
         switched = [f"source/destination check of {self._eni} switched off"] if check is not None else []
         routed = [f"{self._destination} routed to {self._eni} again in {', '.join(mended)}"] if mended else []
@@ -128,10 +133,11 @@ class OverlayRoutes:
     def _write_all(self, tables: Sequence[str]) -> Dict[str, Error]:
         """Write tables at once; the failures, by table."""
         tasks = {table: Task(lambda table=table: self._write(table)) for table in tables}  # type: ignore[misc]
+        deadline = self._deadline.earlier(_TO_TELL)
         failures: Dict[str, Error] = {}
         for table, task in tasks.items():
             try:
-                task.result(self._deadline, self._progress)
+                task.result(deadline, self._progress)
             except Error as error:
                 failures[table] = error
         return failures
@@ -158,17 +164,23 @@ class OverlayRoutes:
             f" {option} {self._destination} --network-interface-id {self._eni}"
         )
 
-    def _switch_check_off(self) -> None:
-        """See to it that the ENI's source/destination check is off.
+    def _is_check_on(self) -> bool:
+        """Whether the ENI's source/destination check is on.
 
         Raises:
-            NodeError: it is on and cannot be switched off: the command that does it.  UnknownError: not found out.
+            UnknownError: that cannot be found out, for whatever reason.
         """
         try:
-            if not self._ec2.network_interface(self._eni).source_dest_check:
-                return
+            return self._ec2.network_interface(self._eni).source_dest_check
         except Error as error:
             raise UnknownError(str(error)) from None
+
+    def _switch_check_off(self) -> None:
+        """Switch the ENI's source/destination check off, which is on.
+
+        Raises:
+            NodeError: it cannot be switched off: the command that does it.
+        """
         try:
             self._ec2.switch_off_source_dest_check(self._eni)
         except Error as error:
