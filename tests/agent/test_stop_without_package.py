@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import pytest
+from aws_ipfailover.interface import table_of
 
 import aws_ipfailover
 from aws_ipfailover.cli import install
-from aws_ipfailover.interface import table_of
 from sandbox import (
     AGENT,
     Agent,
