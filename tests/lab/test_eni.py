@@ -24,7 +24,7 @@ from aws_ipfailover.lab.traffic.analysis import Switch, overlap_ms, rows
 from aws_ipfailover.lab.traffic.measurement import PORT, Measurement
 
 from .conftest import NAME
-from .test_examples import DIRECTORY
+from .configurations import DIRECTORY
 
 pytestmark = pytest.mark.root
 
