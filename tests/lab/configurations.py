@@ -54,6 +54,9 @@ def emptied(lab: Lab) -> Iterator[Lab]:
         node = lab.nodes()[0]
         lab.exec(node, ["crm_attribute", "--name", "stop-all-resources", "--update", "true"])
         lab.settle()
+        # Fail counts outlive the configuration, and would ban the next one's resources of the same names.
+        lab.exec(node, ["crm_resource", "--cleanup"])
+        lab.settle()
         lab.exec(node, ["cibadmin", "--replace", "--scope", "configuration", "--xml-pipe"], stdin=empty)
         # No settling: without a fencing device Pacemaker leaves the rest of this tidying to the next configuration.
         lab.wait_cluster("an empty cluster", lambda status: not status.resources)
