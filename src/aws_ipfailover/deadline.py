@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from typing import Callable, Generic, Iterator, List, Optional, TypeVar
@@ -91,6 +90,8 @@ class Poll:
 
     def wait(self) -> bool:
         """Pause before a further try; `False`, at once, where the deadline comes first."""
+        import random  # a probe and stop never wait, and do without what this imports
+
         pause = self._pause * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret
         self._pause = min(self._longest, self._pause * self._factor)
         return self._deadline.pause(pause)

@@ -132,6 +132,14 @@ def test_what_stop_uses_knows_no_interface() -> None:
     assert one.look().where is Where.ELSEWHERE
 
 
+def test_release_leaves_no_local_route() -> None:
+    """release: the kernel answers on an address that only the local table has; afterwards it does not."""
+    ip("route", "add", "local", f"{ADDRESS}/32", "dev", "lo", "table", "local")
+    assert answers_on(ADDRESS)
+    FoundAddress(kernel(), ip_address(ADDRESS)).release()
+    assert not answers_on(ADDRESS)
+
+
 def test_a_label_that_is_too_long() -> None:
     """NodeError where INTERFACE:LABEL has more than 15 characters, before anything is changed."""
     with pytest.raises(NodeError, match="iflabel"):

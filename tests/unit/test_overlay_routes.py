@@ -112,6 +112,22 @@ def test_a_missing_route_is_created(ec2: FakeEc2, overlay: OverlayRoutes) -> Non
     assert ec2.targets[TABLES[1]] == MINE
 
 
+def test_a_route_that_somebody_makes_meanwhile_is_replaced(
+    ec2: FakeEc2, overlay: OverlayRoutes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ReplaceRoute finds none, CreateRoute finds one: it is written all the same."""
+    ec2.targets[TABLES[1]] = None
+    create = ec2.create_route
+
+    def late(route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
+        ec2.targets[route_table_id] = OTHER
+        create(route_table_id, destination, network_interface_id)
+
+    monkeypatch.setattr(ec2, "create_route", late)
+    overlay.take()
+    assert ec2.targets == dict.fromkeys(TABLES, MINE)
+
+
 def test_all_tables_are_tried_whatever_becomes_of_one(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
     """A failed table is named with its code, and does not keep the others from being written."""
     ec2.fail = {TABLES[0]: DeniedError("ReplaceRoute: UnauthorizedOperation")}
