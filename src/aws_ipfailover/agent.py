@@ -235,10 +235,9 @@ def _migrate_from(run: Run) -> Tuple[Exit, str]:
 
 
 def _mode_of(run: Run) -> Mode:
-    try:
-        return mode_named(run.values().mode)
-    except ParameterError:
-        return mode_named(MODES[0].name)
+    """The mode that is named, whatever is wrong with another parameter; the default where it is none."""
+    named = run.environment.parameters().get("mode", "").strip()
+    return next((mode for mode in MODES if mode.name == named), MODES[0])
 
 
 # What a source of a make-before-break move remembers.
