@@ -19,7 +19,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Literal, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import pytest
 
@@ -667,33 +667,6 @@ def without_packages(directory: Path, *names: str) -> Dict[str, str]:
         "sys.meta_path.insert(0, Missing())\n"
     )
     return {"PYTHONPATH": str(directory)}
-
-
-# -- what Pacemaker says ----------------------------------------------------------------------------------------------
-
-# How a resource stands with Pacemaker, as `crm_resource --query-xml` of Pacemaker 2.1 shows it.
-Management = Literal["managed", "unmanaged", "maintenance", "hanging", "absent"]
-
-
-def crm_resource_stub(directory: Path, management: Management) -> Dict[str, str]:
-    """A PATH on which `crm_resource` says that the resource is so; it notes each call in `directory`/asked.
-
-    `hanging`: it does not answer; `absent`: there is none. Beside it there is `ip` alone.
-    """
-    directory.mkdir(exist_ok=True)
-    real_ip = shutil.which("ip", path=_SYSTEM_PATH)
-    assert real_ip
-    if not (directory / "ip").exists():
-        (directory / "ip").symlink_to(real_ip)
-    stub = directory / "crm_resource"
-    stub.unlink(missing_ok=True)
-    if management != "absent":
-        mark = "" if management == "managed" else f" ({management})"
-        shown = rf"vip\t(ocf:heartbeat:aws-ipfailover):\t Started node1{mark}\nResource XML:\n<primitive id='vip'/>\n"
-        answer = "exec /bin/sleep 600" if management == "hanging" else f'printf "{shown}"'
-        stub.write_text(f'#!/bin/sh\necho "$*" >>{directory}/asked\n{answer}\n')
-        stub.chmod(0o755)
-    return {"PATH": str(directory)}
 
 
 # Run a command with other files in the places of some of the machine's, in a mount namespace of its own.
