@@ -64,6 +64,7 @@ class OverlayRoutes:
         self._deadline = deadline
         self._progress = progress
         self._drift: Contradictions = {}
+        self._check_is_on = False
 
     def take(self) -> None:
         """Write every table at once, all are tried; and see to it that the ENI's source/destination check is off.
@@ -79,11 +80,8 @@ class OverlayRoutes:
         written = [table for table in self._route_table_ids if table not in failures]
         if not written:
             raise _summary(failures)
-        self._memory.remember(self._eni)
-        try:
-            check.result(self._deadline.within(_CHECK_PATIENCE), f"the source/destination check of {self._eni}")
-        except UnknownError as error:
-            log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, error)
+        self._memory.remember(self._eni, without=list(failures))
+        self._await_check(check)
         for text in _by_failure(failures):
             log.error("%s", text)
         log.info("%s is routed to %s in %s", self._destination, self._eni, ", ".join(written))
@@ -103,6 +101,23 @@ class OverlayRoutes:
         self._drift = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
         return Look(Where.ELSEWHERE, "; ".join(self._drift.values())) if self._drift else HERE
 
+    def _await_check(self, check: Task[None]) -> None:
+        """Wait until the source/destination check is off; not for long where it is not known to be on.
+
+        Raises:
+            NodeError: it is on and cannot be switched off.
+        """
+        try:
+            check.result(self._deadline.within(_CHECK_PATIENCE), f"DescribeNetworkInterfaces for {self._eni}")
+        except UnknownError as error:
+            if not self._check_is_on:
+                log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, error)
+                return
+            try:
+                check.result(self._deadline, "ModifyNetworkInterfaceAttribute")
+            except UnknownError as late:
+                raise NodeError(check_is_on(self._ec2.region, self._eni, str(late))) from None
+
     def repair(self) -> Repair:
         """Write the tables that do not lead here, and switch the source/destination check off.
 
@@ -116,7 +131,9 @@ class OverlayRoutes:
             check.result(self._deadline, self._progress)
         mended = [table for table in drifted if table not in failures]
         if mended:
-            self._memory.remember(self._eni)
+            self._memory.remember(self._eni, without=list(failures))
+        for text in _by_failure(failures):
+            log.error("%s", text)
         switched = [f"source/destination check of {self._eni} switched off"] if check is not None else []
         routed = [f"{self._destination} routed to {self._eni} again in {', '.join(mended)}"] if mended else []
         return Repair(
@@ -169,6 +186,7 @@ class OverlayRoutes:
                 return
         except Error as error:
             raise UnknownError(str(error)) from None
+        self._check_is_on = True
         try:
             self._ec2.switch_off_source_dest_check(self._eni)
         except Error as error:
@@ -227,7 +245,15 @@ def _by_failure(failures: Dict[str, Error]) -> List[str]:
     for table, error in failures.items():
         # A command to run names its table; all others are the same for every table.
         tables.setdefault(str(error), []).append(table)
-    return [f"{', '.join(ids)}: {error}" for error, ids in tables.items()]
+    return [_told(ids, error) for error, ids in tables.items()]
+
+
+def _told(ids: Sequence[str], error: str) -> str:
+    """What went wrong with some tables: the first one and the cause come early, as crm_mon cuts a long sentence."""
+    first, *others = ids
+    if not others:
+        return f"{first}: {error}"
+    return f"{first} and {len(others)} more: {error} ({', '.join(others)})"
 
 
 def _summary(failures: Dict[str, Error]) -> Error:

@@ -50,12 +50,15 @@ class Pacemaker:
 
 
 def is_managed(said: str) -> bool:
-    """Whether `crm_resource` shows a managed resource: no mark of the opposite before the resource's own XML.
+    """Whether `crm_resource` shows a managed resource: no mark of the opposite in its state.
 
     Raises:
-        UnknownError: it shows nothing.
+        UnknownError: it shows no state.
     """
+    # "ID (ocf:heartbeat:aws-ipfailover): Started NODE (disabled, unmanaged)": marks are in parentheses. Elsewhere the same
+    # words are the names of resources and nodes.
     state = said.split("<primitive", maxsplit=1)[0]
-    if not state.strip():
-        raise UnknownError("crm_resource shows nothing: whether Pacemaker manages it is not known")
-    return re.search(r'\b(unmanaged|maintenance)\b(?!="false")|managed="false"|^\s*false\s*$', state) is None
+    marks = {mark.strip() for group in re.findall(r"\(([^()]*)\)", state) for mark in group.split(",")}
+    if not marks:
+        raise UnknownError("crm_resource shows no state: whether Pacemaker manages it is not known")
+    return not marks & {"unmanaged", "maintenance"}
