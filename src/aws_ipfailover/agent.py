@@ -98,6 +98,7 @@ def _start(run: Run) -> Tuple[Exit, str]:
     if os.geteuid() != 0:
         raise DeniedError(f"{run.action}: root is needed to change addresses")
     ip_path()
+    _handover(run).forget()
     try:
         failover = run.failover(values)
     except BaseException:

@@ -62,7 +62,8 @@ class Repair(NamedTuple):
     """What came of putting right what `look` found ELSEWHERE.
 
     `mended`: what was put right, in half a sentence. `failed`: what was not, and why; empty where all of it was.
-    `leads_here`: whether the address works for any consumer now. `replaced_local`: what the kernel had for it has gone.
+    `leads_here`: whether the address works for any consumer now. `replaced_local`: what is in the kernel has to be
+    taken again.
     """
 
     mended: str

@@ -1,4 +1,4 @@
-"""What somebody changes in EC2 behind the cluster's back, on a real cluster: nothing that depends on the address stops."""
+"""What somebody changes in EC2 behind the cluster's back, on a real cluster: nothing behind the address stops."""
 
 from __future__ import annotations
 

@@ -154,6 +154,8 @@ def translate(operation: str, error: BaseException) -> Error:
         return UnknownError(f"{operation}: AWS credentials could not be fetched ({type(error).__name__})")
     if isinstance(error, (sdk.BotoCoreError, boto3.exceptions.Boto3Error, ValueError)):
         return Error(f"{operation}: {type(error).__name__}: {_short(str(error))}")
+    if isinstance(error, (LookupError, AttributeError, TypeError, AssertionError)):
+        return Error(f"{operation}: internal error, please report it: {type(error).__name__}: {_short(str(error))}")
     return UnknownError(f"{operation}: {type(error).__name__}")
 
 

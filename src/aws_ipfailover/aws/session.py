@@ -199,8 +199,9 @@ class ServiceClient:
 
     def renew_credentials(self) -> None:
         """Fetch credentials anew; further calls use them."""
-        self._session = self._source.session()
-        self._client = self._create()
+        with self._changing:
+            self._session = self._source.session()
+            self._client = self._create()
 
     def _create(self) -> Any:
         """The client, by the SDK's own models if it refuses the trimmed ones."""

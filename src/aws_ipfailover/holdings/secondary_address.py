@@ -72,7 +72,7 @@ class SecondaryAddress:
     def repair(self) -> Repair:
         """Assign the address here again."""
         self.take()
-        return Repair(f"{self._address} assigned to {self._eni} again")
+        return Repair(f"{self._address} assigned to {self._eni} again", replaced_local=True)
 
     def _wait_for_remap(self) -> None:
         poll = self._deadline.within(self._deadline.remaining() / 3).poll(first=0.05, longest=0.5)
