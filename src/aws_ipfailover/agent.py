@@ -174,7 +174,11 @@ def _look(run: Run) -> Finding:
     finding = _look_at_cloud(run, values)
     # While the cloud was asked, the address can have gone: the kernel has the last word.
     now = _look_locally(run)
-    return finding if now.verdict is Verdict.RUNNING else now
+    if now.verdict is Verdict.RUNNING:
+        return finding
+    if finding.verdict is Verdict.FAILED:
+        log.error("%s", finding.reason)  # of a repair that took the address away, and could not bring it back
+    return now
 
 
 def _look_locally(run: Run) -> Finding:
