@@ -1,4 +1,4 @@
-"""The contract's row for the level-10 monitor in mode=eni: what `on_drift` does about an ENI that is not attached here."""
+"""The contract's row for the level-10 monitor in mode=eni: what `on_drift` does about an ENI elsewhere."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_single_contradicting_read(eni_node: EniNode) -> None:
 
 
 def test_the_kernel_has_the_last_word(eni_node: EniNode) -> None:
-    """Local, then cloud, then local again before it answers: what goes while EC2 is asked is not reported as running."""
+    """Local, then cloud, then local again before it answers: what goes meanwhile is not running."""
     eni_node.started()
     eni_node.aws.faults.add(Fault("latency", action="DescribeNetworkInterfaces", seconds=1.5, times=1))
     before = len(actions(eni_node))
