@@ -508,6 +508,37 @@ def test_stop_in_trouble(eni_node: EniNode, tmp_path: Path, what: str) -> None:
     assert eni_node.holder() == eni_node.me.instance_id
 
 
+REFUSED = ["10.0.1.11/24", "192.168.10.10/32", "nonsense", "10.0.0.500"]
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_stop_with_a_refused_address(eni_node: EniNode, text: str) -> None:
+    """stop: a refused `ip` names nothing: the ENI is quiesced, and what another resource may have stays."""
+    ip("address", "add", "192.168.10.10/32", "dev", "eth0")
+    before = addresses()
+    eni_node.started()
+    ran = eni_node.agent.run("stop", {"ip": text})
+    assert ran.code == 0, ran
+    assert eni_node.quiesced()
+    assert addresses() == before
+
+
+def test_stop_with_everything_missing(eni_node: EniNode, tmp_path: Path) -> None:
+    """stop: no SDK, no IMDS, no region, no credentials, the NIC renamed: 0, quiesced, and the ENI stays attached."""
+    eni_node.started()
+    ip("link", "set", "dev", eni_node.nic, "down")
+    ip("link", "set", "dev", eni_node.nic, "name", "renamed0")
+    ip("link", "set", "dev", "renamed0", "up")
+    eni_node.hot_plug.plugged[eni_node.eni] = "renamed0"
+    eni_node.agent.environ = without_packages(tmp_path / "shim", "boto3", "botocore", "requests", "urllib3")
+    eni_node.agent.environ["HA_RSCTMP"] = "/dev/null/nowhere"
+    ran = eni_node.agent.run("stop")
+    assert ran.code == 0, ran
+    assert ran.reasons == []
+    assert eni_node.quiesced()
+    assert eni_node.holder() == eni_node.me.instance_id
+
+
 def test_stop_with_packets_dropped(eni_node: EniNode) -> None:
     """Nobody answers and nobody refuses: 0 and quiesced, within a timeout that is long and one that is short."""
     eni_node.started()

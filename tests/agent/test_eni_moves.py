@@ -109,10 +109,11 @@ def test_an_empty_answer_in_the_middle_of_a_move(make_eni_node: MakeEniNode, at:
 
 
 def test_an_eni_that_is_not_there(eni_node: EniNode) -> None:
-    """2: ENI not found, by two reads."""
+    """2: ENI not found, by two reads; the failure is logged at ERROR."""
     ran = eni_node.agent.run("start", {"network_interface_id": MISSING})
     assert ran.code == 2, ran
     assert f"EC2 does not know {MISSING} in this region" in ran.reason[:110]
+    assert f"ERROR: start: {ran.reason}" in ran.stderr
     assert ran.ec2 == ["DescribeNetworkInterfaces"] * 2
 
 
