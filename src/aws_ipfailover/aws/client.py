@@ -112,10 +112,19 @@ class Ec2:
         raise NodeError(f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region")
 
     def network_interfaces_with(self, macs: Sequence[str]) -> List[NetworkInterface]:
-        """The ENIs with these MAC addresses that are attached to an instance."""
-        pages = self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "mac-address", "Values": list(macs)}])
-        found = [models.network_interface(one) for page in pages for one in page.get("NetworkInterfaces", ())]
-        return [one for one in found if one.attachment is not None and one.mac in macs]
+        """The ENIs with these MAC addresses that are attached to an instance; none by two reads only.
+
+        Raises:
+            UnknownError: there is none, and no time for the second read.
+        """
+        filters = [{"Name": "mac-address", "Values": list(macs)}]
+        for _ in self._two_reads("DescribeNetworkInterfaces", "the network interfaces of this node"):
+            pages = self._pages("DescribeNetworkInterfaces", Filters=filters)
+            found = [models.network_interface(one) for page in pages for one in page.get("NetworkInterfaces", ())]
+            attached = [one for one in found if one.attachment is not None and one.mac in macs]
+            if attached:
+                return attached
+        return []
 
     def switch_off_source_dest_check(self, network_interface_id: str) -> None:
         """Let an ENI pass packets that are not for or from its own addresses."""

@@ -146,8 +146,10 @@ class EniAttachment:
             if isinstance(step, Attach):
                 self._attach()
             elif isinstance(step, Detach):
-                self._detach(step, found.attachment)
-                asked.note(force=step.force)
+                if self._detach(step, found.attachment):
+                    asked.note(force=step.force)
+                elif not step.force:
+                    asked.begin_grace()
             elif step.for_holder:
                 asked.note(force=False)
             if not poll.wait():
@@ -175,14 +177,19 @@ class EniAttachment:
             log.info("device index %d was taken meanwhile", index)
             self._unusable.add(index)
 
-    def _detach(self, step: Detach, held: Optional[Attachment]) -> None:
+    def _detach(self, step: Detach, held: Optional[Attachment]) -> bool:
+        """Ask for a detachment; `False` where EC2 is still changing something, so that it has to be asked again."""
         try:
             self._ec2.detach(step.attachment_id, force=step.force)
-        except (DetachedError, ChangingError) as error:
+        except DetachedError as error:
             log.info("%s", error)
-            return
+            return True
+        except ChangingError as error:
+            log.info("%s", error)
+            return False
         holder = held.instance_id if held else "its holder"
         log.info("detaching %s from %s%s", self._eni, holder, " by force" if step.force else "")
+        return True
 
     def _holder_state(self, held: Optional[Attachment], asked: Asked) -> Optional[str]:
         """The state of the instance that has it, where that decides something."""
@@ -215,16 +222,23 @@ class _Asking:
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._grace: Optional[Deadline] = None
+        self._plain = False
         self._forced = False
 
     @property
     def so_far(self) -> Asked:
         """The record of it."""
-        return Asked(self._grace is not None, self._grace is not None and self._grace.expired, self._forced)
+        return Asked(self._plain, self._grace is not None and self._grace.expired, self._forced)
 
     def note(self, *, force: bool) -> None:
-        """Remember that it was asked for."""
+        """Remember that it was asked for, and that EC2 accepted."""
         if force:
             self._forced = True
-        elif self._grace is None:
+        else:
+            self._plain = True
+            self.begin_grace()
+
+    def begin_grace(self) -> None:
+        """Let the time run that the holder has to take part, if it does not run yet."""
+        if self._grace is None:
             self._grace = self._deadline.within(min(_GRACE_SECONDS, self._deadline.remaining() / 3))
