@@ -8,8 +8,9 @@ from __future__ import annotations
 from ipaddress import IPv6Address
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
 
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.aws import models
-from aws_ipfailover.aws.models import Address, Cidr, Instance, NetworkInterface, RouteTable, RouteTables
+from aws_ipfailover.aws.models import Instance, NetworkInterface, RouteTable, RouteTables
 from aws_ipfailover.consistency import SECOND_READ_AFTER
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, NodeError, NoTableError, UnknownError, WouldSucceedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Optional, Sequence, Set
 
+from aws_ipfailover.address import Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import ChangingError, DetachedError, IndexTakenError, InUseError, NodeError, UnknownError
@@ -13,7 +14,7 @@ from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, next_s
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
-    from aws_ipfailover.aws.models import Attachment, Cidr, NetworkInterface
+    from aws_ipfailover.aws.models import Attachment, NetworkInterface
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ import logging
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, List, Optional, Protocol, Sequence
 
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Where
@@ -20,10 +21,9 @@ from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.kernel.links import Link
 from aws_ipfailover.kernel.rules import Rule
 from aws_ipfailover.kernel.sysctls import set_sysctls
-from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
-    from aws_ipfailover.aws.models import Cidr, NetworkInterface
+    from aws_ipfailover.aws.models import NetworkInterface
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import logging
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
+from aws_ipfailover.address import Address
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import (
@@ -22,7 +23,6 @@ from aws_ipfailover.errors import (
     UnknownError,
 )
 from aws_ipfailover.failover import HERE, Look, Repair, Where
-from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
