@@ -188,14 +188,14 @@ ENCODED = ". Encoded authorization failure message: " + "x" * 900
     [
         (
             (
-                f"You are not authorized to perform this operation. {USER} on resource: {TABLE} because no identity-based"
+                f"You are not authorized to do this. {USER} on resource: {TABLE} because no identity-based"
                 f" policy allows the ec2:ReplaceRoute action{ENCODED}"
             ),
             "no identity-based policy allows the ec2:ReplaceRoute action",
         ),
         (
             (
-                f"You are not authorized to perform this operation. {USER} on resource: {TABLE} with an explicit deny in a"
+                f"You are not authorized to do this. {USER} on resource: {TABLE} with an explicit deny in a"
                 f" service control policy{ENCODED}"
             ),
             "with an explicit deny in a service control policy",

@@ -1,14 +1,16 @@
-"""node.py: interface, ENI and subnet of this node, from what the kernel and IMDS say."""
+"""node.py: interface, ENI and subnet of this node, from what the kernel and IMDS say, or EC2 where IMDS does not."""
 
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Dict, List, Optional, cast
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, cast
 
 import pytest
 
+from aws_ipfailover.aws.client import Ec2
 from aws_ipfailover.aws.imds import Imds
-from aws_ipfailover.errors import NodeError, UnknownError
+from aws_ipfailover.aws.models import Attachment, NetworkInterface
+from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.kernel.links import Link, Links
 from aws_ipfailover.node import Node, named_link
 
@@ -46,6 +48,54 @@ class FakeImds:
         return {PRIMARY: ["10.0.1.0/24", "2001:db8:1::/64"], SECOND: ["10.0.2.0/24"]}.get(mac, [])
 
 
+class SilentImds(FakeImds):
+    """Answers nothing: `error` to every question."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__({})
+        self.error = error
+
+    def primary_mac(self) -> str:
+        raise self.error
+
+    def network_interface_id(self, mac: str) -> Optional[str]:
+        raise self.error
+
+    def instance_id(self) -> str:
+        raise self.error
+
+    def subnet_cidrs(self, mac: str) -> List[str]:
+        raise self.error
+
+    def vpc_cidrs(self, mac: str) -> List[str]:
+        raise self.error
+
+    def addresses(self, mac: str) -> List[str]:
+        raise self.error
+
+
+class FakeEc2:
+    """Knows ENIs that are attached to this instance, by their MAC addresses: id and device index."""
+
+    def __init__(self, known: Mapping[str, Tuple[str, Optional[int]]], error: Optional[Error] = None) -> None:
+        self.known = known
+        self.error = error
+        self.asked: List[List[str]] = []
+
+    def network_interfaces_with(self, macs: Sequence[str]) -> List[NetworkInterface]:
+        self.asked.append(list(macs))
+        if self.error is not None:
+            raise self.error
+        return [
+            NetworkInterface(
+                *(eni, "vpc-1", False, "subnet-1", "zone-a", mac, ()),
+                Attachment(f"eni-attach-{index}", "i-0a", index, "attached"),
+            )
+            for mac, (eni, index) in self.known.items()
+            if mac in macs
+        ]
+
+
 def imds(**known: str) -> FakeImds:
     """An IMDS that knows these ENIs."""
     macs = {"primary": PRIMARY, "second": SECOND, "own": OWN}
@@ -54,8 +104,14 @@ def imds(**known: str) -> FakeImds:
 
 def node(interface: Optional[str], **known: str) -> Node:
     """A node whose IMDS knows these ENIs."""
+    return node_by(imds(**known), interface=interface)
+
+
+def node_by(metadata: FakeImds, ec2: Optional[FakeEc2] = None, interface: Optional[str] = None) -> Node:
+    """A node with this IMDS and this EC2; without one, EC2 is not to be asked."""
     links = cast("Links", FakeLinks())
-    return Node(links, cast("Imds", imds(**known)), named_link(links, interface) if interface else None)
+    chosen = named_link(links, interface) if interface else None
+    return Node(links, cast("Imds", metadata), cast("Ec2", ec2), chosen)
 
 
 def test_the_primary_interface_is_found_by_its_mac() -> None:
@@ -105,13 +161,13 @@ def test_without_the_primary_enis_interface_the_parameter_is_named() -> None:
             return "02:00:00:00:00:99"
 
     with pytest.raises(NodeError, match="set parameter interface"):
-        Node(cast("Links", FakeLinks()), cast("Imds", Strange({})), None).link()
+        node_by(Strange({})).link()
 
 
 def test_what_is_known_is_not_asked_again() -> None:
     """Link and ENI are looked for once in a run."""
     asked = imds(primary="eni-1")
-    here = Node(cast("Links", FakeLinks()), cast("Imds", asked), None)
+    here = node_by(asked)
     here.network_interface_id()
     before = asked.asked
     here.network_interface_id()
@@ -119,8 +175,87 @@ def test_what_is_known_is_not_asked_again() -> None:
     assert asked.asked == before
 
 
-def test_the_primary_eni_is_never_the_one_that_moves() -> None:
-    """A parameter that names this node's primary ENI finds no interface to quiesce; any other ENI finds its own."""
-    here = node(None, primary="eni-1", second="eni-2")
-    assert here.mac_of("eni-1", [PRIMARY, SECOND]) is None
-    assert here.mac_of("eni-2", [PRIMARY, SECOND]) == SECOND
+OFF = Error("IMDS refuses to answer (403 for api/token): metadata is switched off for this instance")
+SILENT = UnknownError("IMDS does not answer (ConnectTimeout)")
+# The second ENI comes first: what is primary is told by the device index alone.
+ENIS: Dict[str, Tuple[str, Optional[int]]] = {SECOND: ("eni-2", 1), PRIMARY: ("eni-1", 0)}
+
+
+@pytest.mark.parametrize("error", [OFF, SILENT])
+def test_without_imds_the_node_finds_its_eni_by_mac_through_ec2(error: Error) -> None:
+    """ "IMDS switched off (403) or silent: … the node finds its ENI by MAC through EC2": the one of device index 0."""
+    ec2 = FakeEc2(ENIS)
+    here = node_by(SilentImds(error), ec2)
+    assert (here.link().name, here.network_interface_id(), here.instance_id()) == ("ens5", "eni-1", "i-0a")
+
+
+@pytest.mark.parametrize("error", [OFF, SILENT])
+def test_ec2_is_asked_once_and_for_every_mac_address_that_is_one(error: Error) -> None:
+    """One call for all; lo has no MAC address."""
+    ec2 = FakeEc2(ENIS)
+    here = node_by(SilentImds(error), ec2)
+    here.link()
+    here.network_interface_id()
+    here.instance_id()
+    assert ec2.asked == [[PRIMARY, SECOND, OWN]]
+
+
+@pytest.mark.parametrize("error", [OFF, SILENT])
+def test_without_imds_an_interface_means_its_own_eni(error: Error) -> None:
+    """Also one that is not primary; and one made by software gets its traffic by the primary ENI."""
+    assert node_by(SilentImds(error), FakeEc2(ENIS), "ens6").network_interface_id() == "eni-2"
+    assert node_by(SilentImds(error), FakeEc2(ENIS), "br0").network_interface_id() == "eni-1"
+    bridged = {**ENIS, OWN: ("eni-3", 2)}
+    assert node_by(SilentImds(error), FakeEc2(bridged), "br0").network_interface_id() == "eni-3"
+
+
+@pytest.mark.parametrize("error", [OFF, SILENT])
+def test_where_ec2_knows_no_such_mac_address_it_is_imds_that_is_told(error: Error) -> None:
+    """No ENI at all can be a stale read: nothing about this node is concluded from it."""
+    here = node_by(SilentImds(error), FakeEc2({}))
+    for ask in (here.link, here.network_interface_id, here.instance_id):
+        with pytest.raises(type(error)) as raised:
+            ask()
+        assert str(raised.value) == str(error)
+
+
+@pytest.mark.parametrize("error", [OFF, SILENT])
+def test_a_nic_that_ec2_does_not_know_is_unknown(error: Error) -> None:
+    """EC2's reads lag too: no other ENI is taken for it, and it is not called wrong."""
+    with pytest.raises(UnknownError, match="ens6"):
+        node_by(SilentImds(error), FakeEc2({PRIMARY: ("eni-1", 0)}), "ens6").network_interface_id()
+
+
+@pytest.mark.parametrize("error", [OFF, SILENT])
+def test_where_no_device_index_is_told_none_is_primary(error: Error) -> None:
+    """A guess would move somebody's routes to the wrong ENI."""
+    with pytest.raises(type(error)):
+        node_by(SilentImds(error), FakeEc2({PRIMARY: ("eni-1", None), SECOND: ("eni-2", 1)})).link()
+
+
+@pytest.mark.parametrize("refusal", [DeniedError("DescribeNetworkInterfaces: denied"), UnknownError("no answer")])
+def test_where_ec2_does_not_tell_either_both_reasons_are_told(refusal: Error) -> None:
+    """UnknownError: nobody says who this node is."""
+    here = node_by(SilentImds(OFF), FakeEc2({}, refusal))
+    for ask in (here.link, here.network_interface_id, here.instance_id):
+        with pytest.raises(UnknownError) as raised:
+            ask()
+        assert str(raised.value) == f"{OFF}; and {refusal}"
+
+
+def test_where_imds_answers_ec2_is_not_asked() -> None:
+    """Not even where IMDS does not know an interface: what it says it says of this instance."""
+    ec2 = FakeEc2(ENIS)
+    here = node_by(imds(primary="eni-1"), ec2, "ens6")
+    with pytest.raises(UnknownError):
+        here.network_interface_id()
+    assert node_by(imds(primary="eni-1"), ec2).network_interface_id() == "eni-1"
+    assert ec2.asked == []
+
+
+def test_without_imds_nothing_is_known_of_cidrs() -> None:
+    """Subnet and VPC: empty; whoever needs them asks EC2. What IMDS lists of addresses is not to be had elsewhere."""
+    here = node_by(SilentImds(OFF), FakeEc2(ENIS))
+    assert here.subnet_cidrs() == here.vpc_cidrs() == []
+    with pytest.raises(Error, match="switched off"):
+        here.metadata_addresses()

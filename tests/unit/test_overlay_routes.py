@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, cast
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, cast
 
 import pytest
 
 from aws_ipfailover import consistency
 from aws_ipfailover.aws.client import Ec2
-from aws_ipfailover.aws.models import Cidr, Route, RouteTable
+from aws_ipfailover.aws.models import Cidr, NetworkInterface, Route, RouteTable, RouteTables
 from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import (
@@ -20,58 +21,107 @@ from aws_ipfailover.errors import (
     NoRouteError,
     NoTableError,
     RouteExistsError,
+    ThrottledError,
     UnknownError,
 )
-from aws_ipfailover.failover import HERE, Where
+from aws_ipfailover.failover import HERE, Look, Repair, Where
+from aws_ipfailover.holdings import overlay_routes
+from aws_ipfailover.holdings.bounded import Bounded
 from aws_ipfailover.holdings.overlay_routes import OverlayRoutes
 
 MINE, OTHER = "eni-00000000000000001", "eni-00000000000000002"
 IP = ip_address("192.168.10.10")
 TABLES = ("rtb-0000000a", "rtb-0000000b", "rtb-0000000c")
+DENIED = DeniedError("ReplaceRoute: UnauthorizedOperation: allow it")
+THROTTLED = ThrottledError("ReplaceRoute: RequestLimitExceeded")
+OTHER_VPC = NodeError("ReplaceRoute: InvalidParameterValue: belong to different networks")
+NO_TABLE = NoTableError("does not exist: remove it from routing_table (ReplaceRoute: InvalidRouteTableID.NotFound)")
+CHECK_COMMAND = (
+    "aws ec2 modify-network-interface-attribute --region eu-central-1 --network-interface-id"
+    f" {MINE} --no-source-dest-check"
+)
+
+
+def to(target: str, state: str = "active", *, static: bool = True) -> Route:
+    """A route of the overlay address to an ENI."""
+    return Route(ip_network(IP), target, state, static)
 
 
 class FakeEc2:
-    """Route tables in memory; `fail` has errors by table, `readings` overrides what reads say, one per read."""
+    """Route tables and one ENI in memory.
+
+    `routes`: of each table that exists. `fail`: what ReplaceRoute raises, by table. `hang`: tables whose ReplaceRoute
+    does not answer before the test ends. `readings`: what the next reads of tables answer instead.
+    """
 
     region = "eu-central-1"
 
     def __init__(self) -> None:
-        self.targets: Dict[str, Optional[str]] = dict.fromkeys(TABLES, OTHER)
-        self.blackholes: List[str] = []
+        self.routes: Dict[str, Tuple[Route, ...]] = dict.fromkeys(TABLES, (to(OTHER),))
         self.fail: Dict[str, Error] = {}
+        self.hang: Set[str] = set()
+        self.end = threading.Event()
         self.fail_create: Optional[Error] = None
-        self.readings: List[Callable[[], List[RouteTable]]] = []
+        self.readings: List[Callable[[], RouteTables]] = []
         self.written: List[str] = []
         self.reads = 0
+        self.check_on = False
+        self.check_readings: List[bool] = []  # what the next reads of the ENI answer instead
+        self.fail_check_read: Optional[Error] = None
+        self.check_read_hangs = False
+        self.fail_check_write: Optional[Error] = None
+        self.check_writes = 0
 
     def replace_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
         self.written.append(route_table_id)
+        if route_table_id in self.hang:
+            self.end.wait(30)
         if route_table_id in self.fail:
             raise self.fail[route_table_id]
-        if self.targets[route_table_id] is None:
+        if route_table_id not in self.routes:
+            raise NO_TABLE
+        if not self.routes[route_table_id]:
             raise NoRouteError("ReplaceRoute: InvalidParameterValue")
-        self.targets[route_table_id] = network_interface_id
+        self.routes[route_table_id] = (to(network_interface_id),)
 
     def create_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
         if self.fail_create is not None:
             raise self.fail_create
-        if self.targets[route_table_id] is not None:
+        if self.routes[route_table_id]:
             raise RouteExistsError("CreateRoute: RouteAlreadyExists")
-        self.targets[route_table_id] = network_interface_id
+        self.routes[route_table_id] = (to(network_interface_id),)
 
-    def route_tables(self, route_table_ids: Sequence[str]) -> List[RouteTable]:
+    def route_tables(self, route_table_ids: Sequence[str]) -> RouteTables:
         self.reads += 1
-        if len(self.targets) < len(TABLES):
-            raise NoTableError(f"DescribeRouteTables: InvalidRouteTableID.NotFound: {TABLES[1]}")
         return self.readings.pop(0)() if self.readings else self.now()
 
-    def now(self) -> List[RouteTable]:
-        return [
-            RouteTable(
-                table, "vpc-1", (Route(ip_network(IP), target, table not in self.blackholes, False),) if target else ()
-            )
-            for table, target in self.targets.items()
-        ]
+    def now(self) -> RouteTables:
+        """What a read answers that does not lag."""
+        found = tuple(RouteTable(table, "vpc-1", routes) for table, routes in self.routes.items())
+        return RouteTables(found, tuple(table for table in TABLES if table not in self.routes))
+
+    def network_interface(self, network_interface_id: str) -> NetworkInterface:
+        if self.check_read_hangs:
+            self.end.wait(30)
+        if self.fail_check_read is not None:
+            raise self.fail_check_read
+        on = self.check_readings.pop(0) if self.check_readings else self.check_on
+        return NetworkInterface(MINE, "vpc-1", on, "subnet-1", "zone-a", "06:00:00:00:00:01", (), None)
+
+    def switch_off_source_dest_check(self, network_interface_id: str) -> None:
+        self.check_writes += 1
+        if self.fail_check_write is not None:
+            raise self.fail_check_write
+        self.check_on = False
+
+    @property
+    def mine(self) -> List[str]:
+        """The tables whose route leads here."""
+        return [table for table in TABLES if self.routes.get(table) == (to(MINE),)]
+
+    def all_here(self) -> None:
+        """Every table leads here."""
+        self.routes = dict.fromkeys(TABLES, (to(MINE),))
 
 
 @pytest.fixture(autouse=True)
@@ -81,9 +131,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ec2() -> FakeEc2:
-    """Three tables whose routes point to the other node."""
-    return FakeEc2()
+def ec2() -> Iterator[FakeEc2]:
+    """Three tables whose routes point to the other node; what hangs in it ends with the test."""
+    fake = FakeEc2()
+    yield fake
+    fake.end.set()
 
 
 @pytest.fixture
@@ -92,156 +144,324 @@ def memory(tmp_path: Path) -> WriteMemory:
     return WriteMemory({"HA_RSCTMP": str(tmp_path)}, str(IP))
 
 
+Make = Callable[..., OverlayRoutes]
+
+
 @pytest.fixture
-def overlay(ec2: FakeEc2, memory: WriteMemory) -> OverlayRoutes:
-    """The routes under test, on a node whose ENI is `MINE`."""
-    return OverlayRoutes(IP, TABLES, MINE, cast("Ec2", ec2), memory, Deadline(5), Progress("EC2"))
+def make(ec2: FakeEc2, memory: WriteMemory) -> Make:
+    """The routes under test, on a node whose ENI is `MINE`, with so many seconds."""
+
+    def made(seconds: float = 5.0) -> OverlayRoutes:
+        fake = cast("Ec2", ec2)
+        return OverlayRoutes(IP, TABLES, MINE, fake, fake, memory, Deadline(seconds), Progress("ReplaceRoute"))
+
+    return made
+
+
+@pytest.fixture
+def overlay(make: Make) -> OverlayRoutes:
+    """The routes under test, with time enough."""
+    return make()
+
+
+def logged(caplog: pytest.LogCaptureFixture, level: str) -> List[str]:
+    """What was logged at a level."""
+    return [record.getMessage() for record in caplog.records if record.levelname == level]
 
 
 def test_every_table_gets_the_route(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
-    """One write for each table."""
+    """One write for each table, "all tried"."""
     overlay.take()
-    assert ec2.targets == dict.fromkeys(TABLES, MINE)
+    assert ec2.mine == list(TABLES)
     assert sorted(ec2.written) == sorted(TABLES)
 
 
 def test_a_missing_route_is_created(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
     """ReplaceRoute needs a route; where there is none, one is made."""
-    ec2.targets[TABLES[1]] = None
+    ec2.routes[TABLES[1]] = ()
     overlay.take()
-    assert ec2.targets[TABLES[1]] == MINE
+    assert ec2.mine == list(TABLES)
 
 
 def test_a_route_that_somebody_makes_meanwhile_is_replaced(
     ec2: FakeEc2, overlay: OverlayRoutes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ReplaceRoute finds none, CreateRoute finds one: it is written all the same."""
-    ec2.targets[TABLES[1]] = None
+    ec2.routes[TABLES[1]] = ()
     create = ec2.create_route
 
     def late(route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
-        ec2.targets[route_table_id] = OTHER
+        ec2.routes[route_table_id] = (to(OTHER),)
         create(route_table_id, destination, network_interface_id)
 
     monkeypatch.setattr(ec2, "create_route", late)
     overlay.take()
-    assert ec2.targets == dict.fromkeys(TABLES, MINE)
+    assert ec2.mine == list(TABLES)
 
 
-def test_all_tables_are_tried_whatever_becomes_of_one(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
-    """A failed table is named with its code, and does not keep the others from being written."""
-    ec2.fail = {TABLES[0]: DeniedError("ReplaceRoute: UnauthorizedOperation")}
-    with pytest.raises(DeniedError, match=f"{TABLES[0]}: ReplaceRoute: UnauthorizedOperation"):
-        overlay.take()
-    assert [ec2.targets[table] for table in TABLES] == [OTHER, MINE, MINE]
+@pytest.mark.parametrize("error", [DENIED, THROTTLED, NO_TABLE, Error("ReplaceRoute: RouteLimitExceeded")])
+@pytest.mark.parametrize("failed", [TABLES[:1], TABLES[1:]])
+def test_a_start_succeeds_when_at_least_one_table_leads_here(
+    ec2: FakeEc2,
+    overlay: OverlayRoutes,
+    memory: WriteMemory,
+    caplog: pytest.LogCaptureFixture,
+    error: Error,
+    failed: Sequence[str],
+) -> None:
+    """ "It succeeds when at least one table leads here": the others are written whatever becomes of one.
+
+    "Each table that could not be written (deleted, denied, throttled to the end) is logged as an error with its AWS
+    error code."
+    """
+    ec2.fail = dict.fromkeys(failed, error)
+    overlay.take()
+    assert ec2.mine == [table for table in TABLES if table not in failed]
+    assert logged(caplog, "ERROR") == [f"{', '.join(failed)}: {error}"]
+    assert memory.is_recent(MINE)
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "kind"),
+    ("errors", "kind"),
     [
+        ((NO_TABLE, NO_TABLE, NO_TABLE), NodeError),
         (
-            UnknownError("ReplaceRoute: RequestLimitExceeded"),
-            DeniedError("ReplaceRoute: UnauthorizedOperation"),
-            DeniedError,
-        ),
-        (
-            UnknownError("ReplaceRoute: RequestLimitExceeded"),
-            NodeError("ReplaceRoute: InvalidRouteTableID.NotFound"),
+            (NO_TABLE, OTHER_VPC, NO_TABLE),
             NodeError,
         ),
-        (
-            NodeError("ReplaceRoute: InvalidRouteTableID.NotFound"),
-            DeniedError("ReplaceRoute: AuthFailure"),
-            DeniedError,
-        ),
-        (Error("ReplaceRoute: RouteLimitExceeded"), UnknownError("ReplaceRoute: InternalError"), Error),
-        (UnknownError("ReplaceRoute: InternalError"), UnknownError("ReplaceRoute: InternalError"), UnknownError),
+        ((DENIED, DENIED, DENIED), DeniedError),
+        ((THROTTLED, THROTTLED, UnknownError("ReplaceRoute: InternalError")), UnknownError),
+        ((DENIED, NO_TABLE, NO_TABLE), Error),
+        ((DENIED, THROTTLED, DENIED), Error),
+        ((NO_TABLE, THROTTLED, NO_TABLE), Error),
+        ((Error("ReplaceRoute: RouteLimitExceeded"), DENIED, NO_TABLE), Error),
     ],
 )
-def test_failures_together_mean_the_one_that_will_not_pass(
-    ec2: FakeEc2, overlay: OverlayRoutes, first: Error, second: Error, kind: type
+def test_a_start_fails_when_no_table_was_written(
+    ec2: FakeEc2, overlay: OverlayRoutes, memory: WriteMemory, errors: Sequence[Error], kind: type
 ) -> None:
-    """What is denied or does not exist stays so on this node; what is throttled may pass."""
-    ec2.fail = {TABLES[0]: first, TABLES[2]: second}
+    """ "It fails when none was written: 2 all unknown, 4 all denied, else 1", naming each table with its error."""
+    ec2.fail = dict(zip(TABLES, errors))
     with pytest.raises(Error) as failed:
         overlay.take()
     assert type(failed.value) is kind
     for table, error in ec2.fail.items():
         assert table in str(failed.value)
         assert str(error) in str(failed.value)
+    assert not memory.is_recent(MINE)
+
+
+def test_tables_with_the_same_failure_are_told_together(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """The exit reason has room for one sentence: "a, b, c: why"."""
+    ec2.fail = dict.fromkeys(TABLES, DENIED)
+    with pytest.raises(DeniedError) as failed:
+        overlay.take()
+    assert str(failed.value) == f"{', '.join(TABLES)}: {DENIED}"
+
+
+@pytest.mark.parametrize("failed", [TABLES[:1], TABLES[1:]])
+def test_a_table_that_does_not_answer_keeps_the_others_from_nothing(
+    ec2: FakeEc2,
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failed: Sequence[str],
+) -> None:
+    """A call that hangs to the end is one more table that could not be written, also for whoever bounds the start."""
+    monkeypatch.setattr(overlay_routes, "_TO_TELL", 0.5)
+    ec2.hang = set(failed)
+    Bounded(make(0.6), Deadline(0.6), Progress("ReplaceRoute")).take()
+    assert ec2.mine == [table for table in TABLES if table not in failed]
+    assert logged(caplog, "ERROR") == [f"{', '.join(failed)}: ReplaceRoute: no answer before the operation's timeout"]
 
 
 def test_without_permission_to_create_the_command_is_given(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
     """An administrator can run it as it stands."""
-    ec2.targets[TABLES[0]] = None
+    ec2.routes = dict.fromkeys(TABLES, ())
     ec2.fail_create = DeniedError("CreateRoute: UnauthorizedOperation")
-    command = (
-        f"aws ec2 create-route --region eu-central-1 --route-table-id {TABLES[0]}"
-        f" --destination-cidr-block {IP}/32 --network-interface-id {MINE}"
-    )
-    with pytest.raises(DeniedError, match=command):
+    with pytest.raises(DeniedError) as failed:
         overlay.take()
+    for table in TABLES:
+        command = (
+            f"aws ec2 create-route --region eu-central-1 --route-table-id {table}"
+            f" --destination-cidr-block {IP}/32 --network-interface-id {MINE}"
+        )
+        assert f"{table}: no route there yet, create it once: {command}" in str(failed.value)
 
 
-def test_here_needs_every_table_active(ec2: FakeEc2, overlay: OverlayRoutes, memory: WriteMemory) -> None:
+def test_a_check_that_is_off_is_left_alone(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """Nothing is changed that is as it should be."""
+    overlay.take()
+    assert ec2.check_writes == 0
+
+
+def test_a_check_that_is_on_is_switched_off(
+    ec2: FakeEc2, overlay: OverlayRoutes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ "Source/destination check on: switched off where the credentials may", with a warning."""
+    ec2.check_on = True
+    overlay.take()
+    assert not ec2.check_on
+    assert logged(caplog, "WARNING") == [f"the source/destination check of {MINE} was on, switched off"]
+
+
+REFUSAL = DeniedError("ModifyNetworkInterfaceAttribute: UnauthorizedOperation: allow it")
+
+
+@pytest.mark.parametrize("error", [REFUSAL, UnknownError("ModifyNetworkInterfaceAttribute: RequestLimitExceeded")])
+def test_a_check_that_stays_on_fails_the_start(ec2: FakeEc2, overlay: OverlayRoutes, error: Error) -> None:
+    """ "Else 2 with the command, never a success that answers nobody"; what it means comes first, the refusal last."""
+    ec2.check_on, ec2.fail_check_write = True, error
+    with pytest.raises(NodeError) as failed:
+        overlay.take()
+    said = str(failed.value)
+    assert said.startswith(f"source/destination check of {MINE} is on, so EC2 drops all packets: switch it off: ")
+    assert CHECK_COMMAND in said
+    assert said.endswith(f"({error})")
+
+
+def test_a_check_that_is_known_to_be_on_is_waited_for(
+    ec2: FakeEc2, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patience is limited only for whether it is on; once that is known, no start succeeds before it is off.
+
+    As where ModifyNetworkInterfaceAttribute is throttled for longer than that.
+    """
+    monkeypatch.setattr(overlay_routes, "_CHECK_PATIENCE", 0.05)
+    ec2.check_on = True
+    switch_off = ec2.switch_off_source_dest_check
+
+    def slowly(network_interface_id: str) -> None:
+        ec2.end.wait(0.3)
+        switch_off(network_interface_id)
+
+    monkeypatch.setattr(ec2, "switch_off_source_dest_check", slowly)
+    make().take()
+    assert not ec2.check_on
+
+
+@pytest.mark.parametrize("error", [DeniedError("DescribeNetworkInterfaces: UnauthorizedOperation"), THROTTLED])
+def test_a_check_that_cannot_be_read_is_a_warning(
+    ec2: FakeEc2, overlay: OverlayRoutes, caplog: pytest.LogCaptureFixture, error: Error
+) -> None:
+    """ "No permission to read it: a warning"; nor does a start wait to the end for a read that is throttled."""
+    ec2.fail_check_read = error
+    overlay.take()
+    assert logged(caplog, "WARNING") == [
+        f"cannot find out whether the source/destination check of {MINE} is off: {error}"
+    ]
+    assert ec2.mine == list(TABLES)
+
+
+def test_a_check_whose_read_hangs_is_a_warning(
+    ec2: FakeEc2, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A start whose routes are written waits a few seconds for the answer, and no longer."""
+    monkeypatch.setattr(overlay_routes, "_CHECK_PATIENCE", 0.05)
+    ec2.check_read_hangs = True
+    make(60).take()
+    (warning,) = logged(caplog, "WARNING")
+    assert "no answer" in warning
+
+
+def test_here_needs_every_table_active(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
     """One read is enough to believe that all is well."""
-    ec2.targets = dict.fromkeys(TABLES, MINE)
+    ec2.all_here()
     assert overlay.look() == HERE
     assert ec2.reads == 1
 
 
-@pytest.mark.parametrize("wrong", ["other", "absent", "blackhole", "no table"])
-def test_two_reads_that_agree_are_believed(ec2: FakeEc2, overlay: OverlayRoutes, wrong: str) -> None:
-    """Another target, no route, a blackhole or no table at all: ELSEWHERE, and it says which table."""
-    ec2.targets = dict.fromkeys(TABLES, MINE)
-    if wrong == "blackhole":
-        ec2.blackholes = [TABLES[1]]
-    elif wrong == "no table":
-        del ec2.targets[TABLES[1]]
+@pytest.mark.parametrize(
+    ("routes", "why"),
+    [
+        ((to(OTHER),), f"routes {IP}/32 to {OTHER} instead of {MINE}"),
+        ((to(""),), f"routes {IP}/32 to another target instead of {MINE}"),
+        ((), f"has no route for {IP}/32"),
+        ((to(MINE, "blackhole"),), f"has a blackhole route for {IP}/32"),
+        ((to(MINE, "filtered"),), f"has a filtered route for {IP}/32"),
+        ((to(OTHER, static=False),), f"routes {IP}/32 to {OTHER} instead of {MINE}"),
+        ((to(MINE, static=False), to(OTHER)), f"routes {IP}/32 to {OTHER} instead of {MINE}"),
+        ((to(MINE, "blackhole"), to(OTHER, static=False)), f"has a blackhole route for {IP}/32"),
+        (None, "does not exist: remove it from routing_table (DescribeRouteTables: InvalidRouteTableID.NotFound)"),
+    ],
+)
+def test_two_reads_that_agree_are_believed(
+    ec2: FakeEc2, overlay: OverlayRoutes, routes: Optional[Tuple[Route, ...]], why: str
+) -> None:
+    """ELSEWHERE, "also: absent, or a route to us that is `blackhole`"; a state "is named as EC2 names it".
+
+    "Of several routes for one destination EC2 uses the static one before a propagated one: only the one in use counts."
+    """
+    ec2.all_here()
+    if routes is None:
+        del ec2.routes[TABLES[1]]
     else:
-        ec2.targets[TABLES[1]] = OTHER if wrong == "other" else None
+        ec2.routes[TABLES[1]] = routes
     found = overlay.look()
-    assert found.where is Where.ELSEWHERE
+    assert found == Look(Where.ELSEWHERE, f"{TABLES[1]} {why}")
     assert ec2.reads == 2
-    assert TABLES[1] in found.why
-    assert TABLES[0] not in found.why
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("state", ["active", "blackhole"])
+def test_a_propagated_route_beside_ours_is_no_contradiction(
+    ec2: FakeEc2, overlay: OverlayRoutes, order: int, state: str
+) -> None:
+    """A gateway that announces the same /32: EC2 uses the static route, which leads here."""
+    ec2.all_here()
+    ec2.routes[TABLES[1]] = (to(MINE), to(OTHER, state, static=False))[::order]
+    assert overlay.look() == HERE
+
+
+def test_routes_for_other_destinations_do_not_count(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """Neither the VPC's own route nor a wider one that the address lies in."""
+    ec2.all_here()
+    local = Route(ip_network("10.0.0.0/16"), "", local=True)
+    ec2.routes[TABLES[1]] = (local, Route(ip_network("192.168.0.0/16"), OTHER), to(MINE))
+    assert overlay.look() == HERE
 
 
 def test_a_single_contradicting_read_is_not_believed(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
     """EC2's reads are not monotonic: an old answer can follow a right one."""
     old = ec2.now()
-    ec2.targets = dict.fromkeys(TABLES, MINE)
+    ec2.all_here()
     ec2.readings = [lambda: old]
     assert overlay.look() == HERE
+
+
+def test_a_read_that_finds_no_table_at_all_is_not_believed_alone(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """ "An empty answer to a filtered read is UNKNOWN until a second read agrees"."""
+    ec2.all_here()
+    ec2.readings = [lambda: RouteTables((), TABLES)]
+    assert overlay.look() == HERE
+    ec2.readings = [lambda: RouteTables((), TABLES), lambda: RouteTables((), TABLES)]
+    assert overlay.look().where is Where.ELSEWHERE
 
 
 def test_two_reads_that_contradict_each_other_are_not_believed(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
     """Each of them can be an old one: no table is wrong in both."""
     old = []
     for wrong in TABLES[:2]:
-        ec2.targets = {**dict.fromkeys(TABLES, MINE), wrong: OTHER}
+        ec2.all_here()
+        ec2.routes[wrong] = (to(OTHER),)
         old.append(ec2.now())
     ec2.readings = [lambda: old[0], lambda: old[1]]
     with pytest.raises(UnknownError, match="contradict each other"):
         overlay.look()
 
 
-def test_after_its_own_write_a_contradiction_is_unknown(
-    ec2: FakeEc2, overlay: OverlayRoutes, memory: WriteMemory
-) -> None:
+def test_after_its_own_write_a_contradiction_is_unknown(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
     """Reads lag behind writes; within the settling time the write is the better witness."""
     overlay.take()
-    ec2.targets = dict.fromkeys(TABLES, OTHER)
+    ec2.routes = dict.fromkeys(TABLES, (to(OTHER),))
     with pytest.raises(UnknownError, match="reads can lag"):
         overlay.look()
 
 
-def test_the_settling_time_ends(
-    ec2: FakeEc2, overlay: OverlayRoutes, monkeypatch: pytest.MonkeyPatch, memory: WriteMemory
-) -> None:
+def test_the_settling_time_ends(ec2: FakeEc2, overlay: OverlayRoutes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Later, contradictions count again."""
     overlay.take()
-    ec2.targets = dict.fromkeys(TABLES, OTHER)
+    ec2.routes = dict.fromkeys(TABLES, (to(OTHER),))
     monkeypatch.setattr(WriteMemory, "age", lambda _self, _what: 60.1)
     assert overlay.look().where is Where.ELSEWHERE
 
@@ -249,12 +469,156 @@ def test_the_settling_time_ends(
 def test_a_second_read_that_fails_is_unknown(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
     """One contradiction and one silence are no answer."""
 
-    def silence() -> List[RouteTable]:
+    def silence() -> RouteTables:
         raise UnknownError("DescribeRouteTables: RequestLimitExceeded")
 
     ec2.readings = [ec2.now, silence]
     with pytest.raises(UnknownError):
         overlay.look()
+
+
+def test_a_check_that_is_on_is_drift_of_everything(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """ "A source/destination check that a second read confirms to be on counts as drift"; one read alone does not."""
+    ec2.all_here()
+    ec2.check_readings = [True, False]
+    assert overlay.look() == HERE
+    ec2.check_on = True
+    found = overlay.look()
+    assert found.where is Where.ELSEWHERE
+    assert found.why.startswith(f"source/destination check of {MINE} is on, so EC2 drops all packets")
+    assert CHECK_COMMAND in found.why
+
+
+def test_a_check_that_may_not_be_read_does_not_matter_to_a_monitor(
+    ec2: FakeEc2, overlay: OverlayRoutes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A policy without DescribeNetworkInterfaces: the routes are looked at, with a warning about the check."""
+    ec2.all_here()
+    ec2.fail_check_read = DeniedError("DescribeNetworkInterfaces: UnauthorizedOperation")
+    assert overlay.look() == HERE
+    (warning,) = logged(caplog, "WARNING")
+    assert "cannot find out whether the source/destination check" in warning
+
+
+def test_a_check_that_is_not_known_is_unknown(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """An answer that may come at the next monitor: UNKNOWN, not HERE."""
+    ec2.all_here()
+    ec2.fail_check_read = UnknownError("DescribeNetworkInterfaces: RequestLimitExceeded")
+    with pytest.raises(UnknownError, match="DescribeNetworkInterfaces"):
+        overlay.look()
+
+
+def drift(ec2: FakeEc2, *tables: str, check_on: bool = False) -> None:
+    """All was here; somebody changed these tables, and switched the check on."""
+    ec2.all_here()
+    for table in tables:
+        ec2.routes[table] = (to(OTHER),)
+    ec2.check_on = check_on
+
+
+@pytest.mark.parametrize("tables", [TABLES[:1], TABLES[1:], TABLES])
+def test_a_repair_writes_what_is_missing_in_place(
+    ec2: FakeEc2, overlay: OverlayRoutes, memory: WriteMemory, tables: Sequence[str]
+) -> None:
+    """ "`repair` writes what is missing", and nothing else; what it wrote is remembered."""
+    drift(ec2, *tables)
+    overlay.look()
+    assert overlay.repair() == Repair(f"{IP}/32 routed to {MINE} again in {', '.join(tables)}")
+    assert sorted(ec2.written) == sorted(tables)
+    assert ec2.mine == list(TABLES)
+    assert ec2.check_writes == 0
+    assert memory.is_recent(MINE)
+
+
+def test_a_route_that_somebody_deleted_is_made_again(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """ReplaceRoute finds none: CreateRoute."""
+    drift(ec2)
+    ec2.routes[TABLES[0]] = ()
+    overlay.look()
+    assert overlay.repair().failed == ""
+    assert ec2.mine == list(TABLES)
+
+
+@pytest.mark.parametrize(
+    ("drifted", "failed", "leads_here"),
+    [
+        (TABLES[:1], TABLES[:1], True),
+        (TABLES[:2], TABLES[:1], True),
+        (TABLES[:2], TABLES[:2], True),
+        (TABLES, TABLES[:2], True),
+        (TABLES, TABLES, False),
+    ],
+)
+def test_what_a_repair_could_not_write(
+    ec2: FakeEc2,
+    overlay: OverlayRoutes,
+    memory: WriteMemory,
+    drifted: Sequence[str],
+    failed: Sequence[str],
+    leads_here: bool,
+) -> None:
+    """ "190 naming what could not be written, while any of it leads here, also when only now; 1 when none does"."""
+    drift(ec2, *drifted)
+    ec2.fail = dict.fromkeys(failed, DENIED)
+    overlay.look()
+    outcome = overlay.repair()
+    mended = [table for table in drifted if table not in failed]
+    routed = f"{IP}/32 routed to {MINE} again in {', '.join(mended)}" if mended else ""
+    assert outcome == Repair(routed, f"{', '.join(failed)}: {DENIED}", leads_here=leads_here)
+    assert memory.is_recent(MINE) is bool(mended)
+
+
+def test_a_deleted_table_is_named_and_serves_nobody(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """Three tables, one deleted: it cannot be written, and the others go on leading here."""
+    drift(ec2)
+    del ec2.routes[TABLES[2]]
+    overlay.look()
+    outcome = overlay.repair()
+    assert outcome.failed.startswith(f"{TABLES[2]}: does not exist: remove it from routing_table")
+    assert outcome.leads_here
+
+
+def test_a_table_that_does_not_answer_does_not_spoil_a_repair(
+    ec2: FakeEc2, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hangs to the end is a table that could not be written, also for whoever bounds the monitor."""
+    monkeypatch.setattr(overlay_routes, "_TO_TELL", 0.5)
+    drift(ec2, *TABLES)
+    ec2.hang = {TABLES[0]}
+    bounded = Bounded(make(0.6), Deadline(0.6), Progress("ReplaceRoute"))
+    bounded.look()
+    outcome = bounded.repair()
+    assert outcome.failed == f"{TABLES[0]}: ReplaceRoute: no answer before the operation's timeout"
+    assert outcome.leads_here
+
+
+@pytest.mark.parametrize("tables", [(), TABLES[:1]])
+def test_a_repair_switches_the_check_off(
+    ec2: FakeEc2, overlay: OverlayRoutes, memory: WriteMemory, tables: Sequence[str]
+) -> None:
+    """ "Switched off", beside the routes; it is a write too, so that a read of before is not believed afterwards."""
+    drift(ec2, *tables, check_on=True)
+    overlay.look()
+    outcome = overlay.repair()
+    assert not ec2.check_on
+    assert outcome.mended.startswith(f"source/destination check of {MINE} switched off")
+    assert (outcome.failed, outcome.leads_here) == ("", True)
+    assert ec2.mine == list(TABLES)
+    ec2.check_on = True
+    with pytest.raises(UnknownError, match="reads can lag"):
+        overlay.look()
+
+
+@pytest.mark.parametrize("reads", ["answered", "throttled"])
+def test_a_check_that_cannot_be_switched_off_is_a_failure(ec2: FakeEc2, overlay: OverlayRoutes, reads: str) -> None:
+    """ "Else 1 with the command": nothing leads here, whatever the routes say; it is not read a third time."""
+    drift(ec2, TABLES[0], check_on=True)
+    ec2.fail_check_write = REFUSAL
+    overlay.look()
+    if reads == "throttled":
+        ec2.fail_check_read = THROTTLED
+    with pytest.raises(NodeError, match=CHECK_COMMAND):
+        overlay.repair()
 
 
 def test_release_asks_nobody(ec2: FakeEc2, overlay: OverlayRoutes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Mapping, Union
 
 import pytest
@@ -9,7 +11,7 @@ from botocore import exceptions as sdk
 
 from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import DeniedError, Error, ThrottledError, UnknownError
+from aws_ipfailover.errors import ChangingError, DeniedError, Error, ExpiredError, ThrottledError, UnknownError
 
 
 def answer(code: str) -> sdk.ClientError:
@@ -26,6 +28,7 @@ class Service:
         self.now = 0.0
         self.times: List[float] = []
         self.progress = Progress("")
+        self.renewals = 0
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         self.times.append(self.now)
@@ -34,6 +37,9 @@ class Service:
             raise found
         return {**found, "operation": operation, **arguments}
 
+    def renew_credentials(self) -> None:
+        self.renewals += 1
+
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
 
@@ -41,6 +47,7 @@ class Service:
         return Calls(self, Deadline(seconds, lambda: self.now, self._sleep), self.progress)
 
 
+EXPIRED = ["ExpiredToken", "RequestExpired", "TokenRefreshRequired"]
 BROKEN = sdk.EndpointConnectionError(endpoint_url="https://ec2")
 
 
@@ -93,3 +100,105 @@ def test_what_is_waited_for_is_told() -> None:
     with pytest.raises(UnknownError):
         service.calls(5)("ReplaceRoute")
     assert str(service.progress) == "ReplaceRoute: InternalError, tried again"
+
+
+@pytest.mark.parametrize("code", EXPIRED)
+def test_expired_credentials_are_fetched_anew_once(code: str) -> None:
+    """ "Credentials that expired are fetched anew once", and the call is made again at once."""
+    service = Service(answer(code), {})
+    assert service.calls()("ReplaceRoute")["operation"] == "ReplaceRoute"
+    assert (service.renewals, service.times) == (1, [0.0, 0.0])
+
+
+def test_credentials_that_are_still_too_old_are_a_denial() -> None:
+    """A second refusal is final, also of a later call: nothing is fetched a second time."""
+    service = Service(answer("ExpiredToken"))
+    calls = service.calls()
+    for _ in range(2):
+        with pytest.raises(ExpiredError, match="ReplaceRoute: ExpiredToken"):
+            calls("ReplaceRoute")
+    assert service.renewals == 1
+    assert len(service.times) == 3
+    assert service.now == 0.0
+
+
+def test_what_keeps_credentials_from_being_fetched_is_raised() -> None:
+    """In our words, and once: the next call is refused for the credentials it has."""
+
+    class Without(Service):
+        def renew_credentials(self) -> None:
+            super().renew_credentials()
+            raise sdk.NoCredentialsError
+
+    service = Without(answer("ExpiredToken"))
+    calls = service.calls()
+    with pytest.raises(Error, match="AWS configuration: no AWS credentials found"):
+        calls("ReplaceRoute")
+    with pytest.raises(ExpiredError):
+        calls("ReplaceRoute")
+    assert service.renewals == 1
+
+
+def test_what_is_being_changed_is_waited_for() -> None:
+    """ "IncorrectState while something changes is waited for", until the deadline."""
+    service = Service(answer("IncorrectState"), answer("IncorrectState"), {})
+    assert service.calls()("ReplaceRoute")
+    assert len(service.times) == 3
+    with pytest.raises(UnknownError, match="ReplaceRoute: IncorrectState: Because"):
+        Service(answer("IncorrectState")).calls(5)("ReplaceRoute")
+
+
+@pytest.mark.parametrize("operation", ["AttachNetworkInterface", "DetachNetworkInterface"])
+def test_who_moves_an_eni_hears_at_once_that_it_is_changing(operation: str) -> None:
+    """The next step depends on what it is changing to, so it is looked at before it is asked again."""
+    service = Service(answer("IncorrectState"))
+    with pytest.raises(ChangingError):
+        service.calls()(operation)
+    assert len(service.times) == 1
+
+
+class Rotating:
+    """A service whose credentials have just expired: all calls use the old ones, until they are fetched anew.
+
+    `calls` of the first ones are answered together; fetching waits until `late` calls have begun meanwhile.
+    """
+
+    def __init__(self, calls: int, late: int) -> None:
+        self.together = threading.Barrier(calls)
+        self.late = threading.Semaphore(0)
+        self.number_late = late
+        self.is_renewed = False
+        self.renewals = 0
+        self.is_renewing = threading.Event()
+
+    def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.is_renewed:
+            return {}
+        if operation == "Late":
+            self.late.release()
+        elif not self.is_renewing.is_set():
+            self.together.wait(30)
+        raise answer("ExpiredToken")
+
+    def renew_credentials(self) -> None:
+        self.renewals += 1
+        self.is_renewing.set()
+        for _ in range(self.number_late):
+            assert self.late.acquire(timeout=30)
+        self.is_renewed = True
+
+
+def test_many_calls_fetch_credentials_once() -> None:
+    """As many as there are tables, each on a thread of its own: one fetches them, all of them are answered.
+
+    Also those that begin, with the old ones, while they are being fetched.
+    """
+    count, late = 8, 4
+    service = Rotating(count, late)
+    calls = Calls(service, Deadline(60), Progress(""))
+    with ThreadPoolExecutor(count + late) as pool:
+        first = [pool.submit(calls, "ReplaceRoute") for _ in range(count)]
+        assert service.is_renewing.wait(30)
+        second = [pool.submit(calls, "Late") for _ in range(late)]
+        assert [one.result(30) for one in first + second] == [{}] * (count + late)
+    assert service.renewals == 1

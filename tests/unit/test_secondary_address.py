@@ -1,13 +1,20 @@
-"""Which prefix length a private address gets, by the CIDRs of this node's subnet."""
+"""holdings/secondary_address.py: its prefix length, its remap, and what is believed of it."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence, Union, cast
 
 import pytest
 
-from aws_ipfailover.errors import NodeError, UnknownError
-from aws_ipfailover.holdings.secondary_address import subnet_prefix
+from aws_ipfailover.aws.client import Ec2
+from aws_ipfailover.aws.models import NetworkInterface
+from aws_ipfailover.consistency import WriteMemory
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
+from aws_ipfailover.failover import HERE, Look, Repair, Where
+from aws_ipfailover.holdings.secondary_address import SecondaryAddress, subnet_prefix
 
 
 def prefix(address: str, *cidrs: str) -> int:
@@ -38,3 +45,218 @@ def test_a_subnet_that_nobody_tells_is_unknown() -> None:
     """Every ENI is in a subnet: nothing at all is no answer, and no reason to call the address wrong."""
     with pytest.raises(UnknownError, match="neither IMDS nor EC2"):
         prefix("10.0.1.9")
+
+
+MINE, OTHER, SUBNET = "eni-00000000000000001", "eni-00000000000000002", "subnet-1"
+IPV4, IPV6 = "10.0.1.9", "2001:db8:1::9"
+Address = Union[str, IPv6Address]
+
+
+class Cloud:
+    """EC2 with two ENIs of a subnet, and IMDS, which lists an assigned address `lag` seconds later.
+
+    Time passes only where a deadline waits. `fail`: what an operation raises, once for each of its errors.
+    `stale`: holders that the next searches for an IPv6 address find instead.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.lag = 0.0
+        self.holder: Dict[str, str] = {}
+        self.assigned_at = 0.0
+        self.listed: Optional[List[str]] = None  # what IMDS lists, whatever is assigned
+        self.imds_error: Optional[Error] = None
+        self.asked_imds = 0
+        self.fail: Dict[str, List[Error]] = {}
+        self.stale: List[Optional[str]] = []
+        self.writes: List[str] = []
+
+    def deadline(self, seconds: float) -> Deadline:
+        return Deadline(seconds, lambda: self.now, self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def _ask(self, operation: str) -> None:
+        errors = self.fail.get(operation)
+        if errors:
+            raise errors.pop(0)
+
+    def assign_address(self, network_interface_id: str, address: Address) -> None:
+        text = str(address)
+        self.writes.append(f"assign {text}")
+        self._ask("assign")
+        if ":" in text and self.holder.get(text) not in (None, network_interface_id):
+            raise Error(f"AssignIpv6Addresses: InvalidParameterValue: [{text}] is already assigned")
+        self.holder[text] = network_interface_id
+        self.assigned_at = self.now
+
+    def unassign_ipv6_address(self, network_interface_id: str, address: IPv6Address) -> None:
+        self.writes.append(f"unassign from {network_interface_id}")
+        self._ask("unassign")
+        if self.holder.get(str(address)) != network_interface_id:
+            raise Error("UnassignIpv6Addresses: InvalidParameterValue")
+        del self.holder[str(address)]
+
+    def holder_of(self, address: IPv6Address, subnet_id: str) -> Optional[str]:
+        return self.stale.pop(0) if self.stale else self.holder.get(str(address))
+
+    def network_interface(self, network_interface_id: str) -> NetworkInterface:
+        held = tuple(ip_address(text) for text, holder in self.holder.items() if holder == network_interface_id)
+        return NetworkInterface(network_interface_id, "vpc-1", True, SUBNET, "zone-a", "06:00:00:00:00:01", held, None)
+
+    def metadata_addresses(self) -> Sequence[str]:
+        self.asked_imds += 1
+        if self.imds_error is not None:
+            raise self.imds_error
+        if self.listed is not None:
+            return self.listed
+        mine = [text for text, holder in self.holder.items() if holder == MINE]
+        return ["10.0.1.11", *(mine if self.now >= self.assigned_at + self.lag else [])]
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    """The other ENI has both addresses."""
+    made = Cloud()
+    made.holder = {IPV4: OTHER, IPV6: OTHER}
+    return made
+
+
+Make = Callable[..., SecondaryAddress]
+
+
+@pytest.fixture
+def make(cloud: Cloud, tmp_path: Path) -> Make:
+    """The holding: its address, and the seconds of its deadline."""
+
+    def made(address: str = IPV4, seconds: float = 30.0) -> SecondaryAddress:
+        memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, address)
+        return SecondaryAddress(ip_address(address), MINE, cloud, cast("Ec2", cloud), memory, cloud.deadline(seconds))
+
+    return made
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> List[str]:
+    """What was warned of."""
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize("address", [IPV4, IPV6])
+@pytest.mark.parametrize("lag", [0.0, 1.2, 9.0])
+def test_success_means_that_imds_lists_the_address(
+    cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture, address: str, lag: float
+) -> None:
+    """ "private-ip: success means that IMDS lists the address too (AWS remaps asynchronously)"."""
+    cloud.lag = lag
+    make(address).take()
+    assert cloud.holder[address] == MINE
+    assert lag <= cloud.now <= lag + 0.5
+    assert warnings(caplog) == []
+
+
+def test_an_address_is_compared_as_a_value(cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """10.0.1.90 is not 10.0.1.9, a page of something else is no address, and IPv6 has many spellings."""
+    cloud.listed = ["10.0.1.90", "<html>", "110.0.1.9"]
+    make().take()
+    assert len(warnings(caplog)) == 1
+    cloud.listed = ["2001:0DB8:0001::0009"]
+    make(IPV6).take()
+    assert len(warnings(caplog)) == 1
+
+
+@pytest.mark.parametrize("seconds", [9.0, 30.0, 180.0])
+def test_a_remap_that_takes_longer_is_a_warning(
+    cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture, seconds: float
+) -> None:
+    """ "… or the deadline's third has passed and a warning is logged"; the start has succeeded, EC2 has assigned it."""
+    cloud.lag = 1000.0
+    make(seconds=seconds).take()
+    assert seconds / 3 - 0.6 < cloud.now <= seconds / 3
+    assert warnings(caplog) == [f"{IPV4} is assigned to {MINE}, but instance metadata does not list it yet"]
+
+
+@pytest.mark.parametrize("error", [Error("IMDS refuses to answer (403)"), UnknownError("IMDS does not answer")])
+def test_without_imds_the_remap_is_not_waited_for(
+    cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture, error: Error
+) -> None:
+    """Whether AWS has remapped it cannot be found out: a warning with the reason, and no failure."""
+    cloud.imds_error = error
+    make().take()
+    assert (cloud.now, cloud.asked_imds) == (0.0, 1)
+    (warning,) = warnings(caplog)
+    assert "whether AWS has remapped it cannot be found out" in warning
+    assert str(error) in warning
+
+
+def test_what_ec2_refuses_is_not_waited_for(cloud: Cloud, make: Make) -> None:
+    """The error is EC2's own; nothing is asked of IMDS, and no write is remembered."""
+    cloud.fail = {"assign": [DeniedError("AssignPrivateIpAddresses: UnauthorizedOperation")]}
+    holding = make()
+    with pytest.raises(DeniedError):
+        holding.take()
+    assert cloud.asked_imds == 0
+    assert holding.look().where is Where.ELSEWHERE
+
+
+def test_ipv6_is_taken_away_and_assigned(cloud: Cloud, make: Make) -> None:
+    """EC2 reassigns no IPv6 address."""
+    make(IPV6).take()
+    assert cloud.writes == [f"unassign from {OTHER}", f"assign {IPV6}"]
+    cloud.writes.clear()
+    make(IPV6).take()  # it is here: only the assignment is a proof
+    assert cloud.writes == [f"assign {IPV6}"]
+
+
+def test_an_old_read_costs_a_refused_assignment(cloud: Cloud, make: Make) -> None:
+    """A read that finds no holder although there is one: refused, looked at again, taken away, assigned."""
+    cloud.stale = [None]
+    make(IPV6).take()
+    assert cloud.writes == [f"assign {IPV6}", f"unassign from {OTHER}", f"assign {IPV6}"]
+    assert cloud.holder[IPV6] == MINE
+
+
+@pytest.mark.parametrize("seconds", [60.0, 6.0])
+def test_an_assignment_that_stays_refused_is_an_error(cloud: Cloud, make: Make, seconds: float) -> None:
+    """What is put down to old reads is tried again for 15 s, or as long as there is time."""
+    cloud.fail = {"assign": [Error("AssignIpv6Addresses: InvalidParameterValue: already assigned")] * 100}
+    with pytest.raises(Error, match="already assigned"):
+        make(IPV6, seconds).take()
+    assert min(15.0, seconds) - 1.1 < cloud.now <= min(15.0, seconds)
+
+
+@pytest.mark.parametrize("operation", ["assign", "unassign"])
+@pytest.mark.parametrize("kind", [DeniedError, UnknownError])
+def test_what_no_old_read_explains_is_raised_at_once(
+    cloud: Cloud, make: Make, operation: str, kind: type[Error]
+) -> None:
+    """A denial, or no answer until the deadline."""
+    cloud.fail = {operation: [kind(operation)]}
+    with pytest.raises(kind, match=operation):
+        make(IPV6).take()
+    assert cloud.now == 0.0
+
+
+@pytest.mark.parametrize("address", [IPV4, IPV6])
+def test_where_it_is(cloud: Cloud, make: Make, address: str) -> None:
+    """HERE by one read, ELSEWHERE by two that agree, UNKNOWN right after this node's own write."""
+    assert make(address).look() == Look(Where.ELSEWHERE, f"{address} is not assigned to {MINE}")
+    assert cloud.now > 0
+    make(address).take()
+    assert make(address).look() == HERE
+    cloud.holder[address] = OTHER
+    with pytest.raises(UnknownError, match="reads can lag"):
+        make(address).look()
+
+
+def test_a_repair_assigns_it_again(cloud: Cloud, make: Make) -> None:
+    """In place; the local part is taken again, so that the neighbours in the subnet hear where it is now."""
+    assert make().repair() == Repair(f"{IPV4} assigned to {MINE} again", replaced_local=True)
+    assert cloud.holder[IPV4] == MINE
+
+
+def test_release_asks_nobody(cloud: Cloud, make: Make) -> None:
+    """The address stays for the next active node to take over."""
+    make().release()
+    assert cloud.writes == []
+    assert cloud.holder[IPV4] == OTHER

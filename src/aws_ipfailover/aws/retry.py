@@ -89,8 +89,10 @@ class Calls:
             if self._renewed:
                 return
             log.info("%s; fetching credentials anew", failure)
-            self._renewed = True
             try:
                 self._service.renew_credentials()
             except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
                 raise translate("AWS configuration", error) from None
+            finally:
+                # Not before: a call that begins meanwhile still uses the old ones, and has to be made again.
+                self._renewed = True

@@ -130,7 +130,7 @@ class OverlayRoutes:
         if check is not None:
             check.result(self._deadline, self._progress)
         mended = [table for table in drifted if table not in failures]
-        if mended:
+        if mended or check is not None:
             self._memory.remember(self._eni, without=list(failures))
         for text in _by_failure(failures):
             log.error("%s", text)
