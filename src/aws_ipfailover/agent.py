@@ -273,8 +273,9 @@ def _drain(run: Run) -> None:
         seconds = run.values().drain
     except ParameterError:
         return
-    log.info("answering for %d s more, until every route leads to the next node", seconds)
-    run.deadline.pause(min(seconds, run.deadline.remaining() / 2))
+    if seconds:
+        log.info("answering for %d s more, until every route leads to the next node", seconds)
+        run.deadline.pause(min(seconds, run.deadline.remaining() / 2))
 
 
 def _metadata(run: Run) -> Tuple[Exit, str]:
