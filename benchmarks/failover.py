@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple, cast
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple, cast
 
 from aws_ipfailover.lab import examples
 from aws_ipfailover.lab.client import Lab
@@ -46,6 +46,7 @@ def measure(out: Callable[[str], None], quick: bool) -> Dict[str, Any]:
                 for found in failovers(lab, agent):
                     result["failovers"].append({"agent": agent, "pair": pair, **found})
                     out(f"{agent} {found['what']}: {found['gap']:.2f} s, worst {found['worst']:.2f} s, {phases(found)}")
+        load(lab, OURS, "make-before-break.crm")
         for number, found in enumerate(moves(lab, 2 if quick else 24)):
             result["moves"].append(found)
             out(f"make before break, move {number + 1}: {found}")
@@ -166,9 +167,11 @@ def phases(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {found['phases'][name]:.2f}" for name in PHASES if name in found["phases"])
 
 
-def moves(lab: Lab, times: int) -> Iterator[Dict[str, Any]]:
-    """Planned moves with allow-migrate=true, under UDP and HTTP requests of every consumer."""
-    load(lab, OURS, "make-before-break.crm")
+def moves(lab: Lab, times: int, linger: float = 0.0) -> Iterator[Dict[str, Any]]:
+    """Planned moves with allow-migrate=true, under UDP and HTTP requests of every consumer.
+
+    `linger`: seconds for which they go on asking after Pacemaker has nothing left to do.
+    """
     address = address_of(lab)
     with contextlib.ExitStack() as stack:
         for node in lab.nodes():
@@ -195,6 +198,7 @@ def moves(lab: Lab, times: int) -> Iterator[Dict[str, Any]]:
                 lab.exec(old, ["crm_resource", "--move", "--resource", RESOURCE, "--node", new])
                 lab.wait_cluster("the move", lambda status, new=new: status.where(RESOURCE) == new, 60)  # type: ignore[misc]
                 lab.settle(90)
+                time.sleep(linger)
             finally:
                 told = [json.loads(process.communicate("end\n", timeout=60)[0]) for process in asking.values()]
             lab.exec(new, ["crm_resource", "--clear", "--resource", RESOURCE])
@@ -352,23 +356,30 @@ def markdown(result: Mapping[str, Any]) -> str:
         "| protocol | requests | lost | longest time without an answer, median of the moves (greatest) |",
         "|---|---|---|---|",
     ]
-    for protocol in ("udp", "http"):
-        found = [one[protocol] for one in result["moves"]]
-        gap = spread(1000 * one["gap"] for one in found)
-        lines.append(
-            f"| {protocol.upper()} | {sum(one['asked'] for one in found)} | {sum(len(one['lost']) for one in found)}"
-            f" | {gap.median:.0f} ms ({gap.greatest:.0f} ms) |"
-        )
-    reasons = collections.Counter(error for one in result["moves"] for found in one.values() for error in found["lost"])
+    lines += [f"| {protocol.upper()} | {losses(result['moves'], protocol)} |" for protocol in ("udp", "http")]
     lines += [
         "",
-        f"Lost by: {', '.join(f'{error} ({count})' for error, count in reasons.most_common()) or 'nothing was lost'}.",
+        f"Lost by: {reasons(result['moves'], ('udp', 'http'))}.",
         "",
         "aws-vpc-move-ip has no `migrate_to`: its planned move is the one above. A connection that is open while the route",
         "moves belongs to the node that accepted it, and is reset by the other one; so is a short request that is under way in",
         "that very moment. No agent can change that: let clients ask again.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def losses(moved: Sequence[Mapping[str, Any]], protocol: str) -> str:
+    """Of moves: requests, lost ones, and the longest time without an answer, as cells of a table."""
+    found = [one[protocol] for one in moved]
+    gap = spread(1000 * one["gap"] for one in found)
+    asked, lost = sum(one["asked"] for one in found), sum(len(one["lost"]) for one in found)
+    return f"{asked} | {lost} | {gap.median:.0f} ms ({gap.greatest:.0f} ms)"
+
+
+def reasons(moved: Sequence[Mapping[str, Any]], protocols: Sequence[str]) -> str:
+    """By which errors requests were lost, most frequent first."""
+    counted = collections.Counter(error for one in moved for name in protocols for error in one[name]["lost"])
+    return ", ".join(f"{error} ({count})" for error, count in counted.most_common()) or "nothing was lost"
 
 
 def _seconds(values: Iterable[float]) -> str:

@@ -19,7 +19,6 @@ from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.environment import Environment
 from aws_ipfailover.ocf.exit_codes import Exit
 from aws_ipfailover.ocf.log import complain, exit_reason, set_up_logging
-from aws_ipfailover.ocf.pacemaker import Pacemaker
 from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, unknown
 
 log = logging.getLogger(__name__)
@@ -39,8 +38,8 @@ _VERDICTS = {
 }
 
 
-class Ended(BaseException):
-    """A signal: Pacemaker or somebody by hand wants no more of this action. What was begun is undone on the way out."""
+class Terminated(BaseException):
+    """A signal asked to terminate this action. What was begun is undone on the way out."""
 
 
 class Run:
@@ -63,9 +62,11 @@ class Run:
             return _HANDLERS[self.action](self)
         except Error as error:
             return self.code_of(error), str(error)
-        except Ended:
+        except Terminated:
             return Exit.GENERIC, f"{self.action}: ended by a signal before it was done"
         except Exception as error:
+            if self.action == "stop":
+                raise  # the agent's file then performs it alone: a defect of this package fences no node
             log.debug("unexpected", exc_info=True)
             return Exit.GENERIC, f"{self.action}: internal error, please report it: {type(error).__name__}: {error}"
 
@@ -192,6 +193,8 @@ def _look_locally(run: Run) -> Finding:
 
 
 def _look_at_cloud(run: Run, values: Values) -> Finding:
+    from aws_ipfailover.ocf.pacemaker import Pacemaker
+
     deadline = run.cloud_deadline.within(min(_CLOUD_SECONDS, run.timeout / 3))
     manager = Pacemaker(run.environment.resource_id(), deadline)
     try:
@@ -304,23 +307,23 @@ _USAGE = f"usage: {AGENT} {{{'|'.join(_HANDLERS)}}}\n"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def _end(signum: int, frame: object) -> NoReturn:
-    for another in _SIGNALS:  # a second one would interrupt the undoing
+def _terminate(signum: int, frame: object) -> NoReturn:
+    for another in _SIGNALS:  # a second signal would interrupt the clean-up
         signal.signal(another, signal.SIG_IGN)
-    raise Ended
+    raise Terminated
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Perform `argv[1]`; returns its OCF exit code and never raises."""
+    """Perform `argv[1]`; returns its OCF exit code, and raises only for a defect of this package during stop."""
     if len(argv) != 2 or argv[1] not in _HANDLERS:
         complain(_USAGE.rstrip())
         return Exit.UNIMPLEMENTED
     try:
         for number in _SIGNALS:
-            signal.signal(number, _end)
+            signal.signal(number, _terminate)
         set_up_logging(environ)
         code, reason = Run(argv[1], environ).perform()
-    except Ended:
+    except Terminated:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:
         log.log(logging.WARNING if code is Exit.DEGRADED else logging.ERROR, "%s: %s", argv[1], reason)

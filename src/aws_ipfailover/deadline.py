@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from typing import Callable, Generic, Iterator, List, Optional, TypeVar
@@ -91,6 +90,8 @@ class Poll:
 
     def wait(self) -> bool:
         """Pause before a further try; `False`, at once, where the deadline comes first."""
+        import random  # a probe and stop never wait, and do without what this imports
+
         pause = self._pause * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret
         self._pause = min(self._longest, self._pause * self._factor)
         return self._deadline.pause(pause)
@@ -101,7 +102,7 @@ class Poll:
 
 
 class Progress:
-    """What is being waited for, told by whoever works to whoever stops waiting."""
+    """What a `Task` is waiting for: its thread sets `text`, and the error that ends the waiting quotes it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -111,10 +112,10 @@ class Progress:
 
 
 class Task(Generic[T]):
-    """`work` on a daemon thread of its own: whoever waits for it can stop waiting at the deadline.
+    """`work` on its own daemon thread, so that the caller can stop waiting at the deadline.
 
-    A resolver or a dribbling server can hold a thread longer than any socket timeout allows. Such a thread is left
-    behind, and ends with the process.
+    A name resolver, or a server that sends a byte now and then, can block a thread for longer than any socket timeout.
+    Such a thread is abandoned, and ends with the process.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:

@@ -78,7 +78,7 @@ class WouldSucceedError(Error):
 
 
 class UnknownError(Error):
-    """Could not find out, or nobody answered in time; asking again may answer."""
+    """Could not find out: there was no answer in time, or none that can be believed. A retry may succeed."""
 
 
 class ThrottledError(UnknownError):

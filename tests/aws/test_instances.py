@@ -251,7 +251,8 @@ def test_the_power_goes_when_the_shutdown_does_not_end() -> None:
     def switch(instance_id: str, power: str) -> None:
         asked.append(power)
         if power == "shutdown":
-            assert down.wait(20)
+            # Longer than `wait_for` waits.
+            down.wait(120)
 
     with running_aws(on_power=switch, timing=Timing(shutdown_limit=0.05)) as aws:
         ec2 = client(aws)

@@ -54,7 +54,7 @@ def test_find_nothing(kernel: Addresses) -> None:
 def test_add_and_find(kernel: Addresses) -> None:
     """An address is added as a host address, and found with device, prefix and label."""
     kernel.add(ADDRESS, "eth0", None)
-    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0")]
+    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0", link_up=True)]
     assert answers_on(str(ADDRESS))
 
 
@@ -68,7 +68,7 @@ def test_add_twice(kernel: Addresses) -> None:
 def test_add_with_a_label(kernel: Addresses) -> None:
     """A label of 15 characters in all is set."""
     kernel.add(ADDRESS, "eth0", "a" * 10)
-    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0:" + "a" * 10)]
+    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0:" + "a" * 10, link_up=True)]
 
 
 def test_add_to_a_device_that_is_not_there(kernel: Addresses) -> None:
@@ -78,11 +78,13 @@ def test_add_to_a_device_that_is_not_there(kernel: Addresses) -> None:
 
 
 def test_add_to_a_link_that_is_down(kernel: Addresses) -> None:
-    """The link's state does not matter."""
+    """It is added and found all the same; what is found says whether its link is up."""
     ip("link", "set", "dev", "eth0", "down")
     kernel.add(ADDRESS, "eth0", None)
     kernel.add(ADDRESS6, "eth0", None)
-    assert len(kernel.find(ADDRESS)) == len(kernel.find(ADDRESS6)) == 1
+    assert [one.link_up for address in (ADDRESS, ADDRESS6) for one in kernel.find(address)] == [False, False]
+    ip("link", "set", "dev", "eth0", "up")
+    assert [one.link_up for address in (ADDRESS, ADDRESS6) for one in kernel.find(address)] == [True, True]
 
 
 def test_ipv6(kernel: Addresses) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 
 from aws_ipfailover.aws.models import Cidr, NetworkInterface
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import Error, NodeError, UnknownError
+from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.failover import HERE, Where
+from aws_ipfailover.holdings import announcement
 from aws_ipfailover.holdings.eni_interface import EniInterface, FoundInterface, table_of
 from aws_ipfailover.kernel.addresses import Addresses
+from aws_ipfailover.kernel.announcements import gratuitous_arp, neighbour_advertisement
 from aws_ipfailover.kernel.command import Ip
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.kernel.links import Links
 from aws_ipfailover.kernel.rules import Rules
+from aws_ipfailover.parameters import Address
 from sandbox import addresses, ip, make_interface, need_root, network_namespace
 
 ENI, MAC = "eni-0123456789abcdef0", "06:00:00:00:00:01"
@@ -47,15 +51,36 @@ def plug(name: str = "ens6", mac: str = MAC) -> None:
 class Attached:
     """An ENI that EC2 has attached here."""
 
-    def __init__(self, eni: str, mac: str, *addresses: str) -> None:
+    def __init__(self, eni: str, mac: str, *addresses: str, at_another_index: Optional[Callable[[], None]]) -> None:
         held = tuple(ip_address(text) for text in addresses)
         self._described = NetworkInterface(eni, "vpc-1", True, "subnet-1", "eu-central-1a", mac, held, None)
+        self._at_another_index = at_another_index
 
     def described(self) -> NetworkInterface:
         return self._described
 
     def subnet_cidrs(self) -> Sequence[Cidr]:
         return CIDRS
+
+    def use_another_index(self) -> bool:
+        if self._at_another_index is None:
+            return False
+        self._at_another_index()
+        return True
+
+
+class Clock:
+    """A clock that only a pause moves: a test waits for nothing, and a deadline does not depend on the machine."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def deadline(self, seconds: float) -> Deadline:
+        """A deadline on this clock."""
+        return Deadline(seconds, lambda: self.now, self._sleep)
 
 
 class KernelOf(Kernel):
@@ -72,13 +97,18 @@ def service(
     mac: str = MAC,
     extra: Optional[str] = None,
     commands: Optional[Ip] = None,
+    mtu: Optional[int] = None,
     seconds: float = 20.0,
+    at_another_index: Optional[Callable[[], None]] = None,
 ) -> EniInterface:
-    """The holding; `texts` are the ENI's addresses."""
-    deadline = Deadline(seconds)
-    attached = Attached(eni, mac, *(texts or (IPV4, IPV6)))
+    """The holding, on a clock of its own; `texts` are the ENI's addresses.
+
+    `at_another_index` happens when it is attached at another device index.
+    """
+    deadline = Clock().deadline(seconds)
+    attached = Attached(eni, mac, *(texts or (IPV4, IPV6)), at_another_index=at_another_index)
     more = ip_address(extra) if extra else None
-    return EniInterface(KernelOf(commands or Ip(deadline)), eni, more, attached, deadline)
+    return EniInterface(KernelOf(commands or Ip(Deadline(20))), eni, more, attached, mtu, deadline)
 
 
 def sources(eni: str = ENI) -> List[str]:
@@ -300,11 +330,10 @@ STEPS = ["link set dev ens6 alias", "link set dev ens6 up", f"address replace {I
 
 @pytest.mark.parametrize("step", STEPS)
 def test_unplugged_while_it_is_taken(namespace: None, step: str) -> None:
-    """A NIC that goes meanwhile says nothing about this node: Error, not NodeError; release cleans up."""
+    """A NIC that goes meanwhile, for good, says nothing about this node: UnknownError; release cleans up."""
     plug()
-    with pytest.raises(Error) as raised:
-        service(commands=Vanishing(step)).take()
-    assert not isinstance(raised.value, NodeError)
+    with pytest.raises(UnknownError):
+        service(commands=Vanishing(step), seconds=0.6).take()
     service().release()
     assert sources() == []
 
@@ -361,3 +390,160 @@ def test_without_ipv6(namespace: None) -> None:
     service(IPV4).take()
     assert service(IPV4).look() == HERE
     service(IPV4).release()
+
+
+class Renaming(Ip):
+    """A kernel whose NIC gets its last name right before a certain command, as by udev: down for that moment."""
+
+    def __init__(self, before: str) -> None:
+        super().__init__(Deadline(20))
+        self._before = before
+        self.renamed = False
+
+    def run(self, *arguments: str) -> str:
+        if self._before in " ".join(arguments) and not self.renamed:
+            self.renamed = True
+            up = "UP" in ip("link", "show", "dev", "ens6")[0]["flags"]
+            ip("link", "set", "dev", "ens6", "down")
+            ip("link", "set", "dev", "ens6", "name", "enp0s9")
+            if up:
+                ip("link", "set", "dev", "enp0s9", "up")
+        return super().run(*arguments)
+
+
+RENAMED = [
+    *("link set dev ens6 alias", "link set dev ens6 mtu", "link set dev ens6 up"),
+    *(f"address replace {IPV4}", f"address replace {IPV6}", "route replace", "rule add"),
+]
+
+
+@pytest.mark.parametrize("step", RENAMED)
+def test_renamed_while_it_is_configured(namespace: None, step: str) -> None:
+    """take: "The interface may be renamed while it is configured (udev)"; at whatever step, it has all in the end."""
+    plug()
+    renaming = Renaming(step)
+    service(commands=renaming, mtu=1400).take()
+    assert renaming.renamed
+    assert service().look() == HERE
+    assert on("enp0s9") == [f"{IPV4}/32", f"{IPV6}/128"]
+    assert sources() == [IPV4, IPV6]
+    (link,) = ip("link", "show", "dev", "enp0s9")
+    assert link["mtu"] == 1400
+    assert "UP" in link["flags"]
+    assert ip("route", "get", "8.8.8.8", "from", IPV4)[0]["dev"] == "enp0s9"
+    service().release()
+    assert on("enp0s9") == sources() == []
+
+
+class Meddling(Ip):
+    """A kernel in which something takes an address away as soon as it is added, so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(Deadline(20))
+        self.times = times
+
+    def run(self, *arguments: str) -> str:
+        answer = super().run(*arguments)
+        if f"{IPV4}/32" in arguments and "replace" in arguments and self.times:
+            self.times -= 1
+            ip("address", "del", f"{IPV4}/32", "dev", "ens6")
+        return answer
+
+
+def test_what_is_taken_away_meanwhile_is_given_again(namespace: None, caplog: pytest.LogCaptureFixture) -> None:
+    """take: something else on the node configures new interfaces too; all is there in the end, with a warning."""
+    plug()
+    service(commands=Meddling(2)).take()
+    assert service().look() == HERE
+    assert [record.levelname for record in caplog.records if "while it was configured" in record.message] == [
+        "WARNING",
+        "WARNING",
+    ]
+
+
+def test_what_is_taken_away_for_ever_is_told(namespace: None) -> None:
+    """take: UnknownError before the deadline, naming what the interface does not keep."""
+    plug()
+    with pytest.raises(UnknownError, match=f"{IPV4} is not on ens6"):
+        service(commands=Meddling(-1), seconds=0.6).take()
+
+
+@pytest.mark.parametrize(("mtu", "expected"), [(1400, 1400), (None, 1500), (1500, 1500)])
+def test_the_mtu_that_it_is_to_have(namespace: None, mtu: Optional[int], expected: int) -> None:
+    """take: the largest packet is the one given, and stays as it is where none is."""
+    plug()
+    ip("link", "set", "dev", "far-ens6", "mtu", "9001")
+    service(mtu=mtu).take()
+    assert ip("link", "show", "dev", "ens6")[0]["mtu"] == expected
+
+
+def test_a_link_that_is_down_is_not_here(namespace: None) -> None:
+    """look: "An address on a link that is administratively down is not here"; taking it again sets the link up."""
+    plug()
+    service().take()
+    ip("link", "set", "dev", "ens6", "down")
+    assert service().look().why == "ens6 is down"
+    service().take()
+    assert service().look() == HERE
+
+
+def test_an_index_that_brings_no_interface(namespace: None) -> None:
+    """take: where none appears it is attached at another device index, whose interface is configured then."""
+    service(seconds=6.0, at_another_index=plug).take()
+    assert service().look() == HERE
+
+
+def test_no_index_brings_an_interface(namespace: None) -> None:
+    """take: other device indexes are tried as long as there is time, and no longer; then UnknownError."""
+    tried: List[str] = []
+    for seconds, times in ((2.2, 0), (3.2, 1)):
+        tried.clear()
+        with pytest.raises(UnknownError, match=MAC):
+            service(seconds=seconds, at_another_index=lambda: tried.append("another")).take()
+        assert len(tried) == times
+
+
+@pytest.mark.parametrize("meddling", [0, 1])
+def test_every_address_is_announced_once_all_is_there(
+    namespace: None, monkeypatch: pytest.MonkeyPatch, meddling: int
+) -> None:
+    """ "eni … announce the address": with the ENI's MAC address, after the interface has everything, and not before."""
+    said: List[Tuple[str, str, Optional[str], bool]] = []
+
+    def note(address: Address, device: str, mac: Optional[str] = None) -> None:
+        said.append((str(address), device, mac, service(extra="192.168.10.10").look() == HERE))
+
+    monkeypatch.setattr(announcement, "announce", note)
+    plug()
+    service(extra="192.168.10.10", commands=Meddling(meddling)).take()
+    assert said == [(address, "ens6", MAC, True) for address in (IPV4, IPV6, "192.168.10.10")]
+
+
+def test_an_announcement_that_fails_is_a_warning(
+    namespace: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """take: the address works without it, so it is no failure, and the other addresses are announced all the same."""
+
+    def refuse(address: Address, device: str, mac: Optional[str] = None) -> None:
+        raise Error(f"announcing {address} on {device}: no buffer space")
+
+    monkeypatch.setattr(announcement, "announce", refuse)
+    plug()
+    service().take()
+    assert service().look() == HERE
+    assert [record.levelname for record in caplog.records if "is not announced" in record.message] == [
+        "WARNING",
+        "WARNING",
+    ]
+
+
+def test_frames_leave_by_the_interface(namespace: None) -> None:
+    """take: neighbours at the other end of the link hear of the IPv4 and of the IPv6 address."""
+    plug()
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as tap:
+        tap.bind(("far-ens6", 3))
+        tap.settimeout(20)
+        service().take()
+        awaited = {gratuitous_arp(MAC, IPv4Address(IPV4)), neighbour_advertisement(MAC, IPv6Address(IPV6))}
+        while awaited:
+            awaited.discard(tap.recv(2048))

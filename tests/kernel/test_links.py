@@ -69,3 +69,10 @@ def test_a_namespace_with_nothing_in_it() -> None:
     """There is always lo."""
     with network_namespace():
         assert [link.name for link in Kernel(Deadline(20)).links.all()] == ["lo"]
+
+
+def test_the_largest_packet(kernel: Kernel) -> None:
+    """The MTU, in bytes, as it is set and as it is read."""
+    assert [link.mtu for link in kernel.links.all() if link.name == "eth0"] == [1500]
+    kernel.links.set_mtu("eth0", 1400)
+    assert [link.mtu for link in kernel.links.all() if link.name == "eth0"] == [1400]

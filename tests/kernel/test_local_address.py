@@ -13,6 +13,7 @@ from aws_ipfailover.failover import HERE, Where
 from aws_ipfailover.holdings.local_address import FoundAddress, LocalAddress
 from aws_ipfailover.kernel.command import Ip
 from aws_ipfailover.kernel.kernel import Kernel
+from aws_ipfailover.kernel.links import Link
 from sandbox import Held, addresses, answers_on, ip, make_interface, need_root, network_namespace
 
 ADDRESS = "192.168.10.10"
@@ -49,10 +50,17 @@ def kernel() -> Kernel:
     return Kernel(Deadline(20))
 
 
-def holding(address: str = ADDRESS, device: str = "eth0", label: str | None = None) -> LocalAddress:
-    """The address as a host address on a device."""
+def link(name: str) -> Link:
+    """An interface as it is now."""
+    return next(one for one in kernel().links.all() if one.name == name)
+
+
+def holding(
+    address: str = ADDRESS, device: str = "eth0", label: str | None = None, length: int | None = None
+) -> LocalAddress:
+    """The address on a device, as a host address unless a prefix length is given."""
     value = ip_address(address)
-    return LocalAddress(kernel(), value, device, label, value.max_prefixlen)
+    return LocalAddress(kernel(), value, link(device), label, length or value.max_prefixlen)
 
 
 def put(places: Places) -> None:
@@ -149,7 +157,7 @@ def test_a_label_that_is_too_long() -> None:
 
 def test_a_prefix_length_of_its_own() -> None:
     """take: with the subnet's prefix length, where an address of the subnet asks for it."""
-    LocalAddress(kernel(), ip_address("10.0.1.9"), "eth0", None, 24).take()
+    holding("10.0.1.9", length=24).take()
     assert [held.address for held in addresses()] == ["10.0.1.9/24"]
 
 
@@ -162,10 +170,11 @@ def test_a_label_means_nothing_to_an_ipv6_address() -> None:
 
 def test_a_device_that_is_gone() -> None:
     """take: NodeError where the device has gone; release is content."""
+    one = holding()
     ip("link", "del", "dev", "eth0")
     with pytest.raises(NodeError):
-        holding().take()
-    holding().release()
+        one.take()
+    one.release()
 
 
 def test_two_at_once() -> None:
@@ -176,3 +185,56 @@ def test_two_at_once() -> None:
     one.release()
     assert other.look() == HERE
     assert one.look().where is Where.ELSEWHERE
+
+
+@pytest.mark.parametrize("address", [ADDRESS, ADDRESS6])
+def test_an_address_on_a_link_that_is_down_is_not_here(address: str) -> None:
+    """look: "An address on a link that is administratively down is not here", and it says which link is down."""
+    one = holding(address)
+    one.take()
+    ip("link", "set", "dev", "eth0", "down")
+    kernel().addresses.add(ip_address(address), "eth0", None)  # the kernel drops an IPv6 address with the link
+    found = one.look()
+    assert found.where is Where.ELSEWHERE
+    assert found.why == f"{address} is on eth0, which is down"
+
+
+def test_an_address_that_is_on_a_link_that_is_up_too_is_here() -> None:
+    """look: a second copy on a link that is down takes nothing away."""
+    ip("address", "add", f"{ADDRESS}/24", "dev", "eth1")
+    ip("link", "set", "dev", "eth1", "down")
+    one = holding()
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")
+    assert one.look() == HERE
+
+
+@pytest.mark.parametrize("address", [ADDRESS, ADDRESS6])
+def test_stop_removes_it_from_a_link_that_is_down_all_the_same(address: str) -> None:
+    """release: the link's state does not matter, the address is gone, and the link stays as it is."""
+    ip("link", "set", "dev", "eth0", "down")
+    kernel().addresses.add(ip_address(address), "eth0", None)
+    FoundAddress(kernel(), ip_address(address)).release()
+    assert addresses() == []
+    assert not link("eth0").up
+
+
+@pytest.mark.parametrize("address", [ADDRESS, ADDRESS6])
+@pytest.mark.parametrize("there", [False, True])
+def test_start_sets_the_link_up(address: str, there: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """take: "start sets the link up", whether the address is there already or not, and warns of it."""
+    ip("link", "set", "dev", "eth0", "down")
+    if there:
+        kernel().addresses.add(ip_address(address), "eth0", None)
+    one = holding(address)
+    one.take()
+    assert link("eth0").up
+    assert one.look() == HERE
+    assert [(record.levelname, record.message) for record in caplog.records if "down" in record.message] == [
+        ("WARNING", "eth0 was down: set up")
+    ]
+
+
+def test_a_link_that_is_up_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """take: nothing is set, and nothing is warned of."""
+    holding().take()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]

@@ -57,6 +57,7 @@ def give(lab: Lab, address: str, node: str, old: str = "") -> None:
     status = lab.status()
     enis = status["network_interfaces"]
     lab.exec("node1", ["/usr/bin/python3", "-c", ASSIGN, status["region"], address, enis[node], enis.get(old, "")])
+    lab.settle_network()
     prefix = f"{address}/128" if ":" in address else f"{address}/32"
     if old:
         lab.exec(old, ["ip", "address", "delete", prefix, "dev", "eth0"])
@@ -113,3 +114,21 @@ def test_an_address_that_moved_is_sent_to_its_old_interface_until_it_is_announce
 def test_everything_else_is_reached_as_ever(lab: Lab, address: str) -> None:
     """Instances in the subnet and beyond, over IPv4 and IPv6."""
     assert answers(lab, "node2", address)
+
+
+def test_a_moved_address_arrives_later_than_ec2_says(lab: Lab) -> None:
+    """With a lag of the remapping packets still find the old ENI, from other subnets too, and not the new one."""
+    address = "10.0.1.61"
+    enis = lab.status()["network_interfaces"]
+    give(lab, address, "node1")
+    assert answers(lab, "consumer-b", address)
+    lab.order("remap-lag", seconds=3600)
+    try:
+        argv = [lab.status()["region"], address, enis["node2"], ""]
+        lab.exec("node1", ["/usr/bin/python3", "-c", ASSIGN, *argv])
+        lab.settle_network()
+        assert answers(lab, "consumer-b", address)
+    finally:
+        lab.order("remap-lag", seconds=0)
+    lab.exec("node1", ["ip", "address", "delete", f"{address}/32", "dev", "eth0"])
+    assert not answers(lab, "consumer-b", address)

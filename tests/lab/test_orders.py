@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Iterator, List
 
 import pytest
@@ -207,3 +208,27 @@ def test_the_help_of_api_shows_how_to_narrow_a_fault(lab: Lab) -> None:
     """With an example of each option."""
     said = succeeds(lab, "api", "--help")
     assert "api RequestLimitExceeded --action ReplaceRoute --caller node2 --times 3" in said
+
+
+def test_a_policy_restricts_the_nodes_until_it_is_taken_back(lab: Lab, tmp_path: Path) -> None:
+    """`policy FILE` denies what the document denies, `policy none` permits it again; a file that is none is told so."""
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps({"Statement": [{"Effect": "Deny", "Action": "ec2:Describe*", "Resource": "*"}]}))
+    ask = ["python3", "-c", DESCRIBE, lab.status()["region"], *lab.status()["route_tables"]]
+    succeeds(lab, "policy", str(file))
+    assert "UnauthorizedOperation" in lab.exec("node1", ask, check=False).stderr
+    succeeds(lab, "policy", "none")
+    assert lab.exec("node1", ask).returncode == 0
+    file.write_text("{")
+    refused = typed(lab, "policy", str(file))
+    assert refused.returncode == 1
+    assert "is no policy document" in refused.stderr
+
+
+def test_expired_credentials_are_replaced_by_metadata_or_not(lab: Lab) -> None:
+    """`expire-credentials` refuses what the nodes have; IMDS gives new ones, and with `--for-good` the old ones."""
+    ask = ["python3", "-c", DESCRIBE, lab.status()["region"], *lab.status()["route_tables"]]
+    succeeds(lab, "expire-credentials", "--for-good")
+    assert "RequestExpired" in lab.exec("node1", ask, check=False).stderr
+    succeeds(lab, "expire-credentials")
+    assert lab.exec("node1", ask).returncode == 0

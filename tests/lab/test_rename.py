@@ -21,7 +21,10 @@ ec2 = boto3.client("ec2", region_name=sys.argv[1])
 made = ec2.attach_network_interface(InstanceId=sys.argv[2], NetworkInterfaceId=sys.argv[3], DeviceIndex=1)
 print(made["AttachmentId"])
 """
-DETACH = "import sys, boto3; boto3.client('ec2', sys.argv[1]).detach_network_interface(AttachmentId=sys.argv[2])"
+DETACH = """
+import sys, boto3
+boto3.client("ec2", sys.argv[1]).detach_network_interface(AttachmentId=sys.argv[2], Force=sys.argv[3:] == ["force"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +67,32 @@ def test_a_nic_is_renamed_after_it_appeared(lab: Lab, up: bool) -> None:
     lab.exec("node1", ["/usr/bin/python3", "-c", DETACH, region, attachment])
     eventually("the NIC to go", lambda: not nic(lab, mac), 20)
     assert lab.status()["errors"] == []
+
+
+def test_no_nic_appears_at_a_dead_device_index(lab: Lab) -> None:
+    """With dead indexes, after a detachment by force: EC2 says attached, the instance gets no NIC before a stop."""
+    status = lab.status()
+    region, mac = status["region"], status["service"]["mac"]
+    argv = [region, lab.instance_ids()["node1"], status["service"]["network_interface_id"]]
+
+    def attach() -> str:
+        return lab.exec("node1", ["/usr/bin/python3", "-c", ATTACH, *argv]).stdout.strip()
+
+    lab.order("dead-indexes", dead=True)
+    try:
+        attachment = attach()
+        eventually("the NIC to appear", lambda: nic(lab, mac), 20)
+        lab.exec("node1", ["/usr/bin/python3", "-c", DETACH, region, attachment, "force"])
+        eventually("the NIC to go", lambda: not nic(lab, mac), 20)
+        attachment = attach()
+        eventually("EC2 to say attached", lambda: lab.status()["service"]["attachment"] == "attached", 20)
+        # Any order about routes returns when the network has been told of everything before it.
+        lab.order("put-route", destination="192.168.10.10/32", target="node1")
+        assert not nic(lab, mac)
+        lab.stop("node1")
+        eventually("node1 to be stopped", lambda: "node1" not in lab.powered_nodes(), 20)
+        lab.power_on("node1")
+        eventually("the NIC to be there after a boot", lambda: nic(lab, mac), 20)
+        lab.exec("node1", ["/usr/bin/python3", "-c", DETACH, region, attachment])
+    finally:
+        lab.order("dead-indexes", dead=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import time
+from email.utils import formatdate
 from typing import Any, Dict, Type
 
 import pytest
@@ -11,9 +13,11 @@ from botocore.parsers import ResponseParserError
 
 from aws_ipfailover.aws.errors import keep_secret, translate
 from aws_ipfailover.errors import (
+    ChangingError,
     DeniedError,
     DetachedError,
     Error,
+    ExpiredError,
     IndexTakenError,
     InUseError,
     NodeError,
@@ -22,12 +26,15 @@ from aws_ipfailover.errors import (
     RouteExistsError,
     ThrottledError,
     UnknownError,
+    WouldSucceedError,
 )
+from aws_ipfailover.failover import not_checked
 
 
-def answer(code: str, message: str = "Because.", status: int = 400) -> sdk.ClientError:
-    """An error that EC2 answers with."""
-    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+def answer(code: str, message: str = "Because.", status: int = 400, date: str = "") -> sdk.ClientError:
+    """An error that EC2 answers with; `date` is the answer's own, none where it is empty."""
+    about = {"HTTPStatusCode": status, "HTTPHeaders": {"date": date} if date else {}}
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": about}
     return sdk.ClientError(response, "ReplaceRoute")
 
 
@@ -56,7 +63,18 @@ def answer(code: str, message: str = "Because.", status: int = 400) -> sdk.Clien
         (answer("PrivateIpAddressLimitExceeded"), NodeError),
         (answer("OperationNotPermitted"), Error),
         (answer("RouteLimitExceeded"), Error),
-        (answer("ExpiredToken"), Error),
+        (answer("ExpiredToken", status=403), ExpiredError),
+        (answer("ExpiredTokenException"), ExpiredError),
+        (answer("RequestExpired"), ExpiredError),
+        (answer("RequestTimeTooSkewed", status=403), ExpiredError),
+        (answer("TokenRefreshRequired"), ExpiredError),
+        (answer("DryRunOperation", status=412), WouldSucceedError),
+        (answer("IncorrectState"), UnknownError),
+        (answer("IncorrectInstanceState"), UnknownError),
+        (
+            answer("InvalidParameterValue", "route table rtb-1 and interface eni-1 belong to different networks"),
+            NodeError,
+        ),
         (sdk.EndpointConnectionError(endpoint_url="https://ec2"), UnknownError),
         (sdk.ConnectTimeoutError(endpoint_url="https://ec2"), UnknownError),
         (sdk.ReadTimeoutError(endpoint_url="https://ec2"), UnknownError),
@@ -78,10 +96,16 @@ def test_an_error_of_the_sdk_has_one_meaning(error: Exception, kind: Type[Error]
 
 TAKEN = "Instance 'i-0123456789abcdef0' already has an interface attached at device index '1'."
 IN_USE = "Network interface 'eni-0123456789abcdef0' is currently in use."
+DIFFERENT = "route table rtb-0a and interface eni-0a belong to different networks"
 # Operation, code, message -> what it means from this operation, and from one that it says nothing special about.
 BY_OPERATION = [
     ("ReplaceRoute", "InvalidParameterValue", "There is no route defined for '192.0.2.1/32'.", NoRouteError, Error),
     ("ReplaceRoute", "InvalidRoute.NotFound", "no route", NoRouteError, NodeError),
+    ("ReplaceRoute", "InvalidParameterValue", DIFFERENT, NodeError, Error),
+    ("CreateRoute", "InvalidParameterValue", DIFFERENT, NodeError, Error),
+    ("AttachNetworkInterface", "IncorrectState", "Instance is not 'running'.", ChangingError, UnknownError),
+    ("AttachNetworkInterface", "IncorrectInstanceState", "not in a valid state", ChangingError, UnknownError),
+    ("DetachNetworkInterface", "IncorrectState", "Attachment is in 'attaching' state.", ChangingError, UnknownError),
     ("CreateRoute", "RouteAlreadyExists", "The route identified by 192.0.2.1/32 exists.", RouteExistsError, Error),
     ("AttachNetworkInterface", "InvalidNetworkInterface.InUse", "Interface: [eni-1] in use.", InUseError, Error),
     ("AttachNetworkInterface", "InvalidParameterValue", IN_USE, InUseError, Error),
@@ -149,4 +173,100 @@ def test_a_refusals_encoded_message_is_left_out() -> None:
     error = answer(
         "UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: " + "x" * 900
     )
-    assert str(translate("CreateRoute", error)) == "CreateRoute: UnauthorizedOperation"
+    assert str(translate("CreateRoute", error)) == (
+        "CreateRoute: UnauthorizedOperation: allow it in this node's IAM policy"
+    )
+
+
+USER = "User: arn:aws:sts::123456789012:assumed-role/lab-node/i-0a is not authorized to perform: ec2:ReplaceRoute"
+TABLE = "arn:aws:ec2:eu-central-1:123456789012:route-table/rtb-0a"
+ENCODED = ". Encoded authorization failure message: " + "x" * 900
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [
+        (
+            (
+                f"You are not authorized to perform this operation. {USER} on resource: {TABLE} because no identity-based"
+                f" policy allows the ec2:ReplaceRoute action{ENCODED}"
+            ),
+            "no identity-based policy allows the ec2:ReplaceRoute action",
+        ),
+        (
+            (
+                f"You are not authorized to perform this operation. {USER} on resource: {TABLE} with an explicit deny in a"
+                f" service control policy{ENCODED}"
+            ),
+            "with an explicit deny in a service control policy",
+        ),
+        (
+            f"{USER} because no permissions boundary allows the ec2:ReplaceRoute action",
+            "no permissions boundary allows the ec2:ReplaceRoute action",
+        ),
+    ],
+)
+def test_a_denial_keeps_awss_own_words(message: str, kept: str) -> None:
+    """ "The exit reason keeps AWS's own text of a denial (which kind of policy)", without the encoded message."""
+    said = str(translate("ReplaceRoute", answer("UnauthorizedOperation", message, status=403)))
+    assert said == f"ReplaceRoute: UnauthorizedOperation: allow it in this node's IAM policy; AWS: {kept}"
+
+
+def test_a_describe_that_is_denied_names_the_statement_that_is_wrong() -> None:
+    """SUSE's samples grant DescribeRouteTables on a table's ARN, which never matches: say which statement is wrong.
+
+    Within the first 110 characters of the exit reason of a monitor, which Pacemaker shows.
+    """
+    said = str(translate("DescribeRouteTables", answer("UnauthorizedOperation", status=403)))
+    assert said.startswith('DescribeRouteTables: UnauthorizedOperation: allow it on Resource "*", not on an ARN')
+    assert 'allow it on Resource "*", not on an ARN' in not_checked(DeniedError(said)).reason[:110]
+
+
+def test_a_role_that_may_not_be_assumed_names_both_policies() -> None:
+    """AssumeRole is denied by the role's trust or by this node's own policy; which one, STS does not say."""
+    said = str(translate("AssumeRole", answer("AccessDenied", status=403)))
+    assert "let the role trust this node's role" in said
+    assert "sts:AssumeRole" in said
+
+
+REFUSED_FOR_TIME = ["AuthFailure", "RequestExpired", "SignatureDoesNotMatch", "ExpiredToken", "RequestTimeTooSkewed"]
+
+
+@pytest.mark.parametrize("code", REFUSED_FOR_TIME)
+@pytest.mark.parametrize(("seconds", "direction"), [(600, "ahead"), (-600, "behind"), (7200, "ahead")])
+def test_a_clock_that_is_off_is_named(monkeypatch: pytest.MonkeyPatch, code: str, seconds: int, direction: str) -> None:
+    """ "AuthFailure with a clock that is off says so": by how many seconds, in which direction, and what to do."""
+    now = 1_700_000_000
+    monkeypatch.setattr(time, "time", lambda: now + seconds)
+    said = translate("DescribeRouteTables", answer(code, status=401, date=formatdate(now, usegmt=True)))
+    assert isinstance(said, DeniedError)
+    expected = f"this node's clock is {abs(seconds)} s {direction}: set it (chronyd)"
+    assert str(said) == f"DescribeRouteTables: {code}: {expected}"
+
+
+@pytest.mark.parametrize("date", ["now", "", "nonsense"])
+def test_a_clock_that_is_right_is_not_blamed(date: str) -> None:
+    """Within AWS's tolerance, or where the answer has no date, the credentials are what is not accepted."""
+    right = formatdate(time.time() - 100, usegmt=True) if date == "now" else date
+    said = str(translate("DescribeRouteTables", answer("AuthFailure", status=401, date=right)))
+    assert "renew" in said
+    assert " s ahead" not in said
+
+
+def test_a_policys_denial_does_not_blame_the_clock() -> None:
+    """AWS has accepted the signature by then, whatever the clock says."""
+    old = formatdate(time.time() - 3600, usegmt=True)
+    assert "clock" not in str(translate("ReplaceRoute", answer("UnauthorizedOperation", status=403, date=old)))
+
+
+def test_what_is_waited_for_is_told() -> None:
+    """IncorrectState keeps EC2's message, which alone says what is still being changed; other unknowns need none."""
+    said = translate("ReplaceRoute", answer("IncorrectState", "Instance i-0a is not 'running'."))
+    assert str(said) == "ReplaceRoute: IncorrectState: Instance i-0a is not 'running'."
+    assert str(translate("ReplaceRoute", answer("InternalError", status=500))) == "ReplaceRoute: InternalError"
+
+
+def test_a_table_that_does_not_exist_says_what_to_do() -> None:
+    """The table's id stands before it, as whoever wrote to it knows: "rtb-0a: does not exist: remove it ..."."""
+    said = str(translate("ReplaceRoute", answer("InvalidRouteTableID.NotFound")))
+    assert said == "does not exist: remove it from routing_table (ReplaceRoute: InvalidRouteTableID.NotFound)"

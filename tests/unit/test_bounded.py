@@ -9,8 +9,10 @@ import pytest
 
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import DeniedError, Error, UnknownError
-from aws_ipfailover.failover import HERE, Look
+from aws_ipfailover.failover import HERE, Look, Repair
 from aws_ipfailover.holdings.bounded import Bounded
+
+MENDED = Repair("assigned again")
 
 
 class Thing:
@@ -31,8 +33,12 @@ class Thing:
         self.work()
         return HERE
 
+    def repair(self) -> Repair:
+        self.work()
+        return MENDED
 
-@pytest.mark.parametrize("method", ["take", "release", "look"])
+
+@pytest.mark.parametrize("method", ["take", "release", "look", "repair"])
 def test_a_call_that_hangs_ends_at_the_deadline(method: str) -> None:
     """UnknownError, naming what was waited for last."""
     end = threading.Event()
@@ -44,7 +50,7 @@ def test_a_call_that_hangs_ends_at_the_deadline(method: str) -> None:
         end.set()
 
 
-@pytest.mark.parametrize("method", ["take", "release", "look"])
+@pytest.mark.parametrize("method", ["take", "release", "look", "repair"])
 def test_what_happens_in_time_is_handed_over(method: str) -> None:
     """Result and error alike."""
 
@@ -52,6 +58,6 @@ def test_what_happens_in_time_is_handed_over(method: str) -> None:
         raise DeniedError("ReplaceRoute: UnauthorizedOperation")
 
     done = getattr(Bounded(Thing(lambda: None), Deadline(30), Progress("")), method)()
-    assert done == (HERE if method == "look" else None)
+    assert done == {"look": HERE, "repair": MENDED}.get(method)
     with pytest.raises(Error, match="UnauthorizedOperation"):
         getattr(Bounded(Thing(refuse), Deadline(30), Progress("")), method)()

@@ -12,6 +12,7 @@ import pytest
 
 from aws_ipfailover.aws import certificate_authorities
 from aws_ipfailover.aws.client import Ec2
+from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.models import NetworkInterface
 from aws_ipfailover.aws.session import Account, ec2_calls
 from aws_ipfailover.deadline import Deadline, Progress
@@ -36,7 +37,10 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningAws]
 def ask(aws: RunningAws, times: int, seconds: float = 60) -> List[NetworkInterface]:
     """Ask EC2 that often at once, each through a connection of its own."""
     region = aws.account.plan.region
-    client = Ec2(ec2_calls(Account(region), Deadline(seconds), lambda: None, Progress(""), times), region)
+    client = Ec2(
+        ec2_calls(Account(region), Deadline(seconds), Imds(aws.imds_url, Deadline(seconds)), Progress(""), times),
+        region,
+    )
     eni = aws.account.instance("node1").network_interface_id
     with ThreadPoolExecutor(times) as pool:
         return list(pool.map(client.network_interface, [eni] * times))

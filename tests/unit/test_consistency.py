@@ -109,11 +109,32 @@ def test_one_read_without_a_contradiction_is_believed(believed: Callable[..., Co
 
 
 def test_a_contradiction_counts_when_a_later_read_agrees(believed: Callable[..., Contradictions]) -> None:
-    """Two reads, with a pause between them: what the second one says is the answer."""
-    reads = Reads(A, {**A, **B})
-    assert believed(reads) == {**A, **B}
+    """ "A single contradicting read is not believed until a second one agrees", after a pause."""
+    reads = Reads(A, A)
+    assert believed(reads) == A
     assert reads.times[1] > 0.9
     assert believed(Reads(A, {})) == {}
+
+
+def test_only_what_both_reads_contradict_counts(believed: Callable[..., Contradictions]) -> None:
+    """Each thing by itself: what one of the two reads shows alone can be an old read; in the words of the second."""
+    assert believed(Reads(A, {**A, **B})) == A
+    assert believed(Reads({**A, **B}, B)) == B
+    assert believed(Reads(A, {"rtb-a": "rtb-a is gone"})) == {"rtb-a": "rtb-a is gone"}
+
+
+def test_what_a_read_raises_is_raised(believed: Callable[..., Contradictions]) -> None:
+    """One contradiction and one silence are no answer."""
+    reads = Reads(A)
+
+    def read() -> Contradictions:
+        if not reads.answers:
+            raise UnknownError("DescribeRouteTables: RequestLimitExceeded")
+        return reads()
+
+    read.deadline = reads.deadline  # type: ignore[attr-defined]
+    with pytest.raises(UnknownError, match="RequestLimitExceeded"):
+        believed(read)
 
 
 def test_two_reads_that_name_different_things_are_unknown(believed: Callable[..., Contradictions]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Tuple
+from itertools import product
+from typing import Callable, Dict, List, Optional, Tuple, Union
 
 import pytest
 
@@ -13,9 +14,12 @@ from aws_ipfailover.failover import (
     Failover,
     Finding,
     Look,
+    OnDrift,
+    Repair,
     Verdict,
     Where,
     look_locally,
+    not_checked,
     release_all,
     verdict,
 )
@@ -70,6 +74,20 @@ class Thing:
         return HERE if self.world.held[self.name] else Look(Where.ELSEWHERE, f"no {self.name}")
 
 
+class Pacemaker:
+    """Says whether it manages the resource, or raises; counts the questions."""
+
+    def __init__(self, answer: Union[bool, Error] = True) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    def manages(self) -> bool:
+        self.asked += 1
+        if isinstance(self.answer, Error):
+            raise self.answer
+        return self.answer
+
+
 def overlay(world: World) -> Failover:
     """An overlay IP: the address, then its routes."""
     return Failover((Thing(world, "address"), Thing(world, "routes")))
@@ -83,7 +101,7 @@ def local(world: World) -> List[Thing]:
 def monitor(world: World) -> Finding:
     """As the agent's monitor does: the kernel first, and the cloud only where the address is here."""
     found = look_locally(local(world))
-    return overlay(world).look_at_cloud() if found.verdict is Verdict.RUNNING else found
+    return overlay(world).look_at_cloud(OnDrift.RESTART, Pacemaker()) if found.verdict is Verdict.RUNNING else found
 
 
 UNKNOWN = UnknownError("no answer")
@@ -205,17 +223,147 @@ def test_every_error_of_the_cloud_side_degrades_a_monitor() -> None:
         world = World()
         overlay(world).start()
         world.cloud_error = error
-        assert monitor(world) == Finding(Verdict.DEGRADED, str(error))
+        found = monitor(world)
+        assert found.verdict is Verdict.DEGRADED
+        assert found.reason.startswith(f"Address up, nothing moved: {error}")
 
 
-def test_a_defect_in_asking_degrades_a_monitor() -> None:
-    """An exception that nobody expected is no evidence that the resource has failed."""
+def test_what_may_answer_later_is_asked_again() -> None:
+    """not_checked: an unknown passes; a denial stays, so nothing is promised of the next monitor."""
+    assert not_checked(UNKNOWN) == NOT_CHECKED
+    assert not_checked(DeniedError("denied")) == Finding(Verdict.DEGRADED, "Address up, nothing moved: denied")
+
+
+DRIFT = Look(Where.ELSEWHERE, "rtb-a routes elsewhere")
+MENDED = Repair("routed again in rtb-a")
+PARTLY = Repair("routed again in rtb-a", "rtb-b: denied", leads_here=True)
+IN_VAIN = Repair("", "rtb-a: denied", leads_here=False)
+SILENT = UnknownError("crm_resource does not answer")
+
+
+class Drifting:
+    """Something in the cloud that is found as `found`, and of whose repair this comes."""
+
+    local = False
+
+    def __init__(self, found: Union[Look, Error], outcome: Union[Repair, Error]) -> None:
+        self.found = found
+        self.outcome = outcome
+        self.repairs = 0
+
+    def take(self) -> None:
+        raise AssertionError
+
+    def release(self) -> None:
+        raise AssertionError
+
+    def look(self) -> Look:
+        if isinstance(self.found, Error):
+            raise self.found
+        return self.found
+
+    def repair(self) -> Repair:
+        self.repairs += 1
+        if isinstance(self.outcome, Error):
+            raise self.outcome
+        return self.outcome
+
+
+LOOKS: Dict[str, Union[Look, Error]] = {"here": HERE, "elsewhere": DRIFT, "unknown": UNKNOWN}
+ANSWERS: Dict[str, Union[bool, Error]] = {"managed": True, "unmanaged": False, "silent": SILENT}
+OUTCOMES: Dict[str, Union[Repair, Error]] = {
+    "mended": MENDED,
+    "partly": PARTLY,
+    "in vain": IN_VAIN,
+    "raised": DeniedError("check is on"),
+}
+NOT_CHECKED = Finding(Verdict.DEGRADED, "Address up, nothing moved: no answer; asked again at the next monitor")
+# What a look, on_drift, Pacemaker's answer and the repair's outcome make together; None and "" stand for each of them.
+FINDINGS: List[Tuple[str, Optional[OnDrift], str, str, Finding]] = [
+    ("here", None, "", "", Finding(Verdict.RUNNING)),
+    ("unknown", None, "", "", NOT_CHECKED),
+    ("elsewhere", OnDrift.RESTART, "", "", Finding(Verdict.FAILED, DRIFT.why)),
+    ("elsewhere", OnDrift.REPORT, "", "", Finding(Verdict.DEGRADED, f"on_drift=report, nothing changed: {DRIFT.why}")),
+    (
+        *("elsewhere", OnDrift.REPAIR, "unmanaged", ""),
+        Finding(Verdict.DEGRADED, f"not managed by Pacemaker, so nothing changed: {DRIFT.why}"),
+    ),
+    (
+        *("elsewhere", OnDrift.REPAIR, "silent", ""),
+        Finding(Verdict.DEGRADED, f"nothing changed: {DRIFT.why} ({SILENT})"),
+    ),
+    ("elsewhere", OnDrift.REPAIR, "managed", "mended", Finding(Verdict.RUNNING, MENDED.mended)),
+    ("elsewhere", OnDrift.REPAIR, "managed", "partly", Finding(Verdict.DEGRADED, "Served in part: rtb-b: denied")),
+    ("elsewhere", OnDrift.REPAIR, "managed", "in vain", Finding(Verdict.FAILED, f"rtb-a: denied; {DRIFT.why}")),
+    ("elsewhere", OnDrift.REPAIR, "managed", "raised", Finding(Verdict.FAILED, f"check is on; {DRIFT.why}")),
+]
+
+
+def expected_of(look: str, on_drift: OnDrift, answer: str, outcome: str) -> Finding:
+    """The one row of FINDINGS that speaks of this case."""
+    (finding,) = [
+        row[4]
+        for row in FINDINGS
+        if row[0] == look and row[1] in (None, on_drift) and row[2] in ("", answer) and row[3] in ("", outcome)
+    ]
+    return finding
+
+
+@pytest.mark.parametrize(("look", "on_drift", "answer", "outcome"), list(product(LOOKS, OnDrift, ANSWERS, OUTCOMES)))
+def test_what_a_monitor_makes_of_the_cloud_side(look: str, on_drift: OnDrift, answer: str, outcome: str) -> None:
+    """HERE 0; UNKNOWN 190; ELSEWHERE by `on_drift`: the contract's row on level 10, in every combination.
+
+    "Never a write while Pacemaker does not manage the resource"; Pacemaker is asked "in this case only".
+    """
+    thing, pacemaker = Drifting(LOOKS[look], OUTCOMES[outcome]), Pacemaker(ANSWERS[answer])
+    found = Failover((thing,)).look_at_cloud(on_drift, pacemaker)
+    assert found == expected_of(look, on_drift, answer, outcome)
+    to_be_repaired = look == "elsewhere" and on_drift is OnDrift.REPAIR
+    assert pacemaker.asked == (1 if to_be_repaired else 0)
+    assert thing.repairs == (1 if to_be_repaired and answer == "managed" else 0)
+
+
+def test_a_repair_is_a_warning_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Repairs are logged at WARNING: what was found is told before it is put right."""
+    Failover((Drifting(DRIFT, MENDED),)).look_at_cloud(OnDrift.REPAIR, Pacemaker())
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "rtb-a routes elsewhere: repairing it in place")
+    ]
+
+
+def test_what_the_kernel_lost_by_a_repair_is_taken_again() -> None:
+    """An ENI that was attached again brings a new interface: the local part is taken before the verdict."""
     world = World()
-    overlay(world).start()
-    world.cloud_error = ZeroDivisionError("odd")  # type: ignore[assignment]
-    found = monitor(world)
-    assert found.verdict is Verdict.DEGRADED
-    assert "internal error, please report it: ZeroDivisionError: odd" in found.reason
+    again = Repair("attached again", replaced_local=True)
+    finding = Failover((Drifting(DRIFT, again), Thing(world, "address"))).look_at_cloud(OnDrift.REPAIR, Pacemaker())
+    assert finding == Finding(Verdict.RUNNING, "attached again")
+    assert world.held["address"]
+    untouched = World()
+    Failover((Drifting(DRIFT, MENDED), Thing(untouched, "address"))).look_at_cloud(OnDrift.REPAIR, Pacemaker())
+    assert untouched.changes == []
+
+
+def test_a_local_part_that_cannot_be_taken_again_is_a_failure() -> None:
+    """An ENI that is attached again without its interface serves nobody."""
+
+    class Stuck(Thing):
+        def take(self) -> None:
+            raise UnknownError("no interface has appeared")
+
+    again = Repair("attached again", replaced_local=True)
+    holdings = (Drifting(DRIFT, again), Stuck(World(), "address"))
+    assert Failover(holdings).look_at_cloud(OnDrift.REPAIR, Pacemaker()) == Finding(
+        Verdict.FAILED, f"no interface has appeared; {DRIFT.why}"
+    )
+
+
+def test_every_thing_of_the_cloud_is_looked_at() -> None:
+    """What was mended is told of all of them; the first one that is not in order ends it."""
+    one, other = Drifting(DRIFT, Repair("one mended")), Drifting(DRIFT, Repair("other mended"))
+    found = Failover((one, Drifting(HERE, MENDED), other)).look_at_cloud(OnDrift.REPAIR, Pacemaker())
+    assert found == Finding(Verdict.RUNNING, "one mended; other mended")
+    assert Failover((one, Drifting(UNKNOWN, MENDED), other)).look_at_cloud(OnDrift.REPAIR, Pacemaker()) == NOT_CHECKED
+    assert other.repairs == 1
 
 
 def _stop(world: World) -> None:

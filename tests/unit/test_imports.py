@@ -24,10 +24,10 @@ ALLOWED: Dict[str, Set[str]] = {
     "failover": {"errors"},
     # Imports what a mode holds only when it makes it, so that a probe loads the holdings of its own mode alone.
     "modes": {
-        *("holdings.bounded", "holdings.eni_attachment", "holdings.eni_interface", "holdings.local_address"),
-        *("holdings.overlay_routes", "holdings.secondary_address"),
+        *("errors", "holdings.announcement", "holdings.bounded", "holdings.eni_attachment"),
+        *("holdings.eni_interface", "holdings.local_address", "holdings.overlay_routes", "holdings.secondary_address"),
     },
-    "parameters": {"errors", "modes"},
+    "parameters": {"errors", "failover", "modes"},
     "coexistence": {"modes"},
     "node": {"errors", "kernel.links"},
     "context": {
@@ -35,16 +35,17 @@ ALLOWED: Dict[str, Set[str]] = {
         "parameters",
     },
     "validation": {
-        *("coexistence", "context", "deadline", "errors", "holdings.bounded", "holdings.eni_attachment", "modes"),
-        "parameters",
+        *("coexistence", "context", "deadline", "errors", "holdings.eni_attachment", "holdings.overlay_routes"),
+        *("modes", "parameters"),
     },
     "agent": {
-        *("context", "deadline", "errors", "failover", "kernel.command", "kernel.kernel", "modes", "ocf"),
-        *("ocf.environment", "ocf.exit_codes", "ocf.log", "ocf.metadata", "parameters", "validation"),
+        *("consistency", "context", "deadline", "errors", "failover", "kernel.command", "kernel.kernel", "modes"),
+        *("ocf", "ocf.environment", "ocf.exit_codes", "ocf.log", "ocf.metadata", "ocf.pacemaker", "parameters"),
+        "validation",
     },
     "aws": set(),
     "aws.certificate_authorities": set(),
-    "aws.client": {"aws.models", "errors"},
+    "aws.client": {"aws.models", "consistency", "deadline", "errors"},
     "aws.errors": {"errors"},
     "aws.imds": {"deadline", "errors"},
     "aws.models": set(),
@@ -55,18 +56,20 @@ ALLOWED: Dict[str, Set[str]] = {
     },
     "aws.throttling": {"deadline"},
     "holdings": set(),
+    "holdings.announcement": {"errors", "failover", "kernel.announcements", "kernel.links", "parameters"},
     "holdings.bounded": {"deadline", "failover"},
     "holdings.eni_attachment": {"consistency", "deadline", "errors", "failover", "holdings.eni_plan"},
     "holdings.eni_interface": {
-        *("deadline", "errors", "failover", "kernel.kernel", "kernel.links", "kernel.rules", "kernel.sysctls"),
-        "parameters",
+        *("deadline", "errors", "failover", "holdings.announcement", "kernel.kernel", "kernel.links"),
+        *("kernel.rules", "kernel.sysctls", "parameters"),
     },
     "holdings.eni_plan": set(),
-    "holdings.local_address": {"errors", "failover", "kernel.kernel", "parameters"},
+    "holdings.local_address": {"errors", "failover", "kernel.kernel", "kernel.links", "parameters"},
     "holdings.overlay_routes": {"consistency", "deadline", "errors", "failover", "parameters"},
     "holdings.secondary_address": {"consistency", "deadline", "errors", "failover", "parameters"},
     "kernel": set(),
     "kernel.addresses": {"errors", "kernel.command", "parameters"},
+    "kernel.announcements": {"errors"},
     "kernel.command": {"deadline", "errors"},
     "kernel.kernel": {"deadline", "kernel.addresses", "kernel.command", "kernel.links", "kernel.rules"},
     "kernel.links": {"kernel.command"},
@@ -76,14 +79,15 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf.environment": set(),
     "ocf.exit_codes": set(),
     "ocf.log": {"ocf"},
-    "ocf.metadata": {"", "modes", "ocf", "ocf.environment", "parameters"},
+    "ocf.metadata": {"", "ocf", "ocf.environment", "parameters"},
+    "ocf.pacemaker": {"deadline", "errors"},
 }
 # What is outside of this project, and the modules that alone may import it.
 OWNERS: Dict[str, Set[str]] = {
     "boto3": {"aws.session", "aws.errors"},
     "botocore": {"aws.session", "aws.errors", "aws.service_models", "aws.certificate_authorities"},
     "requests": {"aws.imds"},
-    "subprocess": {"kernel.command"},
+    "subprocess": {"kernel.command", "ocf.pacemaker"},
 }
 
 
@@ -153,7 +157,7 @@ def test_imports_point_one_way() -> None:
 
 @pytest.mark.parametrize("outside", OWNERS)
 def test_each_outside_thing_has_its_modules(outside: str) -> None:
-    """The SDK in a few modules of aws, requests in the one that asks IMDS, commands of the system in one of kernel."""
+    """The SDK in a few modules of aws, requests in the one that asks IMDS; commands in one of kernel and one of ocf."""
     users = {name_of(path) for path in library() if outside in {name.split(".")[0] for name in names(path)}}
     assert users == OWNERS[outside]
 

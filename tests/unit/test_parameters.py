@@ -163,14 +163,19 @@ def test_what_is_held_can_be_read_past_every_mistake() -> None:
     assert held({"ip": "192.168.10.10", "address": "garbage"}).addresses == (here,)
     assert held({"ip": "garbage", "address": "192.168.10.10"}).addresses == (here,)
     assert held({"ip": "192.168.10.10", "address": "192.168.10.11"}).addresses == (here, there)
-    for sloppy in ("192.168.10.10/24", "192.168.010.010"):
-        found = held({"ip": sloppy})
-        assert found.addresses == (here,)
-        assert sloppy in found.complaints[0]
     assert held({"ip": "127.0.0.1"}).addresses == ()
     assert held({}) == ((), None, ("parameter ip is missing",))
     assert held({"mode": "eni", "network_interface_id": ENI}).network_interface_id == ENI
     assert held({"mode": "eni"}).complaints == ("parameter network_interface_id is missing",)
+
+
+@pytest.mark.parametrize("text", ["192.168.10.10/32", "192.168.10.10/24", "192.168.010.010", "192.168.10.500"])
+def test_an_address_whose_own_text_is_refused_names_nothing(text: str) -> None:
+    """A refused `ip` names nothing: what another resource may have is left alone; the complaint says what is wrong."""
+    found = held({"ip": text})
+    assert found.addresses == ()
+    assert text in found.complaints[0]
+    assert held({"ip": text, "address": "192.168.10.11"}).addresses == (ip_address("192.168.10.11"),)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from botocore.loaders import Loader
 
 from aws_ipfailover.aws import client, service_models
 from aws_ipfailover.aws.client import Ec2
+from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.session import Account, ServiceClient, ec2_calls
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import Error, RouteExistsError
@@ -140,10 +141,15 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningAws]:
         yield aws
 
 
+def imds_of(aws: RunningAws) -> Imds:
+    """The metadata service of this node."""
+    return Imds(aws.imds_url, Deadline(60))
+
+
 def client_of(aws: RunningAws, seconds: float = 60.0) -> Ec2:
     """Our client; its calls are tried again for so many seconds."""
     region = aws.account.plan.region
-    return Ec2(ec2_calls(Account(region), Deadline(seconds), lambda: None, Progress("")), region)
+    return Ec2(ec2_calls(Account(region), Deadline(seconds), imds_of(aws), Progress("")), region)
 
 
 def everything(aws: RunningAws, seconds: float = 60.0) -> Tuple[object, ...]:
@@ -257,8 +263,8 @@ def test_many_calls_that_fail_by_them_at_once_are_all_made_again(
     overlay = ip_network("192.168.10.20/32")
     aws.account.put_route(str(overlay), "node2")
     together = threading.Barrier(count)
-    made: List[Any] = []
-    request, create = ServiceClient._request, ServiceClient._create
+    changed: List[Exception] = []
+    request, change = ServiceClient._request, ServiceClient._use_own_models
 
     def fail_together(*arguments: Any) -> Any:
         try:
@@ -267,13 +273,13 @@ def test_many_calls_that_fail_by_them_at_once_are_all_made_again(
             together.wait(30)
             raise
 
-    def note(self: ServiceClient, session: Any) -> Any:
-        made.append(session)
-        return create(self, session)
+    def note(self: ServiceClient, error: Exception) -> None:
+        changed.append(error)
+        change(self, error)
 
     monkeypatch.setattr(ServiceClient, "_request", staticmethod(fail_together))
-    monkeypatch.setattr(ServiceClient, "_create", note)
+    monkeypatch.setattr(ServiceClient, "_use_own_models", note)
     with ThreadPoolExecutor(count) as pool:
         # What the SDK refuses to send is an error that no `Calls` tries again.
         list(pool.map(lambda _: ec2.replace_route(table, overlay, eni), range(count)))
-    assert len(made) == 1
+    assert len(changed) == 1

@@ -74,12 +74,21 @@ class Ec2:
                 found += self._route_tables(RouteTableIds=some)
             except NoTableError:
                 unknown = True
-                found += self._route_tables(Filters=[{"Name": "route-table-id", "Values": some}])
+                found += self._known_tables(some)
         known = {table.route_table_id for table in found}
         missing = tuple(one for one in route_table_ids if one not in known)
         if missing and not unknown:
             raise UnknownError(f"DescribeRouteTables: the answer leaves out {', '.join(missing)}")
         return RouteTables(tuple(table for table in found if table.route_table_id in route_table_ids), missing)
+
+    def _known_tables(self, route_table_ids: Sequence[str]) -> List[RouteTable]:
+        """Those of the tables that EC2 knows; none of several by two reads."""
+        filters = [{"Name": "route-table-id", "Values": list(route_table_ids)}]
+        for _ in self._two_reads("DescribeRouteTables", ", ".join(route_table_ids)):
+            found = self._route_tables(Filters=filters)
+            if found or len(route_table_ids) == 1:
+                return found
+        return []
 
     def _route_tables(self, **arguments: Any) -> List[RouteTable]:
         return [

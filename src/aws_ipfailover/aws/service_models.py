@@ -1,6 +1,7 @@
-"""The little of the SDK's data that a dozen operations need: most of what a client of EC2 costs is reading the rest.
+"""Trimmed service models: the SDK's description of EC2 and STS, cut down to the operations in use.
 
-`trimmed` holds cut-down copies, made by scripts/trim-models, in the SDK's own format.
+Parsing the SDK's full model of EC2 is most of what creating a client costs. `trimmed` holds the cut-down copies, made
+by scripts/trim-models, in the SDK's own format.
 """
 
 from __future__ import annotations
@@ -28,5 +29,5 @@ class TrimmedLoader(Loader):
         return sorted(path.name for path in MODELS.iterdir() if path.is_dir())
 
     def is_builtin_path(self, path: str) -> bool:
-        """Ours count as the SDK's: nobody has configured endpoints of his own."""
+        """Count the trimmed models as the SDK's own: they are no configuration of endpoints by the user."""
         return super().is_builtin_path(path) or Path(path).is_relative_to(MODELS)

@@ -231,7 +231,7 @@ class ServiceClient:
 
 
 def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: object) -> None:
-    """Refuse an answer that is none: botocore takes any well-formed page with status 200 for an empty answer.
+    """Refuse a page that is no answer to the operation: botocore takes any well-formed page for an empty one.
 
     ReplaceRoute's answer has no shape in the SDK, so its confirmation is read here.
     """

@@ -1,4 +1,4 @@
-"""A queue for calls that AWS has begun to refuse because there are too many of them.
+"""A queue for calls that AWS throttles.
 
 Facts: "Request throttling for the Amazon EC2 API": a bucket of tokens for each kind of call, refilled at a rate, and
 shared by everything in the account.
@@ -15,16 +15,16 @@ from aws_ipfailover.deadline import Deadline
 _FIRST = 0.2
 _SHORTEST = 0.01
 _LONGEST = 3.0
-# In balance where one call of six is refused: what is refused costs little, a token that nobody takes is lost.
+# The two factors balance when one call in six is throttled: that costs little, while an unused token is lost.
 _SLOWER = 1.5
 _FASTER = 0.92
 
 
 class Throttle:
-    """Shared by all calls of a client; without effect until one of them is refused.
+    """Rate limit shared by all calls of a client; it has no effect until AWS throttles one of them.
 
-    Then they queue, and each goes out with the next turn that is free. A call that is refused again queues again behind
-    the others, so that all get their turns.
+    From then on throttled calls queue, and each is sent when it is first in the queue and its interval has passed. A
+    call that is throttled again queues behind the others.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Throttle:
         self._next = 0.0
 
     def turn(self, deadline: Deadline) -> bool:
-        """Wait for a turn; `False` where there is none before the deadline."""
+        """Wait until the next call may be sent; `False` if the deadline comes first."""
         if not self._queue.acquire(timeout=deadline.remaining()):
             return False
         try:
@@ -47,9 +47,9 @@ class Throttle:
             self._queue.release()
 
     def accepted(self) -> None:
-        """A call that had waited for its turn was not refused: the next ones may follow more closely."""
+        """A queued call was not throttled: shorten the interval."""
         self._interval = max(_SHORTEST, self._interval * _FASTER)
 
     def refused(self) -> None:
-        """A call that had waited for its turn was refused all the same."""
+        """A queued call was throttled again: lengthen the interval."""
         self._interval = min(_LONGEST, self._interval * _SLOWER)

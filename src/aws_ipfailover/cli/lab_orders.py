@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Tuple
 
 if TYPE_CHECKING:
@@ -50,6 +52,12 @@ def register(add: Add) -> None:
         "dead-indexes", _order(_dead), "let no NIC appear at a device index after a detachment by force, until a stop"
     )
     dead.add_argument("state", choices=["on", "off"])
+    policy = add("policy", _order(_policy), "give the nodes' role an IAM policy, or every permission again")
+    policy.add_argument(
+        "file", metavar="FILE", help="a policy document (Allow, Deny, Condition on tags), or 'none' for all"
+    )
+    expire = add("expire-credentials", _order(_expire), "let EC2 call every node's present credentials expired")
+    expire.add_argument("--for-good", action="store_true", help="IMDS hands out the expired ones, too")
 
 
 def _order(about: Callable[[argparse.Namespace], Tuple[str, Dict[str, Any]]]) -> Verb:
@@ -102,6 +110,21 @@ def _route_lag(given: argparse.Namespace) -> Tuple[str, Dict[str, Any]]:
 
 def _remap(given: argparse.Namespace) -> Tuple[str, Dict[str, Any]]:
     return "remap-lag", {"seconds": given.seconds, "imds": given.imds}
+
+
+def _policy(given: argparse.Namespace) -> Tuple[str, Dict[str, Any]]:
+    if given.file == "none":
+        return "restrict", {"policy": None}
+    from aws_ipfailover.lab.rundir import LabError  # noqa: PLC0415 - only when a verb runs
+
+    try:
+        return "restrict", {"policy": json.loads(Path(given.file).read_text(encoding="utf-8"))}
+    except (OSError, ValueError) as error:
+        raise LabError(f"{given.file} is no policy document in JSON: {error}") from None
+
+
+def _expire(given: argparse.Namespace) -> Tuple[str, Dict[str, Any]]:
+    return "expire-credentials", {"renew": not given.for_good}
 
 
 def _dead(given: argparse.Namespace) -> Tuple[str, Dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address
 from typing import List, NamedTuple, Optional
 
@@ -47,7 +48,8 @@ class Rules:
     def into(self, table: int) -> List[Rule]:
         """The rules into a table, IPv4 and IPv6."""
         found = []
-        for family in ("-4", "-6"):
+        # A kernel that was started without IPv6 (ipv6.disable=1) refuses even to list its rules.
+        for family in ("-4", "-6") if os.path.exists("/proc/net/if_inet6") else ("-4",):
             for rule in self._ip.json(family, "rule", "show"):
                 try:
                     if int(rule.get("table", 0)) == table:

@@ -288,6 +288,10 @@ class Lab:
         """Let routes written from now on become effective up to `seconds` later; 0: all of them at once."""
         self.order("route-lag", seconds=seconds)
 
+    def settle_network(self) -> None:
+        """Wait until packets find all that EC2 has been told so far, but for what takes its time on purpose."""
+        self.order("settle")
+
     def cut(self, one: str, other: str) -> None:
         """Cut the link between two places: instances, zones, `api`, `imds`, `onprem`."""
         self.order("cut", one=one, other=other)

@@ -476,9 +476,9 @@ class Supervisor:
         """Switch an instance's metadata service on, or off: it answers 403 then, as EC2's does."""
         self._ec2_instance(name)
         if on:
-            self._cloud.aws.imds.disabled.discard(name)
+            self._cloud.account.imds_disabled.discard(name)
         else:
-            self._cloud.aws.imds.disabled.add(name)
+            self._cloud.account.imds_disabled.add(name)
         self.timeline.add("imds", instance=name, on=on)
 
     def do_remap_lag(self, seconds: float, imds: float = 0.0) -> None:
@@ -503,7 +503,17 @@ class Supervisor:
 
     def do_restrict(self, policy: Optional[Mapping[str, Any]]) -> None:
         """Give the nodes' role this IAM policy document, or with none every permission again."""
-        self._cloud.account.identities.restrict_instances(None if policy is None else Policy.from_document(policy))
+        try:
+            found = None if policy is None else Policy.from_document(policy)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LabError(f"the lab does not understand this policy: {error}") from None
+        self._cloud.account.identities.restrict_instances(found)
+        self.timeline.add("policy", restricted=policy is not None)
+
+    def do_expire_credentials(self, renew: bool = True) -> None:
+        """Let EC2 call the nodes' present credentials expired; unless `renew`, IMDS hands the same ones out again."""
+        self._cloud.account.identities.expire(renew=renew)
+        self.timeline.add("expired-credentials", renew=renew)
 
     def do_put_role(self, arn: str, trusted_accounts: List[str]) -> None:
         """A role that these accounts may assume, such as the owner of a shared VPC lends for its route tables."""
@@ -527,6 +537,10 @@ class Supervisor:
         if service is None:
             raise LabError("an overlay address is no address of a network interface and cannot have an Elastic IP")
         return str(self._cloud.give_elastic_ip(service))
+
+    def do_settle(self) -> None:
+        """Return when packets find all that EC2 has been told so far, but for what takes its time on purpose."""
+        self._cloud.account.settle()
 
     def do_source_dest_check(self, name: str, checked: bool) -> None:
         """Switch the source/destination check of an instance's primary ENI."""

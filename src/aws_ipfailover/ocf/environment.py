@@ -1,4 +1,4 @@
-"""What Pacemaker, or somebody by hand, passes in the environment."""
+"""The environment variables that Pacemaker passes to an agent; all of them may be missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LONGEST_TIMEOUT = 86400.0
 
 
 class Environment:
-    """What Pacemaker, or somebody by hand, passes in the environment."""
+    """Pacemaker's variables, with defaults for a run by hand."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ

@@ -109,7 +109,7 @@ def _is_terminal() -> bool:
 
 
 def set_up_logging(environ: Mapping[str, str]) -> None:
-    """Send the library's log to where Pacemaker's administrators look; nobody else's log goes anywhere.
+    """Send the library's log to where Pacemaker's administrators look; other libraries' logs are discarded.
 
     The SDK's debug log holds requests with tokens; it has no handler, at any level.
     """

@@ -23,7 +23,7 @@ class Pacemaker:
         self._deadline = deadline
 
     def manages(self) -> bool:
-        """Whether Pacemaker manages the resource: neither unmanaged, nor in maintenance mode.
+        """Whether Pacemaker manages the resource: neither unmanaged, nor blocked, nor in maintenance mode.
 
         `crm_resource --query-xml` begins with the resource's state as crm_mon shows it, with what maintenance mode of
         the cluster and the node make of it.
@@ -49,16 +49,19 @@ class Pacemaker:
         return is_managed(done.stdout.decode("utf-8", "replace"))
 
 
+# In text, marks stand in brackets behind the state, as in "Started node1 (disabled, unmanaged)"; in XML they are
+# attributes. Names are no marks: a resource can be called "ip-maintenance". A blocked resource (on-fail=block) is not
+# managed either, and that mark hides the others: Pacemaker, lib/pengine/native.c, pcmk__native_output_string.
+_UNMANAGED = re.compile(r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\bmanaged="false"|\bmaintenance="true"')
+
+
 def is_managed(said: str) -> bool:
     """Whether `crm_resource` shows a managed resource: no mark of the opposite in its state.
 
     Raises:
         UnknownError: it shows no state.
     """
-    # "ID (ocf:heartbeat:aws-ipfailover): Started NODE (disabled, unmanaged)": marks are in parentheses. Elsewhere the same
-    # words are the names of resources and nodes.
     state = said.split("<primitive", maxsplit=1)[0]
-    marks = {mark.strip() for group in re.findall(r"\(([^()]*)\)", state) for mark in group.split(",")}
-    if not marks:
-        raise UnknownError("crm_resource shows no state: whether Pacemaker manages it is not known")
-    return not marks & {"unmanaged", "maintenance"}
+    if not state.strip():
+        raise UnknownError("crm_resource shows nothing: whether Pacemaker manages it is not known")
+    return _UNMANAGED.search(state) is None

@@ -34,7 +34,7 @@ def moments(propagation: Propagation, begin: float, target: Optional[str]) -> Di
     while (due := propagation.due()) is not None:
         for source, leads in targets(propagation, due).items():
             if leads == target:
-                found.setdefault(source, due - begin)
+                found.setdefault(source, round(due - begin, 6))
     return found
 
 
@@ -81,6 +81,15 @@ def test_a_later_write_is_never_undone_by_an_earlier_one() -> None:
                 assert int(leads) >= seen[source]
                 seen[source] = int(leads)
         assert set(seen.values()) == {4}
+
+
+def test_a_quick_change_does_not_wait_for_a_slow_one_before_it() -> None:
+    """A later write that is effective sooner takes the place of one that is still under way."""
+    propagation = written()
+    propagation.lag = 0.001
+    propagation.write(100.001, tables("three"))
+    assert set(targets(propagation, 100.003).values()) == {"three"}
+    assert propagation.under_way() == ()
 
 
 def test_a_deleted_route_is_followed_until_the_deletion_is_effective() -> None:
