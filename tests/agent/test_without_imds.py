@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Union
 
@@ -108,10 +109,14 @@ def test_eni_without_a_profile(eni: EniNode) -> None:
 
 
 def test_eni_of_a_node_with_several(eni: EniNode) -> None:
-    """The primary NIC is the one at device index 0, among several of this instance."""
+    """The primary NIC, whose MTU the ENI's gets, is the one at device index 0, in whatever order EC2 lists them."""
     more = create_eni(eni.aws, eni.me.subnet_id, "10.0.1.70")
     attach(eni.aws, more, eni.me, 1)
+    eni.aws.account.settle()
+    eni.aws.account.change(lambda world: replace(world, interfaces=dict(reversed([*world.interfaces.items()]))))
+    ip("link", "set", "dev", "eth0", "mtu", "9001")
     eni.started()
+    assert ip("link", "show", "dev", eni.nic)[0]["mtu"] == 9001
     attachment = eni.interface().attachment
     assert attachment is not None
     assert attachment.device_index == 2

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 # A holder that runs is asked to take part in the detachment; after so many seconds, or a third of the time that is
 # left, the ENI is detached without it.
 _GRACE_SECONDS = 30.0
+# Seconds, or a tenth of the time that is left, that are kept for the last read to be answered: it says what was waited
+# for in vain, and whoever waits for all of this says only that there was no answer.
+_LAST_READ = 1.0
 
 
 class EniAttachment:
@@ -131,7 +134,8 @@ class EniAttachment:
 
     def _move(self) -> None:
         asked = _Asking(self._deadline)
-        poll, last = self._deadline.poll(first=0.05, longest=0.5), None
+        until = self._deadline.earlier(min(_LAST_READ, self._deadline.remaining() / 10))
+        poll, last = until.poll(first=0.05, longest=0.5), None
         while True:
             found = self._describe()
             if found.attachment != last:  # it moves: look again soon
