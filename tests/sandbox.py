@@ -19,7 +19,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import pytest
 
@@ -546,6 +546,40 @@ def secrets_of(aws: RunningAws) -> set[str]:
     for held in aws.account.identities._credentials.values():
         found |= {held.access_key_id, held.secret_access_key, held.session_token or held.secret_access_key}
     return found
+
+
+# -- what Pacemaker says of the resource -------------------------------------------------------------------------------
+
+# The whole of a state as Pacemaker 2.1's crm_resource prints it: `%s` are marks.
+_STATE = "the-vip\t(ocf:heartbeat:aws-ipfailover):\t Started node1%s"
+_CRM_RESOURCE = {
+    "managed": f"echo '{_STATE % ''}'",
+    "unmanaged": f"echo '{_STATE % ' (unmanaged)'}'",
+    "maintenance": f"echo '{_STATE % ' (disabled, maintenance)'}'",
+    "hanging": "exec sleep 60",
+    "failing": "echo 'crm_resource: Could not connect to the CIB manager' >&2; exit 102",
+}
+
+
+def crm_resource_stub(node: Union[Node, EniNode], says: str) -> Callable[[], List[str]]:
+    """Put a `crm_resource` before the machine's own that says the resource is managed, unmanaged or in maintenance.
+
+    Also: hanging, failing, and absent, where there is none. Returns what tells the arguments of each call so far.
+    """
+    place = node.directory.parent / "crm_resource"
+    place.mkdir(exist_ok=True)
+    program, calls = place / "crm_resource", place / "calls"
+    calls.write_text("")
+    # Debian has its own in /usr/sbin, and all that the agent needs in /usr/bin as well.
+    rest = "/usr/bin:/bin" if says == "absent" else _SYSTEM_PATH
+    if says == "absent":
+        program.unlink(missing_ok=True)
+    else:
+        xml = "echo 'Resource XML:'; echo '<primitive id=\"the-vip\" class=\"ocf\"/>'"
+        program.write_text(f'#!/bin/sh\necho "$*" >>{calls}\n{_CRM_RESOURCE[says]}\n{xml}\n')
+        program.chmod(0o755)
+    node.agent.environ.update(PATH=f"{place}:{rest}", OCF_RESOURCE_INSTANCE="the-vip")
+    return lambda: calls.read_text().splitlines()
 
 
 # -- servers that misbehave in ways no fault of the AWS layer does ----------------------------------------------------

@@ -7,8 +7,9 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple, cast
 
+from aws_ipfailover.address import Cidr
 from aws_ipfailover.aws.client import Ec2
-from aws_ipfailover.aws.models import Attachment, Cidr, Instance, NetworkInterface
+from aws_ipfailover.aws.models import Attachment, Instance, NetworkInterface
 from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import ChangingError, DetachedError, Error, IndexTakenError, InUseError, NodeError

@@ -175,7 +175,11 @@ def _look(run: Run) -> Finding:
     finding = _look_at_cloud(run, values)
     # While the cloud was asked, the address can have gone: the kernel has the last word.
     now = _look_locally(run)
-    return finding if now.verdict is Verdict.RUNNING else now
+    if now.verdict is Verdict.RUNNING:
+        return finding
+    if finding.verdict is Verdict.FAILED:
+        log.error("%s", finding.reason)  # of a repair that took the address away, and could not bring it back
+    return now
 
 
 def _look_locally(run: Run) -> Finding:
@@ -239,10 +243,9 @@ def _migrate_from(run: Run) -> Tuple[Exit, str]:
 
 
 def _mode_of(run: Run) -> Mode:
-    try:
-        return mode_named(run.values().mode)
-    except ParameterError:
-        return mode_named(MODES[0].name)
+    """The mode that is named, whatever is wrong with another parameter; the default where it is none."""
+    named = run.environment.parameters().get("mode", "").strip()
+    return next((mode for mode in MODES if mode.name == named), MODES[0])
 
 
 # What a source of a make-before-break move remembers.
@@ -270,8 +273,9 @@ def _drain(run: Run) -> None:
         seconds = run.values().drain
     except ParameterError:
         return
-    log.info("answering for %d s more, until every route leads to the next node", seconds)
-    run.deadline.pause(min(seconds, run.deadline.remaining() / 2))
+    if seconds:
+        log.info("answering for %d s more, until every route leads to the next node", seconds)
+        run.deadline.pause(min(seconds, run.deadline.remaining() / 2))
 
 
 def _metadata(run: Run) -> Tuple[Exit, str]:

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from typing import Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
@@ -21,17 +21,21 @@ DEFAULT_DIRECTORY = "/run/resource-agents"
 SETTLE_SECONDS = 60.0
 # A single contradicting read is not believed; the second one comes about this many seconds later.
 SECOND_READ_AFTER = 1.5
-_LONGEST_FILE = 1000  # characters: what is longer was not written here
+_LONGEST_FILE = 100_000  # characters: what is longer was not written here
 
 # What a read of EC2 shows not to be as it should, by thing (a table, an ENI), each with half a sentence about it.
 Contradictions = Dict[str, str]
 
 
 class Write(NamedTuple):
-    """A successful write of this node: `what` it wrote, and when, in seconds on the clock of `_now`."""
+    """A successful write of this node: `what` it wrote, and when, in seconds on the clock of `_now`.
+
+    `without`: the things (tables) that could not be written with the others.
+    """
 
     what: str
     at: float
+    without: Tuple[str, ...] = ()
 
 
 class WriteMemory:
@@ -45,15 +49,15 @@ class WriteMemory:
         safe = "".join(character if character.isalnum() else "-" for character in key)
         self._path = os.path.join(directory, f"aws-ipfailover-{safe}.json")
 
-    def remember(self, what: str) -> None:
-        """Note that `what` has just been written."""
+    def remember(self, what: str, without: Sequence[str] = ()) -> None:
+        """Note that `what` has just been written, but `without` these things."""
         directory = os.path.dirname(self._path)
         temporary = f"{self._path}.{os.getpid()}"
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(Write(what, _now())._asdict(), file)
+                json.dump(Write(what, _now(), tuple(without))._asdict(), file)
             os.replace(temporary, self._path)
         except OSError as error:
             log.info("cannot remember the last write in %s: %s", directory, error.strerror)
@@ -62,6 +66,11 @@ class WriteMemory:
     def forget(self) -> None:
         """Remember nothing."""
         _unlink(self._path)
+
+    def without(self, what: str) -> Tuple[str, ...]:
+        """The things that the last write of `what` did not reach."""
+        write = self._read()
+        return write.without if write is not None and write.what == what else ()
 
     def age(self, what: str) -> Optional[float]:
         """Seconds since `what` was written; `None` where that is not known."""
@@ -81,8 +90,8 @@ class WriteMemory:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
             with os.fdopen(descriptor, encoding="utf-8") as file:
                 noted = json.loads(file.read(_LONGEST_FILE))
-            return Write(str(noted["what"]), float(noted["at"]))
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return Write(str(noted["what"]), float(noted["at"]), tuple(map(str, noted.get("without", ()))))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
 
 
@@ -99,10 +108,13 @@ def confirmed(read: Callable[[], Contradictions], memory: WriteMemory, what: str
         return {}
     age = memory.age(what)
     if age is not None and age < SETTLE_SECONDS:
-        raise UnknownError(
-            f"EC2 contradicts what this node wrote {age:.0f} s ago, and reads can lag"
-            f" {SETTLE_SECONDS:.0f} s: {_sentence(first)}"
-        )
+        unwritten = memory.without(what)
+        written = {thing: text for thing, text in first.items() if thing not in unwritten}
+        if written:
+            raise UnknownError(
+                f"EC2 contradicts what this node wrote {age:.0f} s ago, and reads can lag"
+                f" {SETTLE_SECONDS:.0f} s: {_sentence(written)}"
+            )
     pause = min(SECOND_READ_AFTER, deadline.remaining() / 3)
     if not deadline.poll(first=pause, longest=pause).wait():
         raise UnknownError(f"no time left to read a second time: {_sentence(first)}")

@@ -9,6 +9,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
+from aws_ipfailover.address import Cidr
 from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import Error, MissingError
@@ -19,7 +20,6 @@ from aws_ipfailover.parameters import Values
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
     from aws_ipfailover.aws.imds import Imds
-    from aws_ipfailover.aws.models import Cidr
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from aws_ipfailover.kernel.kernel import Kernel
     from aws_ipfailover.parameters import Held, Values
 
+# Seconds between the moment when calls of EC2 are given up and the one when nothing more is waited for.
+_TO_SUM_UP = 0.1
+
 
 class Mode(NamedTuple):
     """One mode.
@@ -61,7 +64,8 @@ def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
         context.ec2,
         context.role_ec2,
         context.memory(str(address)),
-        context.deadline,
+        # Where one table does not answer, what became of the others is told before all of it is given up.
+        context.deadline.earlier(_TO_SUM_UP),
         context.progress,
     )
     return local, Bounded(routes, context.deadline, context.progress)

@@ -6,13 +6,14 @@ import logging
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
 
+from aws_ipfailover.address import Cidr
 from aws_ipfailover.errors import Error, NodeError, UnknownError
 from aws_ipfailover.kernel.links import Link, Links
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
     from aws_ipfailover.aws.imds import Imds
-    from aws_ipfailover.aws.models import Cidr, NetworkInterface
+    from aws_ipfailover.aws.models import NetworkInterface
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,13 @@ Named tuples instead of dataclasses, whose import costs a probe a tenth of its t
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+from ipaddress import IPv6Address, ip_address
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from aws_ipfailover.address import Address
 from aws_ipfailover.errors import ParameterError
 from aws_ipfailover.failover import OnDrift
 from aws_ipfailover.modes import MODES, mode_named
-
-Address = Union[IPv4Address, IPv6Address]
 
 _TRUE = ("1", "on", "true", "t", "yes", "y", "ja")
 _FALSE = ("0", "off", "false", "f", "no", "n")

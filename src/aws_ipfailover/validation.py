@@ -10,6 +10,7 @@ import logging
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Set
 
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.coexistence import warnings
 from aws_ipfailover.context import Context
 from aws_ipfailover.deadline import Task
@@ -17,10 +18,10 @@ from aws_ipfailover.errors import DeniedError, InUseError, NodeError, NoRouteErr
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 from aws_ipfailover.holdings.overlay_routes import check_is_on
 from aws_ipfailover.modes import mode_named
-from aws_ipfailover.parameters import Address, Values
+from aws_ipfailover.parameters import Values
 
 if TYPE_CHECKING:
-    from aws_ipfailover.aws.models import Cidr, NetworkInterface, RouteTable
+    from aws_ipfailover.aws.models import NetworkInterface, RouteTable
 
 log = logging.getLogger(__name__)
 

@@ -96,9 +96,15 @@ MALFORMED: Dict[str, Tuple[str, ...]] = {
         "https://example.com:99999",
         "https://example.com:port",
         "https://exa mple.com",
+        "http://10.0.0.1",
+        "http://vpce-0123456789abcdef0.ec2.eu-central-1.vpce.amazonaws.com",
+        "http://[fd00::1]:8080",
         "//example.com",
     ),
+    "insecure_endpoint": ("maybe", "http://10.0.0.1"),
     "monapi": ("maybe", "2", "truee", "-1", "o n"),
+    "on_drift": ("mend", "REPAIR", "repair,report", "true"),
+    "drain": ("-1", "61", "1.5", "1s", "often", "²"),
     "address": ("10.99.0.500", "nonsense", "127.0.0.1"),
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]
@@ -130,6 +136,9 @@ WELL_FORMED: Dict[str, Tuple[str, ...]] = {
     "endpoint_url": (
         "https://vpce-0123456789abcdef0-01234567.ec2.eu-central-1.vpce.amazonaws.com",
         "http://127.0.0.1:8080",
+        "http://127.9.9.9",
+        "http://localhost:4566/path",
+        "http://[::1]:8080",
         "https://[fd00::1]:443/path",
         "",
     ),
@@ -154,6 +163,9 @@ WELL_FORMED: Dict[str, Tuple[str, ...]] = {
         "f",
         "",
     ),
+    "insecure_endpoint": ("true", "FALSE", ""),
+    "on_drift": ("repair", "restart", "report", " report ", ""),
+    "drain": ("0", "1", "60", " 5 ", ""),
     "address": ("192.168.10.10", ""),
     "lookup_type": ("InstanceId", "NetworkInterfaceId", "anything"),
     "auth_type": ("key", "role"),
@@ -314,7 +326,7 @@ def test_the_interface_is_used(node: Node) -> None:
     ran = node.agent.run("start")
     assert ran.code == 0, ran
     assert set(node.routes().values()) == {node.me.network_interface_id}
-    ran = node.agent.run("monitor", {"interface": "eth1"}, level=10, interval=10)
+    ran = node.agent.run("monitor", {"interface": "eth1", "on_drift": "restart"}, level=10, interval=10)
     assert ran.code == 1, ran
 
 

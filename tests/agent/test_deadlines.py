@@ -124,17 +124,18 @@ def test_a_timeout_far_too_short(node: Node, timeout: float) -> None:
 
 
 def test_one_table_that_hangs(make_node: Callable[..., Node]) -> None:
-    """One table that never answers costs the start, not the other tables; the address is taken away in time."""
+    """One table that never answers costs itself alone: the start succeeds in time, with that table in an error."""
     node = make_node(extra_route_tables=3)
     slow = node.tables[2]
     node.aws.faults.add(Fault("hang", action="ReplaceRoute", resource=slow))
     ran = node.agent.run("start", timeout=TIMEOUT)
     assert ran.elapsed < TIMEOUT
-    assert ran.code == 1, ran
-    assert slow in ran.reason
-    assert "ReplaceRoute" in ran.reason
+    assert ran.code == 0, ran
+    (error,) = [line for line in ran.stderr.splitlines() if line.startswith("ERROR:")]
+    assert slow in error
+    assert "ReplaceRoute" in error
     assert {table for table, target in node.routes().items() if target != node.me.network_interface_id} == {slow}
-    assert node.held() == []
+    assert len(node.held()) == 1
 
 
 @pytest.mark.parametrize("action", ["stop", "monitor"])

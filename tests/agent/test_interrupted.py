@@ -100,6 +100,6 @@ def test_monitor_after_a_killed_start(node: Node) -> None:
         running.process.kill()
     node.aws.faults.clear()
     assert node.agent.run("monitor").code == 0
-    ran = node.agent.run("monitor", level=10, interval=10)
+    ran = node.agent.run("monitor", {"on_drift": "restart"}, level=10, interval=10)
     assert ran.code == 1, ran
     assert node.tables[1] in ran.reason

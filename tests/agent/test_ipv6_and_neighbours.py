@@ -54,7 +54,7 @@ def test_ipv6_is_usable_at_once_and_no_source(node6: Node) -> None:
 
 def test_ipv6_route_that_is_missing(node6: Node) -> None:
     """IPv6: CreateRoute for a table without the route; where that is denied, the command has the right option."""
-    node6.aws.account.delete_route(f"{OVERLAY6}/128", node6.tables[0])
+    node6.aws.account.delete_route(f"{OVERLAY6}/128")
     may = Statement(("ec2:ReplaceRoute",))
     node6.aws.account.identities.restrict_instances(Policy((may,)))
     ran = node6.agent.run("start")
@@ -62,7 +62,7 @@ def test_ipv6_route_that_is_missing(node6: Node) -> None:
     assert f"--destination-ipv6-cidr-block {OVERLAY6}/128" in ran.reason
     assert not answers_on(OVERLAY6)
     node6.aws.account.identities.restrict_instances(None)
-    assert node6.started().ec2.count("CreateRoute") == 1
+    assert node6.started().ec2.count("CreateRoute") == 2
 
 
 @pytest.mark.parametrize("prefix", [128, 64, 48])
@@ -79,7 +79,7 @@ def test_ipv6_elsewhere(node6: Node) -> None:
     """IPv6: a monitor at level 10 sees where the IPv6 route leads."""
     node6.hold()
     node6.point_routes_at("node2")
-    ran = node6.agent.run("monitor", level=10, interval=10)
+    ran = node6.agent.run("monitor", {"on_drift": "restart"}, level=10, interval=10)
     assert ran.code == 1, ran
     assert f"{OVERLAY6}/128" in ran.reason
 
@@ -131,7 +131,7 @@ def test_each_remembers_its_own_write(node: Node) -> None:
     other = second(node)
     node.started()
     ip("address", "add", "192.168.10.20/32", "dev", "eth0")
-    ran = other.run("monitor", level=10, interval=10)
+    ran = other.run("monitor", {"on_drift": "restart"}, level=10, interval=10)
     assert ran.code == 1, ran
 
 

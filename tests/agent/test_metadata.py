@@ -18,6 +18,7 @@ GOLDEN = Path(__file__).with_name("data") / "meta-data.xml"
 SCHEMA = Path("/usr/share/pcs/data/ocf-1.1.rng")
 NAME = "ocf:heartbeat:aws-ipfailover"
 INSTALLED = Path("usr/lib/ocf/resource.d/heartbeat/aws-ipfailover")
+SECOND = ["insecure_endpoint", "monapi", "on_drift", "drain"]
 PEERS = ["lookup_type", "auth_type", "awscli", "awscli_timeout", "curl_retries", "curl_sleep"]
 
 
@@ -95,7 +96,7 @@ def test_every_parameter_of_the_contract(root: ET.Element) -> None:
     """Every parameter is announced, with both descriptions; which are required depends on the mode, so none is."""
     named = {parameter.get("name"): parameter for parameter in root.findall("parameters/parameter")}
     own = ["mode", "ip", "routing_table", "routing_table_role", "network_interface_id", "device_index", "interface"]
-    assert list(named) == [*own, "iflabel", "region", "profile", "endpoint_url", "monapi", "address", *PEERS]
+    assert list(named) == [*own, "iflabel", "region", "profile", "endpoint_url", *SECOND, "address", *PEERS]
     for parameter in named.values():
         assert (parameter.findtext("longdesc") or "").strip()
         assert (parameter.findtext("shortdesc") or "").strip()
@@ -105,7 +106,10 @@ def test_every_parameter_of_the_contract(root: ET.Element) -> None:
     defaults = {name: one.find("content").get("default") for name, one in named.items()}  # type: ignore[union-attr]
     assert {name: text for name, text in defaults.items() if text is not None} == {
         "mode": "overlay-ip",
+        "insecure_endpoint": "false",
         "monapi": "false",
+        "on_drift": "repair",
+        "drain": "1",
     }
 
 

@@ -152,6 +152,17 @@ def test_a_leftover_local_route(node: Node) -> None:
     assert gone(node)
 
 
+def test_a_link_that_is_down(node: Node) -> None:
+    """stop: an address on a link that is administratively down is removed all the same; the link stays down."""
+    hold(node)
+    ip("link", "set", "dev", "eth0", "down")
+    assert node.held()
+    ran = node.agent.run("stop")
+    assert ran.code == 0, ran
+    assert gone(node)
+    assert "UP" not in ip("link", "show", "dev", "eth0")[0]["flags"]
+
+
 def test_a_vanished_nic(node: Node) -> None:
     """stop: a vanished NIC: still 0 if the address is not here."""
     node.hold()
@@ -226,11 +237,38 @@ def test_bad_parameters_do_not_stand_in_its_way(node: Node, bad: Dict[str, str |
     assert gone(node)
 
 
-@pytest.mark.parametrize("text", ["192.168.10.10/32", "192.168.10.10/24", " 192.168.10.10 "])
-def test_an_address_with_a_mistake_beside_it(node: Node, text: str) -> None:
-    """stop: what start refuses, a prefix length say, does not hide which address is meant."""
+REFUSED = [
+    *("192.168.10.10/32", "192.168.10.10/24", "192.168.010.10", "3232238090", "::ffff:192.168.10.10"),
+    *("192.168.10.10%eth0", "192.168.10.10 192.168.10.11", "eth0:192.168.10.10", "0xc0a80a0a"),
+]
+
+
+@pytest.mark.parametrize("name", ["ip", "address"])
+@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("mode", ["overlay-ip", "private-ip"])
+def test_a_refused_text(node: Node, mode: str, text: str, name: str) -> None:
+    """stop: a refused `ip` names nothing: what another resource may have is left alone; 0, and a warning of it."""
     hold(node)
-    ran = node.agent.run("stop", {"ip": text})
+    before = node_addresses()
+    ran = node.agent.run("stop", {"ip": None, "mode": mode, name: text})
+    assert ran.code == 0, ran
+    assert node_addresses() == before
+    assert f"WARNING: parameter {name}: " in ran.stderr
+    assert ran.reasons == []
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_probe_with_a_refused_text(node: Node, text: str) -> None:
+    """probe: never takes another resource's address for its own where its own text is refused: 7."""
+    hold(node)
+    ran = node.agent.run("monitor", {"ip": text}, interval=0)
+    assert ran.code == 7, ran
+
+
+def test_blanks_around_the_address(node: Node) -> None:
+    """stop: blanks around an address are trimmed, as start does: it is named rightly, and goes."""
+    hold(node)
+    ran = node.agent.run("stop", {"ip": " 192.168.10.10 "})
     assert ran.code == 0, ran
     assert gone(node)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import pytest
-from aws_ipfailover.interface import table_of
 
 import aws_ipfailover
 from aws_ipfailover.cli import install
+from aws_ipfailover.holdings.eni_interface import table_of
 from sandbox import (
     AGENT,
     Agent,
@@ -51,7 +51,7 @@ class Broken(NamedTuple):
 def damaged(directory: Path, name: str, content: bytes) -> Broken:
     """A copy of the package is found first, in which one file has this content."""
     copy = directory / "damaged" / WHOLE.name
-    shutil.copytree(WHOLE, copy, ignore=shutil.ignore_patterns("lab", "models", "__pycache__"))
+    shutil.copytree(WHOLE, copy, ignore=shutil.ignore_patterns("lab", "trimmed", "__pycache__"))
     (copy / name).write_bytes(content)
     return Broken((), {"PYTHONPATH": str(copy.parent)})
 
@@ -71,7 +71,7 @@ WAYS: Dict[str, Callable[[Path], Broken]] = {
     "an empty file": lambda path: damaged(path, "agent.py", b""),
     "a file cut short": lambda path: damaged(path, "agent.py", (WHOLE / "agent.py").read_bytes()[:1500]),
     "zeros": lambda path: damaged(path, "errors.py", bytes(512)),
-    "random bytes": lambda path: damaged(path, "linux.py", b"\x9f\xf0\xff\n" * 100),
+    "random bytes": lambda path: damaged(path, "kernel/command.py", b"\x9f\xf0\xff\n" * 100),
     "bytecode": bad_bytecode,
     "a module that raises": lambda path: damaged(path, "deadline.py", b"{}['x']"),
     "a module that exits": lambda path: damaged(path, "deadline.py", b"raise SystemExit(0)"),

@@ -23,10 +23,51 @@ def validate(node: Node, **parameters: str) -> Ran:
 
 
 def test_all_is_well(node: Node) -> None:
-    """validate-all, level 10: 0; it reads, and changes nothing."""
+    """validate-all, level 10: 0; it reads, and asks for permissions by EC2's DryRun, which changes nothing."""
     ran = validate(node)
     assert ran.code == 0, ran
-    assert all(name.startswith("Describe") for name in ran.ec2)
+    writes = [call for call in ran.calls if call.service == "ec2" and not call.action.startswith("Describe")]
+    assert [call.action for call in writes] == ["ReplaceRoute", "ReplaceRoute"]
+    assert {call.parameters["RouteTableId"] for call in writes} == set(node.tables)
+    assert {call.outcome for call in writes} == {"DryRunOperation"}
+
+
+READS = ("ec2:DescribeRouteTables", "ec2:DescribeNetworkInterfaces")
+
+
+def test_a_write_that_is_denied(node: Node) -> None:
+    """validate-all, level 10: also each permission that a start here needs, by EC2's DryRun: 4 naming it and every
+    table that it is missing for."""
+    node.aws.account.identities.restrict_instances(Policy((Statement(READS),)))
+    ran = validate(node)
+    assert ran.code == 4, ran
+    assert "ReplaceRoute: UnauthorizedOperation" in ran.reason[:110]
+    assert all(table in ran.reason for table in node.tables)
+
+
+def test_a_write_that_is_denied_for_one_table(node: Node) -> None:
+    """validate-all, level 10: each permission that a start needs, for every table: the one that is missing is named."""
+    good, bad = node.tables
+    may = Statement(("ec2:ReplaceRoute",), (f"*:route-table/{good}",))
+    node.aws.account.identities.restrict_instances(Policy((Statement(READS), may)))
+    ran = validate(node)
+    assert ran.code == 4, ran
+    assert bad in ran.reason
+    assert good not in ran.reason
+
+
+def test_the_permission_to_create_where_a_route_is_missing(node: Node) -> None:
+    """validate-all, level 10: CreateRoute is asked for only for a table without the route, which a start would make."""
+    node.aws.account.identities.restrict_instances(Policy((Statement((*READS, "ec2:ReplaceRoute")),)))
+    assert validate(node).code == 0
+    lacking, having = node.tables
+    node.aws.account.delete_route(node.destination, lacking)
+    ran = validate(node)
+    assert ran.code == 4, ran
+    assert "CreateRoute: UnauthorizedOperation" in ran.reason[:110]
+    assert lacking in ran.reason
+    assert having not in ran.reason
+    assert [call.parameters["RouteTableId"] for call in ran.calls if call.action == "CreateRoute"] == [lacking]
 
 
 def test_it_works_before_the_routes_exist(node: Node) -> None:
@@ -40,6 +81,16 @@ def test_an_unknown_table(node: Node) -> None:
     ran = validate(node, routing_table=f"{node.tables[0]},{UNKNOWN_TABLE}")
     assert ran.code == 2, ran
     assert UNKNOWN_TABLE in ran.reason
+
+
+def test_a_filtered_read_that_comes_back_empty_once(node: Node) -> None:
+    """An empty answer to a filtered read is UNKNOWN until a second read agrees: beside a table that is unknown no other
+    one is called so."""
+    node.aws.faults.add(Fault("empty_set", action="DescribeRouteTables", times=1))
+    ran = validate(node, routing_table=f"{node.tables[0]},{UNKNOWN_TABLE}")
+    assert ran.code == 2, ran
+    assert UNKNOWN_TABLE in ran.reason
+    assert node.tables[0] not in ran.reason
 
 
 def test_every_table_is_looked_at(make_node: Callable[..., Node]) -> None:
@@ -78,7 +129,7 @@ def test_a_secondary_cidr(node: Node) -> None:
 
 def test_without_permission_to_describe_the_vpc(node: Node) -> None:
     """validate-all, level 10: DescribeVpcs is not needed: the tables' own local routes tell the VPC's CIDRs."""
-    may = Statement(("ec2:DescribeRouteTables", "ec2:DescribeNetworkInterfaces"))
+    may = Statement((*READS, "ec2:ReplaceRoute"))
     node.aws.account.identities.restrict_instances(Policy((may,)))
     assert validate(node).code == 0
     assert validate(node, ip="10.0.1.77").code == 2

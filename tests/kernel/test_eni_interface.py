@@ -9,7 +9,8 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 
-from aws_ipfailover.aws.models import Cidr, NetworkInterface
+from aws_ipfailover.address import Address, Cidr
+from aws_ipfailover.aws.models import NetworkInterface
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.failover import HERE, Where
@@ -21,7 +22,6 @@ from aws_ipfailover.kernel.command import Ip
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.kernel.links import Links
 from aws_ipfailover.kernel.rules import Rules
-from aws_ipfailover.parameters import Address
 from sandbox import addresses, ip, make_interface, need_root, network_namespace
 
 ENI, MAC = "eni-0123456789abcdef0", "06:00:00:00:00:01"

@@ -23,8 +23,8 @@ from aws_ipfailover.lab.supervisor import Settings
 from aws_ipfailover.lab.traffic.analysis import Switch, overlap_ms, rows
 from aws_ipfailover.lab.traffic.measurement import PORT, Measurement
 
+from .configurations import DIRECTORY
 from .conftest import NAME
-from .test_examples import DIRECTORY
 
 pytestmark = pytest.mark.root
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Iterator, List, cast
 
 import pytest
@@ -13,15 +12,14 @@ from aws_ipfailover.lab import examples
 from aws_ipfailover.lab.audits import Auditor, held
 from aws_ipfailover.lab.client import Lab
 from aws_ipfailover.lab.demo import AGENT, resource_of
-from aws_ipfailover.lab.plan import Plan
 from aws_ipfailover.lab.supervisor import Settings
 from aws_ipfailover.lab.traffic.analysis import Switch, overlap_ms, rows
 from aws_ipfailover.lab.traffic.measurement import Measurement
 
+from .configurations import DIRECTORY, PLAN, SECOND_ADDRESS, emptied, load
+
 pytestmark = pytest.mark.root
 
-PLAN = Plan()
-DIRECTORY = cast("Path", examples.directory())
 SHARED = "shared-vpc.crm"
 # Those for an ENI and a private address need another VPC: test_eni.py has them.
 FILES = sorted(
@@ -43,31 +41,8 @@ def bare() -> Iterator[Lab]:
 @pytest.fixture
 def lab(bare: Lab) -> Iterator[Lab]:
     """The cluster, empty; emptied again afterwards, with every node back."""
-    empty = bare.exec(bare.powered_nodes()[0], ["cibadmin", "--query", "--scope", "configuration"]).stdout
-    yield bare
-    for name in set(bare.nodes()) - set(bare.powered_nodes()):
-        bare.power_on(name)
-    bare.wait_online()
-    node = bare.nodes()[0]
-    bare.exec(node, ["crm_attribute", "--name", "stop-all-resources", "--update", "true"])
-    bare.settle()
-    bare.exec(node, ["cibadmin", "--replace", "--scope", "configuration", "--xml-pipe"], stdin=empty)
-    # No settling: without a fencing device Pacemaker leaves the rest of this tidying to the next configuration.
-    bare.wait_cluster("an empty cluster", lambda status: not status.resources)
-
-
-def load(lab: Lab, name: str) -> List[str]:
-    """Load an example; everything that the tools and the verification of the result had to say."""
-    status = lab.status()
-    ids = {one["name"]: one["instance_id"] for one in status["instances"]}
-    text = (DIRECTORY / name).read_text(encoding="utf-8")
-    text = examples.render(text, examples.values_of(PLAN, ids, status["route_tables"]))
-    if name.endswith(".pcs"):
-        done = [lab.exec("node1", command) for command in examples.pcs_commands(text)]
-    else:
-        done = [lab.exec("node1", ["crm", "configure", "load", "update", "-"], stdin=text)]
-    done.append(lab.exec("node1", ["crm_verify", "--live-check", "--verbose"]))
-    return [said.strip() for one in done for said in (one.stdout, one.stderr) if said.strip()]
+    with emptied(bare) as lab:
+        yield lab
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -86,7 +61,7 @@ def test_an_example_for_a_shared_vpc_loads_and_fails_over() -> None:
 
 def loads_and_fails_over(lab: Lab, name: str) -> None:
     """Load an example into an empty cluster and cut the power of the node that holds the address."""
-    auditor = Auditor(lab, [str(PLAN.overlay), str(PLAN.overlay_ipv6), "192.168.10.11"])
+    auditor = Auditor(lab, [str(PLAN.overlay), str(PLAN.overlay_ipv6), SECOND_ADDRESS])
     assert load(lab, name) == []
     lab.settle()
     status = lab.cluster_status()
@@ -141,13 +116,34 @@ def test_hana_s_addresses_follow_the_roles(lab: Lab) -> None:
     lab.settle()
     status = lab.cluster_status()
     assert status is not None
-    primary, secondary = status.where("ip_primary"), status.where("ip_secondary")
+    primary, secondary = cast("str", status.where("ip_primary")), cast("str", status.where("ip_secondary"))
     assert {primary, secondary} == set(lab.nodes())
-    promoted = [one.nodes for one in status.resources if one.resource_id == "hana" and one.role == "Promoted"]
-    assert promoted == [(primary,)]
-    lab.exec("node1", ["crm", "resource", "move", "ip_primary", cast("str", secondary)])
-    lab.wait_cluster("the swap of the roles", lambda now: now.where("ip_primary") == secondary)
+    assert promoted(lab) == [primary]
+    lab.exec(primary, ["crm_resource", "--move", "--promoted", "--resource", "hana_clone", "--node", secondary])
+    lab.wait_cluster("the swap of the addresses", lambda now: now.where("ip_primary") == secondary)
     lab.settle()
+    assert promoted(lab) == [secondary]
     status = lab.cluster_status()
     assert status is not None
-    assert str(PLAN.overlay) in held(lab, cast("str", secondary))
+    assert status.where("ip_secondary") == primary
+    assert str(PLAN.overlay) in held(lab, secondary)
+
+
+def test_hana_s_address_has_no_say_in_where_the_database_is_promoted(lab: Lab) -> None:
+    """Whoever asks for the address on the secondary's node moves neither the address nor the database."""
+    assert load(lab, "hana.crm") == []
+    lab.settle()
+    (primary,) = promoted(lab)
+    secondary = next(node for node in lab.nodes() if node != primary)
+    lab.exec(primary, ["crm", "resource", "move", "ip_primary", secondary])
+    lab.settle()
+    assert promoted(lab) == [primary]
+    assert str(PLAN.overlay) in held(lab, primary)
+
+
+def promoted(lab: Lab) -> List[str]:
+    """The nodes on which the database is promoted."""
+    status = lab.cluster_status()
+    assert status is not None
+    found = [one for one in status.resources if one.resource_id == "hana" and one.role == "Promoted"]
+    return [node for one in found for node in one.nodes]

@@ -10,8 +10,9 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tupl
 import pytest
 
 from aws_ipfailover import consistency
+from aws_ipfailover.address import Cidr
 from aws_ipfailover.aws.client import Ec2
-from aws_ipfailover.aws.models import Cidr, NetworkInterface, Route, RouteTable, RouteTables
+from aws_ipfailover.aws.models import NetworkInterface, Route, RouteTable, RouteTables
 from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import (

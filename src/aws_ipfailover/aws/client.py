@@ -8,8 +8,9 @@ from __future__ import annotations
 from ipaddress import IPv6Address
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
 
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.aws import models
-from aws_ipfailover.aws.models import Address, Cidr, Instance, NetworkInterface, RouteTable, RouteTables
+from aws_ipfailover.aws.models import Instance, NetworkInterface, RouteTable, RouteTables
 from aws_ipfailover.consistency import SECOND_READ_AFTER
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, NodeError, NoTableError, UnknownError, WouldSucceedError
@@ -74,12 +75,21 @@ class Ec2:
                 found += self._route_tables(RouteTableIds=some)
             except NoTableError:
                 unknown = True
-                found += self._route_tables(Filters=[{"Name": "route-table-id", "Values": some}])
+                found += self._known_tables(some)
         known = {table.route_table_id for table in found}
         missing = tuple(one for one in route_table_ids if one not in known)
         if missing and not unknown:
             raise UnknownError(f"DescribeRouteTables: the answer leaves out {', '.join(missing)}")
         return RouteTables(tuple(table for table in found if table.route_table_id in route_table_ids), missing)
+
+    def _known_tables(self, route_table_ids: Sequence[str]) -> List[RouteTable]:
+        """Those of the tables that EC2 knows; none of several by two reads."""
+        filters = [{"Name": "route-table-id", "Values": list(route_table_ids)}]
+        for _ in self._two_reads("DescribeRouteTables", ", ".join(route_table_ids)):
+            found = self._route_tables(Filters=filters)
+            if found or len(route_table_ids) == 1:
+                return found
+        return []
 
     def _route_tables(self, **arguments: Any) -> List[RouteTable]:
         return [
@@ -103,10 +113,19 @@ class Ec2:
         raise NodeError(f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region")
 
     def network_interfaces_with(self, macs: Sequence[str]) -> List[NetworkInterface]:
-        """The ENIs with these MAC addresses that are attached to an instance."""
-        pages = self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "mac-address", "Values": list(macs)}])
-        found = [models.network_interface(one) for page in pages for one in page.get("NetworkInterfaces", ())]
-        return [one for one in found if one.attachment is not None and one.mac in macs]
+        """The ENIs with these MAC addresses that are attached to an instance; none by two reads only.
+
+        Raises:
+            UnknownError: there is none, and no time for the second read.
+        """
+        filters = [{"Name": "mac-address", "Values": list(macs)}]
+        for _ in self._two_reads("DescribeNetworkInterfaces", "the network interfaces of this node"):
+            pages = self._pages("DescribeNetworkInterfaces", Filters=filters)
+            found = [models.network_interface(one) for page in pages for one in page.get("NetworkInterfaces", ())]
+            attached = [one for one in found if one.attachment is not None and one.mac in macs]
+            if attached:
+                return attached
+        return []
 
     def switch_off_source_dest_check(self, network_interface_id: str) -> None:
         """Let an ENI pass packets that are not for or from its own addresses."""

@@ -5,11 +5,10 @@ Facts: Amazon EC2 API Reference, the data types of the same names.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from ipaddress import ip_address, ip_network
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-Address = Union[IPv4Address, IPv6Address]
-Cidr = Union[IPv4Network, IPv6Network]
+from aws_ipfailover.address import Address, Cidr
 
 
 class Route(NamedTuple):

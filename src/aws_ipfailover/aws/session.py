@@ -133,21 +133,26 @@ class _Credentials:
 
     def _assume(self, session: botocore.session.Session, role: str) -> None:
         config = _config(self._deadline, 1)
-        client = ServiceClient(_Ready(session), "sts", self._account.region, _configured_endpoint("STS"), config)
+        client = ServiceClient(_OwnCredentials(session, self._imds), "sts", self._account.region, _configured_endpoint("STS"), config)
         sts = Calls(client, self._deadline, self._progress)
         keys = sts("AssumeRole", RoleArn=role, RoleSessionName="aws-ipfailover", DurationSeconds=900)["Credentials"]
         session.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
         keep_secret(keys["SecretAccessKey"], keys["SessionToken"])
 
 
-class _Ready:
-    """A session whose credentials are there already."""
+class _OwnCredentials:
+    """This node's own credentials: at first those that `session` has, then others that are fetched."""
 
-    def __init__(self, session: botocore.session.Session) -> None:
+    def __init__(self, session: botocore.session.Session, imds: Imds) -> None:
         self._session = session
+        self._imds = imds
+        self._used = False
 
     def session(self) -> botocore.session.Session:
-        """That session."""
+        """The session, with the credentials that it has or, from the second time on, with new ones."""
+        if self._used:
+            _set_credentials(self._session, self._imds)
+        self._used = True
         return self._session
 
 

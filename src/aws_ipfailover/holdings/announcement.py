@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from typing import Sequence
 
+from aws_ipfailover.address import Address
 from aws_ipfailover.errors import Error
 from aws_ipfailover.failover import HERE, Look
 from aws_ipfailover.kernel.announcements import announce
 from aws_ipfailover.kernel.links import Link
-from aws_ipfailover.parameters import Address
 
 log = logging.getLogger(__name__)
 

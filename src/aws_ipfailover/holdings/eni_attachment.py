@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Optional, Sequence, Set
 
+from aws_ipfailover.address import Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import (
@@ -21,13 +22,16 @@ from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, next_s
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
-    from aws_ipfailover.aws.models import Attachment, Cidr, NetworkInterface
+    from aws_ipfailover.aws.models import Attachment, NetworkInterface
 
 log = logging.getLogger(__name__)
 
 # A holder that runs is asked to take part in the detachment; after so many seconds, or a third of the time that is
 # left, the ENI is detached without it.
 _GRACE_SECONDS = 30.0
+# Seconds, or a tenth of the time that is left, that are kept for the last read to be answered: it says what was waited
+# for in vain, and whoever waits for all of this says only that there was no answer.
+_LAST_READ = 1.0
 
 
 class EniAttachment:
@@ -138,7 +142,8 @@ class EniAttachment:
 
     def _move(self) -> None:
         asked = _Asking(self._deadline)
-        poll, last = self._deadline.poll(first=0.05, longest=0.5), None
+        until = self._deadline.earlier(min(_LAST_READ, self._deadline.remaining() / 10))
+        poll, last = until.poll(first=0.05, longest=0.5), None
         while True:
             refusal: Optional[Error] = None
             found = self._describe()
@@ -156,7 +161,10 @@ class EniAttachment:
                 refusal = self._attach()
             elif isinstance(step, Detach):
                 refusal = self._detach(step, found.attachment)
-                asked.note(force=step.force, accepted=refusal is None)
+                if refusal is None:
+                    asked.note(force=step.force)
+                elif not step.force:
+                    asked.begin_grace()
             elif step.for_holder:
                 asked.note(force=False)
             if not poll.wait():
@@ -241,11 +249,15 @@ class _Asking:
         """The record of it."""
         return Asked(self._plain, self._grace is not None and self._grace.expired, self._forced)
 
-    def note(self, *, force: bool, accepted: bool = True) -> None:
-        """Remember that it was asked for; what EC2 did not accept is asked for again."""
+    def note(self, *, force: bool) -> None:
+        """Remember that it was asked for, and that EC2 accepted."""
         if force:
-            self._forced = self._forced or accepted
-            return
-        self._plain = self._plain or accepted
+            self._forced = True
+        else:
+            self._plain = True
+            self.begin_grace()
+
+    def begin_grace(self) -> None:
+        """Let the time run that the holder has to take part, if it does not run yet."""
         if self._grace is None:
             self._grace = self._deadline.within(min(_GRACE_SECONDS, self._deadline.remaining() / 3))

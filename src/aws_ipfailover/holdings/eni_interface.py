@@ -12,6 +12,7 @@ import logging
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, List, Optional, Protocol, Sequence
 
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Where
@@ -20,10 +21,9 @@ from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.kernel.links import Link
 from aws_ipfailover.kernel.rules import Rule
 from aws_ipfailover.kernel.sysctls import set_sysctls
-from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
-    from aws_ipfailover.aws.models import Cidr, NetworkInterface
+    from aws_ipfailover.aws.models import NetworkInterface
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ _FIRST_TABLE = 1_000_000
 _APPEARANCE = 30.0
 # Seconds below which no other device index is tried any more.
 _LAST_TRY = 2.0
+# How often stop looks for an interface that is renamed while it is quiesced: udev renames one once, after it appeared.
+_RENAMES = 3
 
 
 def table_of(network_interface_id: str) -> int:
@@ -86,20 +88,28 @@ class FoundInterface:
         """
         if self._extra is not None:
             self._remove(self._extra)
-        device = self._marked() or self._known_to_metadata()
-        if device is not None:
-            try:
-                self._quiesce(device.name)
-            except Error:
-                if any(one.name == device.name for one in self._kernel.links.all()):
-                    raise
-                log.info("%s went by itself", device.name)
+        self._quiesce_interface()
         for rule in self._kernel.rules.into(self._table):
             try:
                 self._kernel.rules.remove(rule)
             except Error:
                 if rule in self._kernel.rules.into(self._table):
                     raise
+
+    def _quiesce_interface(self) -> None:
+        for _ in range(_RENAMES):
+            device = self._marked() or self._known_to_metadata()
+            if device is None:
+                return
+            try:
+                self._quiesce(device.name)
+            except Error:
+                if any(one.name == device.name for one in self._kernel.links.all()):
+                    raise
+                log.info("%s went by itself, or was renamed", device.name)
+            else:
+                return
+        raise Error(f"the network interface of {self._eni} is renamed again and again")
 
     def _quiesce(self, device: str) -> None:
         for address in self._kernel.addresses.on(device):
@@ -116,11 +126,16 @@ class FoundInterface:
 
     def look(self) -> Look:
         """Whether the interface is there, up, and has its addresses and rules."""
-        missing = self._missing()
+        device = self._marked()
+        try:
+            missing = self._missing_of(device)
+        except NodeError as error:
+            missing = str(error)
+        if missing and device is not None and device.name not in [one.name for one in self._kernel.links.all()]:
+            missing = self._missing_of(self._marked())  # it was renamed, or went, while it was looked at
         return Look(Where.ELSEWHERE, missing) if missing else HERE
 
-    def _missing(self) -> str:
-        device = self._marked()
+    def _missing_of(self, device: Optional[Link]) -> str:
         if device is None:
             return f"{self._eni} is no network interface of this node"
         if not device.up:
@@ -197,9 +212,9 @@ class EniInterface(FoundInterface):
         """Configure it; what it lacks afterwards."""
         try:
             self._configure()
-        except NodeError as error:  # it was renamed or went while it was configured
+            return self._missing_of(self._marked())
+        except NodeError as error:  # it was renamed or went meanwhile
             return str(error)
-        return self._missing()
 
     def _announce(self) -> None:
         link = self._marked()
@@ -220,7 +235,7 @@ class EniInterface(FoundInterface):
         self._kernel.links.set_alias(device, f"{self._mark}{len(addresses)}")
         set_sysctls(device)
         if self._mtu is not None and link.mtu != self._mtu:
-            self._kernel.links.set_mtu(device, self._mtu)
+            self._set_mtu(device, self._mtu)
         self._kernel.links.set_up(device)
         for address in addresses:
             for found in self._kernel.addresses.find(address):
@@ -229,6 +244,14 @@ class EniInterface(FoundInterface):
             self._kernel.addresses.add(address, device, None)
         self._route(device, addresses)
         log.info("%s has %s", device, ", ".join(map(str, addresses)))
+
+    def _set_mtu(self, device: str, mtu: int) -> None:
+        try:
+            self._kernel.links.set_mtu(device, mtu)
+        except (NodeError, UnknownError):
+            raise
+        except Error as error:
+            log.warning("%s; %s works with the one it has", error, device)
 
     def _appeared(self, mac: str) -> Link:
         """The interface with that MAC address; at another device index of the instance, where the first brings none."""

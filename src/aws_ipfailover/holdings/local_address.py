@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Optional
 
+from aws_ipfailover.address import Address
 from aws_ipfailover.errors import Error, NodeError
 from aws_ipfailover.failover import HERE, Look, Where
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.kernel.links import Link
-from aws_ipfailover.parameters import Address
 
 log = logging.getLogger(__name__)
 

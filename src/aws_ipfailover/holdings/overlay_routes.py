@@ -11,6 +11,7 @@ import logging
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
+from aws_ipfailover.address import Address
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import (
@@ -22,7 +23,6 @@ from aws_ipfailover.errors import (
     UnknownError,
 )
 from aws_ipfailover.failover import HERE, Look, Repair, Where
-from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds that a start whose routes are written still waits to hear whether the source/destination check is on.
+# Seconds that a start whose routes are written still waits for the answer about the source/destination check.
 _CHECK_PATIENCE = 3.0
-# Seconds before the deadline at which tables that have not answered are given up, so that the others count.
-_TO_TELL = 0.1
 # What a contradiction is about, where it is no route table.
 _CHECK = "source/destination check"
 
@@ -66,6 +64,7 @@ class OverlayRoutes:
         self._deadline = deadline
         self._progress = progress
         self._drift: Contradictions = {}
+        self._check_is_on = False
 
     def take(self) -> None:
         """Write every table at once, all are tried; and see to it that the ENI's source/destination check is off.
@@ -76,19 +75,13 @@ class OverlayRoutes:
             NodeError: no table exists, or the check is on and cannot be switched off.
             DeniedError, UnknownError, Error: no table was written; names them, with AWS's error code.
         """
-        check = Task(self._is_check_on)
+        check = Task(self._switch_check_off)
         failures = self._write_all(self._route_table_ids)
         written = [table for table in self._route_table_ids if table not in failures]
         if not written:
             raise _summary(failures)
-        self._memory.remember(self._eni)
-        try:
-            on = check.result(self._deadline.within(_CHECK_PATIENCE), f"the source/destination check of {self._eni}")
-        except UnknownError as error:
-            on = False
-            log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, error)
-        if on:
-            self._switch_check_off()
+        self._memory.remember(self._eni, without=list(failures))
+        self._await_check(check)
         for text in _by_failure(failures):
             log.error("%s", text)
         log.info("%s is routed to %s in %s", self._destination, self._eni, ", ".join(written))
@@ -108,6 +101,23 @@ class OverlayRoutes:
         self._drift = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
         return Look(Where.ELSEWHERE, "; ".join(self._drift.values())) if self._drift else HERE
 
+    def _await_check(self, check: Task[None]) -> None:
+        """Wait until the source/destination check is off; not for long where it is not known to be on.
+
+        Raises:
+            NodeError: it is on and cannot be switched off.
+        """
+        try:
+            check.result(self._deadline.within(_CHECK_PATIENCE), f"DescribeNetworkInterfaces for {self._eni}")
+        except UnknownError as error:
+            if not self._check_is_on:
+                log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, error)
+                return
+            try:
+                check.result(self._deadline, "ModifyNetworkInterfaceAttribute")
+            except UnknownError as late:
+                raise NodeError(check_is_on(self._ec2.region, self._eni, str(late))) from None
+
     def repair(self) -> Repair:
         """Write the tables that do not lead here, and switch the source/destination check off.
 
@@ -121,7 +131,9 @@ class OverlayRoutes:
             check.result(self._deadline, self._progress)
         mended = [table for table in drifted if table not in failures]
         if mended or check is not None:
-            self._memory.remember(self._eni)
+            self._memory.remember(self._eni, without=list(failures))
+        for text in _by_failure(failures):
+            log.error("%s", text)
         switched = [f"source/destination check of {self._eni} switched off"] if check is not None else []
         routed = [f"{self._destination} routed to {self._eni} again in {', '.join(mended)}"] if mended else []
         return Repair(
@@ -133,11 +145,10 @@ class OverlayRoutes:
     def _write_all(self, tables: Sequence[str]) -> Dict[str, Error]:
         """Write tables at once; the failures, by table."""
         tasks = {table: Task(lambda table=table: self._write(table)) for table in tables}  # type: ignore[misc]
-        deadline = self._deadline.earlier(_TO_TELL)
         failures: Dict[str, Error] = {}
         for table, task in tasks.items():
             try:
-                task.result(deadline, self._progress)
+                task.result(self._deadline, self._progress)
             except Error as error:
                 failures[table] = error
         return failures
@@ -164,23 +175,18 @@ class OverlayRoutes:
             f" {option} {self._destination} --network-interface-id {self._eni}"
         )
 
-    def _is_check_on(self) -> bool:
-        """Whether the ENI's source/destination check is on.
+    def _switch_check_off(self) -> None:
+        """See to it that the ENI's source/destination check is off.
 
         Raises:
-            UnknownError: that cannot be found out, for whatever reason.
+            NodeError: it is on and cannot be switched off: the command that does it.  UnknownError: not found out.
         """
         try:
-            return self._ec2.network_interface(self._eni).source_dest_check
+            if not self._ec2.network_interface(self._eni).source_dest_check:
+                return
         except Error as error:
             raise UnknownError(str(error)) from None
-
-    def _switch_check_off(self) -> None:
-        """Switch the ENI's source/destination check off, which is on.
-
-        Raises:
-            NodeError: it cannot be switched off: the command that does it.
-        """
+        self._check_is_on = True
         try:
             self._ec2.switch_off_source_dest_check(self._eni)
         except Error as error:
@@ -239,7 +245,15 @@ def _by_failure(failures: Dict[str, Error]) -> List[str]:
     for table, error in failures.items():
         # A command to run names its table; all others are the same for every table.
         tables.setdefault(str(error), []).append(table)
-    return [f"{', '.join(ids)}: {error}" for error, ids in tables.items()]
+    return [_told(ids, error) for error, ids in tables.items()]
+
+
+def _told(ids: Sequence[str], error: str) -> str:
+    """What went wrong with some tables: the first one and the cause come early, as crm_mon cuts a long sentence."""
+    first, *others = ids
+    if not others:
+        return f"{first}: {error}"
+    return f"{first} and {len(others)} more: {error} ({', '.join(others)})"
 
 
 def _summary(failures: Dict[str, Error]) -> Error:

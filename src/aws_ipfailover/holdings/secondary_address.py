@@ -6,15 +6,14 @@ import logging
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Optional, Protocol, Sequence, Tuple
 
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
-from aws_ipfailover.parameters import Address
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
-    from aws_ipfailover.aws.models import Cidr
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, Union
+from ipaddress import ip_address, ip_network
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.errors import Error, MissingError, NodeError, UnknownError
 from aws_ipfailover.kernel.command import Ip
-from aws_ipfailover.parameters import Address
 
-IPNetwork = Union[IPv4Network, IPv6Network]
 log = logging.getLogger(__name__)
 
 
@@ -133,7 +132,7 @@ def _says_gone(error: Error) -> bool:
     return isinstance(error, NodeError) or "cannot assign requested address" in said or "address not found" in said
 
 
-def _subnet(one: KernelAddress) -> Tuple[str, IPNetwork]:
+def _subnet(one: KernelAddress) -> Tuple[str, Cidr]:
     return one.device, ip_network(f"{one.address}/{one.prefix_length}", strict=False)
 
 

@@ -6,9 +6,9 @@ import os
 from ipaddress import ip_address
 from typing import List, NamedTuple, Optional
 
+from aws_ipfailover.address import Address
 from aws_ipfailover.errors import Error
 from aws_ipfailover.kernel.command import Ip
-from aws_ipfailover.parameters import Address
 
 # Rules and routes of this protocol systemd-networkd never removes as foreign ones: networkd.conf(5),
 # ManageForeignRoutingPolicyRules= and ManageForeignRoutes=, both on unless set otherwise.

@@ -56,10 +56,10 @@ _UNMANAGED = re.compile(r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\b
 
 
 def is_managed(said: str) -> bool:
-    """Whether `crm_resource` shows a managed resource: no mark of the opposite before the resource's own XML.
+    """Whether `crm_resource` shows a managed resource: no mark of the opposite in its state.
 
     Raises:
-        UnknownError: it shows nothing.
+        UnknownError: it shows no state.
     """
     state = said.split("<primitive", maxsplit=1)[0]
     if not state.strip():

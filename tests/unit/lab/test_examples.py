@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Mapping, cast
+from typing import List, Mapping, cast
 
 import pytest
 
@@ -112,3 +112,28 @@ class TestEachExample:
             assert "OCF_CHECK_LEVEL=10" in resource
             assert "op start interval=0" in resource
             assert "op stop interval=0" in resource
+
+    def test_failures_expire_later_than_any_action_ends(self, path: Path) -> None:
+        """Each address and fence device has a failure-timeout; none of their actions, nor fencing, lasts as long."""
+        lines = path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+        concerned = [
+            line
+            for line in lines
+            if not line.startswith("#") and re.search(r"aws-ipfailover|stonith:fence_aws|stonith create", line)
+        ]
+        assert len(concerned) >= 2
+        defaults = [found for line in lines if line.startswith("rsc_defaults") for found in seconds(EXPIRY, line)]
+        longest = max(value for line in concerned for value in seconds(r"\b(?:pcmk_off_)?timeout=(\d+)", line))
+        for line in concerned:
+            expiry = seconds(EXPIRY, line) or defaults
+            assert len(expiry) == 1
+            assert expiry[0] > longest
+
+
+EXPIRY = r"failure-timeout=(\d+)s"
+
+
+def seconds(pattern: str, line: str) -> List[int]:
+    """What a pattern finds in a line, as numbers; a failure-timeout is no timeout of an action."""
+    text = line if pattern == EXPIRY else re.sub(EXPIRY, "", line)
+    return [int(found) for found in re.findall(pattern, text)]

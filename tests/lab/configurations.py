@@ -1,0 +1,62 @@
+"""The configurations of `crm-examples/` on a lab's cluster: loaded, edited for a test, and taken away again."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Callable, Iterator, List, cast
+
+from aws_ipfailover.lab import examples
+from aws_ipfailover.lab.client import Lab
+from aws_ipfailover.lab.plan import Plan
+
+PLAN = Plan()
+DIRECTORY = cast("Path", examples.directory())
+SECOND_ADDRESS = "192.168.10.11"
+# What crmsh before 4.5 says of a meta-attribute that Pacemaker has since 2.1.0, and sets all the same.
+UNKNOWN_TO_CRMSH = "unknown attribute 'critical'"
+
+
+def unchanged(text: str) -> str:
+    """The configuration as it is."""
+    return text
+
+
+def load(lab: Lab, name: str, edit: Callable[[str], str] = unchanged) -> List[str]:
+    """Load an example, its text passed through `edit` first.
+
+    Everything that the tools and the verification of the result had to say, but for `UNKNOWN_TO_CRMSH`.
+    """
+    status = lab.status()
+    ids = {one["name"]: one["instance_id"] for one in status["instances"]}
+    text = edit((DIRECTORY / name).read_text(encoding="utf-8"))
+    text = examples.render(text, examples.values_of(PLAN, ids, status["route_tables"], second_address=SECOND_ADDRESS))
+    if name.endswith(".pcs"):
+        done = [lab.exec("node1", command) for command in examples.pcs_commands(text)]
+    else:
+        done = [lab.exec("node1", ["crm", "configure", "load", "update", "-"], stdin=text)]
+    done.append(lab.exec("node1", ["crm_verify", "--live-check", "--verbose"]))
+    said = [line for one in done for line in (one.stdout + one.stderr).splitlines()]
+    return [line for line in said if line.strip() and UNKNOWN_TO_CRMSH not in line]
+
+
+@contextlib.contextmanager
+def emptied(lab: Lab) -> Iterator[Lab]:
+    """An empty cluster for the length of a `with` block; emptied again afterwards, every node back, EC2 answering."""
+    empty = lab.exec(lab.powered_nodes()[0], ["cibadmin", "--query", "--scope", "configuration"]).stdout
+    try:
+        yield lab
+    finally:
+        lab.api.ok()
+        for name in set(lab.nodes()) - set(lab.powered_nodes()):
+            lab.power_on(name)
+        lab.wait_online()
+        node = lab.nodes()[0]
+        lab.exec(node, ["crm_attribute", "--name", "stop-all-resources", "--update", "true"])
+        lab.settle()
+        # Fail counts outlive the configuration, and would ban the next one's resources of the same names.
+        lab.exec(node, ["crm_resource", "--cleanup"])
+        lab.settle()
+        lab.exec(node, ["cibadmin", "--replace", "--scope", "configuration", "--xml-pipe"], stdin=empty)
+        # No settling: without a fencing device Pacemaker leaves the rest of this tidying to the next configuration.
+        lab.wait_cluster("an empty cluster", lambda status: not status.resources)

@@ -1,0 +1,204 @@
+"""The examples while EC2 does not answer: what they keep running, and what comes back by itself afterwards.
+
+They are loaded with shorter timeouts than people run them with, so that an outage longer than a start's timeout takes
+seconds and not minutes: start 8 s, failure-timeout 25 s, see `hastened`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple, cast
+
+import pytest
+
+from aws_ipfailover.lab.audits import held
+from aws_ipfailover.lab.client import Lab, eventually
+from aws_ipfailover.lab.cluster import ClusterStatus
+from aws_ipfailover.lab.supervisor import Settings
+
+from .configurations import PLAN, SECOND_ADDRESS, emptied, load
+
+pytestmark = pytest.mark.root
+
+FATAL = "1000000"  # the fail count with which Pacemaker bans a node: INFINITY
+PRIMARY = str(PLAN.overlay)
+# In the order in which they are applied. Fencing first: its monitor is the one with an interval of 300 s.
+HASTENED = (
+    (r"op monitor interval=300s timeout=60s", "op monitor interval=3s timeout=3s"),
+    (r"op monitor interval=(?:20|60)s timeout=\d+s", "op monitor interval=2s timeout=5s"),
+    (r"op start interval=(0s?) timeout=180s", r"op start interval=\1 timeout=8s"),
+    (r"failure-timeout=900s", "failure-timeout=25s"),
+)
+
+
+def hastened(text: str) -> str:
+    """An example with start timeouts of 8 s, failure timeouts of 25 s, and frequent monitors."""
+    for pattern, replacement in HASTENED:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[Lab]:
+    """A cluster with nothing configured, fencing included: that is the examples' business."""
+    with Lab.running(f"test-{os.getpid()}-outages", Settings(fencing=False)) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(bare: Lab) -> Iterator[Lab]:
+    """The cluster, empty, with an EC2 that answers."""
+    with emptied(bare) as lab:
+        yield lab
+
+
+def running(lab: Lab, name: str) -> ClusterStatus:
+    """Load an example, hastened; the cluster with all of it started."""
+    load(lab, name, hastened)
+    lab.settle()
+    status = lab.cluster_status()
+    assert status is not None
+    assert [one.resource_id for one in status.resources if not one.active] == []
+    return status
+
+
+def healthy(status: ClusterStatus, resource: str) -> Optional[str]:
+    """The node on which a resource is started and has not failed; None if there is none."""
+    one, node = status.resource(resource), status.where(resource)
+    return node if one and node and not one.failed and (node, resource) not in failed(status) else None
+
+
+def failed(status: ClusterStatus) -> Set[Tuple[str, str]]:
+    """(node, resource) for everything with a fail count."""
+    return {which for which, count in status.fail_counts.items() if count != "0"}
+
+
+def where(status: ClusterStatus, resource: str) -> str:
+    """The node on which a resource is started."""
+    node = status.where(resource)
+    assert node is not None
+    return node
+
+
+def break_ec2(lab: Lab, how: str) -> None:
+    """Let EC2 fail, and take the addresses off the nodes as some daemon might: the cluster has to start them again."""
+    lab.api.fail(how)
+    for node in lab.nodes():
+        for address in held(lab, node) & {PRIMARY, SECOND_ADDRESS}:
+            lab.exec(node, ["ip", "address", "delete", f"{address}/32", "dev", "eth0"])
+
+
+def wait_banned(lab: Lab, *expected: Tuple[str, str], undisturbed: Sequence[str] = ()) -> None:
+    """Wait until each of these (node, resource) was banned once: its start has failed there.
+
+    All the time and afterwards the resources `undisturbed` are neither started, stopped, promoted nor demoted.
+    """
+    seen: Set[Tuple[str, str]] = set()
+    before = history(lab, undisturbed)
+
+    def all_seen() -> bool:
+        status = lab.cluster_status()
+        assert history(lab, undisturbed) == before
+        seen.update(which for which, count in (status.fail_counts.items() if status else ()) if count == FATAL)
+        return seen.issuperset(expected)
+
+    eventually(f"a failed start of {expected}", all_seen, 90.0)
+
+
+def on_every_node(lab: Lab, *resources: str) -> List[Tuple[str, str]]:
+    """(node, resource) for each node and resource."""
+    return [(node, resource) for node in lab.nodes() for resource in resources]
+
+
+def wait_started(lab: Lab, expected: Iterable[Tuple[str, str]]) -> None:
+    """Wait until each (node, resource) is started there, and the fence device somewhere."""
+    wanted = list(expected)
+
+    def all_started(now: ClusterStatus) -> bool:
+        return healthy(now, "fence_aws") is not None and all(healthy(now, one) == node for node, one in wanted)
+
+    lab.wait_cluster(f"{wanted} started again", all_started, 60.0)
+
+
+def history(lab: Lab, resources: Sequence[str]) -> List[str]:
+    """The last start, promotion, demotion and stop of each resource on each node, with the number of the call."""
+    if not resources:
+        return []
+    ids = " or ".join(f"@id='{resource}'" for resource in resources)
+    path = f"//lrm_resource[{ids}]/lrm_rsc_op[@operation!='monitor']"
+    found = lab.exec(lab.nodes()[0], ["cibadmin", "--query", "--xpath", path]).stdout
+    entries = re.findall(r"<lrm_rsc_op .*?/>", found, re.DOTALL)
+    assert len(entries) >= len(resources)
+    return sorted(entries)
+
+
+def assert_served(lab: Lab, node: str) -> None:
+    """The first address is on this node, and all routes lead there."""
+    assert PRIMARY in held(lab, node)
+    assert set(lab.status()["routes"][PRIMARY].values()) == {node}
+
+
+@pytest.mark.parametrize("how", ["unreachable", "UnauthorizedOperation"])
+def test_hana_stays_promoted_while_its_addresses_cannot_start(lab: Lab, how: str) -> None:
+    """EC2 fails longer than the start's timeout: the database keeps its roles, and the addresses come back to them.
+
+    The readers' address fails on both nodes. Nobody cleans up. UnauthorizedOperation makes the start end with 4, for
+    which Pacemaker bans the node whatever start-failure-is-fatal says.
+    """
+    status = running(lab, "hana.crm")
+    primary, secondary = where(status, "ip_primary"), where(status, "ip_secondary")
+    before = history(lab, ["hana"])
+    assert any('operation="promote"' in entry for entry in before)
+    break_ec2(lab, how)
+    wait_banned(lab, (primary, "ip_primary"), *on_every_node(lab, "ip_secondary"), undisturbed=["hana"])
+    lab.api.ok()
+    wait_started(lab, [(primary, "ip_primary"), (secondary, "ip_secondary")])
+    assert history(lab, ["hana"]) == before
+    assert_served(lab, primary)
+    assert SECOND_ADDRESS in held(lab, secondary)
+
+
+def test_sap_instances_run_on_while_their_addresses_cannot_start(lab: Lab) -> None:
+    """EC2 is unreachable longer than the start's timeout, on both nodes: neither ASCS nor ERS is ever restarted."""
+    instances = ["fs_ascs", "sap_ascs", "fs_ers", "sap_ers"]
+    status = running(lab, "sap-ascs.crm")
+    ascs, ers = where(status, "sap_ascs"), where(status, "sap_ers")
+    assert ascs != ers
+    before = history(lab, instances)
+    break_ec2(lab, "unreachable")
+    wait_banned(lab, (ascs, "ip_ascs"), (ers, "ip_ers"), undisturbed=instances)
+    lab.api.ok()
+    wait_started(lab, [(ascs, "ip_ascs"), (ers, "ip_ers")])
+    assert history(lab, instances) == before
+    assert_served(lab, ascs)
+    assert SECOND_ADDRESS in held(lab, ers)
+
+
+def test_an_ascs_that_fails_over_in_an_outage_starts_without_its_address(lab: Lab) -> None:
+    """The instance fails while EC2 is unreachable: it starts on the other node, its address after the outage."""
+    old = where(running(lab, "sap-ascs.crm"), "sap_ascs")
+    new = next(node for node in lab.nodes() if node != old)
+    lab.api.fail("unreachable")
+    lab.exec(old, ["crm_resource", "--fail", "--resource", "sap_ascs", "--node", old])
+    lab.wait_cluster("the instance on the other node", lambda now: now.where("sap_ascs") == new, 60.0)
+    wait_banned(lab, (new, "ip_ascs"))
+    before = history(lab, ["fs_ascs", "sap_ascs"])
+    lab.api.ok()
+    wait_started(lab, [(new, "sap_ascs"), (new, "ip_ascs")])
+    assert history(lab, ["fs_ascs", "sap_ascs"]) == before
+    assert_served(lab, new)
+
+
+def test_everything_starts_again_after_an_outage_that_stopped_it(lab: Lab) -> None:
+    """Address and fence device have failed to start on both nodes; after the outage both start by themselves."""
+    running(lab, "overlay-ip.pcs")
+    break_ec2(lab, "unreachable")
+    wait_banned(lab, *on_every_node(lab, "ip_service", "fence_aws"))
+    lab.api.ok()
+
+    def started_somewhere(now: ClusterStatus) -> bool:
+        return all(healthy(now, resource) is not None for resource in ("ip_service", "fence_aws"))
+
+    status = lab.wait_cluster("the address and the fence device started again", started_somewhere, 60.0)
+    assert_served(lab, cast("str", status.where("ip_service")))
