@@ -7,12 +7,12 @@ from typing import List, Optional, Tuple
 
 import pytest
 
+from aws_ipfailover.address import Address
 from aws_ipfailover.errors import Error
 from aws_ipfailover.failover import HERE
 from aws_ipfailover.holdings import announcement
 from aws_ipfailover.holdings.announcement import Announcement, announce_all
 from aws_ipfailover.kernel.links import Link
-from aws_ipfailover.parameters import Address
 
 LINK = Link("eth0", [], "02:00:00:00:00:01", virtual=False, alias="", up=True)
 FIRST, SECOND = ip_address("10.0.1.9"), ip_address("2001:db8:1::9")
