@@ -151,12 +151,12 @@ def test_a_subnet_that_imds_does_not_know(node: Node, status: int) -> None:
     assert "DescribeSubnets" not in node.agent.run("start").ec2
     node.agent.run("stop")
     node.aws.faults.add(Fault("error", service="imds", action="*/subnet-*", status=status))
-    ran = node.agent.run("start")
+    ran = node.agent.run("start", timeout=8)
     assert ran.code == 0, ran
     assert "DescribeSubnets" in ran.ec2
     assert [one.address.split("/")[1] for one in node.held()] == ["64" if ":" in node.address else "24"]
     outside = "2001:db8:1000:2::50" if ":" in node.address else "10.0.2.50"
-    ran = node.agent.run("start", {"ip": outside})
+    ran = node.agent.run("start", {"ip": outside}, timeout=8)
     assert ran.code == 2, ran
     assert "mode=overlay-ip" in ran.reason
 
