@@ -43,16 +43,16 @@ class Terminated(BaseException):
 
 
 class Run:
-    """One invocation of the agent."""
+    """One invocation of the agent; `age`: seconds since Pacemaker started the process."""
 
-    def __init__(self, action: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, action: str, environ: Mapping[str, str], age: float = 0.0) -> None:
         self.action = action
         self.environ = environ
         self.environment = Environment(environ)
         self.timeout = timeout = self.environment.timeout(action)
-        # What is kept back: a slow machine's time to start Python and to end it, and after the cloud has been given
-        # up, time to put the kernel right.
-        self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout))
+        # What is kept back: a slow machine's time to end Python, and after the cloud has been given up, time to put the
+        # kernel right.
+        self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout) - age)
         self.cloud_deadline = self.deadline.earlier(min(1.0, 0.15 * timeout))
         self.kernel = Kernel(self.deadline)
 
@@ -314,8 +314,11 @@ def _terminate(signum: int, frame: object) -> NoReturn:
     raise Terminated
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Perform `argv[1]`; returns its OCF exit code, and raises only for a defect of this package during stop."""
+def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> int:
+    """Perform `argv[1]`, in a process that was started `age` seconds ago; returns its OCF exit code.
+
+    It raises only for a defect of this package during stop.
+    """
     if len(argv) != 2 or argv[1] not in _HANDLERS:
         complain(_USAGE.rstrip())
         return Exit.UNIMPLEMENTED
@@ -323,7 +326,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         for number in _SIGNALS:
             signal.signal(number, _terminate)
         set_up_logging(environ)
-        code, reason = Run(argv[1], environ).perform()
+        code, reason = Run(argv[1], environ, age).perform()
     except Terminated:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:
