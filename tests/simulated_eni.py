@@ -12,7 +12,7 @@ from aws_ipfailover.aws.client import Ec2
 from aws_ipfailover.aws.models import Attachment, Instance, NetworkInterface
 from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import DetachedError, Error, IndexTakenError, InUseError, NodeError
+from aws_ipfailover.errors import ChangingError, DetachedError, Error, IndexTakenError, InUseError, NodeError
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 
 ENI = "eni-0123456789abcdef0"
@@ -42,6 +42,7 @@ class Cloud:
         self.hidden: Set[int] = set()  # indexes of ME that are taken and that no read shows
         self.stale: List[Optional[Attachment]] = []  # what the next reads answer instead
         self.errors: Dict[str, Error] = {}
+        self.changing_until: Dict[str, float] = {}  # until when an operation is refused: something is changing
         self.asked: List[Tuple[float, str]] = []  # the writes
         self.fenced_at = NEVER
 
@@ -127,6 +128,8 @@ class Cloud:
     def _fail(self, operation: str) -> None:
         if operation in self.errors:
             raise self.errors[operation]
+        if self.now < self.changing_until.get(operation, 0.0):
+            raise ChangingError(f"{operation}: IncorrectState")
 
     @property
     def writes(self) -> List[str]:
@@ -176,7 +179,9 @@ STATES: Dict[str, State] = {
     "stuck in its detachment here": State(ME, "detaching", NEVER, "running", ["force", "attach 1"]),
     "elsewhere": State(OTHER, "attached", NEVER, "running", ["detach", "attach 1"]),
     "with a stopped instance": State(OTHER, "attached", NEVER, "stopped", ["force", "attach 1"]),
-    "with a stopping instance": State(OTHER, "attached", NEVER, "stopping", ["force", "attach 1"]),
+    "with a stopping instance": State(OTHER, "attached", NEVER, "stopping", ["detach", "attach 1"]),
+    "with an instance that shuts down": State(OTHER, "attached", NEVER, "shutting-down", ["detach", "attach 1"]),
+    "being detached from a stopping instance": State(OTHER, "detaching", 5, "stopping", ["attach 1"]),
     "with a terminated instance": State(OTHER, "attached", NEVER, "terminated", ["force", "attach 1"]),
     "with a rebooting instance": State(OTHER, "attached", NEVER, "pending", ["detach", "attach 1"]),
     "with an instance that EC2 forgot": State(OTHER, "attached", NEVER, "", ["detach", "attach 1"]),

@@ -291,3 +291,63 @@ def test_credentials_do_not_show_themselves() -> None:
 def test_endpoint(environ: dict[str, str], expected: str) -> None:
     """The endpoint by the SDK's own variables."""
     assert endpoint(environ) == expected
+
+
+def test_the_addresses_of_an_eni(aws: RunningAws, imds: Imds) -> None:
+    """`local-ipv4s` and `ipv6s` of that ENI, asked anew each time: what AWS remaps appears there a moment later."""
+    me = aws.account.instance("node1")
+    before = imds.addresses(me.mac)
+    path = f"/latest/meta-data/network/interfaces/macs/{me.mac}"
+    aws.imds.overrides[f"{path}/local-ipv4s"] = "10.0.1.11\n10.0.1.50"
+    aws.imds.overrides[f"{path}/ipv6s"] = "2001:db8:1000:1::50"
+    assert imds.addresses(me.mac) == ["10.0.1.11", "10.0.1.50", "2001:db8:1000:1::50"]
+    assert before != imds.addresses(me.mac)
+    aws.imds.overrides[f"{path}/ipv6s"] = None
+    assert imds.addresses(me.mac) == ["10.0.1.11", "10.0.1.50"]
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_what_is_silent_once_is_not_asked_again(aws: RunningAws, hasty: Imds, status: int) -> None:
+    """Switched off or silent is final for a session: every further question fails at once, with the same words."""
+    fault = aws.faults.add(Fault("error", service="imds", action="*", status=status))
+    with pytest.raises(Error) as first:
+        hasty.primary_mac()
+    aws.faults.remove(fault)
+    asked_before = asked(aws)
+    me = aws.account.instance("node1")
+    for question in (hasty.instance_id, hasty.region, hasty.credentials, lambda: hasty.addresses(me.mac)):
+        with pytest.raises(type(first.value)) as again:
+            question()
+        assert str(again.value) == str(first.value)
+    assert asked(aws) == asked_before
+
+
+class Clock:
+    """A clock that only a pause moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def deadline(self, seconds: float) -> Deadline:
+        """A deadline on this clock."""
+        return Deadline(seconds, lambda: self.now, self._sleep)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_dispensable", "patience"),
+    [(180.0, False, 15.0), (180.0, True, 5.0), (9.0, False, 9.0), (9.0, True, 3.0)],
+)
+def test_what_can_be_done_without_is_not_waited_for_so_long(
+    aws: RunningAws, seconds: float, is_dispensable: bool, patience: float
+) -> None:
+    """IMDS has 15 s at most; a third of it where EC2 can tell the same, so that there is time to ask EC2."""
+    clock = Clock()
+    session = Imds(aws.imds_url, clock.deadline(seconds))
+    session.is_dispensable = is_dispensable
+    aws.faults.add(Fault("error", service="imds", status=503))
+    with pytest.raises(UnknownError, match="503"):
+        session.primary_mac()
+    assert patience - 2.1 < clock.now <= patience

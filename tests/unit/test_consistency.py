@@ -65,6 +65,17 @@ def test_what_was_written_is_recent_while_reads_may_lag(tmp_path: Path, monkeypa
     assert not memory.is_recent("eni-1")
 
 
+def test_what_a_write_did_not_reach_is_remembered(tmp_path: Path) -> None:
+    """The things that could not be written with the others, of the last write of that very thing."""
+    memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1")
+    assert memory.without("eni-1") == ()
+    memory.remember("eni-1", without=["rtb-b", "rtb-c"])
+    assert memory.without("eni-1") == ("rtb-b", "rtb-c")
+    assert memory.without("eni-2") == ()
+    memory.remember("eni-1")
+    assert memory.without("eni-1") == ()
+
+
 class Reads:
     """What EC2 answers, one answer for each read; the clock moves only where a deadline waits."""
 
@@ -152,6 +163,15 @@ def test_a_contradiction_of_ones_own_write_is_unknown_while_reads_may_lag(
         believed(reads, wrote=SETTLE_SECONDS - 1)
     assert len(reads.times) == 1
     assert believed(Reads(A, A), wrote=SETTLE_SECONDS) == A
+
+
+def test_what_was_not_written_is_no_old_read(tmp_path: Path, believed: Callable[..., Contradictions]) -> None:
+    """ "Its own successful write": a contradiction of what could not be written counts at once, if two reads agree."""
+    WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1").remember("eni-1", without=["rtb-b"])
+    assert believed(Reads(B, B), wrote=1.0) == B
+    assert believed(Reads(B, {}), wrote=1.0) == {}
+    with pytest.raises(UnknownError, match="reads can lag 60 s: rtb-a is wrong"):
+        believed(Reads({**A, **B}), wrote=1.0)
 
 
 def test_the_second_read_fits_into_the_deadline(believed: Callable[..., Contradictions]) -> None:

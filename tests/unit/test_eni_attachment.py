@@ -7,9 +7,10 @@ from typing import Callable, List, Optional
 
 import pytest
 
+from aws_ipfailover.aws import models
 from aws_ipfailover.aws.models import Attachment
 from aws_ipfailover.errors import DeniedError, DetachedError, Error, NodeError, UnknownError
-from aws_ipfailover.failover import Where
+from aws_ipfailover.failover import Repair, Where
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 from simulated_eni import ENI, ME, NEVER, OTHER, STATES, Cloud
 
@@ -227,3 +228,129 @@ def test_look_after_its_own_write(cloud: Cloud, make: Make) -> None:
     cloud.holds(OTHER)
     with pytest.raises(UnknownError, match="reads can lag"):
         make().look()
+
+
+@pytest.mark.parametrize("status", ["attached", "detaching"])
+@pytest.mark.parametrize("state", ["stopping", "shutting-down"])
+def test_a_holder_that_is_stopping_is_treated_as_one_that_runs(
+    cloud: Cloud, make: Make, status: str, state: str
+) -> None:
+    """ "An instance that is `stopping` still runs and may answer": it has its grace, and force comes only after it."""
+    cloud.holds(OTHER, status)
+    cloud.states[OTHER], cloud.detach_seconds = state, NEVER
+    make(seconds=300.0).take()
+    assert cloud.writes == (["detach"] if status == "attached" else []) + ["force", "attach 1"]
+    forced = next(when for when, what in cloud.asked if what == "force")
+    assert 27.0 <= forced <= 31.0
+
+
+def test_a_holder_that_has_stopped_within_its_grace(cloud: Cloud, make: Make) -> None:
+    """As soon as it is `stopped` nothing answers any more, and it is detached without it."""
+    cloud.holds(OTHER)
+    cloud.states[OTHER], cloud.detach_seconds, cloud.fenced_at = "stopping", NEVER, 6.0
+    make().take()
+    assert cloud.writes == ["detach", "force", "attach 1"]
+    assert 6.0 <= cloud.asked[1][0] < 8.0
+
+
+@pytest.mark.parametrize("operation", ["AttachNetworkInterface", "DetachNetworkInterface"])
+def test_what_is_changing_is_waited_for(cloud: Cloud, make: Make, operation: str) -> None:
+    """ "IncorrectState while something changes is waited for": it is asked again until EC2 accepts it."""
+    cloud.holds(OTHER)
+    cloud.changing_until[operation] = 4.0
+    make().take()
+    assert cloud.is_here()
+    assert cloud.writes[-1] == "attach 1"
+    assert "force" not in cloud.writes
+    assert cloud.now < 12.0
+
+
+def test_a_force_that_is_refused_is_asked_for_again(cloud: Cloud, make: Make) -> None:
+    """What EC2 did not accept was not asked for: the holder is gone, and it comes here all the same."""
+    cloud.holds(OTHER)
+    cloud.states[OTHER] = "stopped"
+    cloud.changing_until["DetachNetworkInterface"] = 4.0
+    make().take()
+    assert cloud.is_here()
+    assert set(cloud.writes[:-1]) == {"force"}
+
+
+def test_a_holder_has_its_grace_once(cloud: Cloud, make: Make) -> None:
+    """It counts from the first time that it was asked, whatever EC2 answered; then force comes."""
+    cloud.holds(OTHER)
+    cloud.detach_seconds, cloud.changing_until["DetachNetworkInterface"] = NEVER, 20.0
+    make(seconds=300.0).take()
+    forced = next(when for when, what in cloud.asked if what == "force")
+    assert 27.0 <= forced <= 31.0
+
+
+@pytest.mark.parametrize("operation", ["AttachNetworkInterface", "DetachNetworkInterface"])
+def test_what_never_ends_to_change_is_told(cloud: Cloud, make: Make, operation: str) -> None:
+    """UnknownError before the deadline, with EC2's own error code."""
+    if operation == "DetachNetworkInterface":
+        cloud.holds(OTHER)
+    cloud.changing_until[operation] = NEVER
+    with pytest.raises(UnknownError, match=rf"the operation's timeout is near \({operation}: IncorrectState\)"):
+        make(seconds=20.0).take()
+
+
+def test_another_device_index(cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """An index that brings no interface is not used again: detached, and attached at the next free one, each time."""
+    holding = make()
+    holding.take()
+    assert cloud.is_here(1)
+    assert holding.use_another_index()
+    assert cloud.is_here(2)
+    assert holding.use_another_index()
+    assert cloud.is_here(3)
+    assert cloud.writes == ["attach 1", "detach", "attach 2", "detach", "attach 3"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "device index 1 brings no interface, using another one",
+        "device index 2 brings no interface, using another one",
+    ]
+
+
+def test_another_device_index_after_an_old_read(cloud: Cloud, make: Make) -> None:
+    """A read that still shows the attachment that has just been ended is an old one, and no success."""
+    holding = make()
+    holding.take()
+    before = cloud.attachment
+    cloud.stale = [before] * 4
+    assert holding.use_another_index()
+    assert cloud.is_here(2)
+
+
+def test_a_configured_index_is_not_changed(cloud: Cloud, make: Make) -> None:
+    """`device_index` is an administrator's choice."""
+    holding = make(index=1)
+    holding.take()
+    assert not holding.use_another_index()
+    assert cloud.writes == ["attach 1"]
+
+
+@pytest.mark.parametrize("holder", [OTHER, None])
+def test_an_eni_that_is_not_here_has_no_other_index(cloud: Cloud, make: Make, holder: Optional[str]) -> None:
+    """Where it went meanwhile there is nothing to detach."""
+    if holder is not None:
+        cloud.holds(holder)
+    assert not make().use_another_index()
+    assert cloud.writes == []
+
+
+def test_indexes_of_secondary_interfaces_are_taken(cloud: Cloud, make: Make) -> None:
+    """ "Instances can have `SecondaryInterfaces` with device indexes of their own": not the lowest free one then."""
+    described = {
+        "InstanceId": ME,
+        "NetworkInterfaces": [{"Attachment": {"DeviceIndex": 0}}, {"Attachment": {"DeviceIndex": 2}}],
+        "SecondaryInterfaces": [{"Attachment": {"DeviceIndex": 1}}],
+    }
+    cloud.indexes[ME] = set(models.instance(described).device_indexes)
+    assert make().free_index() == 3
+
+
+def test_a_repair_attaches_it_again(cloud: Cloud, make: Make) -> None:
+    """Whoever has it now; the interface it brings is a new one, which has to be configured."""
+    cloud.holds(OTHER)
+    outcome = make().repair()
+    assert outcome == Repair(f"{ENI} attached to {ME} again", replaced_local=True)
+    assert cloud.is_here()

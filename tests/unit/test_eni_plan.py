@@ -20,9 +20,9 @@ ASKED: Dict[str, Asked] = {
     "forced after its grace": Asked(plain=True, grace_over=True, forced=True),
 }
 # EC2's states of an instance in which it still takes part in a detachment (None: not asked for, or EC2 has forgotten
-# the instance), and those in which it does not.
-TAKES_PART: Tuple[Optional[str], ...] = (None, "pending", "running")
-GONE: Tuple[Optional[str], ...] = ("stopping", "shutting-down", "stopped", "terminated")
+# the instance; the system of one that is stopping runs on and may answer), and those in which it does not.
+TAKES_PART: Tuple[Optional[str], ...] = (None, "pending", "running", "stopping", "shutting-down")
+GONE: Tuple[Optional[str], ...] = ("stopped", "terminated")
 
 ATTACH, DONE, WAIT, FOR_HOLDER = Attach(), Done(), Wait(), Wait(for_holder=True)
 DETACH, FORCE = Detach("eni-attach-1", force=False), Detach("eni-attach-1", force=True)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Optional, Sequence, Set
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import ChangingError, DetachedError, IndexTakenError, InUseError, NodeError, UnknownError
+from aws_ipfailover.errors import (
+    ChangingError,
+    DetachedError,
+    Error,
+    IndexTakenError,
+    InUseError,
+    NodeError,
+    UnknownError,
+)
 from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, next_step
 
@@ -137,6 +145,7 @@ class EniAttachment:
         until = self._deadline.earlier(min(_LAST_READ, self._deadline.remaining() / 10))
         poll, last = until.poll(first=0.05, longest=0.5), None
         while True:
+            refusal: Optional[Error] = None
             found = self._describe()
             if found.attachment != last:  # it moves: look again soon
                 poll.restart()
@@ -149,9 +158,10 @@ class EniAttachment:
                 self._memory.remember(f"{self._eni} {self._instance_id}")
                 return
             if isinstance(step, Attach):
-                self._attach()
+                refusal = self._attach()
             elif isinstance(step, Detach):
-                if self._detach(step, found.attachment):
+                refusal = self._detach(step, found.attachment)
+                if refusal is None:
                     asked.note(force=step.force)
                 elif not step.force:
                     asked.begin_grace()
@@ -159,7 +169,8 @@ class EniAttachment:
                 asked.note(force=False)
             if not poll.wait():
                 status = found.attachment.status if found.attachment else "being attached"
-                raise UnknownError(f"{self._eni} is {status}, and the operation's timeout is near")
+                said = f" ({refusal})" if refusal else ""
+                raise UnknownError(f"{self._eni} is {status}, and the operation's timeout is near{said}")
 
     def free_index(self) -> int:
         """The device index to attach it at: the configured one, or the lowest that is free."""
@@ -168,33 +179,36 @@ class EniAttachment:
         taken = self._unusable | set(self._ec2.instance(self._instance_id).device_indexes)
         return next(index for index in range(1, 256) if index not in taken)
 
-    def _attach(self) -> None:
-        """Begin to attach it."""
+    def _attach(self) -> Optional[Error]:
+        """Begin to attach it; why EC2 does not, where that passes."""
         index = self.free_index()
         try:
             self._ec2.attach(self._eni, self._instance_id, index)
             log.info("attaching %s at device index %d", self._eni, index)
         except (InUseError, ChangingError) as error:
             log.info("%s", error)  # an old read said available, or something is still changing
-        except IndexTakenError:
+            return error
+        except IndexTakenError as error:
             if self._device_index is not None:
                 raise NodeError(f"parameter device_index: {index} is taken on this instance") from None
             log.info("device index %d was taken meanwhile", index)
             self._unusable.add(index)
+            return error
+        return None
 
-    def _detach(self, step: Detach, held: Optional[Attachment]) -> bool:
-        """Ask for a detachment; `False` where EC2 is still changing something, so that it has to be asked again."""
+    def _detach(self, step: Detach, held: Optional[Attachment]) -> Optional[Error]:
+        """Begin to detach it; why EC2 does not, where it has to be asked again."""
         try:
             self._ec2.detach(step.attachment_id, force=step.force)
-        except DetachedError as error:
+        except DetachedError as error:  # an old read showed this attachment
             log.info("%s", error)
-            return True
+            return None
         except ChangingError as error:
             log.info("%s", error)
-            return False
+            return error
         holder = held.instance_id if held else "its holder"
         log.info("detaching %s from %s%s", self._eni, holder, " by force" if step.force else "")
-        return True
+        return None
 
     def _holder_state(self, held: Optional[Attachment], asked: Asked) -> Optional[str]:
         """The state of the instance that has it, where that decides something."""

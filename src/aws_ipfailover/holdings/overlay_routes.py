@@ -125,7 +125,7 @@ class OverlayRoutes:
             Error: the check is on and cannot be switched off, so that nothing leads here.
         """
         drifted = [table for table in self._route_table_ids if table in self._drift]
-        check = Task(self._switch_check_off) if _CHECK in self._drift else None
+        check = Task(self._write_check_off) if _CHECK in self._drift else None
         failures = self._write_all(drifted)
         if check is not None:
             check.result(self._deadline, self._progress)
@@ -187,6 +187,14 @@ class OverlayRoutes:
         except Error as error:
             raise UnknownError(str(error)) from None
         self._check_is_on = True
+        self._write_check_off()
+
+    def _write_check_off(self) -> None:
+        """Switch the ENI's source/destination check off, which two reads or one have shown to be on.
+
+        Raises:
+            NodeError: it cannot be switched off: the command that does it.
+        """
         try:
             self._ec2.switch_off_source_dest_check(self._eni)
         except Error as error:

@@ -1,0 +1,197 @@
+"""aws/client.py: what an empty answer to a filtered read is worth, and what is asked with which filter."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any, Callable, Dict, List, Mapping, Tuple, Union
+
+import pytest
+
+from aws_ipfailover.aws.client import Ec2
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import (
+    DeniedError,
+    Error,
+    InUseError,
+    NodeError,
+    NoTableError,
+    UnknownError,
+    WouldSucceedError,
+)
+
+ENI, ME = "eni-0123456789abcdef0", "i-0123456789abcdef0"
+FOUND: Dict[str, Dict[str, Any]] = {
+    "DescribeNetworkInterfaces": {
+        "NetworkInterfaces": [{"NetworkInterfaceId": ENI, "MacAddress": "06:00:00:00:00:01"}]
+    },
+    "DescribeInstances": {"Reservations": [{"Instances": [{"InstanceId": ME}]}]},
+}
+EMPTY: Dict[str, Dict[str, Any]] = {
+    "DescribeNetworkInterfaces": {"NetworkInterfaces": []},
+    "DescribeInstances": {"Reservations": []},
+}
+READS: Dict[str, Callable[[Ec2], object]] = {
+    "DescribeNetworkInterfaces": lambda ec2: ec2.network_interface(ENI),
+    "DescribeInstances": lambda ec2: ec2.instance(ME),
+}
+
+
+class Calls:
+    """Answers with what it is given, one after the other; the clock moves only where a deadline waits."""
+
+    def __init__(self, *answers: Union[Mapping[str, Any], Error], seconds: float = 20.0) -> None:
+        self.answers = list(answers)
+        self.asked: List[Tuple[str, Mapping[str, Any]]] = []
+        self.now = 0.0
+        self.times: List[float] = []
+        self.deadline = Deadline(seconds, lambda: self.now, self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def __call__(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
+        self.asked.append((operation, arguments))
+        self.times.append(self.now)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Error):
+            raise answer
+        return answer
+
+
+def ec2_of(calls: Calls) -> Ec2:
+    """EC2 that answers so."""
+    return Ec2(calls, "eu-central-1")
+
+
+@pytest.mark.parametrize("operation", READS)
+def test_one_read_that_finds_it_is_enough(operation: str) -> None:
+    """One call, by a filter: EC2 allows filtered calls twice the rate."""
+    calls = Calls(FOUND[operation])
+    assert READS[operation](ec2_of(calls))
+    ((asked, arguments),) = calls.asked
+    assert asked == operation
+    assert list(arguments) == ["Filters"]
+
+
+@pytest.mark.parametrize("operation", READS)
+def test_an_empty_answer_is_not_believed_alone(operation: str) -> None:
+    """ "An empty answer to a filtered read is UNKNOWN until a second read agrees", about a second later."""
+    calls = Calls(EMPTY[operation], FOUND[operation])
+    assert READS[operation](ec2_of(calls))
+    assert calls.times[1] > 0.9
+
+
+@pytest.mark.parametrize("operation", READS)
+def test_two_empty_answers_are_believed(operation: str) -> None:
+    """NodeError: wrong on this node, or in this region."""
+    calls = Calls(EMPTY[operation], EMPTY[operation])
+    with pytest.raises(NodeError, match=f"{operation}: EC2 does not know"):
+        READS[operation](ec2_of(calls))
+    assert len(calls.asked) == 2
+
+
+@pytest.mark.parametrize("operation", READS)
+def test_without_time_for_a_second_read_it_is_unknown(operation: str) -> None:
+    """UnknownError: one empty answer is no evidence."""
+    calls = Calls(EMPTY[operation], seconds=0.0)
+    with pytest.raises(UnknownError, match="no time is left to ask again"):
+        READS[operation](ec2_of(calls))
+
+
+@pytest.mark.parametrize("operation", READS)
+def test_a_second_read_that_fails_is_what_it_is(operation: str) -> None:
+    """One empty answer and one silence are no evidence."""
+    with pytest.raises(UnknownError, match="RequestLimitExceeded"):
+        READS[operation](ec2_of(Calls(EMPTY[operation], UnknownError("RequestLimitExceeded"))))
+
+
+def tables(*ids: str) -> Dict[str, Any]:
+    """An answer of DescribeRouteTables."""
+    return {"RouteTables": [{"RouteTableId": one, "VpcId": "vpc-1", "Routes": []} for one in ids]}
+
+
+NO_TABLE = NoTableError("does not exist (DescribeRouteTables: InvalidRouteTableID.NotFound)")
+
+
+def test_tables_that_are_all_there() -> None:
+    """One call by their ids."""
+    calls = Calls(tables("rtb-a", "rtb-b"))
+    found = ec2_of(calls).route_tables(["rtb-a", "rtb-b"])
+    assert [table.route_table_id for table in found.found] == ["rtb-a", "rtb-b"]
+    assert found.missing == ()
+    assert calls.asked == [("DescribeRouteTables", {"RouteTableIds": ["rtb-a", "rtb-b"]})]
+
+
+def test_a_table_that_does_not_exist_hides_no_other() -> None:
+    """EC2 says nothing about the others then: they are asked for by a filter, and the one that is gone is named."""
+    calls = Calls(NO_TABLE, tables("rtb-a"))
+    found = ec2_of(calls).route_tables(["rtb-a", "rtb-b"])
+    assert [table.route_table_id for table in found.found] == ["rtb-a"]
+    assert found.missing == ("rtb-b",)
+    assert calls.asked[1] == (
+        "DescribeRouteTables",
+        {"Filters": [{"Name": "route-table-id", "Values": ["rtb-a", "rtb-b"]}]},
+    )
+
+
+def test_a_table_that_is_left_out_without_a_word_is_unknown() -> None:
+    """EC2 names an id that it does not know; a broken answer is no evidence."""
+    with pytest.raises(UnknownError, match="the answer leaves out rtb-b"):
+        ec2_of(Calls(tables("rtb-a"))).route_tables(["rtb-a", "rtb-b"])
+
+
+@pytest.mark.parametrize(("number", "calls_made"), [(100, 1), (101, 2), (250, 3)])
+def test_one_call_per_100_tables(number: int, calls_made: int) -> None:
+    """ "1 per 100 tables"."""
+    ids = [f"rtb-{one:08x}" for one in range(number)]
+    calls = Calls(*(tables(*ids[first : first + 100]) for first in range(0, number, 100)))
+    assert len(ec2_of(calls).route_tables(ids).found) == number
+    assert len(calls.asked) == calls_made
+
+
+def test_enis_by_their_mac_addresses() -> None:
+    """Those that are attached to an instance, by EC2's filter; another one's MAC address is no match."""
+    attached = {"InstanceId": ME, "AttachmentId": "eni-attach-1", "DeviceIndex": 0, "Status": "attached"}
+    calls = Calls(
+        {
+            "NetworkInterfaces": [
+                {"NetworkInterfaceId": "eni-1", "MacAddress": "06:00:00:00:00:01", "Attachment": attached},
+                {"NetworkInterfaceId": "eni-2", "MacAddress": "06:00:00:00:00:02"},
+                {"NetworkInterfaceId": "eni-3", "MacAddress": "06:00:00:00:00:03", "Attachment": attached},
+            ]
+        }
+    )
+    found = ec2_of(calls).network_interfaces_with(["06:00:00:00:00:01", "06:00:00:00:00:02"])
+    assert [one.network_interface_id for one in found] == ["eni-1"]
+    ((_, arguments),) = calls.asked
+    assert arguments["Filters"] == [{"Name": "mac-address", "Values": ["06:00:00:00:00:01", "06:00:00:00:00:02"]}]
+
+
+OVERLAY = ip_network("192.168.10.10/32")
+DRY_RUNS: Dict[str, Callable[[Ec2], None]] = {
+    "ReplaceRoute": lambda ec2: ec2.may_replace_route("rtb-a", OVERLAY, ENI),
+    "CreateRoute": lambda ec2: ec2.may_create_route("rtb-a", OVERLAY, ENI),
+    "AttachNetworkInterface": lambda ec2: ec2.may_attach(ENI, ME, 1),
+    "DetachNetworkInterface": lambda ec2: ec2.may_detach("eni-attach-1"),
+}
+
+
+@pytest.mark.parametrize("operation", DRY_RUNS)
+def test_a_permission_is_asked_for_by_a_dry_run(operation: str) -> None:
+    """Each permission "by EC2's DryRun", which changes nothing; every refusal is told as it is."""
+    calls = Calls(WouldSucceedError(f"{operation}: DryRunOperation"))
+    DRY_RUNS[operation](ec2_of(calls))
+    ((asked, arguments),) = calls.asked
+    assert asked == operation
+    assert arguments["DryRun"] is True
+    for refusal in (DeniedError(operation), InUseError(operation), UnknownError(operation)):
+        with pytest.raises(type(refusal)):
+            DRY_RUNS[operation](ec2_of(Calls(refusal)))
+
+
+def test_the_check_is_switched_off() -> None:
+    """ModifyNetworkInterfaceAttribute, with nothing else in it."""
+    calls = Calls({})
+    ec2_of(calls).switch_off_source_dest_check(ENI)
+    expected = {"NetworkInterfaceId": ENI, "SourceDestCheck": {"Value": False}}
+    assert calls.asked == [("ModifyNetworkInterfaceAttribute", expected)]
