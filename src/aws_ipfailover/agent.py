@@ -270,12 +270,12 @@ def _drain(run: Run) -> None:
     if age > _HANDOVER_SECONDS:
         return
     try:
-        seconds = run.values().drain
+        seconds = min(float(run.values().drain), run.deadline.remaining() / 2)
     except ParameterError:
         return
-    if seconds:
-        log.info("answering for %d s more, until every route leads to the next node", seconds)
-        run.deadline.pause(min(seconds, run.deadline.remaining() / 2))
+    if seconds > 0:
+        log.info("answering for %.0f s more, until every route leads to the next node", seconds)
+        run.deadline.pause(seconds)
 
 
 def _metadata(run: Run) -> Tuple[Exit, str]:
