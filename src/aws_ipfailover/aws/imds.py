@@ -24,6 +24,8 @@ _TIMEOUT = 2.0
 _TOKEN_SECONDS = 300
 _MAC = "[0-9a-f]{2}(:[0-9a-f]{2}){5}"
 _ENI = "eni-[0-9a-f]{8,17}"
+_INSTANCE = "i-[0-9a-f]{8,17}"
+_IN_A_HEADER = "[!-~]+"  # what an HTTP header can carry
 _REGION = "[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}"
 
 
@@ -64,17 +66,15 @@ class Imds:
 
     def primary_mac(self) -> str:
         """The MAC address of the instance's primary ENI, lower case."""
-        return self._proper("meta-data/mac", self._required("meta-data/mac").lower(), _MAC)
+        return self._required("meta-data/mac", _MAC).lower()
 
     def network_interface_id(self, mac: str) -> Optional[str]:
         """The ENI with this MAC address, or `None` where IMDS does not know it."""
-        path = f"meta-data/network/interfaces/macs/{mac}/interface-id"
-        found = self._get(path)
-        return None if found is None else self._proper(path, found, _ENI)
+        return self._get(f"meta-data/network/interfaces/macs/{mac}/interface-id", _ENI)
 
     def instance_id(self) -> str:
         """The id of this instance."""
-        return self._required("meta-data/instance-id")
+        return self._required("meta-data/instance-id", _INSTANCE)
 
     def subnet_cidrs(self, mac: str) -> List[str]:
         """The CIDRs of the subnet that the ENI with this MAC address is in, IPv4 and IPv6."""
@@ -92,10 +92,8 @@ class Imds:
 
     def region(self) -> str:
         """The region of this instance."""
-        path = "meta-data/placement/region"
-        return self._proper(
-            path, self._get(path) or self._required("meta-data/placement/availability-zone")[:-1], _REGION
-        )
+        found = self._get("meta-data/placement/region", _REGION)
+        return found or self._required("meta-data/placement/availability-zone", f"{_REGION}[a-z]")[:-1]
 
     def vpc_cidrs(self, mac: str) -> List[str]:
         """Every CIDR of the VPC that the ENI with this MAC address is in, as far as IMDS lists them."""
@@ -115,21 +113,17 @@ class Imds:
         except (ValueError, KeyError, TypeError):
             raise UnknownError("IMDS gave no usable credentials for the instance's role") from None
 
-    @staticmethod
-    def _proper(path: str, value: str, pattern: str) -> str:
-        """`value`, if it is what it should be: a broken proxy's page is no answer."""
-        if not re.fullmatch(pattern, value):
-            raise UnknownError(f"IMDS: {path} is not of the expected form")
-        return value
-
-    def _required(self, path: str) -> str:
-        value = self._get(path)
+    def _required(self, path: str, form: str) -> str:
+        value = self._get(path, form)
         if value is None:
             raise UnknownError(f"IMDS does not know {path} (404)")
         return value
 
-    def _get(self, path: str, *, anew: bool = False) -> Optional[str]:
+    def _get(self, path: str, form: str = "", *, anew: bool = False) -> Optional[str]:
         """The text at `path`, `None` for 404; asked once per session, or again with `anew`.
+
+        `form`: a regular expression that the whole text has to match, in any case of letters: the page of a broken
+        proxy is no answer, and is asked again as no answer is.
 
         Raises:
             UnknownError: no answer, or none that makes sense.  Error: IMDS is switched off for this instance. Either
@@ -140,7 +134,7 @@ class Imds:
         if anew or path not in self._known:
             left = self._deadline.remaining(_PATIENCE)
             deadline = self._deadline.within(left / 3 if self.is_dispensable else left)
-            asking = Task(lambda: self._ask_until(path, deadline))
+            asking = Task(lambda: self._ask_until(path, form, deadline))
             try:
                 # A moment longer, so that its own reason is heard.
                 self._known[path] = asking.result(self._deadline.within(deadline.remaining() + 1), f"IMDS: {path}")
@@ -149,17 +143,17 @@ class Imds:
                 raise
         return self._known[path]
 
-    def _ask_until(self, path: str, deadline: Deadline) -> Optional[str]:
+    def _ask_until(self, path: str, form: str, deadline: Deadline) -> Optional[str]:
         poll = deadline.poll(first=0.2, longest=2.0, factor=2)
         while True:
             try:
-                return self._ask(path, deadline)
+                return self._ask(path, form, deadline)
             except UnknownError as error:
                 if not poll.wait():
                     raise
                 log.info("%s; asking again", error)
 
-    def _ask(self, path: str, deadline: Deadline) -> Optional[str]:
+    def _ask(self, path: str, form: str, deadline: Deadline) -> Optional[str]:
         fresh = not self._token
         if fresh:
             self._token = self._fetch_token(deadline)
@@ -169,18 +163,20 @@ class Imds:
         if answer.status_code == 401:
             self._token = ""
             if not fresh:
-                return self._ask(path, deadline)  # once: the next token is a fresh one
+                return self._ask(path, form, deadline)  # once: the next token is a fresh one
         text = self._accepted(answer, path).strip()
         if not text:
             raise UnknownError(f"IMDS: empty answer for {path}")
+        if form and not re.fullmatch(form, text, re.IGNORECASE):
+            raise UnknownError(f"IMDS: {path} is not of the expected form")
         return text
 
     def _fetch_token(self, deadline: Deadline) -> str:
         header = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
         answer = self._send("PUT", "api/token", header, deadline)
         token = self._accepted(answer, "api/token").strip()
-        if not token:
-            raise UnknownError("IMDS: empty session token")
+        if not re.fullmatch(_IN_A_HEADER, token):
+            raise UnknownError("IMDS: no session token in the answer to api/token")
         return token
 
     def _accepted(self, answer: requests.Response, path: str) -> str:
