@@ -49,19 +49,21 @@ class Pacemaker:
         return is_managed(done.stdout.decode("utf-8", "replace"))
 
 
+# How a resource's state is told: behind its agent in text, in an element of its own in XML.
+_STATE = re.compile(r"\(ocf:[^()]*\):|<resource\s[^>]*\bmanaged=")
 # In text, marks stand in brackets behind the state, as in "Started node1 (disabled, unmanaged)"; in XML they are
 # attributes. Names are no marks: a resource can be called "ip-maintenance". A blocked resource (on-fail=block) is not
 # managed either, and that mark hides the others: Pacemaker, lib/pengine/native.c, pcmk__native_output_string.
-_UNMANAGED = re.compile(r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\bmanaged="false"|\bmaintenance="true"')
+_UNMANAGED = re.compile(r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\bmanaged="false"|\b(maintenance|blocked)="true"')
 
 
 def is_managed(said: str) -> bool:
     """Whether `crm_resource` shows a managed resource: no mark of the opposite in its state.
 
     Raises:
-        UnknownError: it shows no state.
+        UnknownError: it shows no state, or something else.
     """
     state = said.split("<primitive", maxsplit=1)[0]
-    if not state.strip():
-        raise UnknownError("crm_resource shows nothing: whether Pacemaker manages it is not known")
+    if _STATE.search(state) is None:
+        raise UnknownError("crm_resource shows no state: whether Pacemaker manages it is not known")
     return _UNMANAGED.search(state) is None
