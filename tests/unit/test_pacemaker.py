@@ -78,6 +78,7 @@ def xml(attributes: str, name: str = "ip", managed: str = "true") -> str:
         (xml('maintenance="true" managed="false"'), False),
         (xml('maintenance="true" managed="true"'), False),
         (xml('managed="true"', name="ip-maintenance"), True),
+        (xml('managed="true"').replace('blocked="false"', 'blocked="true"'), False),
     ],
 )
 def test_what_crm_resource_says(said: str, managed: bool) -> None:
@@ -85,10 +86,21 @@ def test_what_crm_resource_says(said: str, managed: bool) -> None:
     assert is_managed(said) is managed
 
 
-@pytest.mark.parametrize("said", ["", "\n", CONFIGURED.format(name="ip", managed="true", maintenance="false")])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "\n",
+        "Resource XML:\n",
+        "\ufffd\x00\ufffd(",
+        "crm_resource: not a cluster node",
+        CONFIGURED.format(name="ip", managed="true", maintenance="false"),
+        '<pacemaker-result><status code="0" message="OK"/></pacemaker-result>',
+    ],
+)
 def test_no_state_is_no_answer(said: str) -> None:
-    """UnknownError where nothing is said of the resource's state."""
-    with pytest.raises(UnknownError, match="shows nothing"):
+    """UnknownError where nothing is said of the resource's state, whatever else is printed."""
+    with pytest.raises(UnknownError, match="shows no state"):
         is_managed(said)
 
 

@@ -54,7 +54,9 @@ _STATE = re.compile(r"\(ocf:[^()]*\):|<resource\s[^>]*\bmanaged=")
 # In text, marks stand in brackets behind the state, as in "Started node1 (disabled, unmanaged)"; in XML they are
 # attributes. Names are no marks: a resource can be called "ip-maintenance". A blocked resource (on-fail=block) is not
 # managed either, and that mark hides the others: Pacemaker, lib/pengine/native.c, pcmk__native_output_string.
-_UNMANAGED = re.compile(r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\bmanaged="false"|\b(maintenance|blocked)="true"')
+_UNMANAGED = re.compile(
+    r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\bmanaged="false"|\b(maintenance|blocked)="true"'
+)
 
 
 def is_managed(said: str) -> bool:
