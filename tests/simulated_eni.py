@@ -185,6 +185,7 @@ STATES: Dict[str, State] = {
     "with a terminated instance": State(OTHER, "attached", NEVER, "terminated", ["force", "attach 1"]),
     "with a rebooting instance": State(OTHER, "attached", NEVER, "pending", ["detach", "attach 1"]),
     "with an instance that EC2 forgot": State(OTHER, "attached", NEVER, "", ["detach", "attach 1"]),
+    "being attached for ever to a stopped instance": State(OTHER, "attaching", NEVER, "stopped", ["force", "attach 1"]),
     "being attached elsewhere": State(OTHER, "attaching", 5, "running", ["detach", "attach 1"]),
     "being detached elsewhere": State(OTHER, "detaching", 5, "running", ["attach 1"]),
     "being detached from a stopped instance": State(OTHER, "detaching", NEVER, "stopped", ["force", "attach 1"]),

@@ -37,7 +37,9 @@ TABLE: List[Row] = [
     (ME, "detaching", GONE, [FORCE, FORCE, FORCE, WAIT, WAIT]),
     (OTHER, "attached", TAKES_PART, [DETACH, FOR_HOLDER, FORCE, WAIT, WAIT]),
     (OTHER, "attached", GONE, [FORCE, FORCE, FORCE, WAIT, WAIT]),
-    (OTHER, "attaching", TAKES_PART + GONE, [WAIT, WAIT, WAIT, WAIT, WAIT]),
+    (OTHER, "attaching", TAKES_PART, [WAIT, WAIT, WAIT, WAIT, WAIT]),
+    # Powered off in the middle of its own start.
+    (OTHER, "attaching", GONE, [FORCE, FORCE, FORCE, WAIT, WAIT]),
     (OTHER, "detaching", TAKES_PART, [FOR_HOLDER, FOR_HOLDER, FORCE, WAIT, WAIT]),
     (OTHER, "detaching", GONE, [FORCE, FORCE, FORCE, WAIT, WAIT]),
 ]

@@ -212,9 +212,9 @@ class EniAttachment:
 
     def _holder_state(self, held: Optional[Attachment], asked: Asked) -> Optional[str]:
         """The state of the instance that has it, where that decides something."""
-        if held is None or held.status == "attaching" or asked.forced or asked.grace_over:
+        if held is None or asked.forced or asked.grace_over:
             return None
-        if held.instance_id == self._instance_id and held.status == "attached":
+        if held.instance_id == self._instance_id and held.status in ("attached", "attaching"):
             return None
         try:
             return self._ec2.instance(held.instance_id).state

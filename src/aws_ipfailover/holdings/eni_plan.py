@@ -66,8 +66,12 @@ def next_step(
         return Attach()
     if held.instance_id == instance_id and held.status == "attached":
         return Wait() if own_detachment else Done()
-    if held.status == "attaching" or asked.forced:
+    if asked.forced:
         return Wait()
+    if held.status == "attaching":
+        # One that an instance was powered off in the middle of may never end.
+        gone = held.instance_id != instance_id and holder_state in _GONE
+        return Detach(held.attachment_id, force=True) if gone else Wait()
     if asked.grace_over or holder_state in _GONE:
         return Detach(held.attachment_id, force=True)
     if asked.plain or held.status == "detaching":
