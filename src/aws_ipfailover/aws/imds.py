@@ -1,4 +1,4 @@
-"""The instance metadata service, version 2: who this node is. The only module that talks to 169.254.169.254.
+"""The instance metadata service, version 2, for this node's identity. The only module that talks to 169.254.169.254.
 
 Facts: AWS, "Use the Instance Metadata Service to access instance metadata" (session tokens, 401 and 403, the IPv6
 endpoint); the variables are the AWS SDK's own.
@@ -18,7 +18,7 @@ from aws_ipfailover.errors import Error, UnknownError
 
 log = logging.getLogger(__name__)
 
-# Seconds: IMDS answers in milliseconds or is in trouble, and what is left of the operation is better spent elsewhere.
+# Seconds for all tries of one request: a working IMDS answers in milliseconds, and EC2 may answer instead.
 _PATIENCE = 15.0
 _TIMEOUT = 2.0
 _TOKEN_SECONDS = 300
@@ -35,7 +35,7 @@ class Credentials(NamedTuple):
     session_token: str
 
     def __repr__(self) -> str:
-        """Never the secret."""
+        """Text without any of the secrets."""
         return "Credentials(...)"
 
 
@@ -49,7 +49,10 @@ def endpoint(environ: Mapping[str, str]) -> str:
 
 
 class Imds:
-    """One session with IMDS: one token, kept in memory only. Never through a proxy, whatever the environment says."""
+    """One session with IMDS: one token, kept in memory only. It uses no proxy, even if the environment sets one.
+
+    Every method but the constructor raises `UnknownError` without a usable answer, and `Error` if IMDS is switched off.
+    """
 
     def __init__(self, url: str, deadline: Deadline) -> None:
         self._url = url
@@ -59,7 +62,7 @@ class Imds:
         self._token = ""
         self._known: Dict[str, Optional[str]] = {}
         self._silent: Optional[Error] = None
-        # Whether what it tells can also be had from EC2: then it is not waited for so long.
+        # Whether EC2 can answer instead: then each request is given up after a third of the time.
         self.is_dispensable = False
 
     def primary_mac(self) -> str:
@@ -67,7 +70,7 @@ class Imds:
         return self._proper("meta-data/mac", self._required("meta-data/mac").lower(), _MAC)
 
     def network_interface_id(self, mac: str) -> Optional[str]:
-        """The ENI with this MAC address, or `None` where IMDS does not know it."""
+        """The ENI with this MAC address, or `None` if IMDS does not know it."""
         path = f"meta-data/network/interfaces/macs/{mac}/interface-id"
         found = self._get(path)
         return None if found is None else self._proper(path, found, _ENI)
@@ -117,7 +120,7 @@ class Imds:
 
     @staticmethod
     def _proper(path: str, value: str, pattern: str) -> str:
-        """`value`, if it is what it should be: a broken proxy's page is no answer."""
+        """`value`, if it matches `pattern`: the page of a broken proxy is no answer."""
         if not re.fullmatch(pattern, value):
             raise UnknownError(f"IMDS: {path} is not of the expected form")
         return value
@@ -129,11 +132,11 @@ class Imds:
         return value
 
     def _get(self, path: str, *, anew: bool = False) -> Optional[str]:
-        """The text at `path`, `None` for 404; asked once per session, or again with `anew`.
+        """The text at `path`, `None` for 404; read once per session, or again with `anew`.
 
         Raises:
-            UnknownError: no answer, or none that makes sense.  Error: IMDS is switched off for this instance. Either
-                is final for this session: nothing is asked again.
+            UnknownError: no answer, or an unusable one.  Error: IMDS is switched off for this instance. After either,
+                this session sends no more requests and raises the same error for each.
         """
         if self._silent is not None:
             raise self._silent
@@ -142,7 +145,7 @@ class Imds:
             deadline = self._deadline.within(left / 3 if self.is_dispensable else left)
             asking = Task(lambda: self._ask_until(path, deadline))
             try:
-                # A moment longer, so that its own reason is heard.
+                # A second longer, so that the error of the request itself arrives first.
                 self._known[path] = asking.result(self._deadline.within(deadline.remaining() + 1), f"IMDS: {path}")
             except Error as error:
                 self._silent = error
@@ -169,7 +172,7 @@ class Imds:
         if answer.status_code == 401:
             self._token = ""
             if not fresh:
-                return self._ask(path, deadline)  # once: the next token is a fresh one
+                return self._ask(path, deadline)  # only once, because the next token is fresh
         text = self._accepted(answer, path).strip()
         if not text:
             raise UnknownError(f"IMDS: empty answer for {path}")
@@ -197,5 +200,5 @@ class Imds:
                 method, f"{self._url}/latest/{path}", headers=dict(headers), timeout=timeout, allow_redirects=False
             )
         except requests.RequestException as error:
-            # The error's own text could quote a header.
+            # Without the error's own text, which could quote a header.
             raise UnknownError(f"IMDS does not answer ({type(error).__name__})") from None
