@@ -43,16 +43,16 @@ class Terminated(BaseException):
 
 
 class Run:
-    """One invocation of the agent."""
+    """One invocation of the agent; `age`: seconds since Pacemaker started the process."""
 
-    def __init__(self, action: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, action: str, environ: Mapping[str, str], age: float = 0.0) -> None:
         self.action = action
         self.environ = environ
         self.environment = Environment(environ)
         self.timeout = timeout = self.environment.timeout(action)
-        # The deadline leaves time for a slow machine to start and end Python; the cloud's deadline also leaves time to
-        # clean up the kernel after calls of EC2 were given up.
-        self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout))
+        # The deadline leaves time for a slow machine to end Python; the cloud's deadline also leaves time to clean up the
+        # kernel after calls of EC2 were given up.
+        self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout) - age)
         self.cloud_deadline = self.deadline.earlier(min(1.0, 0.15 * timeout))
         self.kernel = Kernel(self.deadline)
 
@@ -274,12 +274,12 @@ def _drain(run: Run) -> None:
     if age > _HANDOVER_SECONDS:
         return
     try:
-        seconds = run.values().drain
+        seconds = min(float(run.values().drain), run.deadline.remaining() / 2)
     except ParameterError:
         return
-    if seconds:
-        log.info("answering for %d s more, until every route leads to the next node", seconds)
-        run.deadline.pause(min(seconds, run.deadline.remaining() / 2))
+    if seconds > 0:
+        log.info("answering for %.0f s more, until every route leads to the next node", seconds)
+        run.deadline.pause(seconds)
 
 
 def _metadata(run: Run) -> Tuple[Exit, str]:
@@ -318,8 +318,11 @@ def _terminate(signum: int, frame: object) -> NoReturn:
     raise Terminated
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Perform `argv[1]`; returns its OCF exit code, and raises only for a defect of this package during stop."""
+def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> int:
+    """Perform `argv[1]`, in a process that was started `age` seconds ago; returns its OCF exit code.
+
+    It raises only for a defect of this package during stop.
+    """
     if len(argv) != 2 or argv[1] not in _HANDLERS:
         complain(_USAGE.rstrip())
         return Exit.UNIMPLEMENTED
@@ -327,7 +330,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         for number in _SIGNALS:
             signal.signal(number, _terminate)
         set_up_logging(environ)
-        code, reason = Run(argv[1], environ).perform()
+        code, reason = Run(argv[1], environ, age).perform()
     except Terminated:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:

@@ -247,8 +247,8 @@ def test_incorrect_state_to_the_end(node: Node) -> None:
 
 
 def test_the_cut_down_models_have_every_operation(node: Node) -> None:
-    """Every operation of overlay-ip is in the models that the package brings: nothing falls back to the SDK's own, which
-    take longer to load than the rest of a start."""
+    """Every operation of overlay-ip is in the models that the package brings: nothing falls back to the SDK's own,
+    which take longer to load than the rest of a start."""
     node.aws.account.set_source_dest_check("node1", checked=True)
     node.aws.account.delete_route(node.destination, node.tables[0])
     crm_resource_stub(node, "managed")

@@ -133,7 +133,9 @@ class _Credentials:
 
     def _assume(self, session: botocore.session.Session, role: str) -> None:
         config = _config(self._deadline, 1)
-        client = ServiceClient(_OwnCredentials(session, self._imds), "sts", self._account.region, _configured_endpoint("STS"), config)
+        client = ServiceClient(
+            _OwnCredentials(session, self._imds), "sts", self._account.region, _configured_endpoint("STS"), config
+        )
         sts = Calls(client, self._deadline, self._progress)
         keys = sts("AssumeRole", RoleArn=role, RoleSessionName="aws-ipfailover", DurationSeconds=900)["Credentials"]
         session.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
