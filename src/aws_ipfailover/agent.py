@@ -50,8 +50,8 @@ class Run:
         self.environ = environ
         self.environment = Environment(environ)
         self.timeout = timeout = self.environment.timeout(action)
-        # The deadline leaves time for a slow machine to end Python; the cloud's deadline also leaves time to clean up the
-        # kernel after calls of EC2 were given up.
+        # The deadline leaves time for a slow machine to end Python; the cloud's deadline also leaves time to clean up
+        # the kernel after calls of EC2 were given up.
         self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout) - age)
         self.cloud_deadline = self.deadline.earlier(min(1.0, 0.15 * timeout))
         self.kernel = Kernel(self.deadline)
