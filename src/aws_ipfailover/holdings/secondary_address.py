@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Optional, Protocol, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
-from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
 
@@ -74,9 +74,11 @@ class SecondaryAddress:
         return Repair(f"{self._address} assigned to {self._eni} again", replaced_local=True)
 
     def _wait_for_remap(self) -> None:
-        poll = self._deadline.within(self._deadline.remaining() / 3).poll(first=0.05, longest=0.5)
+        patience = self._deadline.within(self._deadline.remaining() / 3)
+        poll = patience.poll(first=0.05, longest=0.5)
         try:
-            while not self._is_listed():
+            # In a task of its own: an IMDS in trouble is asked again for longer than the address is to wait for it.
+            while not Task(self._is_listed).result(patience, "instance metadata"):
                 if not poll.wait():
                     log.warning("%s is assigned to %s, but instance metadata does not list it yet", *self._named)
                     return
