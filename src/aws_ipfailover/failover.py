@@ -62,13 +62,13 @@ class Repair(NamedTuple):
     """What came of putting right what `look` found ELSEWHERE.
 
     `mended`: what was put right, in half a sentence. `failed`: what was not, and why; empty where all of it was.
-    `leads_here`: whether the address works for any consumer now. `replaced_local`: what is in the kernel has to be
-    taken again.
+    `leads_here`: whether the address works for any consumer now, `None` where that is not known. `replaced_local`: what
+    is in the kernel has to be taken again.
     """
 
     mended: str
     failed: str = ""
-    leads_here: bool = True
+    leads_here: Optional[bool] = True
     replaced_local: bool = False
 
 
@@ -106,6 +106,7 @@ class Verdict(enum.Enum):
 # Exit reasons begin with what they mean: Pacemaker shows some 110 characters.
 _NOT_CHECKED = "Address up, nothing moved"
 _PARTLY = "Served in part"
+_UNCONFIRMED = "Repair not confirmed"
 
 Evidence = Union[Where, UnknownError]
 
@@ -235,6 +236,8 @@ class Failover:
             return Finding(Verdict.FAILED, f"{error}; {found.why}")
         if not outcome.failed:
             return Finding(Verdict.RUNNING, outcome.mended)
+        if outcome.leads_here is None:
+            return Finding(Verdict.DEGRADED, f"{_UNCONFIRMED}: {outcome.failed}; {found.why}")
         if outcome.leads_here:
             return Finding(Verdict.DEGRADED, f"{_PARTLY}: {outcome.failed}")
         return Finding(Verdict.FAILED, f"{outcome.failed}; {found.why}")

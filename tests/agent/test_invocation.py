@@ -153,6 +153,23 @@ def test_a_refusals_encoded_message_stays_out(node: Node) -> None:
     assert len(ran.reason) < 300
 
 
+def test_the_name_of_the_resource_forges_no_line(node: Node, tmp_path: Path) -> None:
+    """OCF_RESOURCE_INSTANCE is shown on one line, whatever is in it."""
+    file = tmp_path / "ha.log"
+    environ = {"OCF_RESOURCE_INSTANCE": "ip\nERROR: forged\x1b[2J", "HA_LOGFILE": str(file)}
+    assert node.agent.run("start", environ=environ).code == 0
+    assert "aws-ipfailover(ip ERROR: forged\\x1b[2J)" in file.read_text()
+    assert "\nERROR" not in file.read_text()
+
+
+@pytest.mark.parametrize("action", ["meta-data", "usage"])
+def test_what_cannot_be_printed_is_a_failure(action: str) -> None:
+    """An action that only prints fails with 1 where standard output is closed, and is no defect to report."""
+    ran = Agent().begin(action, command=["sh", "-c", 'exec "$@" >&-', "sh"]).end()
+    assert ran.code == 1, ran
+    assert "standard output" in ran.reason
+
+
 # -- logging ----------------------------------------------------------------------------------------------------------
 
 
