@@ -101,11 +101,11 @@ def _start(run: Run) -> Tuple[Exit, str]:
     ip_path()
     _handover(run).forget()
     try:
-        failover = run.failover(values)
+        run.failover(values).start()
     except BaseException:
+        # Once more, where a signal ended the clean-up of a start that had failed by itself.
         _release_quietly(run, held(run.environment.parameters()))
         raise
-    failover.start()
     return Exit.SUCCESS, ""
 
 

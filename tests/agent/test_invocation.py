@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -527,6 +528,22 @@ def test_terminated_in_the_middle_of_start(node: Node, number: signal.Signals) -
     assert ran.code == 1, ran
     assert "signal" in ran.reason
     assert "Traceback" not in ran.stderr
+    assert node.held() == []
+
+
+def test_terminated_while_a_failed_start_cleans_up(node: Node, tmp_path: Path) -> None:
+    """A signal in the middle of the clean-up of a start that failed by itself: the address is removed all the same."""
+    real, once = shutil.which("ip"), tmp_path / "once"
+    (tmp_path / "ip").write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in "address del"*) if mkdir {once} 2>/dev/null; then kill -TERM $PPID; exec sleep 60; fi;; esac\n'
+        f'exec {real} "$@"\n'
+    )
+    (tmp_path / "ip").chmod(0o755)
+    node.aws.faults.add(Fault("error", action="ReplaceRoute", code="UnauthorizedOperation"))
+    ran = node.agent.run("start", environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, timeout=60)
+    assert ran.code == 1, ran
+    assert once.exists()
     assert node.held() == []
 
 
