@@ -105,11 +105,11 @@ def _start(run: Run) -> Tuple[Exit, str]:
     ip_path()
     _handover(run).forget()
     try:
-        failover = run.failover(values)
+        run.failover(values).start()
     except BaseException:
+        # Once more, where a signal ended the clean-up of a start that had failed by itself.
         _release_quietly(run, held(run.environment.parameters()))
         raise
-    failover.start()
     return Exit.SUCCESS, ""
 
 
@@ -285,13 +285,21 @@ def _drain(run: Run) -> None:
 def _metadata(run: Run) -> Tuple[Exit, str]:
     from aws_ipfailover.ocf.metadata import metadata
 
-    sys.stdout.write(metadata())
+    _print(metadata())
     return Exit.SUCCESS, ""
 
 
 def _usage(run: Run) -> Tuple[Exit, str]:
-    sys.stdout.write(_USAGE)
+    _print(_USAGE)
     return Exit.SUCCESS, ""
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError) as error:  # closed from the start (None), or nobody reads it
+        raise Error(f"cannot write to standard output: {error}") from None
 
 
 _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {

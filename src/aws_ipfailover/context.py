@@ -96,8 +96,9 @@ def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
         DeniedError, UnknownError, Error: no credentials, the role cannot be assumed, or no answer.
     """
     chosen = named_link(kernel.links, values.interface) if values.interface else None
-    metadata, progress = imds(deadline), Progress("connecting to EC2")
-    work = Task(lambda: _clients(values, metadata, deadline.earlier(_TO_TELL), progress))
+    sooner = deadline.earlier(_TO_TELL)
+    metadata, progress = imds(sooner), Progress("connecting to EC2")
+    work = Task(lambda: _clients(values, metadata, sooner, progress))
     own, by_role = work.result(deadline, progress)
     node = Node(kernel.links, metadata, own, chosen)
     return Context(kernel, node, own, by_role or own, deadline, progress)

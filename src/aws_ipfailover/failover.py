@@ -65,13 +65,13 @@ class Repair(NamedTuple):
     """The result of `repair`.
 
     `mended`: what was repaired, in half a sentence. `failed`: what was not, and why; empty if everything was.
-    `leads_here`: whether the address works for at least one consumer now. `replaced_local`: the caller has to take the
-    kernel's holdings again.
+    `leads_here`: whether the address works for at least one consumer now, `None` if that is not known.
+    `replaced_local`: the caller has to take the kernel's holdings again.
     """
 
     mended: str
     failed: str = ""
-    leads_here: bool = True
+    leads_here: Optional[bool] = True
     replaced_local: bool = False
 
 
@@ -109,6 +109,7 @@ class Verdict(enum.Enum):
 # Exit reasons begin with the conclusion: Pacemaker shows only some 110 characters.
 _NOT_CHECKED = "Address up, nothing moved"
 _PARTLY = "Served in part"
+_UNCONFIRMED = "Repair not confirmed"
 
 Evidence = Union[Where, UnknownError]
 
@@ -238,6 +239,8 @@ class Failover:
             return Finding(Verdict.FAILED, f"{error}; {found.why}")
         if not outcome.failed:
             return Finding(Verdict.RUNNING, outcome.mended)
+        if outcome.leads_here is None:
+            return Finding(Verdict.DEGRADED, f"{_UNCONFIRMED}: {outcome.failed}; {found.why}")
         if outcome.leads_here:
             return Finding(Verdict.DEGRADED, f"{_PARTLY}: {outcome.failed}")
         return Finding(Verdict.FAILED, f"{outcome.failed}; {found.why}")

@@ -111,7 +111,7 @@ class Node:
     def _cidrs(ask: Callable[[str], List[str]], mac: str) -> List[Cidr]:
         try:
             return [ip_network(text) for text in ask(mac)]
-        except Error as error:
+        except (Error, ValueError) as error:
             log.info("%s", error)
             return []
 

@@ -18,7 +18,7 @@ from aws_ipfailover.modes import MODES, mode_named
 _TRUE = ("1", "on", "true", "t", "yes", "y", "ja")
 _FALSE = ("0", "off", "false", "f", "no", "n")
 # EC2 ids end in 8 hexadecimal digits (before 2018) or 17.
-_RESOURCE_ID = "[0-9a-f]{8,17}"
+_RESOURCE_ID = "[0-9a-f]{8}([0-9a-f]{9})?"
 _NAME_LENGTH = 15  # IFNAMSIZ - 1, for interfaces and for address labels
 _ALTNAME_LENGTH = 127  # ALTIFNAMSIZ - 1
 _LONGEST_SHOWN = 200

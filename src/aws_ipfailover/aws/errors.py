@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Mapping, Optional, Set, Tuple, Type
+from typing import Any, Mapping, Optional, Tuple, Type
 
 import boto3.exceptions
 from botocore import exceptions as sdk
@@ -29,6 +29,7 @@ from aws_ipfailover.errors import (
     UnknownError,
     WouldSucceedError,
 )
+from aws_ipfailover.redaction import without_secrets
 
 THROTTLED = frozenset(
     {
@@ -65,6 +66,7 @@ TRANSIENT = frozenset(
 _POLICY = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
 # Codes of `TRANSIENT` whose message says which resource is still changing.
 _TOLD_WITH_MESSAGE = frozenset({"IncorrectState", "IncorrectInstanceState"})
+_LONGEST_CODE = 80  # characters; EC2's longest has some fifty
 # Seconds; a larger skew is reported as the cause. AWS refuses requests whose time is five minutes off.
 _LARGEST_SKEW = 240
 DENIED = frozenset(
@@ -159,16 +161,17 @@ def translate(operation: str, error: BaseException) -> Error:
 
 def _answered(operation: str, error: sdk.ClientError) -> Error:
     said = error.response.get("Error", {})
-    code, message = str(said.get("Code", "")) or "error without code", str(said.get("Message", ""))
+    code, message = str(said.get("Code") or "error without code"), str(said.get("Message") or "")
     about = error.response.get("ResponseMetadata", {})
     kind = _meaning(operation, code, message, int(about.get("HTTPStatusCode", 0) or 0))
+    shown = _short(code, _LONGEST_CODE)
     if issubclass(kind, DeniedError):
-        return kind(f"{operation}: {code}: {_remedy(operation, code, about)}{_reason_of_denial(message)}")
+        return kind(f"{operation}: {shown}: {_remedy(operation, code, about)}{_reason_of_denial(message)}")
     if kind is NoTableError:
-        return kind(f"does not exist: remove it from routing_table ({operation}: {code})")
+        return kind(f"does not exist: remove it from routing_table ({operation}: {shown})")
     if issubclass(kind, UnknownError) and code not in _TOLD_WITH_MESSAGE:
-        return kind(f"{operation}: {code}")
-    return kind(f"{operation}: {code}: {_short(message)}")
+        return kind(f"{operation}: {shown}")
+    return kind(f"{operation}: {shown}: {_short(message)}".rstrip(": "))
 
 
 def _meaning(operation: str, code: str, message: str, status: int) -> Type[Error]:
@@ -224,17 +227,6 @@ def _reason_of_denial(message: str) -> str:
     return f"; AWS: {(match.group(1) or match.group(2)).rstrip('. ')}" if match else ""
 
 
-# Texts to remove from messages, in case an answer quotes them.
-_secrets: Set[str] = set()
-
-
-def keep_secret(*texts: Optional[str]) -> None:
-    """Remove these texts from all later messages, in case an answer quotes them."""
-    _secrets.update(text for text in texts if text)
-
-
 def _short(message: str, longest: int = 200) -> str:
-    text = re.sub(r"\s+", " ", message).strip()
-    for secret in _secrets:
-        text = text.replace(secret, "***")
+    text = without_secrets(re.sub(r"\s+", " ", message).strip())
     return text if len(text) <= longest else text[: longest - 1] + "…"

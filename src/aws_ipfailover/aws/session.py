@@ -21,12 +21,14 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from aws_ipfailover.aws import certificate_authorities
-from aws_ipfailover.aws.errors import keep_secret, translate
+from aws_ipfailover.aws.errors import translate
 from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.imds import endpoint as imds_endpoint
 from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.aws.service_models import TrimmedLoader
 from aws_ipfailover.deadline import Deadline, Progress
+from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.redaction import keep_secret
 
 log = logging.getLogger(__name__)
 
@@ -137,9 +139,13 @@ class _Credentials:
             _OwnCredentials(session, self._imds), "sts", self._account.region, _configured_endpoint("STS"), config
         )
         sts = Calls(client, self._deadline, self._progress)
-        keys = sts("AssumeRole", RoleArn=role, RoleSessionName="aws-ipfailover", DurationSeconds=900)["Credentials"]
-        session.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-        keep_secret(keys["SecretAccessKey"], keys["SessionToken"])
+        answer = sts("AssumeRole", RoleArn=role, RoleSessionName="aws-ipfailover", DurationSeconds=900)
+        keys = answer.get("Credentials") or {}
+        key_id, secret, token = (keys.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
+        if not (key_id and secret and token):
+            raise UnknownError("AssumeRole: the answer has no credentials")
+        session.set_credentials(key_id, secret, token)
+        keep_secret(secret, token)
 
 
 class _OwnCredentials:
@@ -184,7 +190,21 @@ class ServiceClient:
         self._client = self._create()
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The answer to one request; raises what the SDK raises."""
+        """The answer to one request; raises what the SDK raises.
+
+        botocore ends some answers of an unknown shape with a KeyError, TypeError or AttributeError of its own: such a
+        one is raised as a `ResponseParserError`.
+        """
+        try:
+            return self._call(operation, arguments)
+        except _NOT_OF_MODELS:
+            raise
+        except Exception as error:
+            if _is_about_answer(error):
+                raise ResponseParserError(type(error).__name__) from None
+            raise
+
+    def _call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         used = self._client
         try:
             return self._request(used, operation, arguments)
@@ -235,6 +255,18 @@ class ServiceClient:
         )
         client.meta.events.register(f"after-call.{self._name}", _check_answer)
         return client
+
+
+def _is_about_answer(error: Exception) -> bool:
+    """Whether botocore raised it while it read an answer, or while it looked for an error's code in one."""
+    trace = error.__traceback__
+    while trace is not None:
+        # A request that cannot be sent ends in neither of the two: its error is raised by the caller of both.
+        module, function = trace.tb_frame.f_globals.get("__name__"), trace.tb_frame.f_code.co_name
+        if module == "botocore.endpoint" and function in ("_do_get_response", "_needs_retry"):
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: object) -> None:

@@ -139,7 +139,7 @@ class OverlayRoutes:
         return Repair(
             "; ".join([*switched, *routed]),
             "; ".join(_by_failure(failures)),
-            leads_here=len(failures) < len(self._route_table_ids),
+            leads_here=_leads_here(failures, len(self._route_table_ids)),
         )
 
     def _write_all(self, tables: Sequence[str]) -> Dict[str, Error]:
@@ -232,6 +232,13 @@ class OverlayRoutes:
             target = route.network_interface_id or "another target"
             return f"routes {self._destination} to {target} instead of {self._eni}"
         return "" if route.state == "active" else f"has a {route.state} route for {self._destination}"
+
+
+def _leads_here(failures: Dict[str, Error], tables: int) -> Optional[bool]:
+    """Whether any of so many tables leads here; `None` where EC2 may have done what it did not confirm."""
+    if len(failures) < tables:
+        return True
+    return None if any(isinstance(error, UnknownError) for error in failures.values()) else False
 
 
 def check_is_on(region: str, network_interface_id: str, refusal: str = "") -> str:

@@ -9,6 +9,7 @@ import sys
 from typing import Mapping
 
 from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.redaction import without_secrets
 
 log = logging.getLogger("aws_ipfailover")
 
@@ -35,20 +36,25 @@ _SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_
 
 
 def redact(text: str, environ: Mapping[str, str]) -> str:
-    """`text` on one line, without keys, tokens, and users and passwords in URLs, if a caller logs them by mistake."""
-    # The environment can hold any bytes: those that are not UTF-8 are escaped, so that every log accepts the text.
-    text = " ".join(_printable(text).split())
+    """`text` on one line, without keys, tokens, and users and passwords in URLs: the last net, not the first."""
+    text = _one_line(text)
     text = _USER_INFO.sub("//***@", _ACCESS_KEY.sub("***", text))
     for name in _SECRET_VARIABLES:
         secret = environ.get(name, "").strip()
         if len(secret) >= 8:
             text = text.replace(secret, "***")
-    return text
+    return without_secrets(text)
 
 
-def _printable(text: str) -> str:
-    """`text` with bytes that are not UTF-8 escaped, so that every log accepts it."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _one_line(text: str) -> str:
+    """`text` on one line, with what cannot be printed shown escaped: it can be written anywhere.
+
+    Any bytes can be in the environment, and in an answer characters that a terminal obeys or that turn its text round.
+    """
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 _FACILITIES = (
@@ -63,7 +69,7 @@ class _Handler(logging.Handler):
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__()
         self._environ = environ
-        instance = _printable(environ.get("OCF_RESOURCE_INSTANCE", ""))
+        instance = _one_line(environ.get("OCF_RESOURCE_INSTANCE", ""))
         self._tag = f"{AGENT}({instance})[{os.getpid()}]" if instance else f"{AGENT}[{os.getpid()}]"
         facility = environ.get("HA_LOGFACILITY", "").strip().lower()
         self._facility = "" if facility == "none" else facility

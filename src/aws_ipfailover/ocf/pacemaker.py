@@ -52,7 +52,11 @@ class Pacemaker:
 # In text, marks stand in brackets behind the state, as in "Started node1 (disabled, unmanaged)"; in XML they are
 # attributes. Names are no marks: a resource can be called "ip-maintenance". A blocked resource (on-fail=block) is not
 # managed either, and that mark hides the others: Pacemaker, lib/pengine/native.c, pcmk__native_output_string.
-_UNMANAGED = re.compile(r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\bmanaged="false"|\bmaintenance="true"')
+_UNMANAGED = re.compile(
+    r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\bmanaged="false"|\b(maintenance|blocked)="true"'
+)
+# What a state is known by, in every version: the agent in brackets behind the resource's name, or as an attribute.
+_STATE = re.compile(r'\(ocf:|\bresource_agent="ocf:')
 
 
 def is_managed(said: str) -> bool:
@@ -62,6 +66,6 @@ def is_managed(said: str) -> bool:
         UnknownError: it shows no state.
     """
     state = said.split("<primitive", maxsplit=1)[0]
-    if not state.strip():
-        raise UnknownError("crm_resource shows nothing: whether Pacemaker manages it is not known")
+    if not _STATE.search(state):
+        raise UnknownError("crm_resource shows no state: whether Pacemaker manages it is not known")
     return _UNMANAGED.search(state) is None
