@@ -110,7 +110,7 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
         from aws_ipfailover.aws.session import Account, configured_region, ec2_calls
     except ImportError as error:
         raise _missing(error) from None
-    region = values.region or configured_region(values.profile) or metadata.region()
+    region = values.region or configured_region(values.profile) or _region_of_instance(metadata)
     account = Account(region, values.profile, values.endpoint_url)
     connections = max(10, len(values.routing_table) + 1)
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
@@ -118,6 +118,13 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
         return own, None
     account = account._replace(role=values.routing_table_role)
     return own, Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
+
+
+def _region_of_instance(metadata: Imds) -> str:
+    try:
+        return metadata.region()
+    except Error as error:
+        raise type(error)(f"AWS region not known, set parameter region: {error}") from None
 
 
 def _missing(error: ImportError) -> MissingError:

@@ -113,7 +113,9 @@ class Node:
             return [ip_network(text) for text in ask(mac)]
         except (Error, ValueError) as error:
             log.info("%s", error)
-            return []
+        except ValueError:  # the page of a broken proxy
+            log.info("IMDS: the CIDRs of %s are not of the expected form", mac)
+        return []
 
     def _interface(self) -> OwnInterface:
         if self._own is None:

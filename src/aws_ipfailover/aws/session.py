@@ -27,7 +27,7 @@ from aws_ipfailover.aws.imds import endpoint as imds_endpoint
 from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.aws.service_models import TrimmedLoader
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.redaction import keep_secret
 
 log = logging.getLogger(__name__)
@@ -299,7 +299,10 @@ def _set_credentials(session: botocore.session.Session, imds: Imds) -> None:
         keep_secret(frozen.secret_key, frozen.token)
         return
     disabled = os.environ.get("AWS_EC2_METADATA_DISABLED", "").strip().lower() == "true"
-    of_instance = None if disabled else imds.credentials()
+    try:
+        of_instance = None if disabled else imds.credentials()
+    except Error as error:
+        raise type(error)(f"no AWS credentials, set parameter profile or mend IMDS: {error}") from None
     if of_instance is None:
         raise sdk.NoCredentialsError
     session.set_credentials(of_instance.access_key_id, of_instance.secret_access_key, of_instance.session_token)

@@ -54,16 +54,18 @@ class Pacemaker:
 # managed either, and that mark hides the others: Pacemaker, lib/pengine/native.c, pcmk__native_output_string.
 _UNMANAGED = re.compile(
     r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\bmanaged="false"|\b(maintenance|blocked)="true"'
+    r"|^\s*false\s*$"
 )
-# What a state is known by, in every version: the agent in brackets behind the resource's name, or as an attribute.
-_STATE = re.compile(r'\(ocf:|\bresource_agent="ocf:')
+# What a state is known by, in every version: the agent in brackets behind the resource's name, or attributes. Or, as
+# other options of crm_resource print it, the bare value of is-managed.
+_STATE = re.compile(r'\(ocf:|\bresource_agent="ocf:|\bmanaged="|^\s*(true|false)\s*$')
 
 
 def is_managed(said: str) -> bool:
     """Whether `crm_resource` shows a managed resource: its state has none of the marks above.
 
     Raises:
-        UnknownError: it shows no state.
+        UnknownError: it shows no state, or something else.
     """
     state = said.split("<primitive", maxsplit=1)[0]
     if not _STATE.search(state):
