@@ -113,8 +113,6 @@ class Node:
             return [ip_network(text) for text in ask(mac)]
         except (Error, ValueError) as error:
             log.info("%s", error)
-        except ValueError:  # the page of a broken proxy
-            log.info("IMDS: the CIDRs of %s are not of the expected form", mac)
         return []
 
     def _interface(self) -> OwnInterface:

@@ -240,7 +240,7 @@ def test_a_page_that_stays(aws: RunningAws, hasty: Imds, path: str) -> None:
 
 def test_a_page_instead_of_a_token() -> None:
     """What no session token looks like is none, and is never sent."""
-    with answering(PAGE) as (url, requests), pytest.raises(UnknownError, match="no session token"):
+    with answering(PAGE) as (url, requests), pytest.raises(UnknownError, match="no usable session token"):
         Imds(url, Deadline(0.4)).primary_mac()
     assert {line.split()[0] for line in requests} == {"PUT"}
 
