@@ -154,7 +154,7 @@ def test_a_repair_that_lost_the_address_is_logged(
     """The kernel answers 7; why the address could not be brought back stands in the log, at ERROR."""
     lost = Asked(Finding(Verdict.FAILED, "no interface has appeared"), HERE, GONE)
     assert main(monkeypatch, monitor(monkeypatch, lost)) == Exit.NOT_RUNNING
-    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"][0] == "no interface has appeared"
+    assert next(one.getMessage() for one in caplog.records if one.levelname == "ERROR") == "no interface has appeared"
 
 
 def test_a_repair_is_logged_at_warning(
