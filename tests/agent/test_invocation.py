@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -151,6 +152,23 @@ def test_a_refusals_encoded_message_stays_out(node: Node) -> None:
     assert ran.code == 4, ran
     assert "ncoded" not in ran.reason
     assert len(ran.reason) < 300
+
+
+def test_the_name_of_the_resource_forges_no_line(node: Node, tmp_path: Path) -> None:
+    """OCF_RESOURCE_INSTANCE is shown on one line, whatever is in it."""
+    file = tmp_path / "ha.log"
+    environ = {"OCF_RESOURCE_INSTANCE": "ip\nERROR: forged\x1b[2J", "HA_LOGFILE": str(file)}
+    assert node.agent.run("start", environ=environ).code == 0
+    assert "aws-ipfailover(ip ERROR: forged\\x1b[2J)" in file.read_text()
+    assert "\nERROR" not in file.read_text()
+
+
+@pytest.mark.parametrize("action", ["meta-data", "usage"])
+def test_what_cannot_be_printed_is_a_failure(action: str) -> None:
+    """An action that only prints fails with 1 where standard output is closed, and is no defect to report."""
+    ran = Agent().begin(action, command=["sh", "-c", 'exec "$@" >&-', "sh"]).end()
+    assert ran.code == 1, ran
+    assert "standard output" in ran.reason
 
 
 # -- logging ----------------------------------------------------------------------------------------------------------
@@ -510,6 +528,22 @@ def test_terminated_in_the_middle_of_start(node: Node, number: signal.Signals) -
     assert ran.code == 1, ran
     assert "signal" in ran.reason
     assert "Traceback" not in ran.stderr
+    assert node.held() == []
+
+
+def test_terminated_while_a_failed_start_cleans_up(node: Node, tmp_path: Path) -> None:
+    """A signal in the middle of the clean-up of a start that failed by itself: the address is removed all the same."""
+    real, once = shutil.which("ip"), tmp_path / "once"
+    (tmp_path / "ip").write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in "address del"*) if mkdir {once} 2>/dev/null; then kill -TERM $PPID; exec sleep 60; fi;; esac\n'
+        f'exec {real} "$@"\n'
+    )
+    (tmp_path / "ip").chmod(0o755)
+    node.aws.faults.add(Fault("error", action="ReplaceRoute", code="UnauthorizedOperation"))
+    ran = node.agent.run("start", environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, timeout=60)
+    assert ran.code == 1, ran
+    assert once.exists()
     assert node.held() == []
 
 
