@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
 
 from aws_ipfailover.address import Cidr
+from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import Error, NodeError, UnknownError
 from aws_ipfailover.kernel.links import Link, Links
 
@@ -41,14 +42,15 @@ class Node:
     """The instance this runs on; `chosen` is the interface that the parameters name, if they name one.
 
     IMDS tells who it is. Where IMDS is switched off or silent, EC2 does: this node's ENIs are those with its MAC
-    addresses. Each question is asked once, when its answer is needed.
+    addresses. Each question is asked once, when its answer is needed, and waited for until `deadline` at most.
     """
 
-    def __init__(self, links: Links, imds: Imds, ec2: Ec2, chosen: Optional[Link]) -> None:
+    def __init__(self, links: Links, imds: Imds, ec2: Ec2, chosen: Optional[Link], deadline: Deadline) -> None:
         self._links = links
         self._imds = imds
         self._ec2 = ec2
         self._link = chosen
+        self._deadline = deadline
         self._own: Optional[OwnInterface] = None
         self._by_ec2: Optional[List[NetworkInterface]] = None
 
@@ -143,7 +145,8 @@ class Node:
             log.info("%s; looking for this node's network interfaces by their MAC addresses in EC2", refusal)
             macs = sorted({link.mac for link in self._links.all() if link.mac.strip("0:")})
             try:
-                self._by_ec2 = self._ec2.network_interfaces_with(macs)
+                asking = Task(lambda: self._ec2.network_interfaces_with(macs))
+                self._by_ec2 = asking.result(self._deadline, "DescribeNetworkInterfaces")
             except Error as error:
                 raise UnknownError(f"{refusal}; and {error}") from None
         return self._by_ec2
