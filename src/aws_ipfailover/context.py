@@ -96,11 +96,10 @@ def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
         DeniedError, UnknownError, Error: no credentials, the role cannot be assumed, or no answer.
     """
     chosen = named_link(kernel.links, values.interface) if values.interface else None
-    sooner = deadline.earlier(_TO_TELL)
-    metadata, progress = imds(sooner), Progress("connecting to EC2")
-    work = Task(lambda: _clients(values, metadata, sooner, progress))
+    metadata, progress = imds(deadline), Progress("connecting to EC2")
+    work = Task(lambda: _clients(values, metadata, deadline.earlier(_TO_TELL), progress))
     own, by_role = work.result(deadline, progress)
-    node = Node(kernel.links, metadata, own, chosen)
+    node = Node(kernel.links, metadata, own, chosen, deadline)
     return Context(kernel, node, own, by_role or own, deadline, progress)
 
 
@@ -110,7 +109,14 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
         from aws_ipfailover.aws.session import Account, configured_region, ec2_calls
     except ImportError as error:
         raise _missing(error) from None
+<<<<<<< HEAD
+    region = values.region or configured_region(values.profile)
+    if not region:
+        progress.text = "the region, from instance metadata (IMDS)"
+        region = metadata.region()
+=======
     region = values.region or configured_region(values.profile) or _region_of_instance(metadata)
+>>>>>>> main
     account = Account(region, values.profile, values.endpoint_url)
     connections = max(10, len(values.routing_table) + 1)
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)

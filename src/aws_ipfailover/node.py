@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
 
 from aws_ipfailover.address import Cidr
+from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import Error, NodeError, UnknownError
 from aws_ipfailover.kernel.links import Link, Links
 
@@ -41,14 +42,16 @@ class Node:
     """The instance that the agent runs on; `chosen`: the interface that the parameters name, or `None`.
 
     Its identity comes from IMDS. If IMDS is switched off or does not answer, EC2 is asked for the ENIs with this node's
-    MAC addresses. Each value is fetched when it is first needed; only `metadata_addresses` is read again each time.
+    MAC addresses, until `deadline` at most. Each value is fetched when it is first needed; only `metadata_addresses` is
+    read again each time.
     """
 
-    def __init__(self, links: Links, imds: Imds, ec2: Ec2, chosen: Optional[Link]) -> None:
+    def __init__(self, links: Links, imds: Imds, ec2: Ec2, chosen: Optional[Link], deadline: Deadline) -> None:
         self._links = links
         self._imds = imds
         self._ec2 = ec2
         self._link = chosen
+        self._deadline = deadline
         self._own: Optional[OwnInterface] = None
         self._by_ec2: Optional[List[NetworkInterface]] = None
 
@@ -150,7 +153,8 @@ class Node:
             log.info("%s; looking for this node's network interfaces by their MAC addresses in EC2", refusal)
             macs = sorted({link.mac for link in self._links.all() if link.mac.strip("0:")})
             try:
-                self._by_ec2 = self._ec2.network_interfaces_with(macs)
+                asking = Task(lambda: self._ec2.network_interfaces_with(macs))
+                self._by_ec2 = asking.result(self._deadline, "DescribeNetworkInterfaces")
             except Error as error:
                 raise UnknownError(f"{refusal}; and {error}") from None
         return self._by_ec2

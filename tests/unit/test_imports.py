@@ -31,7 +31,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "address": set(),
     "parameters": {"address", "errors", "failover", "modes"},
     "coexistence": {"modes"},
-    "node": {"address", "errors", "kernel.links"},
+    "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {
         *("address", "aws.client", "aws.imds", "aws.session", "consistency", "deadline", "errors", "kernel.kernel"),
         *("node", "parameters"),

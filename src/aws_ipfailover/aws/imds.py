@@ -28,7 +28,7 @@ _INSTANCE = "i-[0-9a-f]{8,17}"
 _ENI = "eni-[0-9a-f]{8,17}"
 _REGION = "[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}"
 _IN_HEADERS = "[!-~]{1,4096}"  # a session token of IMDS has some sixty characters, one of a role over a thousand
-_ROLE = r"[\w+=,.@-]+"
+_ROLE = r"[\w+=,.@-]{1,64}"
 _OBJECT = r"(?s)\{.*\}"  # of JSON
 _LIST = r"[0-9a-fA-F.:/\s]+"  # of addresses or CIDRs
 _ANYTHING = "(?s).*"

@@ -127,7 +127,7 @@ class _Credentials:
         account = self._account
         session = _unused.pop(account.profile, None) or _session(account.profile)
         session.set_config_variable("region", account.region)
-        self._progress.text = "AWS credentials"
+        self._progress.text = "AWS credentials (profile, environment, or by IMDS the instance's role)"
         _set_credentials(session, self._imds)
         if account.role:
             self._assume(session, account.role)
