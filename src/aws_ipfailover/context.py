@@ -109,14 +109,10 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
         from aws_ipfailover.aws.session import Account, configured_region, ec2_calls
     except ImportError as error:
         raise _missing(error) from None
-<<<<<<< HEAD
     region = values.region or configured_region(values.profile)
     if not region:
         progress.text = "the region, from instance metadata (IMDS)"
-        region = metadata.region()
-=======
-    region = values.region or configured_region(values.profile) or _region_of_instance(metadata)
->>>>>>> main
+        region = _region_of_instance(metadata)
     account = Account(region, values.profile, values.endpoint_url)
     connections = max(10, len(values.routing_table) + 1)
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
