@@ -232,6 +232,27 @@ def test_none_of_it_can_be_repaired(drifted: Node) -> None:
     assert "ReplaceRoute: UnauthorizedOperation" in ran.reason[:110]
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("hang", action="ReplaceRoute"),
+        Fault("reset", action="ReplaceRoute"),
+        Fault("reset", action="ReplaceRoute", after=True),
+        Fault("error", action="ReplaceRoute", code="RequestLimitExceeded", status=503),
+    ],
+    ids=lambda fault: f"{fault.kind} after={fault.after}",
+)
+def test_a_repair_that_is_not_confirmed(drifted: Node, fault: Fault) -> None:
+    """190 where EC2 confirms no write of any table: it may have done it, and an unknown is never a "no"."""
+    drifted.point_routes_at("node2")
+    drifted.aws.faults.add(fault)
+    ran = drifted.agent.run("monitor", level=10, interval=10, timeout=12)
+    assert ran.code == DEGRADED, ran
+    assert ran.reason.startswith(f"Repair not confirmed: {drifted.tables[0]}")
+    assert "ReplaceRoute: " in ran.reason[:110]
+    assert len(drifted.held()) == 1
+
+
 # -- after a start that could not write everything -------------------------------------------------------------------
 
 

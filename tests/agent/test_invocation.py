@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict
+from typing import Dict, List, Tuple
 
 import pytest
 
@@ -20,6 +21,7 @@ from sandbox import (
     REASON_PREFIX,
     Agent,
     Node,
+    Ran,
     eventually,
     need_root,
     proxy,
@@ -153,6 +155,23 @@ def test_a_refusals_encoded_message_stays_out(node: Node) -> None:
     assert len(ran.reason) < 300
 
 
+def test_the_name_of_the_resource_forges_no_line(node: Node, tmp_path: Path) -> None:
+    """OCF_RESOURCE_INSTANCE is shown on one line, whatever is in it."""
+    file = tmp_path / "ha.log"
+    environ = {"OCF_RESOURCE_INSTANCE": "ip\nERROR: forged\x1b[2J", "HA_LOGFILE": str(file)}
+    assert node.agent.run("start", environ=environ).code == 0
+    assert "aws-ipfailover(ip ERROR: forged\\x1b[2J)" in file.read_text()
+    assert "\nERROR" not in file.read_text()
+
+
+@pytest.mark.parametrize("action", ["meta-data", "usage"])
+def test_what_cannot_be_printed_is_a_failure(action: str) -> None:
+    """An action that only prints fails with 1 where standard output is closed, and is no defect to report."""
+    ran = Agent().begin(action, command=["sh", "-c", 'exec "$@" >&-', "sh"]).end()
+    assert ran.code == 1, ran
+    assert "standard output" in ran.reason
+
+
 # -- logging ----------------------------------------------------------------------------------------------------------
 
 
@@ -177,29 +196,49 @@ def test_a_log_file_that_cannot_be_written(node: Node) -> None:
         assert ran.code == 0, ran
 
 
-def test_syslog(node: Node, tmp_path: Path) -> None:
-    """HA_LOGFACILITY: lines go to syslog by that facility, tagged with agent, resource and process."""
-    path = tmp_path / "log"
+def syslog(node: Node, directory: Path, action: str) -> Tuple[Ran, List[str]]:
+    """Run an action with a /dev of its own: the lines it sends to syslog, as the datagrams of syslog(3)."""
+    path, devices = directory / "log", directory / "dev"
+    devices.mkdir()
+    (devices / "null").touch()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(path))
-        log.settimeout(10)
-        devices = tmp_path / "dev"
-        devices.mkdir()
-        (devices / "null").touch()
-        # A /dev of its own, in which the log's socket is this test's.
         arrange = (
             'mount --bind /dev/null "$1/null" && mount --bind /dev/urandom /dev/urandom && ln -s "$2" "$1/log"'
             ' && mount --bind "$1" /dev && shift 2 && exec "$@"'
         )
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", arrange, "sh", str(devices), str(path)]
         ran = node.agent.begin(
-            "start", command=command, environ={"HA_LOGFACILITY": "local3", "OCF_RESOURCE_INSTANCE": "the-vip"}
+            action, command=command, environ={"HA_LOGFACILITY": "local3", "OCF_RESOURCE_INSTANCE": "the-vip"}
         ).end()
-        assert ran.code == 0, ran
-        line = log.recv(65536).decode()
-    # Facility local3 is 19, priority info is 6.
-    assert line.startswith(f"<{19 * 8 + 6}>")
-    assert "aws-ipfailover(the-vip)[" in line
+        log.setblocking(False)  # the action has ended: all that it has sent is here
+        lines = []
+        while True:
+            try:
+                lines.append(log.recv(65536).decode())
+            except BlockingIOError:
+                return ran, lines
+
+
+# Syslog's number for the facility local3; priority err is 3, info is 6.
+LOCAL3 = 19 * 8
+
+
+def test_syslog(node: Node, tmp_path: Path) -> None:
+    """HA_LOGFACILITY: lines go to syslog by that facility, tagged with agent, resource and process."""
+    ran, lines = syslog(node, tmp_path, "start")
+    assert ran.code == 0, ran
+    assert lines[0].startswith(f"<{LOCAL3 + 6}>")
+    assert "aws-ipfailover(the-vip)[" in lines[0]
+
+
+def test_a_failure_in_syslog(node: Node, tmp_path: Path) -> None:
+    """Failures are logged at ERROR: in syslog with the priority err, which alerting goes by."""
+    node.aws.faults.add(Fault("error", action="ReplaceRoute", code="UnauthorizedOperation", status=403))
+    ran, lines = syslog(node, tmp_path, "start")
+    assert ran.code == 4, ran
+    (line,) = [line for line in lines if f"ERROR: start: {ran.reason}" in line]
+    assert line.startswith(f"<{LOCAL3 + 3}>")
 
 
 @pytest.mark.parametrize("debug", ["0", "false", "off", "", "no"])
@@ -510,6 +549,22 @@ def test_terminated_in_the_middle_of_start(node: Node, number: signal.Signals) -
     assert ran.code == 1, ran
     assert "signal" in ran.reason
     assert "Traceback" not in ran.stderr
+    assert node.held() == []
+
+
+def test_terminated_while_a_failed_start_cleans_up(node: Node, tmp_path: Path) -> None:
+    """A signal in the middle of the clean-up of a start that failed by itself: the address is removed all the same."""
+    real, once = shutil.which("ip"), tmp_path / "once"
+    (tmp_path / "ip").write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in "address del"*) if mkdir {once} 2>/dev/null; then kill -TERM $PPID; exec sleep 60; fi;; esac\n'
+        f'exec {real} "$@"\n'
+    )
+    (tmp_path / "ip").chmod(0o755)
+    node.aws.faults.add(Fault("error", action="ReplaceRoute", code="UnauthorizedOperation"))
+    ran = node.agent.run("start", environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, timeout=60)
+    assert ran.code == 1, ran
+    assert once.exists()
     assert node.held() == []
 
 

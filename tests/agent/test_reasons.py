@@ -130,11 +130,11 @@ CASES: Dict[str, Case] = {
         without_credentials, "start", {}, 1, ["no AWS credentials found", "no role of the instance"]
     ),
     "no region": Case(
-        without_metadata, "start", {}, 1, ["AWS region not known, set parameter region", "IMDS refuses to answer (403"]
+        without_metadata, "start", {}, 1, ["AWS region not known, set parameter region", "IMDS is switched off (403"]
     ),
     "no credentials without IMDS": Case(
         *(without_metadata_but_with_a_region, "start", {}, 1),
-        ["no AWS credentials, set parameter profile", "IMDS refuses to answer (403"],
+        ["no AWS credentials, set parameter profile", "IMDS is switched off (403"],
     ),
     "the address is gone": Case(
         vanished, "monitor", {"interval": 10}, 7, ["192.168.10.10 is on no network interface", "something other than"]

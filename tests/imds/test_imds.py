@@ -6,7 +6,7 @@ import logging
 import socket
 from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import Callable, Iterator
+from typing import Callable, Iterator, List
 
 import pytest
 
@@ -88,7 +88,7 @@ def test_a_token_that_is_never_accepted(aws: RunningAws, hasty: Imds) -> None:
 def test_forbidden(aws: RunningAws, imds: Imds, path: str) -> None:
     """403 is final: metadata is switched off for this instance; it is asked once, and is no UnknownError."""
     aws.faults.add(Fault("error", service="imds", action=path, status=403))
-    with pytest.raises(Error, match="switched off") as caught:
+    with pytest.raises(Error, match=r"switched off.*switch it on") as caught:
         imds.primary_mac()
     assert not isinstance(caught.value, UnknownError)
     assert asked(aws).count(path) == 1
@@ -110,18 +110,52 @@ def test_not_found(aws: RunningAws, imds: Imds) -> None:
     assert asked(aws).count(MAC) == 1
 
 
+@pytest.mark.parametrize("text", ["<html>Please wait</html>", "02:00:00", "é" * 17])
+def test_an_answer_of_another_form_is_asked_for_again(aws: RunningAws, text: str) -> None:
+    """What is no MAC address is no answer: it is asked for again until the deadline."""
+    aws.imds.overrides[MAC] = text
+    with pytest.raises(UnknownError, match="not of the expected form"):
+        Imds(aws.imds_url, Deadline(1.0)).primary_mac()
+    assert asked(aws).count(MAC) > 1
+
+
+@pytest.mark.parametrize("token", ["<html>Please\nwait</html>", "two words", "x" * 5000, "é"])
+def test_a_token_that_no_header_can_carry(token: str) -> None:
+    """It is no token: another one is asked for, and the reason says so."""
+    asked: List[bytes] = []
+    body = token.encode()
+
+    def answer(connection: object) -> None:
+        asked.append(connection.recv(65536))  # type: ignore[attr-defined]
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + body)  # type: ignore[attr-defined]
+
+    with serving(answer) as (host, port), pytest.raises(UnknownError, match="no usable session token"):
+        Imds(f"http://{host}:{port}", Deadline(1.0)).primary_mac()
+    assert len(asked) > 1
+    assert all(request.startswith(b"PUT") for request in asked)
+
+
 def test_no_role(aws: RunningAws, imds: Imds) -> None:
     """An instance without a role has no credentials: `None`."""
     aws.imds.overrides["/latest/meta-data/iam/security-credentials"] = None
     assert imds.credentials() is None
 
 
-@pytest.mark.parametrize("text", ["{}", "nonsense", "[]", '{"Code": "Success"}', '"text"'])
-def test_credentials_that_make_no_sense(aws: RunningAws, imds: Imds, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{}", "nonsense", "[]", '{"Code": "Success"}', '"text"'),
+        '{"AccessKeyId": ["A"], "SecretAccessKey": {}, "Token": 1}',
+        '{"AccessKeyId": "A", "SecretAccessKey": "b", "Token": ""}',
+        '{"AccessKeyId": "A", "SecretAccessKey": "b", "Token": "c\\r\\nd"}',
+    ],
+)
+def test_credentials_that_make_no_sense(aws: RunningAws, hasty: Imds, text: str) -> None:
     """Credentials that cannot be read are an UnknownError, not a crash."""
     aws.imds.overrides["/latest/meta-data/iam/security-credentials/lab-node"] = text
     with pytest.raises(UnknownError):
-        imds.credentials()
+        hasty.credentials()
 
 
 def test_region_by_availability_zone(aws: RunningAws, imds: Imds) -> None:
@@ -206,7 +240,7 @@ def test_a_page_that_stays(aws: RunningAws, hasty: Imds, path: str) -> None:
 
 def test_a_page_instead_of_a_token() -> None:
     """What no session token looks like is none, and is never sent."""
-    with answering(PAGE) as (url, requests), pytest.raises(UnknownError, match="no session token"):
+    with answering(PAGE) as (url, requests), pytest.raises(UnknownError, match="no usable session token"):
         Imds(url, Deadline(0.4)).primary_mac()
     assert {line.split()[0] for line in requests} == {"PUT"}
 

@@ -11,7 +11,7 @@ import pytest
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
 
-from aws_ipfailover.aws.errors import keep_secret, translate
+from aws_ipfailover.aws.errors import translate
 from aws_ipfailover.errors import (
     ChangingError,
     DeniedError,
@@ -29,6 +29,7 @@ from aws_ipfailover.errors import (
     WouldSucceedError,
 )
 from aws_ipfailover.failover import not_checked
+from aws_ipfailover.redaction import keep_secret
 
 
 def answer(code: str, message: str = "Because.", status: int = 400, date: str = "") -> sdk.ClientError:
@@ -160,6 +161,20 @@ def test_a_secret_that_ec2_quotes_is_not_repeated() -> None:
     keep_secret("wJalrXUtnFEMIbPxRfiCY", None)
     found = str(translate("ReplaceRoute", answer("InvalidParameterValue", "Bad key wJalrXUtnFEMIbPxRfiCY here")))
     assert found == "ReplaceRoute: InvalidParameterValue: Bad key *** here"
+
+
+def test_an_error_code_is_cut_and_repeats_no_secret() -> None:
+    """What a server sends as its error code is told as a code's length, and without what is secret here."""
+    keep_secret("AQAEAExampleTokenOfImds==")
+    found = str(translate("ReplaceRoute", answer("AQAEAExampleTokenOfImds==" + "A" * 100_000, "no")))
+    assert found.startswith("ReplaceRoute: ***AAA")
+    assert len(found) < 200
+
+
+@pytest.mark.parametrize("message", ["", None])
+def test_an_error_without_a_message_is_told_by_its_code(message: Any) -> None:
+    """Nothing follows the code."""
+    assert str(translate("ReplaceRoute", answer("NoSuchThing", message))) == "ReplaceRoute: NoSuchThing"
 
 
 def test_a_proxys_password_is_not_repeated() -> None:

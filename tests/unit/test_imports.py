@@ -19,6 +19,7 @@ PACKAGE = "aws_ipfailover"
 ALLOWED: Dict[str, Set[str]] = {
     "": set(),
     "errors": set(),
+    "redaction": set(),
     "deadline": {"errors"},
     "consistency": {"deadline", "errors"},
     "failover": {"errors"},
@@ -30,7 +31,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "address": set(),
     "parameters": {"address", "errors", "failover", "modes"},
     "coexistence": {"modes"},
-    "node": {"address", "errors", "kernel.links"},
+    "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {
         *("address", "aws.client", "aws.imds", "aws.session", "consistency", "deadline", "errors", "kernel.kernel"),
         *("node", "parameters"),
@@ -47,13 +48,14 @@ ALLOWED: Dict[str, Set[str]] = {
     "aws": set(),
     "aws.certificate_authorities": set(),
     "aws.client": {"address", "aws.models", "consistency", "deadline", "errors"},
-    "aws.errors": {"errors"},
-    "aws.imds": {"deadline", "errors"},
+    "aws.errors": {"errors", "redaction"},
+    "aws.imds": {"deadline", "errors", "redaction"},
     "aws.models": {"address"},
     "aws.retry": {"aws.errors", "aws.throttling", "deadline", "errors"},
     "aws.service_models": set(),
     "aws.session": {
         *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.retry", "aws.service_models", "deadline"),
+        *("errors", "redaction"),
     },
     "aws.throttling": {"deadline"},
     "holdings": set(),
@@ -79,7 +81,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf": set(),
     "ocf.environment": set(),
     "ocf.exit_codes": set(),
-    "ocf.log": {"ocf"},
+    "ocf.log": {"ocf", "redaction"},
     "ocf.metadata": {"", "ocf", "ocf.environment", "parameters"},
     "ocf.pacemaker": {"deadline", "errors"},
 }

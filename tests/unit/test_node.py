@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from ipaddress import ip_network
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple, cast
 
@@ -10,6 +11,7 @@ import pytest
 from aws_ipfailover.aws.client import Ec2
 from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.models import Attachment, NetworkInterface
+from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.kernel.links import Link, Links
 from aws_ipfailover.node import Node, named_link
@@ -107,11 +109,13 @@ def node(interface: Optional[str], **known: str) -> Node:
     return node_by(imds(**known), interface=interface)
 
 
-def node_by(metadata: FakeImds, ec2: Optional[FakeEc2] = None, interface: Optional[str] = None) -> Node:
+def node_by(
+    metadata: FakeImds, ec2: Optional[FakeEc2] = None, interface: Optional[str] = None, seconds: float = 20.0
+) -> Node:
     """A node with this IMDS and this EC2; without one, EC2 is not to be asked."""
     links = cast("Links", FakeLinks())
     chosen = named_link(links, interface) if interface else None
-    return Node(links, cast("Imds", metadata), cast("Ec2", ec2), chosen)
+    return Node(links, cast("Imds", metadata), cast("Ec2", ec2), chosen, Deadline(seconds))
 
 
 def test_the_primary_interface_is_found_by_its_mac() -> None:
@@ -241,6 +245,22 @@ def test_where_no_device_index_is_told_none_is_primary(error: Error) -> None:
     """A guess would move somebody's routes to the wrong ENI."""
     with pytest.raises(type(error)):
         node_by(SilentImds(error), FakeEc2({PRIMARY: ("eni-1", None), SECOND: ("eni-2", 1)})).link()
+
+
+def test_ec2_is_waited_for_until_the_deadline() -> None:
+    """A server that sends a byte now and then holds a call longer than any socket's timeout: UnknownError, in time."""
+    never = threading.Event()
+
+    class SlowEc2(FakeEc2):
+        def network_interfaces_with(self, macs: Sequence[str]) -> List[NetworkInterface]:
+            never.wait(60)
+            return super().network_interfaces_with(macs)
+
+    try:
+        with pytest.raises(UnknownError, match="DescribeNetworkInterfaces: no answer"):
+            node_by(SilentImds(OFF), SlowEc2(ENIS), seconds=0.1).link()
+    finally:
+        never.set()
 
 
 @pytest.mark.parametrize("refusal", [DeniedError("DescribeNetworkInterfaces: denied"), UnknownError("no answer")])

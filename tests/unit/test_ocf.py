@@ -6,6 +6,7 @@ import pytest
 
 from aws_ipfailover.ocf.environment import Environment
 from aws_ipfailover.ocf.log import redact
+from aws_ipfailover.redaction import keep_secret
 
 
 def test_parameters_are_told_from_pacemakers_own_variables() -> None:
@@ -42,3 +43,14 @@ def test_the_last_net_catches_secrets() -> None:
         environ,
     )
     assert text == "*** *** http://***@proxy:3128/ rtb-0123456789abcdef0"
+
+
+def test_what_is_known_to_be_secret_is_not_repeated() -> None:
+    """Whatever the text comes from; a text of a few characters is no secret, and stays."""
+    keep_secret("AQAEAExampleSessionToken==", "the", "")
+    assert redact("IMDS: the AQAEAExampleSessionToken== is wrong", {}) == "IMDS: the *** is wrong"
+
+
+def test_what_a_terminal_obeys_is_shown_escaped() -> None:
+    """Escape sequences, C1 controls, and characters that turn the text round; letters of any script stay."""
+    assert redact("a\x1b[2Jb\u202ec\x9bd\udcffé", {}) == r"a\x1b[2Jb\u202ec\x9bd\udcffé"

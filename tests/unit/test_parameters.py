@@ -37,6 +37,8 @@ GOOD = {"ip": "192.168.10.10", "routing_table": TABLE}
         ("ip", "::ffff:10.0.0.1"),
         ("address", "10.0.0.500"),
         ("routing_table", "rtb-"),
+        ("routing_table", "rtb-0123456789abcdef"),
+        ("routing_table", "rtb-0123456789abcdef01"),
         ("routing_table", "rtb-XYZ"),
         ("routing_table", "eni-0123456789abcdef0"),
         ("routing_table", f"{TABLE},"),

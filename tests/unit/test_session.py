@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
-from typing import Iterator, List, Optional
+from typing import Callable, Iterator, List, Optional
 
 import pytest
 
@@ -14,7 +15,7 @@ from aws_ipfailover.aws.session import Account, ec2_calls
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.lab.aws import Fault, RunningAws, running_aws
-from sandbox import proxy
+from sandbox import proxy, serving
 
 
 @pytest.fixture
@@ -116,3 +117,49 @@ def test_no_credentials_at_all(aws: RunningAws) -> None:
         connect(aws)
     ec2: List[str] = [call.action for call in aws.calls() if not call.action.startswith("/")]
     assert ec2 == []
+
+
+def answering(body: str, status: int = 400) -> Callable[[socket.socket], None]:
+    """A server that answers every request so."""
+    lines = [f"HTTP/1.1 {status} Answer", f"Content-Length: {len(body)}", "Connection: close", "", ""]
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(("\r\n".join(lines) + body).encode())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<Response><Errors><Error/></Errors></Response>",
+        "<Response><Errors></Errors></Response>",
+        "<Response/>",
+        "<html><body>Who are you?</body></html>",
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_document_of_another_shape_is_no_answer(
+    aws: RunningAws, monkeypatch: pytest.MonkeyPatch, body: str, status: int
+) -> None:
+    """botocore's parser ends some of them with a KeyError or the like: no defect of this package is reported."""
+    with serving(answering(body, status)) as (host, port):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", f"http://{host}:{port}")
+        with pytest.raises(Error, match="DescribeNetworkInterfaces: ") as caught:
+            ask(aws, connect(aws, seconds=0.5))
+    assert "internal error" not in str(caught.value)
+
+
+@pytest.mark.parametrize("result", ["", "<AssumeRoleResult/>", "<AssumeRoleResult><Credentials/></AssumeRoleResult>"])
+def test_a_role_without_credentials_is_an_unknown(
+    aws: RunningAws, monkeypatch: pytest.MonkeyPatch, result: str
+) -> None:
+    """STS's answer has none: UnknownError that names AssumeRole."""
+    page = f"<AssumeRoleResponse>{result}</AssumeRoleResponse>"
+    account = Account(aws.account.plan.region, role="arn:aws:iam::123456789012:role/tables")
+    deadline = Deadline(1.0)
+    with serving(answering(page, 200)) as (host, port):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://{host}:{port}")
+        with pytest.raises(UnknownError, match="AssumeRole: "):
+            ec2_calls(account, deadline, Imds(aws.imds_url, deadline), Progress(""))

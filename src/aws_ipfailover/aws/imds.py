@@ -1,4 +1,4 @@
-"""The instance metadata service, version 2: who this node is. The only module that talks to 169.254.169.254.
+"""The instance metadata service, version 2, for this node's identity. The only module that talks to 169.254.169.254.
 
 Facts: AWS, "Use the Instance Metadata Service to access instance metadata" (session tokens, 401 and 403, the IPv6
 endpoint); the variables are the AWS SDK's own.
@@ -15,18 +15,23 @@ import requests
 
 from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import Error, UnknownError
+from aws_ipfailover.redaction import keep_secret
 
 log = logging.getLogger(__name__)
 
-# Seconds: IMDS answers in milliseconds or is in trouble, and what is left of the operation is better spent elsewhere.
+# Seconds for all tries of one request: a working IMDS answers in milliseconds, and EC2 may answer instead.
 _PATIENCE = 15.0
 _TIMEOUT = 2.0
 _TOKEN_SECONDS = 300
 _MAC = "[0-9a-f]{2}(:[0-9a-f]{2}){5}"
-_ENI = "eni-[0-9a-f]{8,17}"
 _INSTANCE = "i-[0-9a-f]{8,17}"
-_IN_A_HEADER = "[!-~]+"  # what an HTTP header can carry
+_ENI = "eni-[0-9a-f]{8,17}"
 _REGION = "[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}"
+_IN_HEADERS = "[!-~]{1,4096}"  # a session token of IMDS has some sixty characters, one of a role over a thousand
+_ROLE = r"[\w+=,.@-]{1,64}"
+_OBJECT = r"(?s)\{.*\}"  # of JSON
+_LIST = r"[0-9a-fA-F.:/\s]+"  # of addresses or CIDRs
+_ANYTHING = "(?s).*"
 
 
 class Credentials(NamedTuple):
@@ -37,7 +42,7 @@ class Credentials(NamedTuple):
     session_token: str
 
     def __repr__(self) -> str:
-        """Never the secret."""
+        """Text without any of the secrets."""
         return "Credentials(...)"
 
 
@@ -51,7 +56,10 @@ def endpoint(environ: Mapping[str, str]) -> str:
 
 
 class Imds:
-    """One session with IMDS: one token, kept in memory only. Never through a proxy, whatever the environment says."""
+    """One session with IMDS: one token, kept in memory only. It uses no proxy, even if the environment sets one.
+
+    Every method but the constructor raises `UnknownError` without a usable answer, and `Error` if IMDS is switched off.
+    """
 
     def __init__(self, url: str, deadline: Deadline) -> None:
         self._url = url
@@ -61,12 +69,12 @@ class Imds:
         self._token = ""
         self._known: Dict[str, Optional[str]] = {}
         self._silent: Optional[Error] = None
-        # Whether what it tells can also be had from EC2: then it is not waited for so long.
+        # Whether EC2 can answer instead: then each request is given up after a third of the time.
         self.is_dispensable = False
 
     def primary_mac(self) -> str:
         """The MAC address of the instance's primary ENI, lower case."""
-        return self._required("meta-data/mac", _MAC).lower()
+        return self._required("meta-data/mac", f"(?i){_MAC}").lower()
 
     def network_interface_id(self, mac: str) -> Optional[str]:
         """The ENI with this MAC address, or `None` where IMDS does not know it."""
@@ -80,80 +88,90 @@ class Imds:
         """The CIDRs of the subnet that the ENI with this MAC address is in, IPv4 and IPv6."""
         listed = ""
         for key in ("subnet-ipv4-cidr-block", "subnet-ipv6-cidr-blocks"):
-            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}") or "") + "\n"
+            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}", _LIST) or "") + "\n"
         return listed.split()
 
     def addresses(self, mac: str) -> List[str]:
         """The private addresses of the ENI with this MAC address, IPv4 and IPv6, as IMDS lists them now."""
         listed = ""
         for key in ("local-ipv4s", "ipv6s"):
-            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}", anew=True) or "") + "\n"
+            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}", _LIST, anew=True) or "") + "\n"
         return listed.split()
 
     def region(self) -> str:
         """The region of this instance."""
         found = self._get("meta-data/placement/region", _REGION)
-        return found or self._required("meta-data/placement/availability-zone", f"{_REGION}[a-z]")[:-1]
+        return found or self._required("meta-data/placement/availability-zone", _REGION + "[a-z]")[:-1]
 
     def vpc_cidrs(self, mac: str) -> List[str]:
         """Every CIDR of the VPC that the ENI with this MAC address is in, as far as IMDS lists them."""
         listed = ""
         for key in ("vpc-ipv4-cidr-blocks", "vpc-ipv6-cidr-blocks"):
-            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}") or "") + "\n"
+            listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}", _LIST) or "") + "\n"
         return listed.split()
 
     def credentials(self) -> Optional[Credentials]:
         """Credentials of the instance's role, or `None` where it has none."""
-        role = (self._get("meta-data/iam/security-credentials/", anew=True) or "").split("\n")[0].strip()
+        roles = self._get("meta-data/iam/security-credentials/", _ROLE + r"(\s+\S+)*", anew=True)
+        role = (roles or "").partition("\n")[0].strip()
         if not role:
             return None
         try:
-            answer = json.loads(self._get(f"meta-data/iam/security-credentials/{role}", anew=True) or "{}")
-            return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["Token"])
+            text = self._get(f"meta-data/iam/security-credentials/{role}", _OBJECT, anew=True)
+            answer = json.loads(text or "{}")
+            found = Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["Token"])
+            if all(re.fullmatch(_IN_HEADERS, text) for text in found):
+                return found
         except (ValueError, KeyError, TypeError):
-            raise UnknownError("IMDS gave no usable credentials for the instance's role") from None
+            pass
+        raise UnknownError("IMDS gave no usable credentials for the instance's role")
 
-    def _required(self, path: str, form: str) -> str:
-        value = self._get(path, form)
+    def _required(self, path: str, pattern: str = _ANYTHING) -> str:
+        value = self._get(path, pattern)
         if value is None:
             raise UnknownError(f"IMDS does not know {path} (404)")
         return value
 
-    def _get(self, path: str, form: str = "", *, anew: bool = False) -> Optional[str]:
+    def _get(self, path: str, pattern: str = _ANYTHING, *, anew: bool = False) -> Optional[str]:
         """The text at `path`, `None` for 404; asked once per session, or again with `anew`.
 
-        `form`: a regular expression that the whole text has to match, in any case of letters: the page of a broken
-        proxy is no answer, and is asked again as no answer is.
+        An answer that `pattern` does not match as a whole, such as a broken proxy's page, is none: it is asked again.
 
         Raises:
-            UnknownError: no answer, or none that makes sense.  Error: IMDS is switched off for this instance. Either
-                is final for this session: nothing is asked again.
+            UnknownError: no answer, or an unusable one.  Error: IMDS is switched off for this instance. After either,
+                this session sends no more requests and raises the same error for each.
         """
         if self._silent is not None:
             raise self._silent
         if anew or path not in self._known:
             left = self._deadline.remaining(_PATIENCE)
             deadline = self._deadline.within(left / 3 if self.is_dispensable else left)
-            asking = Task(lambda: self._ask_until(path, form, deadline))
+            asking = Task(lambda: self._ask_until(path, pattern, deadline))
             try:
-                # A moment longer, so that its own reason is heard.
+                # A second longer, so that the error of the request itself arrives first.
                 self._known[path] = asking.result(self._deadline.within(deadline.remaining() + 1), f"IMDS: {path}")
             except Error as error:
                 self._silent = error
                 raise
         return self._known[path]
 
-    def _ask_until(self, path: str, form: str, deadline: Deadline) -> Optional[str]:
+    def _ask_until(self, path: str, pattern: str, deadline: Deadline) -> Optional[str]:
         poll = deadline.poll(first=0.2, longest=2.0, factor=2)
         while True:
             try:
-                return self._ask(path, form, deadline)
+                return self._ask_once(path, pattern, deadline)
             except UnknownError as error:
                 if not poll.wait():
                     raise
                 log.info("%s; asking again", error)
 
-    def _ask(self, path: str, form: str, deadline: Deadline) -> Optional[str]:
+    def _ask_once(self, path: str, pattern: str, deadline: Deadline) -> Optional[str]:
+        found = self._ask(path, deadline)
+        if found is not None and not re.fullmatch(pattern, found):
+            raise UnknownError(f"IMDS: {path} is not of the expected form")
+        return found
+
+    def _ask(self, path: str, deadline: Deadline) -> Optional[str]:
         fresh = not self._token
         if fresh:
             self._token = self._fetch_token(deadline)
@@ -163,27 +181,26 @@ class Imds:
         if answer.status_code == 401:
             self._token = ""
             if not fresh:
-                return self._ask(path, form, deadline)  # once: the next token is a fresh one
+                return self._ask(path, deadline)  # only once, because the next token is fresh
         text = self._accepted(answer, path).strip()
         if not text:
             raise UnknownError(f"IMDS: empty answer for {path}")
-        if form and not re.fullmatch(form, text, re.IGNORECASE):
-            raise UnknownError(f"IMDS: {path} is not of the expected form")
         return text
 
     def _fetch_token(self, deadline: Deadline) -> str:
         header = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
         answer = self._send("PUT", "api/token", header, deadline)
         token = self._accepted(answer, "api/token").strip()
-        if not re.fullmatch(_IN_A_HEADER, token):
-            raise UnknownError("IMDS: no session token in the answer to api/token")
+        if not re.fullmatch(_IN_HEADERS, token):
+            raise UnknownError("IMDS: no usable session token")
+        keep_secret(token)
         return token
 
     def _accepted(self, answer: requests.Response, path: str) -> str:
         if answer.status_code == 200:
             return answer.text
         if answer.status_code == 403:
-            raise Error(f"IMDS refuses to answer (403 for {path}): metadata is switched off for this instance")
+            raise Error(f"IMDS is switched off (403 for {path}): switch it on, or set parameters region and profile")
         raise UnknownError(f"IMDS: status {answer.status_code} for {path}")
 
     def _send(self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> requests.Response:
@@ -193,5 +210,5 @@ class Imds:
                 method, f"{self._url}/latest/{path}", headers=dict(headers), timeout=timeout, allow_redirects=False
             )
         except requests.RequestException as error:
-            # The error's own text could quote a header.
+            # Without the error's own text, which could quote a header.
             raise UnknownError(f"IMDS does not answer ({type(error).__name__})") from None

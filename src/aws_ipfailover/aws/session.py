@@ -21,13 +21,14 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from aws_ipfailover.aws import certificate_authorities
-from aws_ipfailover.aws.errors import keep_secret, translate
+from aws_ipfailover.aws.errors import translate
 from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.imds import endpoint as imds_endpoint
 from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.aws.service_models import TrimmedLoader
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import Error
+from aws_ipfailover.errors import Error, UnknownError
+from aws_ipfailover.redaction import keep_secret
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Account(NamedTuple):
 
 
 def configured_region(profile: Optional[str]) -> Optional[str]:
-    """The region by AWS_REGION, AWS_DEFAULT_REGION or the profile, without asking IMDS.
+    """The region from AWS_REGION, AWS_DEFAULT_REGION or the profile, or `None`; IMDS is not asked.
 
     Raises:
         NodeError: this node has no such profile.
@@ -57,21 +58,21 @@ def configured_region(profile: Optional[str]) -> Optional[str]:
     return str(found) if found else None
 
 
-# What was made to look up the region, by profile: making one takes 10 ms.
+# Sessions that `configured_region` created, by profile, to be used again: creating one takes 10 ms.
 _unused: Dict[Optional[str], botocore.session.Session] = {}
 
 
 def ec2_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progress, connections: int = 10) -> Calls:
-    """Calls of EC2 with the credentials of the SDK's chain, of the instance's role at last, or of `account.role`.
+    """Calls of EC2 with the credentials of the SDK's chain, which ends with the instance's role, or of `account.role`.
 
-    `connections`: how many calls are made at once at most.
+    `connections`: the highest number of parallel calls.
 
     Raises:
         NodeError: no such profile.  Error: no credentials, or the role cannot be assumed.  UnknownError: no answer.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # boto3 tells users of old Pythons on standard error
+            warnings.simplefilter("ignore")  # boto3 warns users of old Pythons on standard error
             _bypass_proxy(imds_endpoint(os.environ))
             source = _Credentials(account, deadline, imds, progress)
             url = account.endpoint_url or _configured_endpoint("EC2")
@@ -86,7 +87,7 @@ def _config(deadline: Deadline, connections: int) -> Config:
     return Config(
         connect_timeout=max(0.5, min(3.0, left / 4)),
         read_timeout=max(0.5, min(15.0, left / 3)),
-        # One try: `Calls` tries again itself, for as long as the operation may take.
+        # One try: `Calls` retries itself, until the deadline.
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=max(1, connections),
     )
@@ -94,7 +95,7 @@ def _config(deadline: Deadline, connections: int) -> Config:
 
 def _session(profile: Optional[str]) -> botocore.session.Session:
     if not os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "-").strip():
-        del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # blank: none, here as in imds
+        del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # a blank value counts as unset, as in imds
     certificate_authorities.load_once()
     session = botocore.session.Session(profile=profile)
     # The regional endpoint of STS: private subnets often reach no other, and old SDKs default to the global one.
@@ -126,7 +127,7 @@ class _Credentials:
         account = self._account
         session = _unused.pop(account.profile, None) or _session(account.profile)
         session.set_config_variable("region", account.region)
-        self._progress.text = "AWS credentials"
+        self._progress.text = "AWS credentials (profile, environment, or by IMDS the instance's role)"
         _set_credentials(session, self._imds)
         if account.role:
             self._assume(session, account.role)
@@ -138,13 +139,17 @@ class _Credentials:
             _OwnCredentials(session, self._imds), "sts", self._account.region, _configured_endpoint("STS"), config
         )
         sts = Calls(client, self._deadline, self._progress)
-        keys = sts("AssumeRole", RoleArn=role, RoleSessionName="aws-ipfailover", DurationSeconds=900)["Credentials"]
-        session.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-        keep_secret(keys["SecretAccessKey"], keys["SessionToken"])
+        answer = sts("AssumeRole", RoleArn=role, RoleSessionName="aws-ipfailover", DurationSeconds=900)
+        keys = answer.get("Credentials") or {}
+        key_id, secret, token = (keys.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
+        if not (key_id and secret and token):
+            raise UnknownError("AssumeRole: the answer has no credentials")
+        session.set_credentials(key_id, secret, token)
+        keep_secret(secret, token)
 
 
 class _OwnCredentials:
-    """This node's own credentials: at first those that `session` has, then others that are fetched."""
+    """This node's own credentials: first those that `session` has, then newly fetched ones."""
 
     def __init__(self, session: botocore.session.Session, imds: Imds) -> None:
         self._session = session
@@ -159,7 +164,7 @@ class _OwnCredentials:
         return self._session
 
 
-# Errors of a call that other models would not cure: what a server answered, or that none did.
+# Errors that other models do not prevent: the server's answer, or its absence.
 _NOT_OF_MODELS = (
     *(sdk.ClientError, sdk.HTTPClientError, sdk.ConnectionError, sdk.NoCredentialsError),
     *(sdk.CredentialRetrievalError, sdk.MetadataRetrievalError, ResponseParserError),
@@ -167,10 +172,10 @@ _NOT_OF_MODELS = (
 
 
 class ServiceClient:
-    """A client of one service with credentials of `source`, by the trimmed models where the SDK accepts them.
+    """A client of one service with credentials of `source`, with the trimmed models if the SDK accepts them.
 
-    `url` is the endpoint, `None` for the SDK's own choice. The SDK's own models take over, for good, as soon as it
-    refuses the trimmed ones: when the client is made, or at any call. Safe to use from many threads.
+    `url` is the endpoint, `None` for the SDK's own choice. The SDK's own models replace the trimmed ones
+    permanently as soon as it refuses those: when the client is created, or at any call. Safe to use from many threads.
     """
 
     def __init__(self, source: SessionSource, name: str, region: str, url: Optional[str], config: Config) -> None:
@@ -185,7 +190,21 @@ class ServiceClient:
         self._client = self._create()
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The answer to one request; raises what the SDK raises."""
+        """The answer to one request; raises what the SDK raises.
+
+        botocore ends some answers of an unknown shape with a KeyError, TypeError or AttributeError of its own: such a
+        one is raised as a `ResponseParserError`.
+        """
+        try:
+            return self._call(operation, arguments)
+        except _NOT_OF_MODELS:
+            raise
+        except Exception as error:
+            if _is_about_answer(error):
+                raise ResponseParserError(type(error).__name__) from None
+            raise
+
+    def _call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         used = self._client
         try:
             return self._request(used, operation, arguments)
@@ -212,12 +231,12 @@ class ServiceClient:
             self._client = self._create()
 
     def _create(self) -> Any:
-        """The client, by the SDK's own models if it refuses the trimmed ones."""
+        """The client, with the SDK's own models if it refuses the trimmed ones."""
         if self._trimmed:
             self._session.register_component("data_loader", TrimmedLoader())
             try:
                 return self._new()
-            except Exception as error:  # noqa: BLE001  raised again below, where other models do not cure it
+            except Exception as error:  # noqa: BLE001  raised again below if the SDK's own models do not help
                 self._use_own_models(error)
         return self._new()
 
@@ -238,10 +257,22 @@ class ServiceClient:
         return client
 
 
-def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: object) -> None:
-    """Refuse a page that is no answer to the operation: botocore takes any well-formed page for an empty one.
+def _is_about_answer(error: Exception) -> bool:
+    """Whether botocore raised it while it read an answer, or while it looked for an error's code in one."""
+    trace = error.__traceback__
+    while trace is not None:
+        # A request that cannot be sent ends in neither of the two: its error is raised by the caller of both.
+        module, function = trace.tb_frame.f_globals.get("__name__"), trace.tb_frame.f_code.co_name
+        if module == "botocore.endpoint" and function in ("_do_get_response", "_needs_retry"):
+            return True
+        trace = trace.tb_next
+    return False
 
-    ReplaceRoute's answer has no shape in the SDK, so its confirmation is read here.
+
+def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: object) -> None:
+    """Refuse a page that is no answer to the operation: botocore parses any well-formed page as an empty answer.
+
+    The SDK's model describes no answer of ReplaceRoute, so a `return` of false is added to `parsed` here.
     """
     if http_response.status_code >= 300:
         return
@@ -253,9 +284,10 @@ def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: o
 
 
 def _set_credentials(session: botocore.session.Session, imds: Imds) -> None:
-    """Fix this process's credentials: the SDK's chain, whose last link is asked through our own IMDS client.
+    """Give `session` the credentials of the SDK's chain, or else of the instance's role.
 
-    So there is one IMDS session for everything, bounded by the deadline and never through a proxy.
+    The role's are read with this package's IMDS client, so that all requests to IMDS keep the deadline, share one
+    token and use no proxy.
     """
     resolver = session.get_component("credential_provider")
     resolver.remove("iam-role")
@@ -289,6 +321,6 @@ def _bypass_proxy(url: str) -> None:
     host = urlsplit(url).netloc
     for name in ("NO_PROXY", "no_proxy"):
         hosts = os.environ.get(name) or os.environ.get(name.swapcase()) or ""
-        # A lone * means all hosts, and only where nothing follows it.
+        # * means all hosts, but only if it stands alone.
         if hosts.strip() != "*" and host not in hosts.split(","):
             os.environ[name] = ",".join(filter(None, [hosts, host]))
