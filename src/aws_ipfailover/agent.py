@@ -39,25 +39,25 @@ _VERDICTS = {
 
 
 class Terminated(BaseException):
-    """A signal asked to terminate this action. What was begun is undone on the way out."""
+    """A signal has asked to terminate this action; a start that it interrupts releases its local state."""
 
 
 class Run:
-    """One invocation of the agent."""
+    """One invocation of the agent; `age`: seconds since Pacemaker started the process."""
 
-    def __init__(self, action: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, action: str, environ: Mapping[str, str], age: float = 0.0) -> None:
         self.action = action
         self.environ = environ
         self.environment = Environment(environ)
         self.timeout = timeout = self.environment.timeout(action)
-        # What is kept back: a slow machine's time to start Python and to end it, and after the cloud has been given
-        # up, time to put the kernel right.
-        self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout))
+        # The deadline leaves time for a slow machine to end Python; the cloud's deadline also leaves time to clean up
+        # the kernel after calls of EC2 were given up.
+        self.deadline = Deadline(timeout - min(2.0, 0.15 * timeout) - age)
         self.cloud_deadline = self.deadline.earlier(min(1.0, 0.15 * timeout))
         self.kernel = Kernel(self.deadline)
 
     def perform(self) -> Tuple[Exit, str]:
-        """Do it; the exit code and, where there is something to tell, the exit reason."""
+        """Perform the action; returns its exit code and its exit reason, which can be empty."""
         try:
             return _HANDLERS[self.action](self)
         except Error as error:
@@ -66,18 +66,22 @@ class Run:
             return Exit.GENERIC, f"{self.action}: ended by a signal before it was done"
         except Exception as error:
             if self.action == "stop":
-                raise  # the agent's file then performs it alone: a defect of this package fences no node
+                raise  # the agent's file then performs stop, so that a defect here does not fence the node
             log.debug("unexpected", exc_info=True)
             return Exit.GENERIC, f"{self.action}: internal error, please report it: {type(error).__name__}: {error}"
 
     def code_of(self, error: Error) -> Exit:
-        """The exit code for an error; stop and monitor have only 0, 1 (and 7, 190) to answer with."""
+        """The exit code for an error; for stop and monitor always 1."""
         if self.action in ("stop", "monitor"):
             return Exit.GENERIC
         return next(code for kind, code in _EXITS if isinstance(error, kind))
 
     def values(self) -> Values:
-        """All parameters, checked."""
+        """All parameters, checked.
+
+        Raises:
+            ParameterError: as `parse`.
+        """
         given = self.environment.parameters()
         values = parse(given)
         for name in unknown(given):
@@ -87,7 +91,7 @@ class Run:
         return values
 
     def failover(self, values: Values, deadline: Optional[Deadline] = None) -> Failover:
-        """The resource on this node, with what is in the cloud; loads the SDKs."""
+        """The resource with its holdings in kernel and cloud; loads the SDKs, and raises as `connect`."""
         from aws_ipfailover.context import connect
 
         context = connect(values, self.kernel, deadline or self.cloud_deadline)
@@ -110,14 +114,14 @@ def _start(run: Run) -> Tuple[Exit, str]:
 
 
 def _release_quietly(run: Run, what: Held) -> None:
-    """After a failed start nothing local stays behind."""
+    """Release the local state after a failed start; a failure is only logged."""
     try:
         release_all(local_parts(run.kernel, what))
     except Error as error:
         log.warning("after a failed start: %s", error)
 
 
-# Seconds that stop spends on asking for a detachment at most; the next active node waits for its end.
+# The most seconds that stop spends on the request of a detachment; the next active node waits for its end.
 _PATIENCE_OF_STOP = 10.0
 
 
@@ -148,11 +152,11 @@ def _monitor(run: Run) -> Tuple[Exit, str]:
     if code is Exit.SUCCESS and finding.reason:
         log.warning("%s", finding.reason)
     if code is Exit.SUCCESS or (code is Exit.NOT_RUNNING and run.environment.is_probe()):
-        return code, ""  # 7 is what a standby is expected to say to a probe
+        return code, ""  # 7 is the expected answer of a standby to a probe
     return code, finding.reason
 
 
-# Seconds that a monitor gives EC2, or a third of its timeout where that is less: a plain monitor may be waiting for it.
+# Seconds that a monitor gives EC2, or a third of its timeout if that is less: another monitor may be waiting for it.
 _CLOUD_SECONDS = 8.0
 _REMOVED = (
     "; something other than the cluster changed it"
@@ -167,18 +171,18 @@ def _look(run: Run) -> Finding:
     try:
         values = run.values()
     except ParameterError as error:
-        # The address is here; what a parameter says wrongly of the cloud side keeps it from being asked.
+        # The address is here, but a wrong parameter prevents the check of EC2.
         deep = run.environment.check_level() >= 10
         return Finding(Verdict.DEGRADED, str(error)) if deep else here
     if not values.monapi and run.environment.check_level() < 10:
         return here
     finding = _look_at_cloud(run, values)
-    # While the cloud was asked, the address can have gone: the kernel has the last word.
+    # The address may have been removed during the calls of EC2: what the kernel says now decides.
     now = _look_locally(run)
     if now.verdict is Verdict.RUNNING:
         return finding
     if finding.verdict is Verdict.FAILED:
-        log.error("%s", finding.reason)  # of a repair that took the address away, and could not bring it back
+        log.error("%s", finding.reason)  # of a repair that removed the address and failed to add it again
     return now
 
 
@@ -200,7 +204,7 @@ def _look_at_cloud(run: Run, values: Values) -> Finding:
     try:
         return run.failover(values, deadline).look_at_cloud(values.on_drift, manager)
     except Error as error:
-        # Whatever kept it from asking (no answer, no permission, no software), it did not find out.
+        # No answer, no permission, no software: in each case the state in EC2 is unknown.
         return not_checked(error)
 
 
@@ -232,36 +236,36 @@ def _migrate_to(run: Run) -> Tuple[Exit, str]:
 
 
 def _migrate_from(run: Run) -> Tuple[Exit, str]:
-    """On the target: take over while the source still answers, or, where there can be only one holder, from it."""
+    """On the target: start, while the source still answers; in a mode with a single holder, take it from the source."""
     if _mode_of(run).makes_before_breaks:
         return _start(run)
     try:
         return _start(run)
     except Error as error:
-        # Any other code would ban this node for a move that somebody merely planned.
+        # Any other code would ban this node, although the move was only planned.
         return Exit.GENERIC, str(error)
 
 
 def _mode_of(run: Run) -> Mode:
-    """The mode that is named, whatever is wrong with another parameter; the default where it is none."""
+    """The mode that is named, without a check of other parameters; the default if there is no such mode."""
     named = run.environment.parameters().get("mode", "").strip()
     return next((mode for mode in MODES if mode.name == named), MODES[0])
 
 
-# What a source of a make-before-break move remembers.
+# What the source of a make-before-break move records.
 _HANDOVER = "handover"
-# Seconds for which it does: the longest that the target may take.
+# Seconds for which the record is valid: the longest that the target may take.
 _HANDOVER_SECONDS = 600.0
 
 
 def _handover(run: Run) -> WriteMemory:
-    """What this node remembers of a make-before-break move away from it."""
+    """The record of a make-before-break move away from this node."""
     addresses = held(run.environment.parameters()).addresses
     return WriteMemory(run.environ, f"handover-{run.environment.resource_id() or '-'.join(map(str, addresses))}")
 
 
 def _drain(run: Run) -> None:
-    """After a make-before-break move, go on answering for a while: written routes take effect at AWS's own pace."""
+    """After a make-before-break move, go on answering for a while, because written routes take effect with a delay."""
     memory = _handover(run)
     age = memory.age(_HANDOVER)
     if age is None:
@@ -270,12 +274,12 @@ def _drain(run: Run) -> None:
     if age > _HANDOVER_SECONDS:
         return
     try:
-        seconds = run.values().drain
+        seconds = min(float(run.values().drain), run.deadline.remaining() / 2)
     except ParameterError:
         return
-    if seconds:
-        log.info("answering for %d s more, until every route leads to the next node", seconds)
-        run.deadline.pause(min(seconds, run.deadline.remaining() / 2))
+    if seconds > 0:
+        log.info("answering for %.0f s more, until every route leads to the next node", seconds)
+        run.deadline.pause(seconds)
 
 
 def _metadata(run: Run) -> Tuple[Exit, str]:
@@ -322,8 +326,11 @@ def _terminate(signum: int, frame: object) -> NoReturn:
     raise Terminated
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Perform `argv[1]`; returns its OCF exit code, and raises only for a defect of this package during stop."""
+def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> int:
+    """Perform `argv[1]`, in a process that was started `age` seconds ago; returns its OCF exit code.
+
+    It raises only for a defect of this package during stop.
+    """
     if len(argv) != 2 or argv[1] not in _HANDLERS:
         complain(_USAGE.rstrip())
         return Exit.UNIMPLEMENTED
@@ -331,7 +338,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         for number in _SIGNALS:
             signal.signal(number, _terminate)
         set_up_logging(environ)
-        code, reason = Run(argv[1], environ).perform()
+        code, reason = Run(argv[1], environ, age).perform()
     except Terminated:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:

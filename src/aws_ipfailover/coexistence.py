@@ -1,4 +1,4 @@
-"""Programs on this node that configure network interfaces too, known by their files: nothing is started to ask them.
+"""Other programs on this node that configure network interfaces, found by their files; no command is run.
 
 Facts: amazon-ec2-net-utils' and cloud-netconfig's own READMEs and sources, nm-cloud-setup(8), NetworkManager.conf(5),
 networkd.conf(5), systemd.network(5).
@@ -19,10 +19,10 @@ _UNITS = "etc/systemd/system"
 
 @dataclass(frozen=True)
 class Program:
-    """One such program. All patterns are `glob` patterns below the root directory.
+    """A program that configures network interfaces. All paths are `glob` patterns below the root directory.
 
-    `units`: any of them enabled, or `files`: any of them there, means that it is at work. `settings`: files in which
-    `kept_off` (a regular expression; @MAC@ stands for the interface's address) means that it keeps off.
+    The program is active if one of `units` is enabled or one of `files` exists. It leaves an interface alone if
+    `kept_off` (a regular expression; @MAC@ stands for the interface's MAC address) matches in one of `settings`.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Program:
     kept_off: str = ""
 
     def at_work(self, root: Path) -> bool:
-        """Whether its files say that it runs, or is run when an interface appears."""
+        """Whether it is active: a unit is enabled and not masked, or a file exists."""
         masked = {unit for unit in self.units if _is_masked(root / _UNITS / unit)}
         enabled = (
             found for unit in self.units if unit not in masked for found in root.glob(f"{_UNITS}/*.wants/{unit}")
@@ -43,7 +43,7 @@ class Program:
         return any(True for _ in enabled) or any(True for _ in there)
 
     def keeps_off(self, root: Path, mac: Optional[str]) -> bool:
-        """Whether it is told to leave the interface with this MAC address alone."""
+        """Whether its settings exclude the interface with this MAC address."""
         if not self.kept_off or ("@MAC@" in self.kept_off and mac is None):
             return False
         wanted = re.compile(self.kept_off.replace("@MAC@", mac or ""), re.IGNORECASE | re.MULTILINE | re.DOTALL)
@@ -94,9 +94,9 @@ PROGRAMS = (
 
 
 def warnings(mode: Mode, mac: Optional[str] = None, root: Path = Path("/")) -> List[str]:
-    """A sentence for every program at work here that disturbs `mode` and was not told to keep off.
+    """A sentence for every active program that disturbs `mode` and whose settings do not exclude the interface.
 
-    `mac` is the moving interface's MAC address, where one moves.
+    `mac`: the MAC address of the ENI that moves; `None` in a mode that moves none.
     """
     return [
         f"{one.name} {one.does}: {one.remedy.replace('@MAC@', mac or 'MAC')}"
@@ -115,5 +115,5 @@ def _texts(root: Path, patterns: Tuple[str, ...]) -> Iterator[str]:
             try:
                 text = path.read_text(encoding="utf-8", errors="replace")
             except OSError:
-                continue  # it may as well say nothing
+                continue  # a file that cannot be read excludes nothing
             yield "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", ";")))

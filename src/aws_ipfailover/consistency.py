@@ -1,6 +1,6 @@
-"""When a read of EC2 is believed: its reads lag behind its writes, and a right answer can be followed by an old one.
+"""Decides when a read of EC2 is believed: reads lag behind writes, and a stale answer can follow a current one.
 
-Fact: "Eventual consistency in the Amazon EC2 API": a describe call after a write can show the state of before.
+Fact: "Eventual consistency in the Amazon EC2 API": a describe call after a write can show the state before it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from aws_ipfailover.errors import UnknownError
 log = logging.getLogger(__name__)
 
 DEFAULT_DIRECTORY = "/run/resource-agents"
-# Seconds in which a read that contradicts this node's own write is taken for an old one.
+# Seconds after this node's own write in which a read that contradicts it counts as stale.
 SETTLE_SECONDS = 60.0
-# A single contradicting read is not believed; the second one comes about this many seconds later.
+# Seconds from a contradicting read to the second one: a single contradiction is not believed.
 SECOND_READ_AFTER = 1.5
-_LONGEST_FILE = 100_000  # characters: what is longer was not written here
+_LONGEST_FILE = 100_000  # characters; this module never writes more
 
-# What a read of EC2 shows not to be as it should, by thing (a table, an ENI), each with half a sentence about it.
+# What a read of EC2 shows to differ from the intended state: half a sentence for each table or ENI, by its id.
 Contradictions = Dict[str, str]
 
 
 class Write(NamedTuple):
-    """A successful write of this node: `what` it wrote, and when, in seconds on the clock of `_now`.
+    """A successful write of this node: `what` it wrote, and `at`, the time in seconds on the clock of `_now`.
 
-    `without`: the things (tables) that could not be written with the others.
+    `without`: the ids of the tables that could not be written with the others.
     """
 
     what: str
@@ -41,7 +41,7 @@ class Write(NamedTuple):
 class WriteMemory:
     """The last successful write of this node under a key, kept in a file under HA_RSCTMP.
 
-    It is an aid: where the file cannot be kept or read, things are done without it.
+    If the file cannot be written or read, every method behaves as if nothing had been recorded.
     """
 
     def __init__(self, environ: Mapping[str, str], key: str) -> None:
@@ -50,7 +50,7 @@ class WriteMemory:
         self._path = os.path.join(directory, f"aws-ipfailover-{safe}.json")
 
     def remember(self, what: str, without: Sequence[str] = ()) -> None:
-        """Note that `what` has just been written, but `without` these things."""
+        """Record that `what` was written now, except for the tables in `without`; a failure is only logged."""
         directory = os.path.dirname(self._path)
         temporary = f"{self._path}.{os.getpid()}"
         try:
@@ -64,16 +64,16 @@ class WriteMemory:
             _unlink(temporary)
 
     def forget(self) -> None:
-        """Remember nothing."""
+        """Delete the record."""
         _unlink(self._path)
 
     def without(self, what: str) -> Tuple[str, ...]:
-        """The things that the last write of `what` did not reach."""
+        """The tables that the last write of `what` failed for; empty if there is no record of it."""
         write = self._read()
         return write.without if write is not None and write.what == what else ()
 
     def age(self, what: str) -> Optional[float]:
-        """Seconds since `what` was written; `None` where that is not known."""
+        """Seconds since `what` was written; `None` if there is no record of it."""
         write = self._read()
         if write is None or write.what != what:
             return None
@@ -81,7 +81,7 @@ class WriteMemory:
         return age if age >= 0 else None  # a time in the future is from before a reboot
 
     def is_recent(self, what: str) -> bool:
-        """Whether `what` was written so recently that reads may still show the state of before."""
+        """Whether `what` was written so recently that reads may still show the state before it."""
         age = self.age(what)
         return age is not None and age < SETTLE_SECONDS
 
@@ -96,12 +96,13 @@ class WriteMemory:
 
 
 def confirmed(read: Callable[[], Contradictions], memory: WriteMemory, what: str, deadline: Deadline) -> Contradictions:
-    """What is not as it should be, as far as reads can be believed: nothing by one read, anything else by two.
+    """The contradictions that two reads in a row show; none if the first read shows none.
 
-    `what` is the write of this node that put things right, as `memory` knows it.
+    `what`: this node's own write that made the intended state, as recorded in `memory`.
 
     Raises:
-        UnknownError: the only contradiction can be an old read; and whatever `read` raises.
+        UnknownError: the write is so recent that the read may be stale, the two reads differ, or no time is left for
+            the second; also whatever `read` raises.
     """
     first = read()
     if not first:
@@ -130,7 +131,7 @@ def _sentence(contradictions: Contradictions) -> str:
 
 
 def _now() -> float:
-    # Counts time asleep, and no adjustment of the wall clock moves it.
+    # Counts time in suspend, and is not affected by changes of the wall clock.
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

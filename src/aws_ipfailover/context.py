@@ -1,6 +1,6 @@
-"""This node and its AWS, for one action: what every holding in the cloud is made of.
+"""What the holdings of one action need: the kernel, this node, EC2's clients and the deadline.
 
-Making one loads the SDKs and asks for credentials, so only an action that needs the cloud makes one.
+Creating a `Context` loads the SDKs and fetches credentials, so only an action that needs the cloud creates one.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How much earlier than whoever waits for it the SDK gives up, so that its reason is heard.
+# Seconds by which the SDK gives up before its caller does, so that its error reaches the caller.
 _TO_TELL = 0.2
-# Seconds that stop asks IMDS for an interface that carries no mark: a service that is well answers in milliseconds.
+# Seconds that stop gives IMDS to find an interface that carries no mark; a working IMDS answers in milliseconds.
 _AT_ONCE = 2.0
 
 
@@ -46,7 +46,7 @@ class Context:
         self.progress = progress
 
     def node_subnet_cidrs(self) -> Sequence[Cidr]:
-        """The CIDRs of the subnet that the node's interface is in: by IMDS, or by EC2 where IMDS has no such entry."""
+        """The CIDRs of the subnet that the node's interface is in: from IMDS, or from EC2 if IMDS tells none."""
         return self.node.subnet_cidrs() or Task(self._subnet_cidrs_by_ec2).result(self.deadline, self.progress)
 
     def _subnet_cidrs_by_ec2(self) -> Sequence[Cidr]:
@@ -54,18 +54,18 @@ class Context:
         return self.ec2.subnet_cidrs(own.subnet_id)
 
     def memory(self, key: str) -> WriteMemory:
-        """What this node remembers of its last write under `key`."""
+        """The record of this node's last write under `key`."""
         return WriteMemory(os.environ, key)
 
 
 class MetadataLookup:
-    """Asks IMDS for the MAC address of an ENI, for a few seconds at most: no answer is no knowledge."""
+    """Finds the MAC address of an ENI in IMDS, within a few seconds."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline.within(_AT_ONCE)
 
     def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
-        """Which of these MAC addresses is the ENI's, if IMDS says so at once; never the primary one."""
+        """The one of `macs` that is the ENI's, never the primary ENI's; `None` if IMDS does not tell in time."""
         try:
             metadata = imds(self._deadline)
             others = [mac for mac in macs if mac != metadata.primary_mac()]
@@ -89,11 +89,11 @@ def imds(deadline: Deadline) -> Imds:
 
 
 def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
-    """Find the interface that the parameters name, connect to IMDS and EC2.
+    """Find the interface that the parameters name, and connect to IMDS and EC2.
 
     Raises:
         NodeError: no such interface or profile.  MissingError: boto3 or requests is not installed.
-        DeniedError, UnknownError, Error: no credentials, no role, no answer.
+        DeniedError, UnknownError, Error: no credentials, the role cannot be assumed, or no answer.
     """
     chosen = named_link(kernel.links, values.interface) if values.interface else None
     metadata, progress = imds(deadline), Progress("connecting to EC2")
@@ -111,8 +111,8 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
         raise _missing(error) from None
     region = values.region or configured_region(values.profile)
     if not region:
-        progress.text = "the region, from instance metadata (IMDS)"
-        region = metadata.region()
+        progress.text = "AWS region not known, set parameter region: IMDS"
+        region = _region_of_instance(metadata)
     account = Account(region, values.profile, values.endpoint_url)
     connections = max(10, len(values.routing_table) + 1)
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
@@ -120,6 +120,13 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
         return own, None
     account = account._replace(role=values.routing_table_role)
     return own, Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
+
+
+def _region_of_instance(metadata: Imds) -> str:
+    try:
+        return metadata.region()
+    except Error as error:
+        raise type(error)(f"AWS region not known, set parameter region: {error}") from None
 
 
 def _missing(error: ImportError) -> MissingError:

@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class Deadline:
-    """A moment on the monotonic clock after which nothing of this operation may still wait.
+    """The time on the monotonic clock after which this operation waits for nothing any more.
 
-    `clock` gives seconds that never go back, `sleep` waits so many of them.
+    `clock` returns seconds and never goes back; `sleep` waits for a number of seconds.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether nothing may wait any more."""
+        """Whether the deadline has passed."""
         return self.remaining() <= 0
 
     def earlier(self, seconds: float) -> Deadline:
-        """A deadline that leaves `seconds` of this one for what has to come afterwards."""
+        """A deadline `seconds` before this one, to leave time for later steps."""
         return Deadline(self.remaining() - seconds, self._clock, self._sleep)
 
     def within(self, seconds: float) -> Deadline:
@@ -50,7 +50,7 @@ class Deadline:
         return Deadline(self.remaining(seconds), self._clock, self._sleep)
 
     def pause(self, seconds: float) -> bool:
-        """Wait `seconds`; `False`, at once, where the deadline comes first."""
+        """Wait `seconds`; return `False` at once if the deadline comes first."""
         if self.remaining() <= seconds:
             return False
         if seconds > 0:
@@ -58,10 +58,10 @@ class Deadline:
         return True
 
     def poll(self, first: float, longest: float, factor: float = 1.5) -> Poll:
-        """Tries of something that may not succeed at once: `for _ in deadline.poll(first=0.05, longest=0.5)`.
+        """Retry until the deadline: `for _ in deadline.poll(first=0.05, longest=0.5)`.
 
-        The first try comes at once; pauses follow that grow from `first` to `longest` seconds, each cut by jitter. The
-        loop ends when the next pause would outlast the deadline.
+        The first try comes at once. The pauses that follow grow from `first` to `longest` seconds, each shortened by
+        jitter. The loop ends when the next pause would outlast the deadline.
         """
         return Poll(self, first, longest, factor)
 
@@ -78,26 +78,26 @@ class Poll:
         self._pause = first
 
     def __iter__(self) -> Iterator[int]:
-        """Itself: it counts on when it is iterated again."""
+        """This object; a second loop over it continues the count."""
         return self
 
     def __next__(self) -> int:
-        """Wait, and give the number of the next try."""
+        """Pause, unless this is the first try, and return the number of the try."""
         if self._attempt and not self.wait():
             raise StopIteration
         self._attempt += 1
         return self._attempt - 1
 
     def wait(self) -> bool:
-        """Pause before a further try; `False`, at once, where the deadline comes first."""
-        import random  # a probe and stop never wait, and do without what this imports
+        """Pause before the next try; return `False` at once if the deadline comes first."""
+        import random  # here, because a probe and stop never wait and save the time of this import
 
         pause = self._pause * random.uniform(0.7, 1.0)  # noqa: S311  jitter, no secret
         self._pause = min(self._longest, self._pause * self._factor)
         return self._deadline.pause(pause)
 
     def restart(self) -> None:
-        """Something has changed: let the pauses grow from the first one again."""
+        """Start again with the first pause, after something has changed."""
         self._pause = self._first
 
 
@@ -134,7 +134,7 @@ class Task(Generic[T]):
             self._done.set()
 
     def result(self, deadline: Deadline, what: object) -> T:
-        """What `work` returned or raised; `UnknownError` naming `what` when the deadline comes first."""
+        """Return or raise what `work` did; `UnknownError`, which names `what`, if the deadline comes first."""
         if not self._done.wait(deadline.remaining()):
             raise UnknownError(f"{what}: no answer before the operation's timeout")
         if self._error is not None:

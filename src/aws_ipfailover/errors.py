@@ -1,23 +1,23 @@
-"""What can go wrong, and what it means for the one who asked. Imports nothing and knows no exit code.
+"""The library's errors. Imports nothing; `agent` maps each error to an exit code.
 
-    Error                     it failed, and trying again later may help
-    |-- ParameterError        provably wrong in the parameter's own text
-    |-- NodeError             well formed, but wrong on this node: no such interface, network interface not found
+    Error                     the operation failed; a retry later may succeed
+    |-- ParameterError        a parameter's value is invalid on every node
+    |-- NodeError             a valid value does not fit this node or VPC: no such interface, no such ENI
     |   `-- NoTableError      no such route table
-    |-- DeniedError           not root, or AWS says these credentials may not do this
-    |   `-- ExpiredError      the credentials are too old, or this node's clock is off
-    |-- MissingError          software this node needs is not installed
-    |-- NoRouteError          a route table has no route to replace
-    |-- RouteExistsError      a route table has the route that was to be created
-    |-- InUseError            a network interface that was to be attached is attached
-    |-- IndexTakenError       its device index is taken
-    |-- ChangingError         EC2 is still changing what was to be changed
-    |-- WouldSucceedError     the answer of EC2 to a dry run that is permitted
-    |-- DetachedError         a network interface that was to be detached is not attached any more
-    `-- UnknownError          could not find out: no answer, a server's own fault, out of time
-        `-- ThrottledError    too many calls at once
+    |-- DeniedError           not root, or AWS denies these credentials the operation
+    |   `-- ExpiredError      the credentials have expired, or this node's clock is wrong
+    |-- MissingError          a program or Python package is not installed
+    |-- NoRouteError          ReplaceRoute: the table has no such route
+    |-- RouteExistsError      CreateRoute: the table already has the route
+    |-- InUseError            AttachNetworkInterface: the ENI is already attached
+    |-- IndexTakenError       AttachNetworkInterface: the device index is taken
+    |-- ChangingError         attach or detach: EC2 is still changing the ENI or the instance
+    |-- WouldSucceedError     DryRun: the call is permitted
+    |-- DetachedError         DetachNetworkInterface: no such attachment any more
+    `-- UnknownError          could not find out: no answer, a server error, or no time left
+        `-- ThrottledError    AWS's rate limit refused the call
 
-An `UnknownError` is never evidence of anything: neither that the address is here nor that it is not.
+An `UnknownError` is no evidence: the address may be on this node or not.
 """
 
 
@@ -26,7 +26,7 @@ class Error(Exception):
 
 
 class ParameterError(Error):
-    """A parameter is wrong in its own text; the sentence names parameter, value and what would be right."""
+    """A parameter's value is invalid; the text names the parameter, the value and what is expected."""
 
 
 class NodeError(Error):
@@ -38,11 +38,11 @@ class DeniedError(Error):
 
 
 class ExpiredError(DeniedError):
-    """AWS calls the credentials, or the request's time, too old; credentials fetched anew can be accepted."""
+    """AWS says that the credentials, or the request's time, are too old; renewed credentials can be accepted."""
 
 
 class MissingError(Error):
-    """A program or Python package is not installed for the interpreter that runs this."""
+    """A program is not installed, or a Python package is not installed for the agent's interpreter."""
 
 
 class NoTableError(NodeError):
@@ -54,11 +54,11 @@ class NoRouteError(Error):
 
 
 class RouteExistsError(Error):
-    """CreateRoute: the table has a route for this destination."""
+    """CreateRoute: the table already has a route for this destination."""
 
 
 class InUseError(Error):
-    """AttachNetworkInterface: the network interface is attached."""
+    """AttachNetworkInterface: the network interface is already attached."""
 
 
 class IndexTakenError(Error):
@@ -78,8 +78,8 @@ class WouldSucceedError(Error):
 
 
 class UnknownError(Error):
-    """Could not find out: there was no answer in time, or none that can be believed. A retry may succeed."""
+    """Could not find out: no answer in time, or none that can be believed. A retry may succeed."""
 
 
 class ThrottledError(UnknownError):
-    """AWS refused a call because there are too many; the same call is answered when it comes later."""
+    """AWS's rate limit refused a call; the same call succeeds later."""

@@ -1,4 +1,7 @@
-"""Decisions: what to hold, in which order, and what the evidence means. Pure; the edges come in from outside."""
+"""Decides what a resource takes and releases, in which order, and what the answers of kernel and EC2 mean.
+
+Pure: the kernel and EC2 are reached only through the holdings that the caller passes in.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ log = logging.getLogger(__name__)
 
 
 class Where(enum.Enum):
-    """Where a thing is. "Could not find out" is no place: it is an `UnknownError`."""
+    """Where a holding is. "Could not find out" is no member: it is raised as `UnknownError`."""
 
     HERE = "here"
-    ELSEWHERE = "elsewhere"  # also: nowhere, or here but of no use (a blackhole)
+    ELSEWHERE = "elsewhere"  # also: nowhere, or here but unusable (a blackhole route)
 
 
 class Look(NamedTuple):
-    """What a look found: `why` explains an ELSEWHERE in half a sentence, and is empty for HERE."""
+    """The result of `look`: `why` explains ELSEWHERE in half a sentence, and is empty for HERE."""
 
     where: Where
     why: str = ""
@@ -29,13 +32,13 @@ HERE = Look(Where.HERE)
 
 
 class LocalPart(Protocol):
-    """A thing in the kernel of this node. Every method is idempotent and needs neither IMDS nor EC2."""
+    """State in this node's kernel, such as an address. Every method is idempotent and needs neither IMDS nor EC2."""
 
     def look(self) -> Look:
         """Whether it is here; raises `UnknownError` when that cannot be found out."""
 
     def release(self) -> None:
-        """Remove it; returns only when it is proven gone."""
+        """Remove it; returns only after the kernel shows that it is gone."""
 
 
 class Holding(Protocol):
@@ -46,24 +49,24 @@ class Holding(Protocol):
 
     @property
     def local(self) -> bool:
-        """Whether this is the kernel's own state, which can be read and removed without the cloud."""
+        """Whether this is state of the kernel, which can be read and removed without EC2."""
 
     def take(self) -> None:
-        """Make it be here; returns only when it is proven to be, for most consumers at least."""
+        """Bring it here; returns only after the kernel or EC2 has confirmed it (routes: one table is enough)."""
 
     def release(self) -> None:
-        """Make it not be here; returns only when it is proven gone, as far as that can be without the cloud."""
+        """Give it up; in the kernel, returns only after it is gone. A change in EC2 is requested, not waited for."""
 
     def look(self) -> Look:
         """Where it is; raises `UnknownError` when that cannot be found out."""
 
 
 class Repair(NamedTuple):
-    """What came of putting right what `look` found ELSEWHERE.
+    """The result of `repair`.
 
-    `mended`: what was put right, in half a sentence. `failed`: what was not, and why; empty where all of it was.
-    `leads_here`: whether the address works for any consumer now, `None` where that is not known. `replaced_local`: what
-    is in the kernel has to be taken again.
+    `mended`: what was repaired, in half a sentence. `failed`: what was not, and why; empty if everything was.
+    `leads_here`: whether the address works for at least one consumer now, `None` if that is not known.
+    `replaced_local`: the caller has to take the kernel's holdings again.
     """
 
     mended: str
@@ -76,11 +79,11 @@ class CloudHolding(Holding, Protocol):
     """A holding in the cloud."""
 
     def repair(self) -> Repair:
-        """Put right, in place, what the last `look` found ELSEWHERE."""
+        """Repair what the last `look` found ELSEWHERE, without a move of the resource."""
 
 
 class OnDrift(enum.Enum):
-    """What a monitor does about a cloud side that no longer leads here (parameter `on_drift`)."""
+    """What a monitor does when EC2 no longer sends the address's traffic here (parameter `on_drift`)."""
 
     REPAIR = "repair"
     RESTART = "restart"
@@ -88,14 +91,14 @@ class OnDrift(enum.Enum):
 
 
 class Manager(Protocol):
-    """What decides over the resource: Pacemaker."""
+    """The cluster manager: Pacemaker."""
 
     def manages(self) -> bool:
-        """Whether Pacemaker manages the resource now; raises `UnknownError` when it does not tell."""
+        """Whether Pacemaker manages the resource now; raises `UnknownError` if it does not answer."""
 
 
 class Verdict(enum.Enum):
-    """What a monitor says of the resource."""
+    """The result of a monitor."""
 
     RUNNING = "running"
     NOT_RUNNING = "not running"
@@ -103,7 +106,7 @@ class Verdict(enum.Enum):
     FAILED = "the address is here but its traffic goes elsewhere"
 
 
-# Exit reasons begin with what they mean: Pacemaker shows some 110 characters.
+# Exit reasons begin with the conclusion: Pacemaker shows only some 110 characters.
 _NOT_CHECKED = "Address up, nothing moved"
 _PARTLY = "Served in part"
 _UNCONFIRMED = "Repair not confirmed"
@@ -112,9 +115,10 @@ Evidence = Union[Where, UnknownError]
 
 
 def verdict(local: Where, cloud: Optional[Evidence]) -> Verdict:
-    """What kernel and cloud say together; `cloud` is `None` where it was not asked.
+    """The verdict from the kernel's answer and EC2's; `cloud` is `None` if EC2 was not asked.
 
-    Local evidence comes first: without the address the cloud has nothing to add. An unknown is never a "no".
+    Without the address in the kernel, EC2's answer makes no difference. If EC2's state is unknown, the verdict is
+    DEGRADED and never FAILED.
     """
     if local is Where.ELSEWHERE:
         return Verdict.NOT_RUNNING
@@ -131,7 +135,7 @@ class Finding(NamedTuple):
 
 
 def not_checked(error: Error) -> Finding:
-    """What a monitor says of an address that is here, where EC2 could not be asked."""
+    """The finding for an address that is here, when `error` prevented the check of EC2."""
     again = "; asked again at the next monitor" if isinstance(error, UnknownError) else ""
     return Finding(verdict(Where.HERE, UnknownError(str(error))), f"{_NOT_CHECKED}: {error}{again}")
 
@@ -150,10 +154,10 @@ def look_locally(parts: Sequence[LocalPart]) -> Finding:
 
 
 def release_all(parts: Sequence[LocalPart]) -> None:
-    """Remove every part, last one first, and try all of them whatever becomes of one.
+    """Remove every part, last one first; after a failure the others are removed all the same.
 
     Raises:
-        Error: one is still here, or that cannot be found out.
+        Error: the last failure: a part is still here, or that cannot be found out.
     """
     failure: Optional[Error] = None
     for part in reversed(parts):
@@ -172,10 +176,10 @@ class Failover:
         self.holdings = holdings
 
     def start(self) -> None:
-        """Take everything, whatever was held before. On failure nothing local stays behind.
+        """Take every holding, from any state. After a failure those in the kernel are released again.
 
         Raises:
-            Error: the first one.
+            Error: the first failure.
         """
         try:
             for holding in self.holdings:
@@ -185,10 +189,9 @@ class Failover:
             raise
 
     def look_at_cloud(self, on_drift: OnDrift, manager: Manager) -> Finding:
-        """What the cloud's side says, of an address that is on this node, after `on_drift` was done about it.
+        """Check the holdings in the cloud of an address that is on this node, and treat drift as `on_drift` says.
 
-        RUNNING has a reason where something was put right. Nothing is written while `manager` does not manage the
-        resource.
+        RUNNING has a reason if something was repaired. Nothing is written while `manager` does not manage the resource.
         """
         mended = []
         for holding in self.holdings:
@@ -200,10 +203,10 @@ class Failover:
         return Finding(Verdict.RUNNING, "; ".join(mended))
 
     def release_in_cloud(self) -> None:
-        """Let go of what is in the cloud, last taken first.
+        """Release the holdings in the cloud, last taken first.
 
         Raises:
-            Error: it could not be done, or not be found out.
+            Error: a release failed, or its result is unknown.
         """
         for holding in reversed(self.holdings):
             if not holding.local:
@@ -213,7 +216,7 @@ class Failover:
         try:
             found = holding.look()
         except Error as error:
-            # Whatever kept it from asking (no answer, no permission, no software), it did not find out.
+            # No answer, no permission, no software: in each case the state in EC2 is unknown.
             return not_checked(error)
         if found.where is Where.HERE or on_drift is OnDrift.RESTART:
             return Finding(verdict(Where.HERE, found.where), found.why)

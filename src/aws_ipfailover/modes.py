@@ -1,7 +1,7 @@
 """The modes: one row each, with what it needs, what it holds in start order, and what else on a node disturbs it.
 
-What stop and a probe use is made without anything that could reach IMDS or EC2, and without importing it: a probe takes
-30 ms, most of which is imports. So each mode imports its holdings when it makes them.
+`local_parts`, which stop and a probe use, imports nothing that reaches IMDS or EC2: a probe takes 30 ms, most of it
+imports. For the same reason each mode imports its holdings only when it creates them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from aws_ipfailover.kernel.kernel import Kernel
     from aws_ipfailover.parameters import Held, Values
 
-# Seconds between the moment when calls of EC2 are given up and the one when nothing more is waited for.
+# Seconds by which calls of EC2 are given up before the deadline, so that their results can still be reported.
 _TO_SUM_UP = 0.1
 
 
 class Mode(NamedTuple):
     """One mode.
 
-    `required`: parameters that it cannot do without. `disturbed_by`: programs of `coexistence` that change what it
+    `required`: parameters that must be given. `disturbed_by`: programs of `coexistence` that change what it
     configures. `makes_before_breaks`: the next node can take over while this one still answers. `released_in_cloud`:
-    stop also asks EC2, as far as EC2 answers. `holdings`: makes what it holds, in start order: an address comes before
-    what leads to it, as packets that arrive earlier are answered with a reset; an ENI has to be attached before it can
-    have anything.
+    stop also asks EC2 to release it, and succeeds without an answer. `holdings`: creates the holdings, in start order.
+    The address comes before the route to it, because this node does not accept packets that arrive earlier. An ENI is
+    attached before its interface is configured.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Mode(NamedTuple):
 
 
 def local_parts(kernel: Kernel, what: Held, metadata: Optional[Metadata] = None) -> List[LocalPart]:
-    """What a probe looks at and stop removes, whatever the mode: each part by itself, for any of them can be here."""
+    """What a probe looks for and stop removes, in any mode; each part can be here without the others."""
     if what.network_interface_id is not None:
         from aws_ipfailover.holdings.eni_interface import FoundInterface
 
@@ -64,7 +64,7 @@ def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
         context.ec2,
         context.role_ec2,
         context.memory(str(address)),
-        # Where one table does not answer, what became of the others is told before all of it is given up.
+        # Earlier than `Bounded`: if one table does not answer, the error still reports the results of the others.
         context.deadline.earlier(_TO_SUM_UP),
         context.progress,
     )
@@ -109,7 +109,7 @@ def _primary_mtu(context: Context) -> Optional[int]:
     try:
         return context.node.primary_link().mtu
     except Error:
-        return None  # it stays as it is
+        return None  # the MTU stays as it is
 
 
 MODES: Tuple[Mode, ...] = (
@@ -147,5 +147,5 @@ MODES: Tuple[Mode, ...] = (
 
 
 def mode_named(name: str) -> Mode:
-    """The mode of that name, which is one of `MODES`."""
+    """The mode with this name, which must be one of `MODES`."""
     return next(mode for mode in MODES if mode.name == name)

@@ -1,4 +1,4 @@
-"""Who this node is: the interface that gets the address, its ENI, and its instance."""
+"""This node's identity: the interface that gets the address, its ENI, and its instance."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ def named_link(links: Links, name: str) -> Link:
 
 
 class Node:
-    """The instance this runs on; `chosen` is the interface that the parameters name, if they name one.
+    """The instance that the agent runs on; `chosen`: the interface that the parameters name, or `None`.
 
-    IMDS tells who it is. Where IMDS is switched off or silent, EC2 does: this node's ENIs are those with its MAC
-    addresses. Each question is asked once, when its answer is needed, and waited for until `deadline` at most.
+    Its identity comes from IMDS. If IMDS is switched off or does not answer, EC2 is asked for the ENIs with this node's
+    MAC addresses, until `deadline` at most. Each value is fetched when it is first needed; only `metadata_addresses` is
+    read again each time.
     """
 
     def __init__(self, links: Links, imds: Imds, ec2: Ec2, chosen: Optional[Link], deadline: Deadline) -> None:
@@ -58,7 +59,7 @@ class Node:
         """The interface that gets the address.
 
         Raises:
-            NodeError: none has the primary ENI's MAC address.  UnknownError: neither IMDS nor EC2 tells it.
+            NodeError: none has the primary ENI's MAC address.  UnknownError: neither IMDS nor EC2 tells that address.
         """
         if self._link is None:
             self._link = self.primary_link()
@@ -73,7 +74,11 @@ class Node:
         raise NodeError(f"no network interface here has the primary ENI's MAC address {mac}; set parameter interface")
 
     def instance_id(self) -> str:
-        """The id of this instance."""
+        """The id of this instance.
+
+        Raises:
+            Error: neither IMDS nor EC2 tells it.
+        """
         try:
             return self._imds.instance_id()
         except Error as error:
@@ -85,21 +90,24 @@ class Node:
     def network_interface_id(self) -> str:
         """The ENI that routes have to point to: that of the interface with the address, found by MAC.
 
-        An interface that is no ENI's own (lo, a dummy, a bridge with a MAC of its own) gets its traffic through the
-        primary ENI: the kernel accepts an address of its own on any interface.
+        An interface that belongs to no ENI (lo, a dummy, a bridge with its own MAC) gets its traffic through the
+        primary ENI: the kernel accepts packets for any of its addresses on every interface.
+
+        Raises:
+            UnknownError: neither IMDS nor EC2 knows the ENI, or not yet.
         """
         return self._interface().network_interface_id
 
     def subnet_cidrs(self) -> List[Cidr]:
-        """The CIDRs of the subnet that the interface's ENI is in; empty where IMDS does not tell them."""
+        """The CIDRs of the subnet that the interface's ENI is in; empty if IMDS does not tell them."""
         return self._cidrs(self._imds.subnet_cidrs, self._interface().mac)
 
     def vpc_cidrs(self) -> List[Cidr]:
-        """Every CIDR of this node's VPC, as far as IMDS lists them."""
+        """Every CIDR of this node's VPC that IMDS lists; empty if it does not answer."""
         return self._cidrs(self._imds.vpc_cidrs, self.link().mac)
 
     def metadata_addresses(self) -> List[str]:
-        """The addresses of the interface's ENI as IMDS lists them now; raises where IMDS does not answer."""
+        """The addresses of the interface's ENI as IMDS lists them now; raises `Error` if IMDS does not answer."""
         return self._imds.addresses(self._interface().mac)
 
     @staticmethod
@@ -108,7 +116,7 @@ class Node:
             return [ip_network(text) for text in ask(mac)]
         except (Error, ValueError) as error:
             log.info("%s", error)
-            return []
+        return []
 
     def _interface(self) -> OwnInterface:
         if self._own is None:

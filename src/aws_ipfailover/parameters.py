@@ -173,7 +173,7 @@ def _anything(text: str) -> str:
 
 
 class Parameter(NamedTuple):
-    """One parameter as Pacemaker and an administrator see it; `check` makes its value or says what would be right."""
+    """One parameter of the agent; `check` converts its text, or raises `ValueError` with what is expected."""
 
     name: str
     check: Callable[[str], Any]
@@ -362,20 +362,20 @@ def _value(name: str, given: Mapping[str, str]) -> Any:
     try:
         return parameter.check(text)
     except ValueError as right:
-        if name == "endpoint_url" and "@" in text:  # what stands before it can hold a password
+        if name == "endpoint_url" and "@" in text:  # the part before it can contain a password
             text = "***" + text[text.rindex("@") :]
         raise ParameterError(f"parameter {name}: {_shown(text)} is wrong, expected {right}") from None
 
 
 def _shown(text: str) -> str:
-    """A value as it can stand in a short sentence."""
+    """A value quoted for a message, and cut if it is long."""
     return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…")
 
 
 class Held(NamedTuple):
-    """What a resource holds on a node, as far as its parameters say so: all that stop and a probe need.
+    """What a resource can hold on a node, by its parameters: all that stop and a probe need.
 
-    `addresses`: every one that `ip` and `address` can mean. `complaints`: what is wrong with the parameters.
+    `addresses`: the valid ones of `ip` and `address`. `complaints`: what is wrong with the parameters.
     """
 
     addresses: Tuple[Address, ...]
@@ -384,9 +384,9 @@ class Held(NamedTuple):
 
 
 def held(given: Mapping[str, str]) -> Held:
-    """Read past every mistake: none, in whatever other parameter, may keep an address on a node. Never raises.
+    """Read the valid ones of these parameters: an error in another one must not keep stop from removing an address.
 
-    An address whose own text is refused names nothing: what it seems to name can be another resource's.
+    Never raises. An address that is invalid itself is ignored, because what it seems to name may be another resource's.
     """
     addresses: List[Address] = []
     complaints: List[str] = []
@@ -402,7 +402,7 @@ def held(given: Mapping[str, str]) -> Held:
         address = attempt(name)
         if address is not None and address not in addresses:
             addresses.append(address)
-    # In a mode that is none it can still be what is here, by the parameters that are given.
+    # With an invalid mode the ENI can still be here, if its id is given.
     mode = attempt("mode") or "eni"
     eni = attempt("network_interface_id") if mode == "eni" else None
     if not addresses and eni is None and not complaints:
@@ -411,7 +411,7 @@ def held(given: Mapping[str, str]) -> Held:
 
 
 def parse(given: Mapping[str, str]) -> Values:
-    """Check every parameter of `given` (names without the OCF prefix); an empty value is one not given.
+    """Check every parameter of `given` (names without the OCF prefix); an empty value counts as not given.
 
     Raises:
         ParameterError: for the first one that is wrong or missing.
@@ -460,5 +460,5 @@ def is_insecure(url: str) -> bool:
 
 
 def unknown(given: Mapping[str, str]) -> List[str]:
-    """Names in `given` that are no parameter of this agent: most likely misspelt."""
+    """Names in `given` that are no parameters of this agent, most likely misspelt."""
     return sorted(name for name in given if name not in _BY_NAME)

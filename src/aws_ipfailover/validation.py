@@ -1,7 +1,7 @@
 """What `validate-all` checks beyond the text of the parameters: this node, its ENI, the VPC, and every permission.
 
-Permissions are asked for by EC2's DryRun, which changes nothing: a failover is no time to learn that the standby's role
-lacks one. EC2 has no DryRun for AssignPrivateIpAddresses and AssignIpv6Addresses.
+Permissions are checked with EC2's DryRun, which changes nothing, so that a permission that the standby's role lacks is
+found before a failover. EC2 has no DryRun for AssignPrivateIpAddresses and AssignIpv6Addresses.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _check_private(context: Context, values: Values) -> Optional[str]:
 
 
 def _check_eni(context: Context, values: Values) -> Optional[str]:
-    """Check an ENI; its MAC address."""
+    """Check that this node can attach the ENI; returns its MAC address."""
     eni, ec2 = values.required_network_interface_id, context.ec2
     me = context.node.instance_id()
     attachment = EniAttachment(eni, values.device_index, me, ec2, context.memory(eni), context.deadline)
@@ -70,7 +70,7 @@ def _check_overlay(context: Context, values: Values) -> Optional[str]:
 
     Raises:
         NodeError: a table is unknown or of another VPC, the source/destination check is on, or the address lies
-            inside the VPC.  DeniedError: a permission is missing.  UnknownError: it cannot be found out.
+            inside the VPC.  DeniedError: a permission is missing.  UnknownError: one of these cannot be found out.
     """
     network_interface_id = context.node.network_interface_id()
     tables = context.role_ec2.route_tables(values.routing_table)
@@ -104,7 +104,7 @@ def _check_vpc(context: Context, address: Address, tables: Sequence[RouteTable],
 def _check_route_permissions(
     context: Context, address: Address, tables: Sequence[RouteTable], network_interface_id: str
 ) -> None:
-    """Ask whether a start here may write every table; all are asked at once."""
+    """Check, for all tables in parallel, that a start on this node may write them."""
     destination, ec2 = ip_network(address), context.role_ec2
 
     def ask(table: RouteTable) -> None:
@@ -127,7 +127,7 @@ def _check_route_permissions(
 
 
 def _vpc_cidrs(context: Context, vpc_id: str, tables: Sequence[RouteTable]) -> Set[Cidr]:
-    """Every CIDR of the VPC: by its tables' local routes and IMDS, and by DescribeVpcs where that is allowed."""
+    """Every CIDR of the VPC: from its tables' local routes and IMDS, and from DescribeVpcs if that is permitted."""
     cidrs = {route.destination for table in tables for route in table.routes if route.local}
     cidrs |= set(context.node.vpc_cidrs())
     try:

@@ -145,7 +145,7 @@ def test_an_ip_command_that_hangs(node: Node, tmp_path: Path, action: str) -> No
     slow.parent.mkdir()
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
-    ran = node.agent.run(action, environ={"PATH": f"{slow.parent}:/bin"}, timeout=2)
-    assert ran.elapsed < 2
+    ran = node.agent.run(action, environ={"PATH": f"{slow.parent}:/bin"}, timeout=4)
+    assert ran.elapsed < 4
     assert ran.code == 1, ran
     assert ran.reason

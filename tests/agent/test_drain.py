@@ -115,6 +115,7 @@ def test_within_the_deadline(source: Node) -> None:
     ran = source.agent.run("stop", {"drain": LONG}, timeout=4)
     assert ran.elapsed < 4, ran
     assert ran.code == 0, ran
+    assert "answering for 2 s more" in ran.stderr
     assert not answers_on(source.address)
 
 

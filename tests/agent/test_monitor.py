@@ -313,7 +313,7 @@ def test_unknown(node: Node, fault: Fault) -> None:
     """monitor level 10: UNKNOWN 190. Whatever keeps it from asking, the resource stays."""
     node.hold()
     node.aws.faults.add(replace(fault, service="ec2"))
-    ran = node.agent.run("monitor", level=10, interval=10, timeout=2)
+    ran = node.agent.run("monitor", level=10, interval=10, timeout=6)
     assert ran.code == DEGRADED, ran
     assert ran.reason
     assert ran.reason.startswith("Address up, nothing moved: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Callable, Dict, List
@@ -9,7 +10,7 @@ from typing import Callable, Dict, List
 import pytest
 
 from aws_ipfailover.lab.aws import Policy
-from sandbox import EniNode, Node, Ran
+from sandbox import EniNode, Node, Ran, crm_resource_stub
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operations.md"
 MODES: Dict[str, List[str]] = {
@@ -78,6 +79,56 @@ def test_private_ip(make_node: Callable[..., Node], without: str | None) -> None
             for action in ("monitor", "validate-all", "stop"):
                 allowed(node.agent.run(action, level=10, interval=10))
     assert sorted(set(codes)) == ([0, 4] if without else [0])
+
+
+def overlay_policy(node: Node, without: str | None = None) -> Policy:
+    """The policy of the guide's section on overlay-ip, for this node's tables; without one of its actions."""
+    section = GUIDE.read_text(encoding="utf-8").split("\n### overlay-ip\n")[1].split("\n### ")[0]
+    document = json.loads(section.split("```json\n")[1].split("```")[0])
+    for statement in document["Statement"]:
+        listed = statement["Action"]
+        actions = [listed] if isinstance(listed, str) else listed
+        statement["Action"] = [action for action in actions if action != without]
+        if statement["Resource"] != "*":
+            statement["Resource"] = [f"arn:aws:ec2:eu-central-1:123456789012:route-table/{one}" for one in node.tables]
+    return Policy.from_document(document)
+
+
+def test_overlay_ip(node: Node) -> None:
+    """With the guide's policy start, repair, monitor, validate-all and stop work; nothing is refused that counts."""
+    node.aws.account.identities.restrict_instances(overlay_policy(node))
+    crm_resource_stub(node, "managed")
+    allowed(node.agent.run("start"))
+    node.forget_writes()
+    node.point_routes_at("node2")
+    for action in ("monitor", "monitor", "validate-all", "stop"):
+        ran = node.agent.run(action, level=10, interval=10)
+        assert ran.code == 0, ran
+        refused = {call.action for call in ran.calls if call.outcome == "UnauthorizedOperation"}
+        assert refused <= {"DescribeVpcs"}  # which can be missing
+
+
+@pytest.mark.parametrize(
+    ("without", "action", "code"),
+    [("ec2:ReplaceRoute", "start", 4), ("ec2:DescribeRouteTables", "monitor", 190)],
+)
+def test_overlay_ip_needs_each(node: Node, without: str, action: str, code: int) -> None:
+    """Each action of the guide's policy is needed."""
+    node.aws.account.identities.restrict_instances(overlay_policy(node, without))
+    if action == "monitor":
+        node.hold()
+    ran = node.agent.run(action, level=10, interval=10)
+    assert ran.code == code, ran
+    assert without.partition(":")[2] in ran.reason
+
+
+def test_overlay_ip_warns_without_the_interface(node: Node) -> None:
+    """Without ec2:DescribeNetworkInterfaces start and a monitor at level 10 warn, and go on."""
+    node.aws.account.identities.restrict_instances(overlay_policy(node, "ec2:DescribeNetworkInterfaces"))
+    for action in ("start", "monitor"):
+        ran = node.agent.run(action, level=10, interval=10)
+        assert ran.code == 0, ran
+        assert [line for line in ran.stderr.splitlines() if line.startswith("WARNING:") and "check" in line]
 
 
 def allowed(ran: Ran) -> None:

@@ -66,6 +66,17 @@ def without_credentials(node: Node) -> None:
     node.aws.imds.overrides["/latest/meta-data/iam/security-credentials"] = None
 
 
+def without_metadata(node: Node) -> None:
+    """IMDS is switched off for this instance."""
+    node.aws.imds.disabled.add("node1")
+
+
+def without_metadata_but_with_a_region(node: Node) -> None:
+    """The same, and only the region is a parameter."""
+    without_metadata(node)
+    node.agent.parameters["region"] = node.aws.account.plan.region
+
+
 def check_on_and_deny(node: Node) -> None:
     """The source/destination check is on and may not be switched off."""
     node.aws.account.set_source_dest_check("node1", checked=True)
@@ -117,6 +128,13 @@ CASES: Dict[str, Case] = {
     "throttled": Case(throttle, "start", {"timeout": 3}, 1, ["ReplaceRoute: RequestLimitExceeded"]),
     "no credentials": Case(
         without_credentials, "start", {}, 1, ["no AWS credentials found", "no role of the instance"]
+    ),
+    "no region": Case(
+        without_metadata, "start", {}, 1, ["AWS region not known, set parameter region", "IMDS is switched off (403"]
+    ),
+    "no credentials without IMDS": Case(
+        *(without_metadata_but_with_a_region, "start", {}, 1),
+        ["no AWS credentials, set parameter profile", "IMDS is switched off (403"],
     ),
     "the address is gone": Case(
         vanished, "monitor", {"interval": 10}, 7, ["192.168.10.10 is on no network interface", "something other than"]
@@ -247,8 +265,8 @@ def test_incorrect_state_to_the_end(node: Node) -> None:
 
 
 def test_the_cut_down_models_have_every_operation(node: Node) -> None:
-    """Every operation of overlay-ip is in the models that the package brings: nothing falls back to the SDK's own, which
-    take longer to load than the rest of a start."""
+    """Every operation of overlay-ip is in the models that the package brings: nothing falls back to the SDK's own,
+    which take longer to load than the rest of a start."""
     node.aws.account.set_source_dest_check("node1", checked=True)
     node.aws.account.delete_route(node.destination, node.tables[0])
     crm_resource_stub(node, "managed")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Callable, Iterator, List
 
@@ -190,6 +192,57 @@ def test_trouble_that_stays(aws: RunningAws, hasty: Imds, path: str, kind: str) 
     aws.faults.add(Fault(kind, service="imds", action=path, status=503))  # type: ignore[arg-type]
     with pytest.raises(UnknownError, match="IMDS"):
         hasty.primary_mac()
+
+
+PAGE = "<html>Please log in</html>"
+TRUE_ANSWERS = {"mac": "02:00:00:00:00:01", "instance-id": "i-0123456789abcdef0", "placement/region": "eu-west-1"}
+QUESTIONS: dict[str, Callable[[Imds], str]] = {
+    "mac": Imds.primary_mac,
+    "instance-id": Imds.instance_id,
+    "placement/region": Imds.region,
+}
+
+
+@contextmanager
+def answering(token: str, *texts: str) -> Iterator[tuple[str, list[str]]]:
+    """A server that answers each PUT with `token` and each GET with the next of `texts`, always with status 200.
+
+    Gives its URL and the first lines of the requests.
+    """
+    requests: list[str] = []
+    answers = list(texts)
+
+    def answer(connection: socket.socket) -> None:
+        requests.append(connection.recv(65536).decode().split("\r\n")[0])
+        text = token if requests[-1].startswith("PUT") else answers.pop(0)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+        connection.sendall((head + text).encode())
+
+    with serving(answer) as (host, port):
+        yield f"http://{host}:{port}", requests
+
+
+@pytest.mark.parametrize("path", QUESTIONS)
+def test_a_page_that_stands_in_once(path: str) -> None:
+    """The page of a broken proxy, with status 200, is no answer: asked again, until there is one."""
+    with answering("token", PAGE, TRUE_ANSWERS[path]) as (url, _):
+        assert QUESTIONS[path](Imds(url, Deadline(20))) == TRUE_ANSWERS[path]
+
+
+@pytest.mark.parametrize("path", QUESTIONS)
+def test_a_page_that_stays(aws: RunningAws, hasty: Imds, path: str) -> None:
+    """The page of a broken proxy is never taken for an id, and not repeated in the error."""
+    aws.imds.overrides[f"/latest/meta-data/{path}"] = PAGE
+    with pytest.raises(UnknownError, match="not of the expected form") as caught:
+        QUESTIONS[path](hasty)
+    assert "log in" not in str(caught.value)
+
+
+def test_a_page_instead_of_a_token() -> None:
+    """What no session token looks like is none, and is never sent."""
+    with answering(PAGE) as (url, requests), pytest.raises(UnknownError, match="no usable session token"):
+        Imds(url, Deadline(0.4)).primary_mac()
+    assert {line.split()[0] for line in requests} == {"PUT"}
 
 
 def test_silence() -> None:

@@ -148,6 +148,15 @@ def test_failures_are_logged_at_error(
     assert capsys.readouterr().err == "ocf-exit-reason:routed elsewhere\n"
 
 
+def test_a_repair_that_lost_the_address_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel answers 7; why the address could not be brought back stands in the log, at ERROR."""
+    lost = Asked(Finding(Verdict.FAILED, "no interface has appeared"), HERE, GONE)
+    assert main(monkeypatch, monitor(monkeypatch, lost)) == Exit.NOT_RUNNING
+    assert next(one.getMessage() for one in caplog.records if one.levelname == "ERROR") == "no interface has appeared"
+
+
 def test_a_repair_is_logged_at_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

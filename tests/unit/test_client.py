@@ -134,6 +134,17 @@ def test_a_table_that_does_not_exist_hides_no_other() -> None:
     )
 
 
+def test_a_filtered_read_that_finds_no_table_at_all_is_not_believed_alone() -> None:
+    """EC2 named one id that it does not know; that the others are gone too is UNKNOWN until a second read agrees."""
+    ids = ["rtb-a", "rtb-b"]
+    calls = Calls(NO_TABLE, tables(), tables("rtb-a"))
+    assert ec2_of(calls).route_tables(ids).missing == ("rtb-b",)
+    assert calls.times[2] > 0.9
+    assert ec2_of(Calls(NO_TABLE, tables(), tables())).route_tables(ids).missing == ("rtb-a", "rtb-b")
+    with pytest.raises(UnknownError, match="no time is left to ask again"):
+        ec2_of(Calls(NO_TABLE, tables(), seconds=0.0)).route_tables(ids)
+
+
 def test_a_table_that_is_left_out_without_a_word_is_unknown() -> None:
     """EC2 names an id that it does not know; a broken answer is no evidence."""
     with pytest.raises(UnknownError, match="the answer leaves out rtb-b"):

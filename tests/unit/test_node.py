@@ -151,6 +151,16 @@ def test_the_subnet_is_that_of_the_eni() -> None:
     assert node("lo", primary="eni-1").subnet_cidrs() == of_primary
 
 
+def test_a_page_instead_of_cidrs_is_no_answer() -> None:
+    """Empty, so that EC2 is asked, where IMDS has the page of a broken proxy at this place."""
+
+    class Captured(FakeImds):
+        def subnet_cidrs(self, mac: str) -> List[str]:
+            return ["<html>Please", "log", "in</html>"]
+
+    assert node_by(Captured({PRIMARY: "eni-1"})).subnet_cidrs() == []
+
+
 def test_an_interface_that_is_not_there_is_wrong_here() -> None:
     """It may be there on another node."""
     with pytest.raises(NodeError, match="eth7"):

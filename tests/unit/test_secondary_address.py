@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Union, cast
@@ -187,6 +188,20 @@ def test_without_imds_the_remap_is_not_waited_for(
     (warning,) = warnings(caplog)
     assert "whether AWS has remapped it cannot be found out" in warning
     assert str(error) in warning
+
+
+def test_an_imds_that_is_asked_again_and_again_does_not_take_the_start_with_it(
+    cloud: Cloud, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that IMDS does not answer for longer than a third of the deadline is a warning, and no failure."""
+    never = threading.Event()
+    monkeypatch.setattr(cloud, "metadata_addresses", never.wait)
+    memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, IPV4)
+    deadline = Deadline(0.6)
+    SecondaryAddress(ip_address(IPV4), MINE, cloud, cast("Ec2", cloud), memory, deadline).take()
+    assert not deadline.expired
+    assert "cannot be found out" in warnings(caplog)[0]
+    never.set()
 
 
 def test_what_ec2_refuses_is_not_waited_for(cloud: Cloud, make: Make) -> None:

@@ -20,7 +20,7 @@ import botocore.httpsession
 
 
 class _Once(ssl.SSLContext):
-    """A context that loads the same authorities once, however often it is asked to; safe to use from many threads."""
+    """A context that loads each file of authorities only once; safe to use from many threads."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self._lock = threading.Lock()
@@ -34,9 +34,9 @@ class _Once(ssl.SSLContext):
 
 
 def load_once() -> None:
-    """Let the SDK's sessions make such contexts.
+    """Make the SDK's sessions use such contexts.
 
-    An SDK that makes its contexts in another way than botocore 1.29 to 1.44 is left as it is.
+    An SDK that creates its contexts in another way than botocore 1.29 to 1.44 is not changed.
     """
     if getattr(botocore.httpsession, "SSLContext", None) is ssl.SSLContext:
         botocore.httpsession.SSLContext = _Once  # type: ignore[attr-defined]

@@ -19,14 +19,14 @@ _PAGE = 100  # tables that one DescribeRouteTables returns at most
 
 
 class Calls(Protocol):
-    """What answers an operation, or raises `errors.Error`."""
+    """Makes calls of EC2's API."""
 
     @property
     def deadline(self) -> Deadline:
-        """Until when it may take."""
+        """The deadline of every call."""
 
     def __call__(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
-        """The answer."""
+        """The answer to `operation`, as botocore parses it; raises `errors.Error`."""
 
 
 class Ec2:
@@ -40,10 +40,10 @@ class Ec2:
         self.region = region
 
     def replace_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
-        """Point an existing route to an ENI; when this returns, EC2 has done it.
+        """Point an existing route to an ENI; EC2 has confirmed it when this returns.
 
         Raises:
-            NoRouteError: there is none to replace.
+            NoRouteError: the table has no route for this destination.
         """
         answer = self._calls("ReplaceRoute", **_route(route_table_id, destination, network_interface_id))
         if answer.get("Return", True) is False:
@@ -53,7 +53,7 @@ class Ec2:
         """Make a route to an ENI.
 
         Raises:
-            RouteExistsError: there is one for this destination.
+            RouteExistsError: the table already has a route for this destination.
         """
         answer = self._calls("CreateRoute", **_route(route_table_id, destination, network_interface_id))
         if answer.get("Return", True) is False:
@@ -62,10 +62,10 @@ class Ec2:
     def route_tables(self, route_table_ids: Sequence[str]) -> RouteTables:
         """These tables as EC2 reads them now, which can be older than the last write; one call per 100.
 
-        Where EC2 does not know one of them, it answers nothing about the others: they are asked for by a filter then.
+        If EC2 does not know one of them, it refuses the whole call; the others are then read with a filter.
 
         Raises:
-            UnknownError: the answer leaves one out without a word.
+            UnknownError: the answer leaves one out without an error.
         """
         found: List[RouteTable] = []
         unknown = False
@@ -83,7 +83,7 @@ class Ec2:
         return RouteTables(tuple(table for table in found if table.route_table_id in route_table_ids), missing)
 
     def _known_tables(self, route_table_ids: Sequence[str]) -> List[RouteTable]:
-        """Those of the tables that EC2 knows; none of several by two reads."""
+        """Those of the tables that EC2 knows; an empty answer for several counts only after a second read."""
         filters = [{"Name": "route-table-id", "Values": list(route_table_ids)}]
         for _ in self._two_reads("DescribeRouteTables", ", ".join(route_table_ids)):
             found = self._route_tables(Filters=filters)
@@ -102,7 +102,7 @@ class Ec2:
         """An ENI.
 
         Raises:
-            NodeError: EC2 does not know it, by two reads.  UnknownError: no time for the second one.
+            NodeError: two reads do not find it.  UnknownError: no time for the second read.
         """
         # A filter and not an id: EC2 allows filtered calls twice the rate.
         filters = [{"Name": "network-interface-id", "Values": [network_interface_id]}]
@@ -113,7 +113,7 @@ class Ec2:
         raise NodeError(f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region")
 
     def network_interfaces_with(self, macs: Sequence[str]) -> List[NetworkInterface]:
-        """The ENIs with these MAC addresses that are attached to an instance; none by two reads only.
+        """The ENIs with these MAC addresses that are attached to an instance; none only after two reads.
 
         Raises:
             UnknownError: there is none, and no time for the second read.
@@ -128,7 +128,7 @@ class Ec2:
         return []
 
     def switch_off_source_dest_check(self, network_interface_id: str) -> None:
-        """Let an ENI pass packets that are not for or from its own addresses."""
+        """Switch an ENI's check off: EC2 then delivers packets that are not for or from the ENI's own addresses."""
         self._calls(
             "ModifyNetworkInterfaceAttribute",
             NetworkInterfaceId=network_interface_id,
@@ -137,7 +137,7 @@ class Ec2:
 
     def holder_of(self, address: IPv6Address, subnet_id: str) -> Optional[str]:
         """The ENI of a subnet that has an IPv6 address, or `None`."""
-        # Not by the filter ipv6-addresses.ipv6-address: endpoints that only speak EC2's language do not all know it.
+        # Without the filter ipv6-addresses.ipv6-address: not every EC2-compatible endpoint supports it.
         for page in self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "subnet-id", "Values": [subnet_id]}]):
             for found in page.get("NetworkInterfaces", ()):
                 if address in models.network_interface(found).addresses:
@@ -145,7 +145,7 @@ class Ec2:
         return None
 
     def assign_address(self, network_interface_id: str, address: Address) -> None:
-        """Give an ENI a secondary private address; an IPv4 address is taken away from the ENI that had it."""
+        """Assign an ENI a secondary private address; EC2 unassigns an IPv4 address from the ENI that had it."""
         if address.version == 4:
             self._calls(
                 "AssignPrivateIpAddresses",
@@ -157,14 +157,14 @@ class Ec2:
             self._calls("AssignIpv6Addresses", NetworkInterfaceId=network_interface_id, Ipv6Addresses=[str(address)])
 
     def unassign_ipv6_address(self, network_interface_id: str, address: IPv6Address) -> None:
-        """Take an IPv6 address away from an ENI: EC2 has no reassignment for them."""
+        """Unassign an IPv6 address from an ENI: EC2 does not reassign IPv6 addresses."""
         self._calls("UnassignIpv6Addresses", NetworkInterfaceId=network_interface_id, Ipv6Addresses=[str(address)])
 
     def instance(self, instance_id: str) -> Instance:
         """An instance.
 
         Raises:
-            NodeError: EC2 does not know it, by two reads.  UnknownError: no time for the second one.
+            NodeError: two reads do not find it.  UnknownError: no time for the second read.
         """
         filters = [{"Name": "instance-id", "Values": [instance_id]}]
         for _ in self._two_reads("DescribeInstances", instance_id):
@@ -180,10 +180,11 @@ class Ec2:
         return [cidr for subnet in answer.get("Subnets", ()) for cidr in models.subnet_cidrs(subnet)]
 
     def attach(self, network_interface_id: str, instance_id: str, device_index: int) -> None:
-        """Begin to attach an ENI.
+        """Request the attachment of an ENI; returns before EC2 has completed it.
 
         Raises:
-            IndexTakenError: another interface has this device index.  InUseError: the ENI is attached.
+            IndexTakenError: another interface has this device index.  InUseError: the ENI is already attached.
+            ChangingError: EC2 is still changing the ENI or the instance.
             NodeError: other availability zone, too many interfaces.
         """
         self._calls(
@@ -194,15 +195,22 @@ class Ec2:
         )
 
     def detach(self, attachment_id: str, *, force: bool) -> None:
-        """Begin to detach an ENI; `force` where the instance cannot take part in it.
+        """Request the detachment of an ENI; returns before EC2 has completed it.
+
+        `force`: without the instance, which then cannot refuse or delay it.
 
         Raises:
-            DetachedError: it is not attached so any more.  NodeError: EC2 lets nobody detach it.
+            DetachedError: no such attachment any more.  NodeError: EC2 does not permit anybody to detach this ENI.
+            ChangingError: EC2 is still changing the ENI.
         """
         self._calls("DetachNetworkInterface", AttachmentId=attachment_id, Force=force)
 
     def vpc_cidrs(self, vpc_id: str) -> List[Cidr]:
-        """Every CIDR that is associated with a VPC."""
+        """Every CIDR that is associated with a VPC.
+
+        Raises:
+            UnknownError: the answer leaves the VPC out.
+        """
         answer = self._calls("DescribeVpcs", VpcIds=[vpc_id])
         found = [cidr for vpc in answer.get("Vpcs", ()) for cidr in models.vpc_cidrs(vpc)]
         if not found:
@@ -241,10 +249,10 @@ class Ec2:
             return
 
     def _two_reads(self, operation: str, what: str) -> Iterator[int]:
-        """Two reads, the second one a second later: a filtered read can come back empty although the thing is there.
+        """Yield for two reads with a pause between them: a filtered read can be empty although the resource exists.
 
         Raises:
-            UnknownError: no time for the second one.
+            UnknownError: no time for the second read.
         """
         deadline = self._calls.deadline
         yield 0

@@ -62,12 +62,12 @@ TRANSIENT = frozenset(
         "RequestTimeoutException",
     }
 )
-# Refusals by a policy, of an identity that AWS knows.
+# Denials by a policy: AWS accepts the identity.
 _POLICY = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
-# Unknown for now, and AWS's message says what is being waited for.
+# Codes of `TRANSIENT` whose message says which resource is still changing.
 _TOLD_WITH_MESSAGE = frozenset({"IncorrectState", "IncorrectInstanceState"})
 _LONGEST_CODE = 80  # characters; EC2's longest has some fifty
-# Seconds: AWS accepts a request whose time is up to five minutes off.
+# Seconds; a larger skew is reported as the cause. AWS refuses requests whose time is five minutes off.
 _LARGEST_SKEW = 240
 DENIED = frozenset(
     {
@@ -87,7 +87,7 @@ DENIED = frozenset(
         "UnrecognizedClientException",
     }
 )
-# The credentials are too old; or the time in the request is, which a clock that is off makes it.
+# The credentials have expired, or the time in the request is too old because this node's clock is wrong.
 EXPIRED = frozenset(
     {
         "ExpiredToken",
@@ -97,7 +97,7 @@ EXPIRED = frozenset(
         "TokenRefreshRequired",
     }
 )
-# Well formed, but not to be had on this instance.
+# Valid requests that a limit prevents on this instance.
 _WRONG_HERE = frozenset(
     {
         "AttachmentLimitExceeded",
@@ -105,8 +105,8 @@ _WRONG_HERE = frozenset(
         "PrivateIpAddressLimitExceeded",
     }
 )
-# What a code means from one operation, where its message says so: (operation, code, part of the message, meaning). EC2
-# tells apart by the message alone what it answers with the same code.
+# What a code means for one operation: (operation, code, part of the message in lower case, meaning). EC2 uses one code
+# for several errors that only the message tells apart.
 _BY_OPERATION: Tuple[Tuple[str, str, str, Type[Error]], ...] = (
     ("ReplaceRoute", "InvalidParameterValue", "no route defined", NoRouteError),
     ("ReplaceRoute", "InvalidRoute.NotFound", "", NoRouteError),
@@ -124,7 +124,7 @@ _BY_OPERATION: Tuple[Tuple[str, str, str, Type[Error]], ...] = (
     ("AttachNetworkInterface", "IncorrectState", "", ChangingError),
     ("AttachNetworkInterface", "IncorrectInstanceState", "", ChangingError),
     ("DetachNetworkInterface", "IncorrectState", "", ChangingError),
-    # A service's own interface, or an instance's primary one.
+    # An ENI that belongs to an AWS service, or an instance's primary ENI.
     ("AttachNetworkInterface", "OperationNotPermitted", "", NodeError),
     ("DetachNetworkInterface", "OperationNotPermitted", "", NodeError),
     ("DetachNetworkInterface", "InvalidAttachmentID.NotFound", "", DetachedError),
@@ -205,14 +205,14 @@ def _remedy(operation: str, code: str, about: Mapping[str, Any]) -> str:
     if operation == "AssumeRole":
         return "let the role trust this node's role, and allow sts:AssumeRole in this node's IAM policy"
     if operation.startswith("Describe"):
-        # Policies that SUSE's guides show give a table's ARN, which never matches.
+        # SUSE's guides show policies for a table's ARN, which never matches a Describe operation.
         return 'allow it on Resource "*", not on an ARN, in this node\'s IAM policy'
     return "allow it in this node's IAM policy"
 
 
 def _clock_skew(date: str) -> Optional[float]:
     """Seconds by which this node's clock is ahead of the server's `Date`; `None` where there is none."""
-    from email.utils import parsedate_to_datetime  # a start that is not refused does without it
+    from email.utils import parsedate_to_datetime  # here, because a call that is not refused does not need it
 
     try:
         return time.time() - parsedate_to_datetime(date).timestamp()

@@ -1,4 +1,4 @@
-"""The instance metadata service, version 2: who this node is. The only module that talks to 169.254.169.254.
+"""The instance metadata service, version 2, for this node's identity. The only module that talks to 169.254.169.254.
 
 Facts: AWS, "Use the Instance Metadata Service to access instance metadata" (session tokens, 401 and 403, the IPv6
 endpoint); the variables are the AWS SDK's own.
@@ -19,7 +19,7 @@ from aws_ipfailover.redaction import keep_secret
 
 log = logging.getLogger(__name__)
 
-# Seconds: IMDS answers in milliseconds or is in trouble, and what is left of the operation is better spent elsewhere.
+# Seconds for all tries of one request: a working IMDS answers in milliseconds, and EC2 may answer instead.
 _PATIENCE = 15.0
 _TIMEOUT = 2.0
 _TOKEN_SECONDS = 300
@@ -42,7 +42,7 @@ class Credentials(NamedTuple):
     session_token: str
 
     def __repr__(self) -> str:
-        """Never the secret."""
+        """Text without any of the secrets."""
         return "Credentials(...)"
 
 
@@ -56,7 +56,10 @@ def endpoint(environ: Mapping[str, str]) -> str:
 
 
 class Imds:
-    """One session with IMDS: one token, kept in memory only. Never through a proxy, whatever the environment says."""
+    """One session with IMDS: one token, kept in memory only. It uses no proxy, even if the environment sets one.
+
+    Every method but the constructor raises `UnknownError` without a usable answer, and `Error` if IMDS is switched off.
+    """
 
     def __init__(self, url: str, deadline: Deadline) -> None:
         self._url = url
@@ -66,7 +69,7 @@ class Imds:
         self._token = ""
         self._known: Dict[str, Optional[str]] = {}
         self._silent: Optional[Error] = None
-        # Whether what it tells can also be had from EC2: then it is not waited for so long.
+        # Whether EC2 can answer instead: then each request is given up after a third of the time.
         self.is_dispensable = False
 
     def primary_mac(self) -> str:
@@ -135,8 +138,8 @@ class Imds:
         An answer that `pattern` does not match as a whole, such as a broken proxy's page, is none: it is asked again.
 
         Raises:
-            UnknownError: no answer, or none that makes sense.  Error: IMDS is switched off for this instance. Either
-                is final for this session: nothing is asked again.
+            UnknownError: no answer, or an unusable one.  Error: IMDS is switched off for this instance. After either,
+                this session sends no more requests and raises the same error for each.
         """
         if self._silent is not None:
             raise self._silent
@@ -145,7 +148,7 @@ class Imds:
             deadline = self._deadline.within(left / 3 if self.is_dispensable else left)
             asking = Task(lambda: self._ask_until(path, pattern, deadline))
             try:
-                # A moment longer, so that its own reason is heard.
+                # A second longer, so that the error of the request itself arrives first.
                 self._known[path] = asking.result(self._deadline.within(deadline.remaining() + 1), f"IMDS: {path}")
             except Error as error:
                 self._silent = error
@@ -178,7 +181,7 @@ class Imds:
         if answer.status_code == 401:
             self._token = ""
             if not fresh:
-                return self._ask(path, deadline)  # once: the next token is a fresh one
+                return self._ask(path, deadline)  # only once, because the next token is fresh
         text = self._accepted(answer, path).strip()
         if not text:
             raise UnknownError(f"IMDS: empty answer for {path}")
@@ -207,5 +210,5 @@ class Imds:
                 method, f"{self._url}/latest/{path}", headers=dict(headers), timeout=timeout, allow_redirects=False
             )
         except requests.RequestException as error:
-            # The error's own text could quote a header.
+            # Without the error's own text, which could quote a header.
             raise UnknownError(f"IMDS does not answer ({type(error).__name__})") from None

@@ -12,10 +12,10 @@ from aws_ipfailover.address import Address, Cidr
 
 
 class Route(NamedTuple):
-    """One route of a table, as EC2 reads it; `network_interface_id` is empty where it goes to anything but an ENI.
+    """One route of a table, as EC2 reads it; `network_interface_id` is empty if the target is not an ENI.
 
-    `state`: active, blackhole, or whatever else EC2 calls it (filtered). `static`: made by somebody, and not
-    propagated by a gateway or advertised by a route server. `local`: to the VPC itself.
+    `state`: EC2's word, such as active, blackhole or filtered. `static`: created by an API call or with the table, not
+    propagated by a gateway or advertised by a route server. `local`: the target is the VPC itself.
     """
 
     destination: Cidr
@@ -53,7 +53,7 @@ class Attachment(NamedTuple):
 
     attachment_id: str
     instance_id: str
-    device_index: Optional[int]  # None: not told
+    device_index: Optional[int]  # None: not in the answer
     status: str
 
 

@@ -1,4 +1,4 @@
-"""Calls of an AWS service that are tried again until they are answered, or the deadline comes."""
+"""Calls of an AWS service, with retries until the deadline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aws_ipfailover.errors import ExpiredError, ThrottledError, UnknownError
 
 log = logging.getLogger(__name__)
 
-# Seconds between two tries: the first pause is short, as one refused call among hundreds is the usual case.
+# Seconds of backoff between two tries. The first is short: usually a single call among hundreds fails.
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 3.0
 
@@ -31,8 +31,8 @@ class Service(Protocol):
 class Calls:
     """Calls of one service; safe to use from many threads.
 
-    Throttled calls queue and go out one by one; server faults and broken connections are tried again, with jitter;
-    both until the deadline. `progress` is told what is being waited for.
+    Throttled calls queue and are sent one by one; server errors and broken connections are retried with backoff and
+    jitter; both until the deadline. `progress` gets the name of the operation that is being waited for.
     """
 
     def __init__(self, service: Service, deadline: Deadline, progress: Progress) -> None:
@@ -45,15 +45,15 @@ class Calls:
 
     @property
     def deadline(self) -> Deadline:
-        """Until when calls are tried again."""
+        """The deadline of all calls and their retries."""
         return self._deadline
 
     def __call__(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """The answer to `operation`.
 
         Raises:
-            errors.Error: starts with the operation and carries AWS's error code; `UnknownError` where there was no
-                usable answer until the deadline.
+            errors.Error: starts with the operation and carries AWS's error code; `UnknownError` if there is no
+                usable answer before the deadline.
         """
         poll, queued = self._deadline.poll(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, factor=2), False
         self._progress.text = operation
@@ -84,7 +84,7 @@ class Calls:
                 raise failure
 
     def _renew(self, failure: ExpiredError) -> None:
-        """Fetch credentials anew, once for all calls."""
+        """Renew the credentials; only the first of all calls that find them expired does so."""
         with self._renewing:
             if self._renewed:
                 return
@@ -94,5 +94,5 @@ class Calls:
             except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
                 raise translate("AWS configuration", error) from None
             finally:
-                # Not before: a call that begins meanwhile still uses the old ones, and has to be made again.
+                # Set last: a call that begins during the renewal uses the old credentials and has to be retried.
                 self._renewed = True

@@ -17,17 +17,17 @@ MODELS = Path(__file__).parent / "trimmed"
 class TrimmedLoader(Loader):
     """A loader of botocore that looks into `trimmed` first.
 
-    The hundreds of services that the SDK knows are not looked for. endpoints.json, a megabyte, is there without its
-    entries: it was superseded by each service's rule set of endpoints, which stays the SDK's own.
+    It does not search for the SDK's hundreds of other services. An empty endpoints.json replaces the SDK's, which is a
+    megabyte: each service's rule set of endpoints has superseded it, and is still read from the SDK.
     """
 
     def __init__(self) -> None:
         super().__init__(extra_search_paths=[str(MODELS)])
 
     def list_available_services(self, type_name: str) -> List[str]:
-        """Those of which there is a trimmed model."""
+        """The names of the services with a trimmed model, for any `type_name`."""
         return sorted(path.name for path in MODELS.iterdir() if path.is_dir())
 
     def is_builtin_path(self, path: str) -> bool:
-        """Count the trimmed models as the SDK's own: they are no configuration of endpoints by the user."""
+        """Whether `path` is the SDK's; true for trimmed models, which the user has not configured."""
         return super().is_builtin_path(path) or Path(path).is_relative_to(MODELS)

@@ -27,7 +27,7 @@ from aws_ipfailover.aws.imds import endpoint as imds_endpoint
 from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.aws.service_models import TrimmedLoader
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.redaction import keep_secret
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Account(NamedTuple):
 
 
 def configured_region(profile: Optional[str]) -> Optional[str]:
-    """The region by AWS_REGION, AWS_DEFAULT_REGION or the profile, without asking IMDS.
+    """The region from AWS_REGION, AWS_DEFAULT_REGION or the profile, or `None`; IMDS is not asked.
 
     Raises:
         NodeError: this node has no such profile.
@@ -58,21 +58,21 @@ def configured_region(profile: Optional[str]) -> Optional[str]:
     return str(found) if found else None
 
 
-# What was made to look up the region, by profile: making one takes 10 ms.
+# Sessions that `configured_region` created, by profile, to be used again: creating one takes 10 ms.
 _unused: Dict[Optional[str], botocore.session.Session] = {}
 
 
 def ec2_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progress, connections: int = 10) -> Calls:
-    """Calls of EC2 with the credentials of the SDK's chain, of the instance's role at last, or of `account.role`.
+    """Calls of EC2 with the credentials of the SDK's chain, which ends with the instance's role, or of `account.role`.
 
-    `connections`: how many calls are made at once at most.
+    `connections`: the highest number of parallel calls.
 
     Raises:
         NodeError: no such profile.  Error: no credentials, or the role cannot be assumed.  UnknownError: no answer.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # boto3 tells users of old Pythons on standard error
+            warnings.simplefilter("ignore")  # boto3 warns users of old Pythons on standard error
             _bypass_proxy(imds_endpoint(os.environ))
             source = _Credentials(account, deadline, imds, progress)
             url = account.endpoint_url or _configured_endpoint("EC2")
@@ -87,7 +87,7 @@ def _config(deadline: Deadline, connections: int) -> Config:
     return Config(
         connect_timeout=max(0.5, min(3.0, left / 4)),
         read_timeout=max(0.5, min(15.0, left / 3)),
-        # One try: `Calls` tries again itself, for as long as the operation may take.
+        # One try: `Calls` retries itself, until the deadline.
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=max(1, connections),
     )
@@ -95,7 +95,7 @@ def _config(deadline: Deadline, connections: int) -> Config:
 
 def _session(profile: Optional[str]) -> botocore.session.Session:
     if not os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "-").strip():
-        del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # blank: none, here as in imds
+        del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # a blank value counts as unset, as in imds
     certificate_authorities.load_once()
     session = botocore.session.Session(profile=profile)
     # The regional endpoint of STS: private subnets often reach no other, and old SDKs default to the global one.
@@ -149,7 +149,7 @@ class _Credentials:
 
 
 class _OwnCredentials:
-    """This node's own credentials: at first those that `session` has, then others that are fetched."""
+    """This node's own credentials: first those that `session` has, then newly fetched ones."""
 
     def __init__(self, session: botocore.session.Session, imds: Imds) -> None:
         self._session = session
@@ -164,7 +164,7 @@ class _OwnCredentials:
         return self._session
 
 
-# Errors of a call that other models would not cure: what a server answered, or that none did.
+# Errors that other models do not prevent: the server's answer, or its absence.
 _NOT_OF_MODELS = (
     *(sdk.ClientError, sdk.HTTPClientError, sdk.ConnectionError, sdk.NoCredentialsError),
     *(sdk.CredentialRetrievalError, sdk.MetadataRetrievalError, ResponseParserError),
@@ -172,10 +172,10 @@ _NOT_OF_MODELS = (
 
 
 class ServiceClient:
-    """A client of one service with credentials of `source`, by the trimmed models where the SDK accepts them.
+    """A client of one service with credentials of `source`, with the trimmed models if the SDK accepts them.
 
-    `url` is the endpoint, `None` for the SDK's own choice. The SDK's own models take over, for good, as soon as it
-    refuses the trimmed ones: when the client is made, or at any call. Safe to use from many threads.
+    `url` is the endpoint, `None` for the SDK's own choice. The SDK's own models replace the trimmed ones
+    permanently as soon as it refuses those: when the client is created, or at any call. Safe to use from many threads.
     """
 
     def __init__(self, source: SessionSource, name: str, region: str, url: Optional[str], config: Config) -> None:
@@ -231,12 +231,12 @@ class ServiceClient:
             self._client = self._create()
 
     def _create(self) -> Any:
-        """The client, by the SDK's own models if it refuses the trimmed ones."""
+        """The client, with the SDK's own models if it refuses the trimmed ones."""
         if self._trimmed:
             self._session.register_component("data_loader", TrimmedLoader())
             try:
                 return self._new()
-            except Exception as error:  # noqa: BLE001  raised again below, where other models do not cure it
+            except Exception as error:  # noqa: BLE001  raised again below if the SDK's own models do not help
                 self._use_own_models(error)
         return self._new()
 
@@ -270,9 +270,9 @@ def _is_about_answer(error: Exception) -> bool:
 
 
 def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: object) -> None:
-    """Refuse a page that is no answer to the operation: botocore takes any well-formed page for an empty one.
+    """Refuse a page that is no answer to the operation: botocore parses any well-formed page as an empty answer.
 
-    ReplaceRoute's answer has no shape in the SDK, so its confirmation is read here.
+    The SDK's model describes no answer of ReplaceRoute, so a `return` of false is added to `parsed` here.
     """
     if http_response.status_code >= 300:
         return
@@ -284,9 +284,10 @@ def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: o
 
 
 def _set_credentials(session: botocore.session.Session, imds: Imds) -> None:
-    """Fix this process's credentials: the SDK's chain, whose last link is asked through our own IMDS client.
+    """Give `session` the credentials of the SDK's chain, or else of the instance's role.
 
-    So there is one IMDS session for everything, bounded by the deadline and never through a proxy.
+    The role's are read with this package's IMDS client, so that all requests to IMDS keep the deadline, share one
+    token and use no proxy.
     """
     resolver = session.get_component("credential_provider")
     resolver.remove("iam-role")
@@ -298,7 +299,10 @@ def _set_credentials(session: botocore.session.Session, imds: Imds) -> None:
         keep_secret(frozen.secret_key, frozen.token)
         return
     disabled = os.environ.get("AWS_EC2_METADATA_DISABLED", "").strip().lower() == "true"
-    of_instance = None if disabled else imds.credentials()
+    try:
+        of_instance = None if disabled else imds.credentials()
+    except Error as error:
+        raise type(error)(f"no AWS credentials, set parameter profile or mend IMDS: {error}") from None
     if of_instance is None:
         raise sdk.NoCredentialsError
     session.set_credentials(of_instance.access_key_id, of_instance.secret_access_key, of_instance.session_token)
@@ -317,6 +321,6 @@ def _bypass_proxy(url: str) -> None:
     host = urlsplit(url).netloc
     for name in ("NO_PROXY", "no_proxy"):
         hosts = os.environ.get(name) or os.environ.get(name.swapcase()) or ""
-        # A lone * means all hosts, and only where nothing follows it.
+        # * means all hosts, but only if it stands alone.
         if hosts.strip() != "*" and host not in hosts.split(","):
             os.environ[name] = ",".join(filter(None, [hosts, host]))

@@ -1,1 +1,1 @@
-"""What an administrator types. The agent never imports it."""
+"""The command `aws-ipfailover` for administrators. The agent never imports it."""

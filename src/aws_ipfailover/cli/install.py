@@ -49,7 +49,7 @@ def closed_directories(path: Path) -> List[Path]:
 
 
 def install(root: Path) -> Path:
-    """Install the agent below `root`; it will run with the interpreter that runs this. Returns the agent's path.
+    """Install the agent below `root`; it will run with this process's interpreter. Returns the agent's path.
 
     Raises:
         OSError: the file cannot be written.
@@ -58,7 +58,7 @@ def install(root: Path) -> Path:
     folder = root / _PROVIDER
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "aws-ipfailover"
-    # Atomically: Pacemaker may be about to run the old one.
+    # Replaced atomically, because Pacemaker may run the agent at any time.
     descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".aws-ipfailover-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Verb = Callable[[Lab, argparse.Namespace], int]
 
 
-# As lab.plan has them, which is not imported before a verb runs.
+# Copies from lab.plan, which is imported only when a verb runs.
 MODES = ("overlay-ip", "eni", "private-ip")
 LAYOUTS = ("service-subnet", "same-subnet")
 API_EXAMPLES = """\
@@ -181,7 +181,7 @@ def _register_demo(verbs: Commands, name: argparse.ArgumentParser) -> None:
 
 
 def _guarded(run: Verb) -> Callable[[argparse.Namespace], int]:
-    """A verb whose failures are sentences on standard error and exit code 1."""
+    """Turn a `LabError` of a verb into a sentence on standard error and exit code 1."""
 
     def guarded(arguments: argparse.Namespace) -> int:
         try:
@@ -248,7 +248,7 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
     _table(rows)
     for address, routes in status["routes"].items():
         if status["mode"] != MODES[0] and not any(routes.values()):
-            continue  # the plan's overlay addresses, which this lab is not about
+            continue  # the plan's overlay addresses, which this mode does not use
         targets = ", ".join(f"{table} -> {target or 'no route'}" for table, target in routes.items())
         sys.stdout.write(f"{address}: {targets}\n")
     service = status["service"]

@@ -1,4 +1,4 @@
-"""The verbs of `aws-ipfailover lab` that give a running lab one order about its VPC, and nothing else."""
+"""The verbs of `aws-ipfailover lab` that only send a running lab one order about its VPC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Verb = Callable[[Lab, argparse.Namespace], int]
     Add = Callable[[str, Verb, str], argparse.ArgumentParser]
 
-# As lab.aws has them, which is not imported before a verb runs.
+# Copies from lab.aws, which is imported only when a verb runs.
 ORIGINS = ("CreateRoute", "CreateRouteTable", "EnableVgwRoutePropagation", "Advertisement")
 STATES = ("active", "blackhole", "filtered")
 

@@ -33,7 +33,7 @@ def _run(_: argparse.Namespace) -> int:
 
 
 def page() -> str:
-    """The page."""
+    """The Markdown page, as docs/parameters.md has it."""
     return _HEAD + "".join(_row(parameter) for parameter in PARAMETERS)
 
 

@@ -1,6 +1,6 @@
 """Tells the neighbours in the subnet where the address is now, as IPaddr2 does.
 
-A neighbour that has sent to the address's former holder keeps that one's MAC address until its entry is refreshed.
+A neighbour that has sent to the former holder of the address keeps that holder's MAC address until its entry expires.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def announce_all(addresses: Sequence[Address], link: Link) -> None:
 
 
 class Announcement:
-    """`address` announced on `link`; it comes last, when the cloud delivers here."""
+    """`address` announced on `link`; the last holding, because EC2 has to deliver to this node first."""
 
     local = True
 
@@ -43,5 +43,5 @@ class Announcement:
         """Nothing: the next holder announces it."""
 
     def look(self) -> Look:
-        """Nothing of it stays anywhere that could be looked at."""
+        """HERE: an announcement leaves no state that could be checked."""
         return HERE

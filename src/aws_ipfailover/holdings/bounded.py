@@ -1,4 +1,4 @@
-"""What is in the cloud, asked and changed within the deadline whatever the network does."""
+"""A holding in the cloud whose methods return at the deadline, whatever the network does."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ T = TypeVar("T")
 
 
 class Bounded:
-    """`holding`, each of whose methods ends at the deadline: `UnknownError` says what was being waited for then.
+    """`holding` with a limit: a method that has not returned at the deadline raises `UnknownError`.
 
-    A resolver or a server that sends a byte now and then can hold a call longer than the SDK's own timeouts.
+    The error names the call that was being waited for. The SDK's own timeouts are not enough: a name resolver, or a
+    server that sends a byte now and then, can block a call for longer.
     """
 
     local = False

@@ -1,4 +1,4 @@
-"""An ENI that moves: attached to this instance, detached from whichever had it."""
+"""The attachment of an ENI to this instance, including its detachment from another instance."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A holder that runs is asked to take part in the detachment; after so many seconds, or a third of the time that is
-# left, the ENI is detached without it.
+# Seconds, or a third of the remaining time if that is less, that a running holder has to take part in a detachment;
+# after that the ENI is detached by force.
 _GRACE_SECONDS = 30.0
-# Seconds, or a tenth of the time that is left, that are kept for the last read to be answered: it says what was waited
-# for in vain, and whoever waits for all of this says only that there was no answer.
+# Seconds, or a tenth of the remaining time if that is less, that are kept for the last read: the error then tells the
+# ENI's state instead of "no answer".
 _LAST_READ = 1.0
 
 
@@ -54,7 +54,7 @@ class EniAttachment:
         self._ec2 = ec2
         self._memory = memory
         self._deadline = deadline
-        # Device indexes that cannot be used here, although no read says so.
+        # Device indexes that cannot be used here, although reads show them as free.
         self._unusable: Set[int] = set()
         self._described: Optional[NetworkInterface] = None
         self._cidrs: Sequence[Cidr] = ()
@@ -63,7 +63,7 @@ class EniAttachment:
         """Check that this ENI can be attached to this instance. Changes nothing.
 
         Raises:
-            NodeError: other availability zone, or the primary ENI of an instance.
+            NodeError: the ENI is in another availability zone, or is the primary ENI of an instance.
         """
         found, me = self._describe(), self._ec2.instance(self._instance_id)
         if found.availability_zone and me.availability_zone and found.availability_zone != me.availability_zone:
@@ -79,10 +79,10 @@ class EniAttachment:
         self.subnet_cidrs()
 
     def take(self) -> None:
-        """Attach it here, whatever state it is in; returns when EC2 says attached.
+        """Attach the ENI here, from any state; returns when EC2 shows it as attached.
 
         Raises:
-            NodeError: as `check`.  UnknownError: EC2 did not get there before the deadline.
+            NodeError: as `check`.  UnknownError: EC2 does not show that before the deadline.
         """
         self.check()
         self._move()
@@ -93,7 +93,10 @@ class EniAttachment:
         return Repair(f"{self._eni} attached to {self._instance_id} again", replaced_local=True)
 
     def use_another_index(self) -> bool:
-        """Attach it at another device index, as the one it has brings no interface; `False` where none may be chosen.
+        """Attach the ENI at another device index, because no interface appears at its present one.
+
+        Returns `False` if the index is configured (parameter device_index) or the ENI is not attached here.
+
 
         After a detachment by force an instance can be unable to use a device index until it is stopped and started
         (Amazon EC2 User Guide, "Detach a network interface").
@@ -111,7 +114,7 @@ class EniAttachment:
         return True
 
     def release(self) -> None:
-        """Ask EC2 to detach it from this instance; the end of that is what the next active node waits for."""
+        """Request the detachment from this instance; the next active node waits until it is complete."""
         held = self._describe().attachment
         if held is None or held.instance_id != self._instance_id or held.device_index == 0:
             return
@@ -147,7 +150,7 @@ class EniAttachment:
         while True:
             refusal: Optional[Error] = None
             found = self._describe()
-            if found.attachment != last:  # it moves: look again soon
+            if found.attachment != last:  # its state has changed: read again soon
                 poll.restart()
                 last = found.attachment
             step = next_step(
@@ -180,13 +183,13 @@ class EniAttachment:
         return next(index for index in range(1, 256) if index not in taken)
 
     def _attach(self) -> Optional[Error]:
-        """Begin to attach it; why EC2 does not, where that passes."""
+        """Request the attachment; returns EC2's refusal if a retry may succeed, else `None`."""
         index = self.free_index()
         try:
             self._ec2.attach(self._eni, self._instance_id, index)
             log.info("attaching %s at device index %d", self._eni, index)
         except (InUseError, ChangingError) as error:
-            log.info("%s", error)  # an old read said available, or something is still changing
+            log.info("%s", error)  # a stale read showed it as available, or EC2 is still changing it
             return error
         except IndexTakenError as error:
             if self._device_index is not None:
@@ -197,10 +200,10 @@ class EniAttachment:
         return None
 
     def _detach(self, step: Detach, held: Optional[Attachment]) -> Optional[Error]:
-        """Begin to detach it; why EC2 does not, where it has to be asked again."""
+        """Request the detachment; returns EC2's refusal if the request has to be repeated, else `None`."""
         try:
             self._ec2.detach(step.attachment_id, force=step.force)
-        except DetachedError as error:  # an old read showed this attachment
+        except DetachedError as error:  # a stale read showed this attachment
             log.info("%s", error)
             return None
         except ChangingError as error:
@@ -211,7 +214,7 @@ class EniAttachment:
         return None
 
     def _holder_state(self, held: Optional[Attachment], asked: Asked) -> Optional[str]:
-        """The state of the instance that has it, where that decides something."""
+        """The state of the instance that has the ENI; `None` if it decides nothing or is not known."""
         if held is None or held.status == "attaching" or asked.forced or asked.grace_over:
             return None
         if held.instance_id == self._instance_id and held.status == "attached":
@@ -219,11 +222,11 @@ class EniAttachment:
         try:
             return self._ec2.instance(held.instance_id).state
         except NodeError as error:
-            log.info("%s", error)  # a terminated one is forgotten after an hour
+            log.info("%s", error)  # EC2 forgets a terminated instance after an hour
             return None
 
     def _has_just_ended(self, held: Optional[Attachment]) -> bool:
-        """Whether this node's own stop has ended this very attachment: a read that shows it is an old one."""
+        """Whether this node itself has just detached this attachment: a read that shows it is stale."""
         return held is not None and self._memory.is_recent(f"{self._eni} without {held.attachment_id}")
 
     def _contradictions(self) -> Contradictions:
@@ -236,7 +239,7 @@ class EniAttachment:
 
 
 class _Asking:
-    """What has been asked of EC2 so far, and until when the holder may take part."""
+    """The detachments requested so far, and the time that the holder has to take part."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -246,11 +249,11 @@ class _Asking:
 
     @property
     def so_far(self) -> Asked:
-        """The record of it."""
+        """What has been requested, as `next_step` takes it."""
         return Asked(self._plain, self._grace is not None and self._grace.expired, self._forced)
 
     def note(self, *, force: bool) -> None:
-        """Remember that it was asked for, and that EC2 accepted."""
+        """Record that EC2 has accepted a detachment, by force or not."""
         if force:
             self._forced = True
         else:
@@ -258,6 +261,6 @@ class _Asking:
             self.begin_grace()
 
     def begin_grace(self) -> None:
-        """Let the time run that the holder has to take part, if it does not run yet."""
+        """Start the time that the holder has to take part, unless it runs already."""
         if self._grace is None:
             self._grace = self._deadline.within(min(_GRACE_SECONDS, self._deadline.remaining() / 3))

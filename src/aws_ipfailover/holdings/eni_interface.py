@@ -1,9 +1,9 @@
 """The moving ENI on this node: a network interface found by MAC, with its addresses and its own routing table.
 
-Replies have to leave by the ENI whose address they carry: EC2's source check drops them elsewhere. So each address gets
-a rule into a table whose default route goes through this interface; the node's own default route, its metadata and its
-cluster traffic stay where they are. Facts: AWS, "Elastic network interfaces", best practices; "Subnet CIDR blocks" for
-the router at the subnet's first address, and at fe80:ec2::1.
+A reply has to leave through the ENI that has its source address: the source check of every other ENI drops it. So each
+address gets a rule into a table whose default route goes through this interface. The node's own default route, its
+requests to IMDS and its cluster traffic do not change. Facts: AWS, "Elastic network interfaces", best practices;
+"Subnet CIDR blocks" for the router at the subnet's first address, and at fe80:ec2::1.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ log = logging.getLogger(__name__)
 _ROUTER_IPV6 = "fe80:ec2::1"
 _RULE_PRIORITY = 5000
 _FIRST_TABLE = 1_000_000
-# Seconds, or a third of what is left: how long an attached ENI may need to appear before another device index is tried.
+# Seconds, or a third of the remaining time if that is less, after which another device index is tried for an attached
+# ENI whose interface has not appeared.
 _APPEARANCE = 30.0
-# Seconds below which no other device index is tried any more.
+# With fewer seconds left no other device index is tried.
 _LAST_TRY = 2.0
-# How often stop looks for an interface that is renamed while it is quiesced: udev renames one once, after it appeared.
+# How often stop looks for an interface that is renamed meanwhile: udev renames an interface once, after it appears.
 _RENAMES = 3
 
 
@@ -53,21 +54,21 @@ class Attached(Protocol):
         """The CIDRs of its subnet, IPv4 first."""
 
     def use_another_index(self) -> bool:
-        """Attach it at another device index; `False` where none may be chosen."""
+        """Attach the ENI at another device index; `False` if no other may be chosen."""
 
 
 class Metadata(Protocol):
-    """What knows the ENI of an interface that carries no mark."""
+    """Finds the interface of an ENI that carries no mark."""
 
     def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
-        """Which of these MAC addresses is the ENI's, if that is told at once; never the primary one."""
+        """The one of `macs` that is the ENI's, never the primary ENI's; `None` if that is not known in time."""
 
 
 class FoundInterface:
     """The interface of `network_interface_id` if it is on this node: it can be looked for and quiesced.
 
-    It is known by its mark, an alias that `EniInterface` gives it, without asking anybody. `metadata` is asked for one
-    that carries no mark, to release it. `extra` is a further address that the interface is to have.
+    It is recognised by its mark, a link alias that `EniInterface` sets, without IMDS or EC2. Only `release` asks
+    `metadata`, if no interface carries the mark. `extra`: a further address of the interface, besides the ENI's own.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class FoundInterface:
         self._metadata = metadata
 
     def release(self) -> None:
-        """Take everything off again, and prove it: no address, no rule, link down.
+        """Remove the addresses and rules, set the link down, and verify that.
 
         Raises:
             Error: something is left, or that cannot be found out.
@@ -132,7 +133,7 @@ class FoundInterface:
         except NodeError as error:
             missing = str(error)
         if missing and device is not None and device.name not in [one.name for one in self._kernel.links.all()]:
-            missing = self._missing_of(self._marked())  # it was renamed, or went, while it was looked at
+            missing = self._missing_of(self._marked())  # renamed or removed during the look
         return Look(Where.ELSEWHERE, missing) if missing else HERE
 
     def _missing_of(self, device: Optional[Link]) -> str:
@@ -144,7 +145,7 @@ class FoundInterface:
         if len(set(wanted)) < self._marked_count(device):
             return f"{device.name} has lost routing rules"
         for version in sorted({source.version for source in wanted}):
-            # The kernel takes IPv4 routes away with a link that was down for a moment.
+            # The kernel removes the IPv4 routes of a link that goes down, even for a moment.
             if not self._kernel.rules.has_default_route(device.name, self._table, version):
                 return f"{device.name} has lost its IPv{version} routes"
         there = self._kernel.addresses.on(device.name)
@@ -155,13 +156,13 @@ class FoundInterface:
         return next((device for device in self._kernel.links.all() if device.alias.startswith(self._mark)), None)
 
     def _marked_count(self, device: Link) -> int:
-        """How many addresses it was given; at least one."""
+        """The number of addresses that its mark records; 1 if it records none."""
         text = device.alias[len(self._mark) :]
         return int(text) if text.isdigit() else 1
 
     def _known_to_metadata(self) -> Optional[Link]:
         links = [link for link in self._kernel.links.all() if link.mac.strip("0:")]  # lo has none
-        if self._metadata is None or len(links) < 2:  # the primary one alone: the ENI is not here
+        if self._metadata is None or len(links) < 2:  # only the primary ENI's: the ENI is not here
             return None
         mac = self._metadata.mac_of(self._eni, [link.mac for link in links])
         return next((link for link in links if link.mac == mac), None)
@@ -170,7 +171,7 @@ class FoundInterface:
 class EniInterface(FoundInterface):
     """The interface of an ENI that `attachment` attaches here: it can also be configured.
 
-    `mtu`: the largest packet in bytes, `None` to leave it as it is. An interface that DHCP does not configure has 1500.
+    `mtu`: in bytes, `None` to leave it as it is. Without DHCP an interface has 1500.
     """
 
     local = True
@@ -190,13 +191,13 @@ class EniInterface(FoundInterface):
         self._deadline = deadline
 
     def take(self) -> None:
-        """Wait for the interface, give it everything (mark, link, addresses, routes, rules), and announce it.
+        """Wait for the interface, configure it (mark, link, addresses, routes, rules), and announce its addresses.
 
-        Whatever else configures new interfaces on this node may do so at the same time: what it took away is given
-        again, and one that was renamed meanwhile is found again by its MAC address, until all of it is there.
+        Another program on this node may configure or rename the new interface at the same time. So the interface is
+        found by its MAC address and configured again until nothing is missing.
 
         Raises:
-            UnknownError: no interface appeared, or it did not keep what it was given, before the deadline.
+            UnknownError: before the deadline no interface appeared, or something else kept removing its configuration.
         """
         poll = self._deadline.poll(first=0.02, longest=0.5)
         while True:
@@ -209,11 +210,11 @@ class EniInterface(FoundInterface):
         self._announce()
 
     def _try_to_configure(self) -> str:
-        """Configure it; what it lacks afterwards."""
+        """Configure the interface; returns what is missing afterwards, empty if nothing is."""
         try:
             self._configure()
             return self._missing_of(self._marked())
-        except NodeError as error:  # it was renamed or went meanwhile
+        except NodeError as error:  # it was renamed or removed meanwhile
             return str(error)
 
     def _announce(self) -> None:
@@ -231,7 +232,7 @@ class EniInterface(FoundInterface):
         described = self._attachment.described()
         link = self._appeared(described.mac)
         device, addresses = link.name, self._addresses()
-        # Before anything else: what was begun and not finished is found again, and found incomplete.
+        # First, so that after an interrupted start stop finds the interface, and a probe sees that it is incomplete.
         self._kernel.links.set_alias(device, f"{self._mark}{len(addresses)}")
         set_sysctls(device)
         if self._mtu is not None and link.mtu != self._mtu:
@@ -254,7 +255,11 @@ class EniInterface(FoundInterface):
             log.warning("%s; %s works with the one it has", error, device)
 
     def _appeared(self, mac: str) -> Link:
-        """The interface with that MAC address; at another device index of the instance, where the first brings none."""
+        """The interface with this MAC address; tries other device indexes if none appears.
+
+        Raises:
+            UnknownError: none appears, and no other device index can be tried.
+        """
         while True:
             patience = min(_APPEARANCE, self._deadline.remaining() / 3)
             for _ in self._deadline.within(patience).poll(first=0.02, longest=0.5):
@@ -276,7 +281,7 @@ class EniInterface(FoundInterface):
                 router = str(of_version[0].network_address + 1)
             rules.add_route("default", device, self._table, via=router, version=version)
         for rule in rules.into(self._table):
-            if rule.source not in addresses:  # one that the ENI had at an earlier start
+            if rule.source not in addresses:  # an address that the ENI had at an earlier start
                 rules.remove(rule)
                 for found in self._kernel.addresses.find(rule.source):
                     if found.device == device:

@@ -1,7 +1,7 @@
-"""Decisions of moving an ENI: from what EC2 says of it, the next step towards having it attached here. Pure.
+"""Decides the next step of moving an ENI to this instance, from what EC2 says of the ENI. Pure.
 
-Every step can be the last one of a process that is killed: the next start decides again from what it finds, and gets
-there from every state. Facts: Amazon EC2 API Reference, AttachNetworkInterface, DetachNetworkInterface (Force);
+The process can be killed after any step: the next start decides from the state that it finds, and reaches `Done` from
+every state. Facts: Amazon EC2 API Reference, AttachNetworkInterface, DetachNetworkInterface (Force);
 StopInstances shuts the operating system down before the state is `stopped`.
 """
 
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 if TYPE_CHECKING:
     from aws_ipfailover.aws.models import NetworkInterface
 
-# States of an instance in which it cannot take part in a detachment, and has no use for the ENI. Not `stopping` and
-# `shutting-down`: the system of such an instance runs on, and may answer, until it has shut down.
+# States of an instance that cannot take part in a detachment and does not use the ENI. `stopping` and `shutting-down`
+# are not among them: the operating system runs, and may answer, until it has shut down.
 _GONE = ("stopped", "terminated")
 
 
 class Asked(NamedTuple):
-    """What has been asked of EC2 so far.
+    """What has been requested of EC2 so far.
 
-    `plain`: a detachment in which the holder takes part. `grace_over`: the holder has had its time for that.
-    `forced`: a detachment without the holder.
+    `plain`: a detachment in which the holder takes part. `grace_over`: the holder's time for that has passed.
+    `forced`: a detachment by force, without the holder.
     """
 
     plain: bool = False
@@ -34,7 +34,7 @@ class Attach(NamedTuple):
 
 
 class Detach(NamedTuple):
-    """Detach it from its holder, which can be this instance; `force` where the holder does not take part."""
+    """Detach it from its holder, which can be this instance; `force`: without the holder."""
 
     attachment_id: str
     force: bool
@@ -58,8 +58,8 @@ def next_step(
 ) -> Step:
     """The next step towards having `eni` attached to `instance_id`.
 
-    `holder_state` is the EC2 state of the instance that has it, `None` where it was not asked for or is not known.
-    `own_detachment`: this node has just ended the attachment that `eni` shows, so that it is an old read.
+    `holder_state` is the EC2 state of the instance that has it, `None` if it was not read or is not known.
+    `own_detachment`: this node has just ended the attachment that `eni` shows, so that `eni` is a stale read.
     """
     held = eni.attachment
     if held is None:

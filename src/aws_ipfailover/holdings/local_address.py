@@ -48,7 +48,7 @@ class FoundAddress:
             try:
                 addresses.remove(one)
             except Error as error:
-                failure = error  # it may have gone in between: what counts is what is found afterwards
+                failure = error  # it may be gone already: only the second look counts
         left = addresses.find(self._address)
         if left:
             raise failure or Error(f"{self._address} is still on {left[0].device}")
@@ -56,7 +56,7 @@ class FoundAddress:
 
 
 class LocalAddress(FoundAddress):
-    """`address` with `prefix_length` on the interface `link`, labelled DEVICE:LABEL where `label` is given.
+    """`address` with `prefix_length` on the interface `link`, labelled DEVICE:LABEL if `label` is given.
 
     Raises:
         NodeError: the label and this node's interface make a name that is too long.
@@ -86,8 +86,8 @@ class LocalAddress(FoundAddress):
             for one in found
             if one.device == name and one.prefix_length == length and (label is None or one.label == label)
         ]
-        # To the kernel it is the same address with another label, and in IPv6 also with another prefix length: such a
-        # one has to go before the right one can come.
+        # The kernel treats a copy with another label, and in IPv6 also with another prefix length, as the same address:
+        # it has to be removed before the right one can be added.
         clashing = [
             one
             for one in found

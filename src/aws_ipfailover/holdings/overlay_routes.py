@@ -1,7 +1,7 @@
 """The overlay address's routes: one destination, in every route table, to this node's ENI.
 
-EC2 drops what arrives at an ENI for an address that is not its own as long as the ENI's source/destination check is on,
-so the check belongs to the routes. Facts: Amazon VPC User Guide, "Route table concepts", "Route priority"; Amazon EC2
+While an ENI's source/destination check is on, EC2 drops packets for addresses that are not the ENI's own. So this
+holding also switches the check off. Facts: Amazon VPC User Guide, "Route table concepts", "Route priority"; Amazon EC2
 API Reference, ReplaceRoute, ModifyNetworkInterfaceAttribute.
 """
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 # Seconds that a start whose routes are written still waits for the answer about the source/destination check.
 _CHECK_PATIENCE = 3.0
-# What a contradiction is about, where it is no route table.
+# The key of a contradiction that is about the ENI instead of a route table.
 _CHECK = "source/destination check"
 
 
@@ -67,9 +67,9 @@ class OverlayRoutes:
         self._check_is_on = False
 
     def take(self) -> None:
-        """Write every table at once, all are tried; and see to it that the ENI's source/destination check is off.
+        """Write all tables in parallel, and switch the ENI's source/destination check off if it is on.
 
-        It succeeds where at least one table leads here: a service for most consumers is better than none.
+        Succeeds if at least one table was written: a service for some consumers is better than none.
 
         Raises:
             NodeError: no table exists, or the check is on and cannot be switched off.
@@ -96,13 +96,13 @@ class OverlayRoutes:
         in a row say that one does not, or that the check is on.
 
         Raises:
-            UnknownError: not asked, or the only contradiction can be an old read.
+            UnknownError: EC2 did not answer, or the only contradiction can be a stale read.
         """
         self._drift = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
         return Look(Where.ELSEWHERE, "; ".join(self._drift.values())) if self._drift else HERE
 
     def _await_check(self, check: Task[None]) -> None:
-        """Wait until the source/destination check is off; not for long where it is not known to be on.
+        """Wait until the source/destination check is off, at most `_CHECK_PATIENCE` unless it is known to be on.
 
         Raises:
             NodeError: it is on and cannot be switched off.
@@ -119,7 +119,7 @@ class OverlayRoutes:
                 raise NodeError(check_is_on(self._ec2.region, self._eni, str(late))) from None
 
     def repair(self) -> Repair:
-        """Write the tables that do not lead here, and switch the source/destination check off.
+        """Write the tables that the last `look` found wrong, and switch the check off if that was on.
 
         Raises:
             Error: the check is on and cannot be switched off, so that nothing leads here.
@@ -143,7 +143,7 @@ class OverlayRoutes:
         )
 
     def _write_all(self, tables: Sequence[str]) -> Dict[str, Error]:
-        """Write tables at once; the failures, by table."""
+        """Write tables in parallel; returns the failures by table."""
         tasks = {table: Task(lambda table=table: self._write(table)) for table in tables}  # type: ignore[misc]
         failures: Dict[str, Error] = {}
         for table, task in tasks.items():
@@ -176,10 +176,10 @@ class OverlayRoutes:
         )
 
     def _switch_check_off(self) -> None:
-        """See to it that the ENI's source/destination check is off.
+        """Switch the ENI's source/destination check off if it is on.
 
         Raises:
-            NodeError: it is on and cannot be switched off: the command that does it.  UnknownError: not found out.
+            NodeError: it cannot be switched off; names the command for it.  UnknownError: its state cannot be read.
         """
         try:
             if not self._ec2.network_interface(self._eni).source_dest_check:
@@ -190,10 +190,10 @@ class OverlayRoutes:
         self._write_check_off()
 
     def _write_check_off(self) -> None:
-        """Switch the ENI's source/destination check off, which two reads or one have shown to be on.
+        """Switch the ENI's source/destination check off, without reading it first.
 
         Raises:
-            NodeError: it cannot be switched off: the command that does it.
+            NodeError: it cannot be switched off; names the command for it.
         """
         try:
             self._ec2.switch_off_source_dest_check(self._eni)
@@ -202,7 +202,7 @@ class OverlayRoutes:
         log.warning("the source/destination check of %s was on, switched off", self._eni)
 
     def _contradictions(self) -> Contradictions:
-        """What one read of the tables and one of the ENI, at the same time, show not to be as it should be."""
+        """What is wrong, by one read of the tables and a parallel read of the ENI."""
         check = Task(self._check_contradiction)
         found = self._compare(self._tables_ec2.route_tables(self._route_table_ids))
         text = check.result(self._deadline, self._progress)
@@ -255,16 +255,16 @@ def _gone(table: str) -> str:
 
 
 def _by_failure(failures: Dict[str, Error]) -> List[str]:
-    """A sentence for each failure, tables with the same one together."""
+    """One sentence for each different failure, with all tables that have it."""
     tables: Dict[str, List[str]] = {}
     for table, error in failures.items():
-        # A command to run names its table; all others are the same for every table.
+        # Only a text with a command names its table; every other text is the same for all tables.
         tables.setdefault(str(error), []).append(table)
     return [_told(ids, error) for error, ids in tables.items()]
 
 
 def _told(ids: Sequence[str], error: str) -> str:
-    """What went wrong with some tables: the first one and the cause come early, as crm_mon cuts a long sentence."""
+    """The sentence for tables with one failure: first table and cause come first, as crm_mon cuts long texts."""
     first, *others = ids
     if not others:
         return f"{first}: {error}"
@@ -272,7 +272,7 @@ def _told(ids: Sequence[str], error: str) -> str:
 
 
 def _summary(failures: Dict[str, Error]) -> Error:
-    """One error for tables that all failed: what kind it is, all agree on, or it is no particular one."""
+    """One error for tables that all failed: of the kind that they have in common, else an `Error`."""
     text = "; ".join(_by_failure(failures))
     for kind in (DeniedError, NodeError, UnknownError):
         if all(isinstance(error, kind) for error in failures.values()):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Optional, Protocol, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
-from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds for which a refused assignment of an IPv6 address is put down to reads that lag.
+# Seconds for which a refused assignment of an IPv6 address is retried, because the read of its holder can be stale.
 _OLD_READS = 15.0
 
 
@@ -50,7 +50,7 @@ class SecondaryAddress:
         self._deadline = deadline
 
     def take(self) -> None:
-        """Assign the address here, taking it away from whichever ENI of the subnet has it.
+        """Assign the address to this ENI, also if another ENI of the subnet has it.
 
         Returns when IMDS lists the address too, or a third of the time that is left has passed: "Remapping an IP
         address is an asynchronous operation" (Amazon EC2 API Reference, AssignPrivateIpAddresses).
@@ -74,9 +74,11 @@ class SecondaryAddress:
         return Repair(f"{self._address} assigned to {self._eni} again", replaced_local=True)
 
     def _wait_for_remap(self) -> None:
-        poll = self._deadline.within(self._deadline.remaining() / 3).poll(first=0.05, longest=0.5)
+        patience = self._deadline.within(self._deadline.remaining() / 3)
+        poll = patience.poll(first=0.05, longest=0.5)
         try:
-            while not self._is_listed():
+            # In a task of its own: an IMDS in trouble is asked again for longer than the address is to wait for it.
+            while not Task(self._is_listed).result(patience, "instance metadata"):
                 if not poll.wait():
                     log.warning("%s is assigned to %s, but instance metadata does not list it yet", *self._named)
                     return
@@ -95,7 +97,7 @@ class SecondaryAddress:
                 if ip_address(text) == self._address:
                     return True
             except ValueError:
-                continue  # no address: a page of something else
+                continue  # not an address: something other than IMDS has answered
         return False
 
     def _assign(self, eni: str) -> None:
@@ -105,10 +107,10 @@ class SecondaryAddress:
             self._ec2.assign_address(eni, self._address)
 
     def _move_ipv6(self, address: IPv6Address, eni: str) -> None:
-        """EC2 reassigns no IPv6 address: it is taken away where a read shows it, and assigned here.
+        """Unassign the address from its holder and assign it to `eni`, as EC2 does not reassign IPv6 addresses.
 
-        Only the assignment is a proof, also where a read shows the address here already: reads can be old. That is why
-        a refusal is looked into again for a while.
+        Reads of the holder can be stale. So only a successful assignment is proof, even if a read shows the address
+        here already, and after a refusal the holder is read again, for `_OLD_READS` seconds.
         """
         ec2 = self._ec2
         subnet_id = ec2.network_interface(eni).subnet_id
@@ -127,7 +129,7 @@ class SecondaryAddress:
             refused = True
 
     def _refusal(self, address: IPv6Address, eni: str) -> Optional[Error]:
-        """Assign it: `None`, or why EC2 does not, where that can be because another ENI has it."""
+        """Assign the address; returns EC2's refusal if another ENI can still have it, else `None`."""
         try:
             self._ec2.assign_address(eni, address)
         except (DeniedError, NodeError, UnknownError):
@@ -143,7 +145,7 @@ class SecondaryAddress:
         except (DeniedError, UnknownError):
             raise
         except Error as error:
-            # It let go of it meanwhile, or an answer was lost; whether it did, the assignment tells.
+            # The holder may have released it already; the next assignment shows whether it has.
             log.info("%s", error)
 
     def _contradictions(self) -> Contradictions:
@@ -153,10 +155,10 @@ class SecondaryAddress:
 
 
 def subnet_prefix(cidrs: Sequence[Cidr], address: Address) -> int:
-    """The prefix length of the one of a subnet's CIDRs that `address` is in.
+    """The prefix length of the CIDR that `address` is in; `cidrs` are those of one subnet.
 
     Raises:
-        NodeError: it is in none of them.  UnknownError: there are none, which no subnet has.
+        NodeError: it is in none of them.  UnknownError: `cidrs` is empty, so that the subnet is not known.
     """
     for network in cidrs:
         if network.version == address.version and address in network:

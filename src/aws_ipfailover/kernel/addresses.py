@@ -22,7 +22,7 @@ class KernelAddress(NamedTuple):
     device: str
     label: Optional[str]
     link_up: bool
-    peer: Optional[str] = None  # the far end of a point-to-point address, which `prefix_length` is of then
+    peer: Optional[str] = None  # the far end of a point-to-point address; `prefix_length` is then the peer's
 
 
 class Addresses:
@@ -48,7 +48,7 @@ class Addresses:
     def add(self, address: Address, device: str, label: Optional[str], prefix_length: Optional[int] = None) -> None:
         """Put `address` on `device`, as a host address (/32 or /128) unless a prefix length is given.
 
-        IPv6: without duplicate address detection, which would keep it unusable for a second and compares nothing in
+        IPv6: without duplicate address detection, which would delay its use by a second and finds no duplicates in
         a VPC; and never preferred as a source address, so that the node's own connections keep their own address.
 
         Raises:
@@ -65,9 +65,9 @@ class Addresses:
     def remove(self, found: KernelAddress) -> None:
         """Remove an address exactly as it was found; one that is gone meanwhile counts as removed.
 
-        The kernel removes an IPv4 address's secondaries with it (net.ipv4.conf.*.promote_secondaries=0); those are
-        somebody else's addresses, and put back. Nothing else that vanishes at the same time is: that is another
-        resource's own stop.
+        The kernel removes an IPv4 address's secondaries with it (net.ipv4.conf.*.promote_secondaries=0). They belong to
+        others, so they are added again. Other addresses that disappear at the same time are not: another resource's
+        stop removes them.
         """
         before = self._secondaries(found)
         try:
@@ -101,10 +101,10 @@ class Addresses:
         ]
 
     def remove_local_routes(self, address: Address) -> None:
-        """Remove what is left in the local table for `address`: the kernel answers on it as long as it stands there.
+        """Remove routes for `address` that are left in the local table: the kernel answers on it while one exists.
 
         Raises:
-            Error: one is there and cannot be removed.
+            Error: such a route cannot be removed.
         """
         family = "-6" if address.version == 6 else "-4"
         destination = f"{address}/{address.max_prefixlen}"
@@ -140,11 +140,11 @@ def _addresses(listed: List[Mapping[str, Any]]) -> List[KernelAddress]:
     """The addresses in what `ip address show` says.
 
     Raises:
-        UnknownError: it is not of the expected shape. Every namespace has an interface: none at all is no answer.
+        UnknownError: it is not of the expected shape, or shows no interface, although every namespace has one.
     """
     found = []
     try:
-        for link in filter(None, listed):  # iproute2 prints {} for what it passes over
+        for link in filter(None, listed):  # iproute2 prints {} for an entry that it filters out
             for info in link["addr_info"]:
                 # A peer address is shown as "address", the node's own one always as "local".
                 if "local" in info:
@@ -166,9 +166,9 @@ def _addresses(listed: List[Mapping[str, Any]]) -> List[KernelAddress]:
 
 
 def _cannot_be_bound(address: Address) -> bool:
-    """Whether the kernel itself says that `address` is not local: evidence where there is no `ip` to ask.
+    """Whether the kernel itself says that `address` is not local: evidence without the `ip` command.
 
-    Only a "no" counts. A bind can succeed without the address, under ip_nonlocal_bind.
+    Only `True` is evidence: with ip_nonlocal_bind a bind succeeds without the address.
     """
     import socket
 

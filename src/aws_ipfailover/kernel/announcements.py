@@ -7,8 +7,8 @@ the same frames under the sysctls arp_notify and ndisc_notify, and update an exi
 IPaddr2 of resource-agents sends ARP requests too, or replies with `send_arp_opts=-A`, because some stacks heed only one
 of the two; here both are sent.
 
-The frames go out back to back, without a pause: a wait between them would make each start longer, and a process
-that goes on after the operation has nobody to end it. Against loss, call `announce` again at the end of the start: the
+The frames go out back to back, without a pause: a wait between them would make each start longer, and nothing
+would end a process that goes on after the operation. Against loss, call `announce` again at the end of the start: the
 time in between is the interval, and a call takes a fraction of a millisecond.
 """
 
@@ -38,14 +38,14 @@ _HARDWARE_ETHERNET = 1  # ARPHRD_ETHER
 def announce(address: Union[IPv4Address, IPv6Address], device: str, mac: Optional[str] = None) -> None:
     """Announce `address` on `device`, `COPIES` times; returns at once.
 
-    `mac`: of the interface, in any spelling with colons; the kernel's own answer where it is not given. The address
+    `mac`: of the interface, in any spelling with colons; by default the one that the kernel reports. The address
     need not be configured. An interface that is up but has no carrier yet drops the frames silently.
 
     Raises:
-        Error: not sent: no such interface, down, not Ethernet, `mac` is none, or not root. The address
-            itself can be in order all the same.
+        Error: not sent: no such interface, down, not Ethernet, `mac` is malformed, or not root. The address
+            itself may still work.
     """
-    import socket  # noqa: PLC0415  a probe that loads this module does not pay for it
+    import socket  # noqa: PLC0415  here, because a probe loads this module and announces nothing
 
     try:
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as link:  # protocol 0: receives nothing

@@ -1,7 +1,7 @@
-"""The `ip` command of iproute2: the only place that runs a command of the system.
+"""The `ip` command of iproute2; no other module runs it.
 
-Everything is read as JSON; every command names its device with `dev`, so that an interface called like one of ip's
-keywords is still an interface.
+Output is read as JSON. Every command names its device with `dev`, so that an interface whose name is one of ip's
+keywords is still taken as an interface.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, List, Mapping
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
 
-# Where iproute2 is looked for when the caller has no PATH at all.
+# Where iproute2 is looked for if the environment has no PATH.
 _DEFAULT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -10,8 +10,8 @@ from aws_ipfailover.kernel.command import Ip
 class Link(NamedTuple):
     """A network interface; `mac` is lower case, `alias` the description it was given; both can be empty.
 
-    `virtual`: made by software on this node (lo, a bridge, a dummy, a veth), so that it need not be an ENI's.
-    `up`: administratively. `mtu` in bytes.
+    `virtual`: made by software on this node (lo, a bridge, a dummy, a veth), so that it may belong to no ENI.
+    `up`: its administrative state. `mtu` in bytes.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Links:
         ]
 
     def set_alias(self, device: str, alias: str) -> None:
-        """Describe an interface; the description goes with the interface."""
+        """Set the alias of an interface; it is lost when the interface is removed."""
         self._ip.run("link", "set", "dev", device, "alias", alias)
 
     def set_mtu(self, device: str, mtu: int) -> None:
-        """Set the largest packet of an interface, in bytes."""
+        """Set the MTU of an interface, in bytes."""
         self._ip.run("link", "set", "dev", device, "mtu", str(mtu))
 
     def set_up(self, device: str) -> None:

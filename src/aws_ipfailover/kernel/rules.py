@@ -1,4 +1,4 @@
-"""Routes in a routing table of this agent's own, and the rules that lead into it."""
+"""Routes in the agent's own routing tables, and the rules that lead into these tables."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from aws_ipfailover.address import Address
 from aws_ipfailover.errors import Error
 from aws_ipfailover.kernel.command import Ip
 
-# Rules and routes of this protocol systemd-networkd never removes as foreign ones: networkd.conf(5),
-# ManageForeignRoutingPolicyRules= and ManageForeignRoutes=, both on unless set otherwise.
+# systemd-networkd never removes rules and routes with this protocol as foreign: networkd.conf(5),
+# ManageForeignRoutingPolicyRules= and ManageForeignRoutes=, both on by default.
 _NOT_FOREIGN = ("protocol", "kernel")
 
 
 class Rule(NamedTuple):
-    """A routing rule that sends what carries the source address `source` to `table`."""
+    """A routing rule that sends packets with the source address `source` to `table`."""
 
     source: Address
     table: int
@@ -55,7 +55,7 @@ class Rules:
                     if int(rule.get("table", 0)) == table:
                         found.append(Rule(ip_address(rule["src"]), table, int(rule["priority"])))
                 except (KeyError, ValueError):
-                    continue  # a rule of somebody else, by a table's name or without a source
+                    continue  # another program's rule: its table has a name, or it has no source
         return found
 
     def add(self, rule: Rule) -> None:

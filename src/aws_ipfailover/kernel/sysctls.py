@@ -6,9 +6,9 @@ from aws_ipfailover.errors import Error, NodeError
 
 
 def set_sysctls(device: str) -> None:
-    """Let an interface be one of two in a subnet: loose reverse path filter, ARP only for its own addresses.
+    """Configure an interface that is one of two in a subnet: loose reverse path filter, ARP only for its own addresses.
 
-    Router advertisements do not configure it: they would bring a second default route.
+    Router advertisements are not accepted, because they would add a second default route.
 
     Raises:
         NodeError: the interface is gone.  Error: the kernel refuses.

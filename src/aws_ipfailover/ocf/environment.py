@@ -27,7 +27,7 @@ ACTIONS: Tuple[Action, ...] = (
 )
 
 
-# Seconds; nobody waits longer for an action, and the kernel's clocks take no number however large.
+# Seconds. A longer timeout is cut: no action needs more, and timers overflow with very large numbers.
 _LONGEST_TIMEOUT = 86400.0
 
 
@@ -47,14 +47,14 @@ class Environment:
         }
 
     def timeout(self, action: str) -> float:
-        """Seconds this action may take; by hand, what the metadata recommends."""
+        """Seconds that this action may take; without a timeout from Pacemaker, what the metadata recommends."""
         milliseconds = self._number("OCF_RESKEY_CRM_meta_timeout")
         if milliseconds:
             return min(milliseconds / 1000, _LONGEST_TIMEOUT)
         return float(next((known.timeout for known in ACTIONS if known.name == action), 30))
 
     def is_probe(self) -> bool:
-        """Whether a monitor is a probe: no interval."""
+        """Whether a monitor is a probe, which has no interval."""
         return not self._number("OCF_RESKEY_CRM_meta_interval")
 
     def resource_id(self) -> str:
@@ -62,7 +62,7 @@ class Environment:
         return self._environ.get("OCF_RESOURCE_INSTANCE", "").strip()
 
     def check_level(self) -> int:
-        """The depth that is asked for; 0 where none is."""
+        """The requested depth of a check, OCF_CHECK_LEVEL; 0 if there is none."""
         return self._number("OCF_CHECK_LEVEL")
 
     def _number(self, name: str) -> int:

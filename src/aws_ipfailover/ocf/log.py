@@ -1,4 +1,4 @@
-"""What an administrator hears: the exit reason, and the log where Pacemaker's administrators look for it."""
+"""The exit reason, and the log, in the places where the shell agents of resource-agents write theirs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def exit_reason(environ: Mapping[str, str], reason: str) -> None:
 
 
 def complain(line: str) -> None:
-    """Write to standard error, if there is one and anybody still reads it: no action fails for what it cannot say."""
+    """Write to standard error; if it is closed or broken, nothing is written and the action goes on."""
     try:
         if sys.stderr is not None:
             sys.stderr.write(line + "\n")
@@ -30,7 +30,7 @@ def complain(line: str) -> None:
 
 
 _ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
-# Up to the last @: a password can hold slashes and further ones.
+# Up to the last @, because a password can contain slashes and further @.
 _USER_INFO = re.compile(r"//[^\s'\"]*@")
 _SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
@@ -64,7 +64,7 @@ _FACILITIES = (
 
 
 class _Handler(logging.Handler):
-    """Where Pacemaker's administrators look: syslog by HA_LOGFACILITY, the file HA_LOGFILE, else standard error."""
+    """Logs to syslog (HA_LOGFACILITY) and the file HA_LOGFILE; to standard error without both or on a terminal."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class _Handler(logging.Handler):
         self._to_stderr = not (self._facility or self._file) or _is_terminal()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line to each place; a place that cannot be written is passed over."""
+        """Write one line to each place; after a failure only standard error is used."""
         line = f"{record.levelname}: {redact(record.getMessage(), self._environ)}"
         try:
             if self._to_stderr:
@@ -86,7 +86,7 @@ class _Handler(logging.Handler):
                 self._syslog(record.levelno, line)
             if self._file:
                 self._append(line)
-        except Exception:  # noqa: BLE001  no action fails for what it cannot log
+        except Exception:  # noqa: BLE001  an action does not fail because of its log
             self._facility = self._file = ""
 
     def _syslog(self, level: int, line: str) -> None:
@@ -101,7 +101,7 @@ class _Handler(logging.Handler):
     def _append(self, line: str) -> None:
         import time
 
-        # Without waiting: a named pipe that nobody reads would hold the agent for ever.
+        # O_NONBLOCK: to open a named pipe without a reader would block the agent for ever.
         descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o640)
         with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%b %d %H:%M:%S')} {self._tag}: {line}\n")
@@ -115,9 +115,9 @@ def _is_terminal() -> bool:
 
 
 def set_up_logging(environ: Mapping[str, str]) -> None:
-    """Send the library's log to where Pacemaker's administrators look; other libraries' logs are discarded.
+    """Send the library's log to the places of `_Handler`; other libraries' logs are discarded.
 
-    The SDK's debug log holds requests with tokens; it has no handler, at any level.
+    The SDK's debug log contains requests with tokens, so it gets no handler at any level.
     """
     logging.getLogger().addHandler(logging.NullHandler())
     log.propagate = False

@@ -1,4 +1,4 @@
-"""What Pacemaker itself says of the resource; asked only before something is written that no operation demanded."""
+"""Asks Pacemaker whether it manages the resource, before a monitor repairs something in EC2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aws_ipfailover.errors import UnknownError
 
 log = logging.getLogger(__name__)
 
-# Seconds that the cluster's answer is waited for.
+# Seconds to wait for the answer of `crm_resource`.
 _PATIENCE = 4.0
 
 
@@ -25,8 +25,8 @@ class Pacemaker:
     def manages(self) -> bool:
         """Whether Pacemaker manages the resource: neither unmanaged, nor blocked, nor in maintenance mode.
 
-        `crm_resource --query-xml` begins with the resource's state as crm_mon shows it, with what maintenance mode of
-        the cluster and the node make of it.
+        `crm_resource --query-xml` begins with the resource's state as crm_mon shows it, which includes maintenance
+        mode of the cluster and of the node.
 
         Raises:
             UnknownError: `crm_resource` is not there, does not know the resource, or does not answer in time.
@@ -54,16 +54,18 @@ class Pacemaker:
 # managed either, and that mark hides the others: Pacemaker, lib/pengine/native.c, pcmk__native_output_string.
 _UNMANAGED = re.compile(
     r'\([^()]*\b(unmanaged|maintenance|blocked)\b[^()]*\)|\bmanaged="false"|\b(maintenance|blocked)="true"'
+    r"|^\s*false\s*$"
 )
-# What a state is known by, in every version: the agent in brackets behind the resource's name, or as an attribute.
-_STATE = re.compile(r'\(ocf:|\bresource_agent="ocf:')
+# What a state is known by, in every version: the agent in brackets behind the resource's name, or attributes. Or, as
+# other options of crm_resource print it, the bare value of is-managed.
+_STATE = re.compile(r'\(ocf:|\bresource_agent="ocf:|\bmanaged="|^\s*(true|false)\s*$')
 
 
 def is_managed(said: str) -> bool:
-    """Whether `crm_resource` shows a managed resource: no mark of the opposite in its state.
+    """Whether `crm_resource` shows a managed resource: its state has none of the marks above.
 
     Raises:
-        UnknownError: it shows no state.
+        UnknownError: it shows no state, or something else.
     """
     state = said.split("<primitive", maxsplit=1)[0]
     if not _STATE.search(state):

@@ -1,0 +1,65 @@
+"""What each mode holds, put together."""
+
+from __future__ import annotations
+
+import threading
+from ipaddress import IPv4Network
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Iterator, cast
+
+import pytest
+
+from aws_ipfailover.consistency import WriteMemory
+from aws_ipfailover.context import Context
+from aws_ipfailover.deadline import Deadline, Progress
+from aws_ipfailover.modes import mode_named
+from aws_ipfailover.parameters import parse
+
+GOOD, SILENT = "rtb-0000000a", "rtb-0000000b"
+ENI = "eni-00000000000000001"
+
+
+class HalfSilentEc2:
+    """EC2 whose answer about one table does not come before the test ends."""
+
+    region = "eu-central-1"
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+
+    def replace_route(self, route_table_id: str, destination: IPv4Network, network_interface_id: str) -> None:
+        """Write, or wait."""
+        if route_table_id == SILENT:
+            self.end.wait(30)
+
+    def network_interface(self, network_interface_id: str) -> SimpleNamespace:
+        """An ENI as it should be."""
+        return SimpleNamespace(source_dest_check=False)
+
+
+@pytest.fixture
+def ec2() -> Iterator[HalfSilentEc2]:
+    """It answers everything when the test is over."""
+    made = HalfSilentEc2()
+    yield made
+    made.end.set()
+
+
+def test_a_table_without_an_answer_costs_itself(ec2: HalfSilentEc2, tmp_path: Path) -> None:
+    """What became of the other tables is summed up before the deadline gives up all of it."""
+    deadline, progress = Deadline(0.5), Progress("ReplaceRoute")
+    link = SimpleNamespace(name="eth0", up=True)
+    context = SimpleNamespace(
+        kernel=None,
+        node=SimpleNamespace(link=lambda: link, network_interface_id=lambda: ENI),
+        ec2=ec2,
+        role_ec2=ec2,
+        deadline=deadline,
+        progress=progress,
+        memory=lambda key: WriteMemory({"HA_RSCTMP": str(tmp_path)}, key),
+    )
+    values = parse({"ip": "192.168.10.10", "routing_table": f"{GOOD},{SILENT}"})
+    _, routes = mode_named("overlay-ip").holdings(cast("Context", context), values)
+    routes.take()
+    assert WriteMemory({"HA_RSCTMP": str(tmp_path)}, "192.168.10.10").without(ENI) == (SILENT,)
