@@ -111,7 +111,7 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
         raise _missing(error) from None
     region = values.region or configured_region(values.profile)
     if not region:
-        progress.text = "AWS region not known, set parameter region: IMDS"
+        progress.text = "the region, from instance metadata (IMDS)"
         region = _region_of_instance(metadata)
     account = Account(region, values.profile, values.endpoint_url)
     connections = max(10, len(values.routing_table) + 1)

@@ -758,6 +758,19 @@ def test_validate(eni_node: EniNode) -> None:
     assert eni_node.status() == "available"
 
 
+@pytest.mark.parametrize("operation", ["AttachNetworkInterface", "DetachNetworkInterface"])
+def test_validate_where_a_write_is_denied(eni_node: EniNode, operation: str) -> None:
+    """validate-all, level 10, on a standby: each permission that a start needs to take the ENI from the active node, by
+    EC2's DryRun: 4 naming the one that is missing, and nothing is changed."""
+    eni_node.attach(eni_node.other)
+    assert eni_node.agent.run("validate-all", level=10).code == 0
+    eni_node.aws.faults.add(Fault("error", action=operation, code="UnauthorizedOperation", status=403))
+    ran = eni_node.agent.run("validate-all", level=10)
+    assert ran.code == 4, ran
+    assert f"{operation}: UnauthorizedOperation" in ran.reason[:110]
+    assert (eni_node.holder(), eni_node.status()) == (eni_node.other.instance_id, "attached")
+
+
 def test_no_secret(eni_node: EniNode) -> None:
     """No secret in any output, at the highest log level, also when everything is refused."""
     eni_node.attach(eni_node.other)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict
+from typing import Dict, List, Tuple
 
 import pytest
 
@@ -21,6 +21,7 @@ from sandbox import (
     REASON_PREFIX,
     Agent,
     Node,
+    Ran,
     eventually,
     need_root,
     proxy,
@@ -195,29 +196,49 @@ def test_a_log_file_that_cannot_be_written(node: Node) -> None:
         assert ran.code == 0, ran
 
 
-def test_syslog(node: Node, tmp_path: Path) -> None:
-    """HA_LOGFACILITY: lines go to syslog by that facility, tagged with agent, resource and process."""
-    path = tmp_path / "log"
+def syslog(node: Node, directory: Path, action: str) -> Tuple[Ran, List[str]]:
+    """Run an action with a /dev of its own: the lines it sends to syslog, as the datagrams of syslog(3)."""
+    path, devices = directory / "log", directory / "dev"
+    devices.mkdir()
+    (devices / "null").touch()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(path))
-        log.settimeout(10)
-        devices = tmp_path / "dev"
-        devices.mkdir()
-        (devices / "null").touch()
-        # A /dev of its own, in which the log's socket is this test's.
         arrange = (
             'mount --bind /dev/null "$1/null" && mount --bind /dev/urandom /dev/urandom && ln -s "$2" "$1/log"'
             ' && mount --bind "$1" /dev && shift 2 && exec "$@"'
         )
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", arrange, "sh", str(devices), str(path)]
         ran = node.agent.begin(
-            "start", command=command, environ={"HA_LOGFACILITY": "local3", "OCF_RESOURCE_INSTANCE": "the-vip"}
+            action, command=command, environ={"HA_LOGFACILITY": "local3", "OCF_RESOURCE_INSTANCE": "the-vip"}
         ).end()
-        assert ran.code == 0, ran
-        line = log.recv(65536).decode()
-    # Facility local3 is 19, priority info is 6.
-    assert line.startswith(f"<{19 * 8 + 6}>")
-    assert "aws-ipfailover(the-vip)[" in line
+        log.setblocking(False)  # the action has ended: all that it has sent is here
+        lines = []
+        while True:
+            try:
+                lines.append(log.recv(65536).decode())
+            except BlockingIOError:
+                return ran, lines
+
+
+# Syslog's number for the facility local3; priority err is 3, info is 6.
+LOCAL3 = 19 * 8
+
+
+def test_syslog(node: Node, tmp_path: Path) -> None:
+    """HA_LOGFACILITY: lines go to syslog by that facility, tagged with agent, resource and process."""
+    ran, lines = syslog(node, tmp_path, "start")
+    assert ran.code == 0, ran
+    assert lines[0].startswith(f"<{LOCAL3 + 6}>")
+    assert "aws-ipfailover(the-vip)[" in lines[0]
+
+
+def test_a_failure_in_syslog(node: Node, tmp_path: Path) -> None:
+    """Failures are logged at ERROR: in syslog with the priority err, which alerting goes by."""
+    node.aws.faults.add(Fault("error", action="ReplaceRoute", code="UnauthorizedOperation", status=403))
+    ran, lines = syslog(node, tmp_path, "start")
+    assert ran.code == 4, ran
+    (line,) = [line for line in lines if f"ERROR: start: {ran.reason}" in line]
+    assert line.startswith(f"<{LOCAL3 + 3}>")
 
 
 @pytest.mark.parametrize("debug", ["0", "false", "off", "", "no"])

@@ -291,6 +291,9 @@ def test_a_propagated_route_beside_ours(node: Node, origin: RouteOrigin) -> None
     for table in node.tables:
         account.put_route(node.destination, account.transit_gateway_id, table, origin=origin)
     assert node.agent.run("monitor", RESTART, level=10, interval=10).code == 0
+    # In whatever order EC2 lists them: a static route that is made again is listed after the propagated one.
+    account.put_route(node.destination, "node1")
+    assert node.agent.run("monitor", RESTART, level=10, interval=10).code == 0
     # The guard works: without the static one, the propagated one is in use.
     account.delete_route(node.destination, node.tables[0], origin="CreateRoute")
     ran = node.agent.run("monitor", RESTART, level=10, interval=10)

@@ -144,6 +144,16 @@ def test_stop_where_there_is_nothing(namespace: None, broken: Broken) -> None:
     assert held() == []
 
 
+def test_a_defect_in_stop(namespace: None, tmp_path: Path) -> None:
+    """stop: 0 and the address is gone, also where the package loads and one of its modules fails in the middle."""
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")
+    defect = b"\ndef release_all(parts): raise TypeError('broken')\n"
+    broken = damaged(tmp_path, "failover.py", (WHOLE / "failover.py").read_bytes() + defect)
+    done(broken.agent(ip=ADDRESS, routing_table="rtb-0123456789abcdef0").run("stop"))
+    assert held() == []
+    assert not answers_on(ADDRESS)
+
+
 PLACES: List[Tuple[str, List[List[str]]]] = [
     (ADDRESS, [[f"{ADDRESS}/24", "dev", "eth0"]]),
     (ADDRESS, [[f"{ADDRESS}/32", "dev", "eth0", "label", "eth0:vip"]]),
