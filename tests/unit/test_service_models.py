@@ -277,7 +277,7 @@ def test_many_calls_that_fail_by_them_at_once_are_all_made_again(
         changed.append(error)
         change(self, error)
 
-    monkeypatch.setattr(ServiceClient, "_request", staticmethod(fail_together))
+    monkeypatch.setattr(ServiceClient, "_request", fail_together)
     monkeypatch.setattr(ServiceClient, "_use_own_models", note)
     with ThreadPoolExecutor(count) as pool:
         # What the SDK refuses to send is an error that no `Calls` tries again.
