@@ -171,6 +171,12 @@ _NOT_OF_MODELS = (
 )
 
 
+class _Request(threading.local):
+    """The request of a thread; `sent`: botocore has sent it, so that an error of botocore is about the answer."""
+
+    sent = False
+
+
 class ServiceClient:
     """A client of one service with credentials of `source`, with the trimmed models if the SDK accepts them.
 
@@ -185,6 +191,7 @@ class ServiceClient:
         self._url = url
         self._config = config
         self._changing = threading.Lock()
+        self._thread = _Request()
         self._session = source.session()
         self._trimmed = not self._session.get_config_variable("data_path")  # models of the user's own come first
         self._client = self._create()
@@ -200,7 +207,7 @@ class ServiceClient:
         except _NOT_OF_MODELS:
             raise
         except Exception as error:
-            if _is_about_answer(error):
+            if self._thread.sent:
                 raise ResponseParserError(type(error).__name__) from None
             raise
 
@@ -219,8 +226,8 @@ class ServiceClient:
                     self._client = self._new()
         return self._request(self._client, operation, arguments)
 
-    @staticmethod
-    def _request(client: Any, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _request(self, client: Any, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._thread.sent = False
         answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**arguments)
         return answer
 
@@ -247,26 +254,18 @@ class ServiceClient:
             plain.set_credentials(known.access_key, known.secret_key, known.token)
         self._session, self._trimmed = plain, False
 
+    def _note_sent(self, **_: object) -> None:
+        self._thread.sent = True
+
     def _new(self) -> Any:
         client: Any = boto3.Session(botocore_session=self._session, region_name=self._region).client(
             self._name,  # type: ignore[call-overload]
             endpoint_url=self._url,
             config=self._config,
         )
+        client.meta.events.register(f"before-send.{self._name}", self._note_sent)
         client.meta.events.register(f"after-call.{self._name}", _check_answer)
         return client
-
-
-def _is_about_answer(error: Exception) -> bool:
-    """Whether botocore raised it while it read an answer, or while it looked for an error's code in one."""
-    trace = error.__traceback__
-    while trace is not None:
-        # A request that cannot be sent ends in neither of the two: its error is raised by the caller of both.
-        module, function = trace.tb_frame.f_globals.get("__name__"), trace.tb_frame.f_code.co_name
-        if module == "botocore.endpoint" and function in ("_do_get_response", "_needs_retry"):
-            return True
-        trace = trace.tb_next
-    return False
 
 
 def _check_answer(http_response: Any, parsed: Dict[str, Any], model: Any, **_: object) -> None:
