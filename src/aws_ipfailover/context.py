@@ -45,9 +45,15 @@ class Context:
         self.deadline = deadline
         self.progress = progress
 
-    def node_subnet_cidrs(self) -> Sequence[Cidr]:
-        """The CIDRs of the subnet that the node's interface is in: from IMDS, or from EC2 if IMDS tells none."""
-        return self.node.subnet_cidrs() or Task(self._subnet_cidrs_by_ec2).result(self.deadline, self.progress)
+    def node_subnet_cidrs(self, version: int) -> Sequence[Cidr]:
+        """The CIDRs of the subnet that the node's interface is in, of both IP versions.
+
+        From IMDS, or from EC2 if IMDS tells none of `version`: IMDS can answer 404 for a single key.
+        """
+        found = self.node.subnet_cidrs()
+        if any(cidr.version == version for cidr in found):
+            return found
+        return Task(self._subnet_cidrs_by_ec2).result(self.deadline, self.progress)
 
     def _subnet_cidrs_by_ec2(self) -> Sequence[Cidr]:
         own = self.ec2.network_interface(self.node.network_interface_id())

@@ -133,9 +133,13 @@ class Task(Generic[T]):
         finally:
             self._done.set()
 
+    def ends(self, deadline: Deadline) -> bool:
+        """Wait until `work` has ended; `False` if the deadline comes first."""
+        return self._done.wait(deadline.remaining())
+
     def result(self, deadline: Deadline, what: object) -> T:
         """Return or raise what `work` did; `UnknownError`, which names `what`, if the deadline comes first."""
-        if not self._done.wait(deadline.remaining()):
+        if not self.ends(deadline):
             raise UnknownError(f"{what}: no answer before the operation's timeout")
         if self._error is not None:
             raise self._error

@@ -79,7 +79,11 @@ class CloudHolding(Holding, Protocol):
     """A holding in the cloud."""
 
     def repair(self) -> Repair:
-        """Repair what the last `look` found ELSEWHERE, without a move of the resource."""
+        """Repair what the last `look` found ELSEWHERE, without a move of the resource.
+
+        Raises:
+            UnknownError: EC2 did not say whether it was done.  Error: it was not done, and nothing leads here.
+        """
 
 
 class OnDrift(enum.Enum):
@@ -233,6 +237,12 @@ class Failover:
         log.warning("%s: repairing it in place", found.why)
         try:
             outcome = cast("CloudHolding", holding).repair()
+        except UnknownError as error:
+            # A write without an answer may have succeeded.
+            return Finding(Verdict.DEGRADED, f"{_UNCONFIRMED}: {error}; {found.why}")
+        except Error as error:
+            return Finding(Verdict.FAILED, f"{error}; {found.why}")
+        try:
             if outcome.replaced_local:
                 self._take_local()
         except Error as error:

@@ -79,7 +79,7 @@ def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
 
     address, node = values.required_ip, context.node
     link, eni = node.link(), node.network_interface_id()
-    prefix_length = subnet_prefix(context.node_subnet_cidrs(), address)
+    prefix_length = subnet_prefix(context.node_subnet_cidrs(address.version), address)
     local = LocalAddress(context.kernel, address, link, values.iflabel, prefix_length)
     secondary = SecondaryAddress(address, eni, node, context.ec2, context.memory(str(address)), context.deadline)
     return local, Bounded(secondary, context.deadline, context.progress), Announcement(address, link)

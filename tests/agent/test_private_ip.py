@@ -161,6 +161,14 @@ def test_a_subnet_that_imds_does_not_know(node: Node, status: int) -> None:
     assert "mode=overlay-ip" in ran.reason
 
 
+@pytest.mark.parametrize("key", ["subnet-ipv4-cidr-block", "subnet-ipv6-cidr-blocks"])
+def test_a_subnet_that_imds_knows_in_part(node: Node, key: str) -> None:
+    """404 for the CIDR of the address's own version proves nothing: EC2 is asked, and the start succeeds."""
+    node.aws.faults.add(Fault("error", service="imds", action=f"*/{key}", status=404))
+    node.started()
+    assert [one.address.split("/")[1] for one in node.held()] == ["64" if ":" in node.address else "24"]
+
+
 def test_too_many_addresses(node4: Node) -> None:
     """2: PrivateIpAddressLimitExceeded; the address is not here."""
     for number in range(9):

@@ -219,6 +219,19 @@ def test_a_repair_that_fails(node: Node) -> None:
     assert "UnauthorizedOperation" in ran.reason[:110]
 
 
+def test_a_repair_that_is_not_answered(node: Node) -> None:
+    """190 where EC2 does not say whether the repair was done: an unknown is no reason for a restart."""
+    node.started()
+    node.forget_writes()
+    crm_resource_stub(node, "managed")
+    give(node, other(node))
+    node.aws.faults.add(Fault("error", action="Assign*", code="InternalError", status=500))
+    ran = monitor(node)
+    assert ran.code == DEGRADED, ran
+    assert "Repair not confirmed: Assign" in ran.reason[:110]
+    assert "InternalError" in ran.reason[:110]
+
+
 # -- the link ---------------------------------------------------------------------------------------------------------
 
 

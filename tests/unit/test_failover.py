@@ -276,6 +276,7 @@ OUTCOMES: Dict[str, Union[Repair, Error]] = {
     "partly": PARTLY,
     "in vain": IN_VAIN,
     "raised": DeniedError("check is on"),
+    "not answered": UnknownError("AssignPrivateIpAddresses: InternalError"),
 }
 NOT_CHECKED = Finding(Verdict.DEGRADED, "Address up, nothing moved: no answer; asked again at the next monitor")
 # What a look, on_drift, Pacemaker's answer and the repair's outcome make together; None and "" stand for each of them.
@@ -296,6 +297,10 @@ FINDINGS: List[Tuple[str, Optional[OnDrift], str, str, Finding]] = [
     ("elsewhere", OnDrift.REPAIR, "managed", "partly", Finding(Verdict.DEGRADED, "Served in part: rtb-b: denied")),
     ("elsewhere", OnDrift.REPAIR, "managed", "in vain", Finding(Verdict.FAILED, f"rtb-a: denied; {DRIFT.why}")),
     ("elsewhere", OnDrift.REPAIR, "managed", "raised", Finding(Verdict.FAILED, f"check is on; {DRIFT.why}")),
+    (
+        *("elsewhere", OnDrift.REPAIR, "managed", "not answered"),
+        Finding(Verdict.DEGRADED, f"Repair not confirmed: AssignPrivateIpAddresses: InternalError; {DRIFT.why}"),
+    ),
 ]
 
 

@@ -47,6 +47,24 @@ class Service:
         return Calls(self, Deadline(seconds, lambda: self.now, self._sleep), self.progress)
 
 
+class Dripping(Service):
+    """The first call, or the renewal of credentials, never ends; clock and deadline are the real ones."""
+
+    def __init__(self, *answers: Union[Exception, Dict[str, Any]], renewal: bool = False) -> None:
+        super().__init__(*answers)
+        self.renewal = renewal
+        self.never = threading.Event()
+
+    def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        answered = super().call(operation, arguments)
+        if len(self.times) == 1 and not self.renewal:
+            self.never.wait()
+        return answered
+
+    def renew_credentials(self) -> None:
+        self.never.wait()
+
+
 EXPIRED = ["ExpiredToken", "RequestExpired", "TokenRefreshRequired"]
 BROKEN = sdk.EndpointConnectionError(endpoint_url="https://ec2")
 
@@ -100,6 +118,31 @@ def test_what_is_waited_for_is_told() -> None:
     with pytest.raises(UnknownError):
         service.calls(5)("ReplaceRoute")
     assert str(service.progress) == "ReplaceRoute: InternalError, tried again"
+
+
+def test_an_answer_that_never_ends_is_given_up_at_the_deadline() -> None:
+    """A server that sends a byte now and then holds the SDK for ever, and whoever calls it not beyond the deadline."""
+    service = Dripping({})
+    with pytest.raises(UnknownError, match="ReplaceRoute: no answer before the operation's timeout"):
+        Calls(service, Deadline(0.1), service.progress)("ReplaceRoute")
+    service.never.set()
+
+
+def test_an_answer_that_never_ends_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is time for it, an answer that is not complete does not cost the whole operation."""
+    monkeypatch.setattr("aws_ipfailover.aws.retry._LONGEST_ANSWER", 0.05)
+    service = Dripping({}, {})
+    assert Calls(service, Deadline(60), service.progress)("ReplaceRoute")["operation"] == "ReplaceRoute"
+    assert len(service.times) == 2
+    service.never.set()
+
+
+def test_credentials_that_never_come_are_given_up_at_the_deadline() -> None:
+    """Whatever fetches them anew, a program of the profile for instance, ends with the operation."""
+    service = Dripping(answer("ExpiredToken"), renewal=True)
+    with pytest.raises(UnknownError, match="AWS credentials: no answer before the operation's timeout"):
+        Calls(service, Deadline(0.1), service.progress)("ReplaceRoute")
+    service.never.set()
 
 
 @pytest.mark.parametrize("code", EXPIRED)

@@ -8,7 +8,7 @@ from typing import Any, Mapping, Protocol
 
 from aws_ipfailover.aws.errors import translate
 from aws_ipfailover.aws.throttling import Throttle
-from aws_ipfailover.deadline import Deadline, Progress
+from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import ExpiredError, ThrottledError, UnknownError
 
 log = logging.getLogger(__name__)
@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 # Seconds of backoff between two tries. The first is short: usually a single call among hundreds fails.
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 3.0
+# Seconds after which an incomplete answer is given up, and the call made again: a server that sends a byte now and then
+# keeps the SDK's own timeouts from ever passing.
+_LONGEST_ANSWER = 20.0
 
 
 class Service(Protocol):
@@ -60,7 +63,7 @@ class Calls:
         while True:
             renewed = self._renewed
             try:
-                answer = self._service.call(operation, arguments)
+                answer = self._answer(operation, arguments)
             except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
                 failure = translate(operation, error)
             else:
@@ -83,6 +86,13 @@ class Calls:
             elif not poll.wait():
                 raise failure
 
+    def _answer(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer to one request; `UnknownError` where it is not complete in time."""
+        request = Task(lambda: self._service.call(operation, arguments))
+        if not request.ends(self._deadline.within(_LONGEST_ANSWER)) and not self._deadline.expired:
+            raise UnknownError(f"{operation}: no complete answer in {_LONGEST_ANSWER:.0f} s")
+        return request.result(self._deadline, self._progress)
+
     def _renew(self, failure: ExpiredError) -> None:
         """Renew the credentials; only the first of all calls that find them expired does so."""
         with self._renewing:
@@ -90,7 +100,7 @@ class Calls:
                 return
             log.info("%s; fetching credentials anew", failure)
             try:
-                self._service.renew_credentials()
+                Task(self._service.renew_credentials).result(self._deadline, "AWS credentials")
             except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
                 raise translate("AWS configuration", error) from None
             finally:
