@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # Seconds for which a refused assignment of an IPv6 address is retried, because the read of its holder can be stale.
 _OLD_READS = 15.0
+# Seconds that the last try has for its calls: without an answer to them EC2's refusal would not be the one reported.
+_LAST_TRY = 0.5
 
 
 class Metadata(Protocol):
@@ -114,7 +116,7 @@ class SecondaryAddress:
         """
         ec2 = self._ec2
         subnet_id = ec2.network_interface(eni).subnet_id
-        patience = self._deadline.within(_OLD_READS)
+        patience = self._deadline.earlier(_LAST_TRY).within(_OLD_READS)
         poll, refused = patience.poll(first=0.1, longest=1.0), False
         while True:
             holder = ec2.holder_of(address, subnet_id)
