@@ -55,7 +55,8 @@ TROUBLES: Dict[str, Callable[[Node], Any]] = {
     "EC2 dribbles": lambda node: dribbling(node, EC2),
     "the proxy is silent": proxied,
     "IMDS hangs": lambda node: fault(node, kind="hang", service="imds"),
-    "IMDS hangs for one path": lambda node: fault(node, kind="hang", service="imds", action="*/interface-id"),
+    # What EC2 cannot tell instead.
+    "IMDS hangs for one path": lambda node: fault(node, kind="hang", service="imds", action="*/security-credentials/*"),
     "IMDS answers 503": lambda node: fault(node, kind="error", service="imds", status=503),
     "IMDS is silent": lambda node: silent(node, IMDS),
     "IMDS dribbles": lambda node: dribbling(node, IMDS),

@@ -187,3 +187,14 @@ def test_an_empty_answer(make_eni_node: Callable[..., EniNode], tmp_path: Path, 
     node.aws.faults.add(Fault("empty_set", action="DescribeNetworkInterfaces", times=1))
     ran = node.agent.run("start")
     assert ran.code == 0, ran
+
+
+@pytest.mark.parametrize("path", ["*/interface-id", "*/subnet-ipv4-cidr-block"])
+def test_one_path_hangs(make_node: Callable[..., Node], path: str) -> None:
+    """IMDS gave the role's credentials and is silent on one thing: EC2 tells it, within the operation's timeout."""
+    node = make_node()
+    node.agent.parameters = {"mode": "private-ip", "ip": PRIVATE["ipv4"]}
+    node.aws.faults.add(Fault("hang", service="imds", action=path))
+    ran = node.agent.run("start", timeout=12)
+    assert ran.code == 0, ran
+    assert holders(node.aws, PRIVATE["ipv4"]) == [node.me.network_interface_id]

@@ -438,3 +438,14 @@ def test_what_can_be_done_without_is_not_waited_for_so_long(
     with pytest.raises(UnknownError, match="503"):
         session.primary_mac()
     assert patience - 2.1 < clock.now <= patience
+
+
+def test_credentials_are_waited_for_as_nobody_else_tells_them(aws: RunningAws) -> None:
+    """Credentials get all the time that IMDS has at most, also where EC2 can tell the rest."""
+    clock = Clock()
+    session = Imds(aws.imds_url, clock.deadline(180.0))
+    session.is_dispensable = True
+    aws.faults.add(Fault("error", service="imds", status=503))
+    with pytest.raises(UnknownError, match="503"):
+        session.credentials()
+    assert 12.9 < clock.now <= 15.0

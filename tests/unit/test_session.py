@@ -77,11 +77,12 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
 
-def test_with_credentials_of_its_own_imds_is_dispensable(aws: RunningAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ "With `region` and credentials from a profile": what IMDS tells, EC2 can tell too."""
+def test_with_credentials_imds_is_dispensable(aws: RunningAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What IMDS tells, EC2 can tell too, once there are credentials: by the instance's role, or of the node's own."""
     imds = Imds(aws.imds_url, Deadline(20))
-    connect(aws, imds)
     assert not imds.is_dispensable
+    connect(aws, imds)
+    assert imds.is_dispensable
     asked = len(aws.calls())
     keys(monkeypatch)
     imds = Imds(aws.imds_url, Deadline(20))

@@ -69,7 +69,7 @@ class Imds:
         self._token = ""
         self._known: Dict[str, Optional[str]] = {}
         self._silent: Optional[Error] = None
-        # Whether EC2 can answer instead: then each request is given up after a third of the time.
+        # Whether EC2 can answer instead, but for credentials: then each request is given up after a third of the time.
         self.is_dispensable = False
 
     def primary_mac(self) -> str:
@@ -112,12 +112,12 @@ class Imds:
 
     def credentials(self) -> Optional[Credentials]:
         """Credentials of the instance's role, or `None` where it has none."""
-        roles = self._get("meta-data/iam/security-credentials/", _ROLE + r"(\s+\S+)*", anew=True)
+        roles = self._get("meta-data/iam/security-credentials/", _ROLE + r"(\s+\S+)*", anew=True, only_here=True)
         role = (roles or "").partition("\n")[0].strip()
         if not role:
             return None
         try:
-            text = self._get(f"meta-data/iam/security-credentials/{role}", _OBJECT, anew=True)
+            text = self._get(f"meta-data/iam/security-credentials/{role}", _OBJECT, anew=True, only_here=True)
             answer = json.loads(text or "{}")
             found = Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["Token"])
             if all(re.fullmatch(_IN_HEADERS, text) for text in found):
@@ -132,8 +132,12 @@ class Imds:
             raise UnknownError(f"IMDS does not know {path} (404)")
         return value
 
-    def _get(self, path: str, pattern: str = _ANYTHING, *, anew: bool = False) -> Optional[str]:
+    def _get(
+        self, path: str, pattern: str = _ANYTHING, *, anew: bool = False, only_here: bool = False
+    ) -> Optional[str]:
         """The text at `path`, `None` for 404; asked once per session, or again with `anew`.
+
+        `only_here`: EC2 cannot tell it, so that all the time is given to it.
 
         An answer that `pattern` does not match as a whole, such as a broken proxy's page, is none: it is asked again.
 
@@ -145,7 +149,7 @@ class Imds:
             raise self._silent
         if anew or path not in self._known:
             left = self._deadline.remaining(_PATIENCE)
-            deadline = self._deadline.within(left / 3 if self.is_dispensable else left)
+            deadline = self._deadline.within(left / 3 if self.is_dispensable and not only_here else left)
             asking = Task(lambda: self._ask_until(path, pattern, deadline))
             try:
                 # A second longer, so that the error of the request itself arrives first.

@@ -304,6 +304,7 @@ def _set_credentials(session: botocore.session.Session, imds: Imds) -> None:
         raise type(error)(f"no AWS credentials, set parameter profile or mend IMDS: {error}") from None
     if of_instance is None:
         raise sdk.NoCredentialsError
+    imds.is_dispensable = True
     session.set_credentials(of_instance.access_key_id, of_instance.secret_access_key, of_instance.session_token)
     keep_secret(of_instance.secret_access_key, of_instance.session_token)
 
