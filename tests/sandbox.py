@@ -600,10 +600,12 @@ def silent_address() -> Iterator[Tuple[str, int]]:
 
 
 @contextmanager
-def serving(serve: Callable[[socket.socket], None]) -> Iterator[Tuple[str, int]]:
+def serving(
+    serve: Callable[[socket.socket], None], where: Tuple[str, int] = ("127.0.0.1", 0)
+) -> Iterator[Tuple[str, int]]:
     """A TCP server; each connection is `serve`d by a thread of its own until both sides are done or it is closed."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(where)
     listener.listen(64)
     connections: List[socket.socket] = []
     threads: List[threading.Thread] = []

@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import sys
-from typing import Callable, Dict, Mapping, NoReturn, Optional, Sequence, Tuple, Type
+from typing import TYPE_CHECKING, Callable, Dict, Mapping, NoReturn, Optional, Sequence, Tuple, Type
 
-from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, ParameterError
 from aws_ipfailover.failover import Failover, Finding, Verdict, look_locally, not_checked, release_all
@@ -20,6 +19,9 @@ from aws_ipfailover.ocf.environment import Environment
 from aws_ipfailover.ocf.exit_codes import Exit
 from aws_ipfailover.ocf.log import complain, exit_reason, set_up_logging
 from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, unknown
+
+if TYPE_CHECKING:
+    from aws_ipfailover.consistency import WriteMemory
 
 log = logging.getLogger(__name__)
 
@@ -260,6 +262,8 @@ _HANDOVER_SECONDS = 600.0
 
 def _handover(run: Run) -> WriteMemory:
     """The record of a make-before-break move away from this node."""
+    from aws_ipfailover.consistency import WriteMemory
+
     addresses = held(run.environment.parameters()).addresses
     return WriteMemory(run.environ, f"handover-{run.environment.resource_id() or '-'.join(map(str, addresses))}")
 

@@ -111,6 +111,9 @@ def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
 
 def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progress) -> Tuple[Ec2, Optional[Ec2]]:
     try:
+        from aws_ipfailover.aws.certificate_authorities import preload
+
+        preload(os.environ)
         from aws_ipfailover.aws.client import Ec2
         from aws_ipfailover.aws.session import Account, configured_region, ec2_calls
     except ImportError as error:
@@ -119,7 +122,7 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
     if not region:
         progress.text = "the region, from instance metadata (IMDS)"
         region = _region_of_instance(metadata)
-    account = Account(region, values.profile, values.endpoint_url)
+    account = Account(region, values.profile, values.endpoint_url, insecure=values.insecure_endpoint)
     connections = max(10, len(values.routing_table) + 1)
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
     if values.mode != "overlay-ip" or values.routing_table_role is None:

@@ -294,8 +294,8 @@ PARAMETERS: Tuple[Parameter, ...] = (
         "insecure_endpoint",
         _boolean,
         "Accept a plain http endpoint",
-        "Whether endpoint_url may be plain http beyond this node's loopback. Whoever is on the way then reads the"
-        " session token and can forge answers: each action warns of it.",
+        "Whether the endpoint of EC2 or STS (endpoint_url, AWS_ENDPOINT_URL) may be plain http beyond this node's"
+        " loopback. Whoever is on the way then reads the session token and can forge answers: each action warns of it.",
         content="boolean",
         default="false",
         reloadable=True,
@@ -423,10 +423,7 @@ def parse(given: Mapping[str, str]) -> Values:
     checked["ip"] = ip if ip is not None else address
     url = checked["endpoint_url"]
     if url is not None and is_insecure(url) and not checked["insecure_endpoint"]:
-        raise ParameterError(
-            f"parameter endpoint_url: {_shown(url)} is plain http, expected https (or insecure_endpoint=true:"
-            " whoever is on the way then reads this node's credentials)"
-        )
+        raise ParameterError(f"parameter endpoint_url: {_shown(url)} {PLAIN_HTTP}")
     checked["routing_table"] = checked["routing_table"] or ()
     for name in mode_named(checked["mode"]).required:
         if not checked[name]:
@@ -447,16 +444,27 @@ _EXAMPLES = {
 }
 
 
+# What to say of an endpoint that is refused because of it.
+PLAIN_HTTP = (
+    "is plain http, expected https (or insecure_endpoint=true: whoever is on the way reads this node's credentials)"
+)
+
+
 def is_insecure(url: str) -> bool:
-    """Whether an endpoint is plain http and not on this node itself."""
-    match = re.match(r"http://(\[[^\]]*\]|[^:/]*)", url)
-    if match is None:
+    """Whether an endpoint is anything but https, and not on this node itself."""
+    from urllib.parse import urlsplit  # here, because a probe and stop have no endpoint
+
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return True
+    if parts.scheme == "https" or host == "localhost":
         return False
-    host = match.group(1).strip("[]").lower()
     try:
         return not ip_address(host).is_loopback
     except ValueError:
-        return host != "localhost"
+        return True
 
 
 def unknown(given: Mapping[str, str]) -> List[str]:

@@ -500,7 +500,7 @@ def test_stop_in_trouble(eni_node: EniNode, tmp_path: Path, what: str) -> None:
     """API or IMDS unreachable, boto3 missing: 0, quiesced, in time; the ENI stays attached for the next node."""
     eni_node.started()
     environ = unreachable(eni_node, tmp_path, what)
-    ran = eni_node.agent.run("stop", environ=environ, timeout=3)
+    ran = eni_node.agent.run("stop", environ=environ, timeout=5)
     assert ran.code == 0, ran
     assert ran.elapsed < 3
     assert eni_node.quiesced()
@@ -544,7 +544,7 @@ def test_stop_with_packets_dropped(eni_node: EniNode) -> None:
     eni_node.started()
     with silent_address() as (host, port):
         url = f"http://{host}:{port}"
-        ran = eni_node.agent.run("stop", environ={"AWS_ENDPOINT_URL": url}, timeout=2)
+        ran = eni_node.agent.run("stop", environ={"AWS_ENDPOINT_URL": url}, timeout=5)
     assert ran.code == 0, ran
     assert ran.elapsed < 2
     assert eni_node.quiesced()
@@ -734,7 +734,7 @@ def test_monitor_unknown(eni_node: EniNode, fault: Fault, monapi: bool) -> None:
     eni_node.started()
     eni_node.aws.faults.add(fault)
     more = {"monapi": "true"} if monapi else {}
-    ran = eni_node.agent.run("monitor", more, level=0 if monapi else 10, interval=10, timeout=3)
+    ran = eni_node.agent.run("monitor", more, level=0 if monapi else 10, interval=10, timeout=5)
     assert ran.code == DEGRADED, ran
     assert ran.reason
     assert eni_node.served()

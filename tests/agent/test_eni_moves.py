@@ -261,8 +261,8 @@ def refuse(node: EniNode, what: str) -> None:
 def test_a_migration_that_fails(eni_node: EniNode, action: str, what: str) -> None:
     """migrate_to, migrate_from: never an exit code that bans a node, whatever a start here would answer."""
     refuse(eni_node, what)
-    assert eni_node.agent.run("start", timeout=3).code in (1, 2, 4, 6)
-    ran = eni_node.agent.run(action, timeout=3)
+    assert eni_node.agent.run("start", timeout=5).code in (1, 2, 4, 6)
+    ran = eni_node.agent.run(action, timeout=5)
     assert ran.code not in BANS, ran
     if action == "migrate_from":
         assert ran.code == 1, ran
@@ -277,6 +277,6 @@ def test_packets_dropped_at_a_migration(eni_node: EniNode) -> None:
     """migrate_from, nobody answers: 1 within the deadline."""
     with silent_address() as (host, port):
         url = f"http://{host}:{port}"
-        ran = eni_node.agent.run("migrate_from", environ={"AWS_ENDPOINT_URL": url}, timeout=3)
+        ran = eni_node.agent.run("migrate_from", environ={"AWS_ENDPOINT_URL": url}, timeout=5)
     assert ran.code == 1, ran
     assert ran.elapsed < 3

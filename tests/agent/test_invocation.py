@@ -277,7 +277,7 @@ def test_no_secret_in_any_output(node: Node, tmp_path: Path, kind: str) -> None:
         node.aws.faults.add(Fault(kind, service="ec2", code="AuthFailure"))  # type: ignore[arg-type]
     output = ""
     for action, options in (("start", {}), ("monitor", {"level": 10, "interval": 10}), ("validate-all", {"level": 10})):
-        ran = node.agent.run(action, environ=environ, timeout=2, **options)
+        ran = node.agent.run(action, environ=environ, timeout=5, **options)
         output += ran.stdout + ran.stderr
     output += file.read_text() if file.exists() else ""
     secrets = secrets_of(node.aws)
@@ -318,7 +318,7 @@ def test_the_service_specific_endpoint_wins(node: Node) -> None:
     assert node.agent.run("start", environ=environ).code == 0
     environ = {"AWS_ENDPOINT_URL": nowhere, "AWS_ENDPOINT_URL_EC2": nowhere}
     assert node.agent.run("start", {"endpoint_url": node.aws.ec2_url}, environ=environ).code == 0
-    assert node.agent.run("start", environ=environ, timeout=2).code == 1
+    assert node.agent.run("start", environ=environ, timeout=5).code == 1
 
 
 def test_region(node: Node) -> None:
@@ -422,7 +422,7 @@ def test_a_certificate_that_is_not_trusted(node: Node, tmp_path: Path) -> None:
     """AWS_CA_BUNDLE: without the authority's certificate the call fails, and the reason says it is about TLS."""
     certificates = make_certificates(tmp_path / "tls", ["127.0.0.1"])
     with running_aws(tls=certificates.server_context()) as aws:
-        ran = node.agent.run("start", environ=aws.environment(), timeout=3)
+        ran = node.agent.run("start", environ=aws.environment(), timeout=5)
         assert ran.code == 1, ran
         assert "TLS" in ran.reason
         assert node.held() == []
@@ -486,7 +486,7 @@ def test_throttled_sts(shared: Node) -> None:
 def test_sts_that_does_not_answer(shared: Node, kind: str) -> None:
     """An STS that does not answer fails the start with 1, before anything is changed; a monitor says 190."""
     shared.aws.faults.add(Fault(kind, service="sts", code="Throttling"))  # type: ignore[arg-type]
-    ran = shared.agent.run("start", timeout=2)
+    ran = shared.agent.run("start", timeout=5)
     assert ran.code == 1, ran
     assert "AssumeRole" in ran.reason or "EC2" in ran.reason
     assert shared.held() == []

@@ -108,7 +108,7 @@ def test_a_probe_is_never_wrong_about_a_broken_ip(node: Node, tmp_path: Path, sc
     broken.parent.mkdir()
     broken.write_text(f"#!/bin/sh\n{script}\n")
     broken.chmod(0o755)
-    ran = node.agent.run("monitor", environ={"PATH": f"{broken.parent}:/bin"}, timeout=2)
+    ran = node.agent.run("monitor", environ={"PATH": f"{broken.parent}:/bin"}, timeout=5)
     assert ran.code == 1, ran
     assert ran.reason
 
@@ -369,7 +369,7 @@ def test_unknown_by_dns(node: Node, tmp_path: Path) -> None:
         environ={"AWS_ENDPOINT_URL": "http://ec2.eu-central-1.amazonaws.com"},
         level=10,
         interval=10,
-        timeout=2,
+        timeout=5,
         command=with_files({hosts: "/etc/resolv.conf"}),
     ).end()
     assert ran.code == DEGRADED, ran
@@ -406,7 +406,7 @@ def test_a_degraded_resource_is_looked_at_again(node: Node) -> None:
     """Once EC2 answers again, the next monitor says 0."""
     node.hold()
     number = node.aws.faults.add(Fault("reset", service="ec2"))
-    assert node.agent.run("monitor", level=10, interval=10, timeout=2).code == DEGRADED
+    assert node.agent.run("monitor", level=10, interval=10, timeout=5).code == DEGRADED
     node.aws.faults.remove(number)
     assert node.agent.run("monitor", level=10, interval=10).code == 0
 
@@ -477,7 +477,7 @@ def test_no_time_for_a_second_read(node: Node) -> None:
     node.hold()
     node.point_routes_at("node2")
     node.aws.faults.add(Fault("latency", action="DescribeRouteTables", seconds=0.6))
-    ran = node.agent.run("monitor", level=10, interval=10, timeout=2)
+    ran = node.agent.run("monitor", level=10, interval=10, timeout=5)
     assert ran.code == DEGRADED, ran
 
 

@@ -208,7 +208,7 @@ FAILURES = [
 def test_a_start_that_fails(node: Node, fault: Fault) -> None:
     """1 within the deadline, one reason, and no local address."""
     node.aws.faults.add(fault)
-    ran = node.agent.run("start", timeout=3)
+    ran = node.agent.run("start", timeout=5)
     assert ran.code == 1, ran
     assert ran.elapsed < 3
     assert ran.reason
@@ -368,7 +368,7 @@ def test_monitor_unknown(node: Node, options: Dict[str, Any]) -> None:
     """Level 10, UNKNOWN: 190; the address stays."""
     node.started()
     node.aws.faults.add(Fault(**options))
-    ran = node.agent.run("monitor", level=10, interval=10, timeout=3)
+    ran = node.agent.run("monitor", level=10, interval=10, timeout=5)
     assert ran.code == DEGRADED, ran
     assert ran.reason
     assert answers_on(node.address)

@@ -258,7 +258,7 @@ def test_incorrect_state_to_the_end(node: Node) -> None:
     """IncorrectState is waited for until the deadline, and then told with AWS's own words."""
     message = "The instance is not in a valid state for this operation."
     node.aws.faults.add(Fault("error", action="ReplaceRoute", code="IncorrectState", message=message))
-    ran = node.agent.run("start", timeout=3)
+    ran = node.agent.run("start", timeout=5)
     assert ran.code == 1, ran
     assert f"ReplaceRoute: IncorrectState: {message}" in ran.reason
     assert node.held() == []

@@ -170,7 +170,7 @@ def fail_all(node: Node, *codes: str) -> Ran:
     for number, table in enumerate(node.tables):
         code = codes[number % len(codes)]
         node.aws.faults.add(Fault("error", action="ReplaceRoute", resource=table, code=code))
-    return node.agent.run("start", timeout=3)
+    return node.agent.run("start", timeout=5)
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_what_cannot_be_found_out(node: Node, fault: dict[str, Any], code: int) 
     """validate-all, level 10: IMDS, credentials; what cannot be found out is 1, a refusal 4. Never 6: that is said only
     of text."""
     node.aws.faults.add(Fault(**fault))
-    ran = node.agent.run("validate-all", level=10, timeout=2)
+    ran = node.agent.run("validate-all", level=10, timeout=5)
     assert ran.code == code, ran
     assert ran.reason
 

@@ -1,24 +1,31 @@
-"""aws/certificate_authorities.py: they are read once, and decide as they did."""
+"""aws/certificate_authorities.py: which are trusted, and that they are read once."""
 
 from __future__ import annotations
 
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
-import botocore.httpsession
 import pytest
+from requests.certs import where  # type: ignore[attr-defined]
 
 from aws_ipfailover.aws import certificate_authorities
+from aws_ipfailover.aws.certificate_authorities import Authorities, authorities, context, preload
 from aws_ipfailover.aws.client import Ec2
 from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.models import NetworkInterface
 from aws_ipfailover.aws.session import Account, ec2_calls
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import Error
+from aws_ipfailover.errors import Error, NodeError
 from aws_ipfailover.lab.aws.running import RunningAws, running_aws
 from aws_ipfailover.lab.aws.tls import make_certificates
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests loaded is loaded anew."""
+    monkeypatch.setattr(certificate_authorities, "_contexts", {})
 
 
 @pytest.fixture
@@ -47,7 +54,7 @@ def ask(aws: RunningAws, times: int, seconds: float = 60) -> List[NetworkInterfa
 
 
 def test_many_connections_read_them_once(aws: RunningAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are; without our contexts each connection reads them."""
+    """However many connections there are, and whether they were preloaded or not."""
     read: List[str] = []
     plain = ssl.SSLContext.load_verify_locations
 
@@ -56,13 +63,10 @@ def test_many_connections_read_them_once(aws: RunningAws, monkeypatch: pytest.Mo
         plain(self, cafile, capath, cadata)
 
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", note)
+    preload({"AWS_CA_BUNDLE": ""})
     assert len(ask(aws, 8)) == 8
-    assert len(read) == 1
-    monkeypatch.setattr(botocore.httpsession, "SSLContext", ssl.SSLContext)
-    monkeypatch.setattr(certificate_authorities, "load_once", lambda: None)
-    read.clear()
     assert len(ask(aws, 8)) == 8
-    assert len(read) > 1
+    assert len(read) == 2  # the usual ones, which were preloaded in vain, and those of the setting
 
 
 def test_a_server_that_nobody_vouches_for(aws: RunningAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -76,8 +80,35 @@ def test_a_server_that_nobody_vouches_for(aws: RunningAws, monkeypatch: pytest.M
         ask(aws, 1, 2)
 
 
-def test_an_sdk_that_makes_them_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is left as it is."""
-    monkeypatch.delattr(botocore.httpsession, "SSLContext")
-    certificate_authorities.load_once()
-    assert not hasattr(botocore.httpsession, "SSLContext")
+@pytest.mark.parametrize(
+    ("environ", "profile", "expected"),
+    [
+        ({"AWS_CA_BUNDLE": "/a", "REQUESTS_CA_BUNDLE": "/b"}, "/c", ("/a", "AWS_CA_BUNDLE")),
+        ({"AWS_CA_BUNDLE": " ", "REQUESTS_CA_BUNDLE": "/b"}, "/c", ("/c", "ca_bundle of the AWS profile")),
+        ({"REQUESTS_CA_BUNDLE": " /b "}, "", ("/b", "REQUESTS_CA_BUNDLE")),
+        ({"AWS_CA_BUNDLE": "", "REQUESTS_CA_BUNDLE": ""}, " ", (where(), "the Python package requests")),
+        ({}, None, (where(), "the Python package requests")),
+    ],
+)
+def test_the_first_setting_that_is_not_blank_decides(
+    environ: Dict[str, str], profile: Optional[str], expected: Any
+) -> None:
+    """AWS_CA_BUNDLE, then the profile's, then REQUESTS_CA_BUNDLE; else those that the SDK trusts."""
+    assert authorities(environ, profile) == Authorities(*expected)
+
+
+def test_a_context_verifies(tmp_path: Path) -> None:
+    """A context demands a certificate, and TLS 1.2 at least."""
+    made = context(authorities({}, None), Deadline(10))
+    assert made.verify_mode is ssl.CERT_REQUIRED
+    assert made.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "garbage", "unreadable/inside"])
+def test_a_file_that_cannot_be_used(tmp_path: Path, name: str) -> None:
+    """The error names the setting and the file, and says what to do."""
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "garbage").write_text("-----BEGIN CERTIFICATE-----\nZZ\n-----END CERTIFICATE-----\n")
+    (tmp_path / "unreadable").write_text("a file, no directory")
+    with pytest.raises(NodeError, match=f"AWS_CA_BUNDLE: no certificate authorities can be read from .*{name}"):
+        context(Authorities(str(tmp_path / name), "AWS_CA_BUNDLE"), Deadline(10))

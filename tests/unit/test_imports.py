@@ -33,8 +33,8 @@ ALLOWED: Dict[str, Set[str]] = {
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {
-        *("address", "aws.client", "aws.imds", "aws.session", "consistency", "deadline", "errors", "kernel.kernel"),
-        *("node", "parameters"),
+        *("address", "aws.certificate_authorities", "aws.client", "aws.imds", "aws.session", "consistency"),
+        *("deadline", "errors", "kernel.kernel", "node", "parameters"),
     },
     "validation": {
         *("address", "coexistence", "context", "deadline", "errors", "holdings.eni_attachment"),
@@ -46,7 +46,7 @@ ALLOWED: Dict[str, Set[str]] = {
         "validation",
     },
     "aws": set(),
-    "aws.certificate_authorities": set(),
+    "aws.certificate_authorities": {"deadline", "errors"},
     "aws.client": {"address", "aws.models", "consistency", "deadline", "errors"},
     "aws.errors": {"errors", "redaction"},
     "aws.imds": {"deadline", "errors", "redaction"},
@@ -54,10 +54,11 @@ ALLOWED: Dict[str, Set[str]] = {
     "aws.retry": {"aws.errors", "aws.throttling", "deadline", "errors"},
     "aws.service_models": set(),
     "aws.session": {
-        *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.retry", "aws.service_models", "deadline"),
-        *("errors", "redaction"),
+        *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.retry", "aws.service_models", "aws.transport"),
+        *("deadline", "errors", "parameters", "redaction"),
     },
     "aws.throttling": {"deadline"},
+    "aws.transport": {"aws.errors", "aws.retry", "deadline", "errors", "parameters"},
     "holdings": set(),
     "holdings.announcement": {"errors", "failover", "kernel.announcements", "kernel.links", "address"},
     "holdings.bounded": {"deadline", "failover"},
@@ -88,8 +89,9 @@ ALLOWED: Dict[str, Set[str]] = {
 # What is outside of this project, and the modules that alone may import it.
 OWNERS: Dict[str, Set[str]] = {
     "boto3": {"aws.session", "aws.errors"},
-    "botocore": {"aws.session", "aws.errors", "aws.service_models", "aws.certificate_authorities"},
-    "requests": {"aws.imds"},
+    "botocore": {"aws.session", "aws.errors", "aws.service_models", "aws.transport"},
+    "requests": {"aws.imds", "aws.certificate_authorities"},
+    "urllib3": {"aws.imds", "aws.certificate_authorities", "aws.transport"},
     "subprocess": {"kernel.command", "ocf.pacemaker"},
 }
 
@@ -160,7 +162,7 @@ def test_imports_point_one_way() -> None:
 
 @pytest.mark.parametrize("outside", OWNERS)
 def test_each_outside_thing_has_its_modules(outside: str) -> None:
-    """The SDK in a few modules of aws, requests in the one that asks IMDS; commands in one of kernel and one of ocf."""
+    """The SDK and what it sends by in a few modules of aws; commands in one of kernel and one of ocf."""
     users = {name_of(path) for path in library() if outside in {name.split(".")[0] for name in names(path)}}
     assert users == OWNERS[outside]
 

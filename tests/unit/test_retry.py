@@ -130,7 +130,7 @@ def test_an_answer_that_never_ends_is_given_up_at_the_deadline() -> None:
 
 def test_an_answer_that_never_ends_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is time for it, an answer that is not complete does not cost the whole operation."""
-    monkeypatch.setattr("aws_ipfailover.aws.retry._LONGEST_ANSWER", 0.05)
+    monkeypatch.setattr("aws_ipfailover.aws.retry.LONGEST_ANSWER", 0.05)
     service = Dripping({}, {})
     assert Calls(service, Deadline(60), service.progress)("ReplaceRoute")["operation"] == "ReplaceRoute"
     assert len(service.times) == 2

@@ -1,42 +1,85 @@
-"""TLS contexts that read a file of certificate authorities once.
+"""The certificate authorities that are trusted, and TLS contexts that verify every certificate by them.
 
-urllib3 reads it again for every new connection, into the context that all connections of a client share
-(urllib3/urllib3#3623); OpenSSL 3 takes 16 ms of processor time for the SDK's own file (python/cpython#95031), and each
-route table is written over a connection of its own. Measured with botocore 1.44, OpenSSL 3.0 and that file, writing the
-tables alone, median of 30 runs on one core: 3 tables 26 ms instead of 60 ms, 10 tables 43 ms instead of 208 ms.
+A context is loaded once per file and serves all connections: OpenSSL 3 takes 16 ms of processor time for a usual file
+(python/cpython#95031). OpenSSL loads it without Python's lock, so `preload` does it while Python imports the SDK.
 
-botocore documents no way to hand over a context or to load the file once: `verify` of `Session.create_client` is a
-boolean or a path, `botocore.config.Config` has no such option (asked for in boto/botocore#1822 and #3171). So this
-module replaces the class by which `botocore.httpsession` makes its contexts, and nothing else of it.
+Facts: AWS SDKs and Tools Reference Guide, "General configuration" (`ca_bundle`, AWS_CA_BUNDLE).
 """
 
 from __future__ import annotations
 
+import os
 import ssl
-import threading
-from typing import Any, Set
+from typing import Dict, Mapping, NamedTuple, Optional
 
-import botocore.httpsession
+from requests.certs import where  # type: ignore[attr-defined]
+from urllib3.util.ssl_ import create_urllib3_context
 
-
-class _Once(ssl.SSLContext):
-    """A context that loads each file of authorities only once; safe to use from many threads."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        self._lock = threading.Lock()
-        self._loaded: Set[Any] = set()
-
-    def load_verify_locations(self, cafile: Any = None, capath: Any = None, cadata: Any = None) -> None:
-        with self._lock:
-            if (cafile, capath, cadata) not in self._loaded:
-                super().load_verify_locations(cafile, capath, cadata)
-                self._loaded.add((cafile, capath, cadata))
+from aws_ipfailover.deadline import Deadline, Task
+from aws_ipfailover.errors import NodeError
 
 
-def load_once() -> None:
-    """Make the SDK's sessions use such contexts.
+class Authorities(NamedTuple):
+    """A file, or a directory as of `openssl rehash`, of trusted authorities; `source`: the setting that names it."""
 
-    An SDK that creates its contexts in another way than botocore 1.29 to 1.44 is not changed.
+    path: str
+    source: str
+
+
+def authorities(environ: Mapping[str, str], profile: Optional[str]) -> Authorities:
+    """The authorities to trust; `profile`: the setting `ca_bundle` of the AWS profile.
+
+    A blank setting counts as unset. botocore 1.29 takes it for the wish to verify nothing.
     """
-    if getattr(botocore.httpsession, "SSLContext", None) is ssl.SSLContext:
-        botocore.httpsession.SSLContext = _Once  # type: ignore[attr-defined]
+    for source, path in (
+        ("AWS_CA_BUNDLE", environ.get("AWS_CA_BUNDLE")),
+        ("ca_bundle of the AWS profile", profile),
+        ("REQUESTS_CA_BUNDLE", environ.get("REQUESTS_CA_BUNDLE")),
+    ):
+        if path and path.strip():
+            return Authorities(os.path.expanduser(path.strip()), source)
+    return Authorities(where(), "the Python package requests")
+
+
+_contexts: Dict[str, Task[ssl.SSLContext]] = {}
+
+
+def preload(environ: Mapping[str, str]) -> None:
+    """Begin to load the authorities that are trusted unless the profile names others."""
+    _loading(authorities(environ, None).path)
+
+
+def context(chosen: Authorities, deadline: Deadline) -> ssl.SSLContext:
+    """A TLS context that accepts a certificate only if one of these authorities vouches for it.
+
+    The host name is verified by urllib3, as this context does not do so on its own with every version of urllib3.
+
+    Raises:
+        NodeError: the authorities cannot be read.  UnknownError: not before the deadline.
+    """
+    try:
+        return _loading(chosen.path).result(deadline, f"certificate authorities in {chosen.path}")
+    except ssl.SSLError:
+        problem = "no certificate in PEM format"
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    raise NodeError(
+        f"{chosen.source}: no certificate authorities can be read from {chosen.path} ({problem}):"
+        " correct it, or unset it to trust the usual ones"
+    )
+
+
+def _loading(path: str) -> Task[ssl.SSLContext]:
+    if path not in _contexts:
+        _contexts[path] = Task(lambda: _load(path))
+    return _contexts[path]
+
+
+def _load(path: str) -> ssl.SSLContext:
+    found = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    found.minimum_version = ssl.TLSVersion.TLSv1_2
+    if os.path.isdir(path):
+        found.load_verify_locations(capath=path)
+    else:
+        found.load_verify_locations(cafile=path)
+    return found

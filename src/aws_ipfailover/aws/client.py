@@ -67,36 +67,37 @@ class Ec2:
         Raises:
             UnknownError: the answer leaves one out without an error.
         """
-        found: List[RouteTable] = []
+        found: Dict[str, RouteTable] = {}
         unknown = False
         for first in range(0, len(route_table_ids), _PAGE):
             some = list(route_table_ids[first : first + _PAGE])
             try:
-                found += self._route_tables(RouteTableIds=some)
+                found.update(self._route_tables(some, RouteTableIds=some))
             except NoTableError:
                 unknown = True
-                found += self._known_tables(some)
-        known = {table.route_table_id for table in found}
-        missing = tuple(one for one in route_table_ids if one not in known)
+                found.update(self._known_tables(some))
+        missing = tuple(one for one in route_table_ids if one not in found)
         if missing and not unknown:
             raise UnknownError(f"DescribeRouteTables: the answer leaves out {', '.join(missing)}")
-        return RouteTables(tuple(table for table in found if table.route_table_id in route_table_ids), missing)
+        return RouteTables(tuple(found.values()), missing)
 
-    def _known_tables(self, route_table_ids: Sequence[str]) -> List[RouteTable]:
+    def _known_tables(self, route_table_ids: Sequence[str]) -> Dict[str, RouteTable]:
         """Those of the tables that EC2 knows; an empty answer for several counts only after a second read."""
         filters = [{"Name": "route-table-id", "Values": list(route_table_ids)}]
         for _ in self._two_reads("DescribeRouteTables", ", ".join(route_table_ids)):
-            found = self._route_tables(Filters=filters)
+            found = self._route_tables(route_table_ids, Filters=filters)
             if found or len(route_table_ids) == 1:
                 return found
-        return []
+        return {}
 
-    def _route_tables(self, **arguments: Any) -> List[RouteTable]:
-        return [
-            models.route_table(table)
+    def _route_tables(self, wanted: Sequence[str], **arguments: Any) -> Dict[str, RouteTable]:
+        """The wanted ones of the tables in an answer; nothing else is kept, however much there is."""
+        return {
+            table["RouteTableId"]: models.route_table(table)
             for page in self._pages("DescribeRouteTables", **arguments)
             for table in page.get("RouteTables", ())
-        ]
+            if table.get("RouteTableId") in wanted
+        }
 
     def network_interface(self, network_interface_id: str) -> NetworkInterface:
         """An ENI.

@@ -131,6 +131,10 @@ _BY_OPERATION: Tuple[Tuple[str, str, str, Type[Error]], ...] = (
 )
 
 
+class UnusableAnswer(Exception):  # noqa: N818  no `errors.Error` yet: the operation is not known
+    """An answer of a server that is not passed on to the SDK; its text is half a sentence."""
+
+
 def translate(operation: str, error: BaseException) -> Error:
     """What an error of the SDK means here: one sentence with operation and AWS's error code, and never a secret.
 
@@ -138,6 +142,8 @@ def translate(operation: str, error: BaseException) -> Error:
     """
     if isinstance(error, Error):
         return error
+    if isinstance(error, UnusableAnswer):
+        return UnknownError(f"{operation}: no usable answer: {error}")
     if isinstance(error, sdk.ClientError):
         return _answered(operation, error)
     if isinstance(error, sdk.ProfileNotFound):

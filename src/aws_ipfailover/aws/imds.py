@@ -12,6 +12,7 @@ import re
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import Error, UnknownError
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 _PATIENCE = 15.0
 _TIMEOUT = 2.0
 _TOKEN_SECONDS = 300
+_LARGEST = 64 * 1024  # bytes of an answer; credentials, the longest, have some two thousand
 _MAC = "[0-9a-f]{2}(:[0-9a-f]{2}){5}"
 _INSTANCE = "i-[0-9a-f]{8,17}"
 _ENI = "eni-[0-9a-f]{8,17}"
@@ -180,9 +182,9 @@ class Imds:
         if fresh:
             self._token = self._fetch_token(deadline)
         answer = self._send("GET", path, {"X-aws-ec2-metadata-token": self._token}, deadline)
-        if answer.status_code == 404:
+        if answer.status == 404:
             return None
-        if answer.status_code == 401:
+        if answer.status == 401:
             self._token = ""
             if not fresh:
                 return self._ask(path, deadline)  # only once, because the next token is fresh
@@ -200,19 +202,45 @@ class Imds:
         keep_secret(token)
         return token
 
-    def _accepted(self, answer: requests.Response, path: str) -> str:
-        if answer.status_code == 200:
+    def _accepted(self, answer: _Answer, path: str) -> str:
+        if answer.status == 200:
             return answer.text
-        if answer.status_code == 403:
+        if answer.status == 403:
             raise Error(f"IMDS is switched off (403 for {path}): switch it on, or set parameters region and profile")
-        raise UnknownError(f"IMDS: status {answer.status_code} for {path}")
+        raise UnknownError(f"IMDS: status {answer.status} for {path}")
 
-    def _send(self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> requests.Response:
+    def _send(self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> _Answer:
         timeout = max(0.05, deadline.remaining(_TIMEOUT))
         try:
-            return self._session.request(
-                method, f"{self._url}/latest/{path}", headers=dict(headers), timeout=timeout, allow_redirects=False
-            )
-        except requests.RequestException as error:
+            with self._session.request(
+                method,
+                f"{self._url}/latest/{path}",
+                headers={**headers, "Accept-Encoding": "identity"},
+                timeout=timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                return _Answer(answer.status_code, _read(answer))
+        except (requests.RequestException, HTTPError) as error:
             # Without the error's own text, which could quote a header.
             raise UnknownError(f"IMDS does not answer ({type(error).__name__})") from None
+
+
+class _Answer(NamedTuple):
+    """The status and the whole text of an answer."""
+
+    status: int
+    text: str
+
+
+def _read(answer: requests.Response) -> str:
+    """The text of an answer of at most `_LARGEST`, as it was sent: a small compressed one can be a huge text."""
+    if answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise UnknownError("IMDS: an answer is encoded, which was not asked for")
+    body = b""
+    while len(body) <= _LARGEST:
+        part = answer.raw.read(_LARGEST + 1 - len(body), decode_content=False)
+        if not part:
+            return body.decode("utf-8", "replace")
+        body += part
+    raise UnknownError(f"IMDS: an answer has more than {_LARGEST // 1024} KiB")

@@ -18,7 +18,7 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 3.0
 # Seconds after which an incomplete answer is given up, and the call made again: a server that sends a byte now and then
 # keeps the SDK's own timeouts from ever passing.
-_LONGEST_ANSWER = 20.0
+LONGEST_ANSWER = 20.0
 
 
 class Service(Protocol):
@@ -89,8 +89,8 @@ class Calls:
     def _answer(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to one request; `UnknownError` where it is not complete in time."""
         request = Task(lambda: self._service.call(operation, arguments))
-        if not request.ends(self._deadline.within(_LONGEST_ANSWER)) and not self._deadline.expired:
-            raise UnknownError(f"{operation}: no complete answer in {_LONGEST_ANSWER:.0f} s")
+        if not request.ends(self._deadline.within(LONGEST_ANSWER)) and not self._deadline.expired:
+            raise UnknownError(f"{operation}: no complete answer in {LONGEST_ANSWER:.0f} s")
         return request.result(self._deadline, self._progress)
 
     def _renew(self, failure: ExpiredError) -> None:

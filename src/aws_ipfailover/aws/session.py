@@ -20,26 +20,29 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from aws_ipfailover.aws import certificate_authorities
-from aws_ipfailover.aws.errors import translate
+from aws_ipfailover.aws.certificate_authorities import authorities, context
+from aws_ipfailover.aws.errors import UnusableAnswer, translate
 from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.imds import endpoint as imds_endpoint
 from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.aws.service_models import TrimmedLoader
+from aws_ipfailover.aws.transport import Transport
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import Error, UnknownError
+from aws_ipfailover.errors import Error, ParameterError, UnknownError
+from aws_ipfailover.parameters import PLAIN_HTTP, is_insecure
 from aws_ipfailover.redaction import keep_secret
 
 log = logging.getLogger(__name__)
 
 
 class Account(NamedTuple):
-    """How to reach EC2: all optional but the region."""
+    """How to reach EC2: all optional but the region. `insecure`: an endpoint may be plain http beyond this node."""
 
     region: str
     profile: Optional[str] = None
     endpoint_url: Optional[str] = None
     role: Optional[str] = None
+    insecure: bool = False
 
 
 def configured_region(profile: Optional[str]) -> Optional[str]:
@@ -74,29 +77,32 @@ def ec2_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progre
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # boto3 warns users of old Pythons on standard error
             _bypass_proxy(imds_endpoint(os.environ))
-            source = _Credentials(account, deadline, imds, progress)
+            source = _Credentials(_Sessions(account, deadline, connections), imds, progress)
             url = account.endpoint_url or _configured_endpoint("EC2")
-            client = ServiceClient(source, "ec2", account.region, url, _config(deadline, connections))
+            client = ServiceClient(source, "ec2", account.region, url)
+            if is_insecure(client.endpoint_url):
+                _accept_insecure(account, client.endpoint_url)
             return Calls(client, deadline, progress)
     except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
         raise translate("AWS configuration", error) from None
 
 
-def _config(deadline: Deadline, connections: int) -> Config:
-    left = deadline.remaining()
-    return Config(
-        connect_timeout=max(0.5, min(3.0, left / 4)),
-        read_timeout=max(0.5, min(15.0, left / 3)),
-        # One try: `Calls` retries itself, until the deadline.
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=max(1, connections),
-    )
+def _accept_insecure(account: Account, url: str) -> None:
+    """Refuse an endpoint that is plain http, unless the parameters accept it."""
+    if not account.insecure:
+        raise ParameterError(f"the EC2 endpoint {url} {PLAIN_HTTP}")
+    if url != account.endpoint_url:  # else the warning about the parameter says so
+        log.warning("the EC2 endpoint %s is plain http: whoever is on the way reads this node's credentials", url)
+
+
+def _config() -> Config:
+    # One try: `Calls` retries itself, until the deadline.
+    return Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
 
 def _session(profile: Optional[str]) -> botocore.session.Session:
     if not os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "-").strip():
         del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # a blank value counts as unset, as in imds
-    certificate_authorities.load_once()
     session = botocore.session.Session(profile=profile)
     # The regional endpoint of STS: private subnets often reach no other, and old SDKs default to the global one.
     session.set_config_variable("sts_regional_endpoints", "regional")
@@ -106,39 +112,61 @@ def _session(profile: Optional[str]) -> botocore.session.Session:
     return session
 
 
+class _Sessions:
+    """Makes sessions for an account; the clients of all of them send their requests by one transport."""
+
+    def __init__(self, account: Account, deadline: Deadline, connections: int) -> None:
+        self.account = account
+        self.deadline = deadline
+        first = _unused.pop(account.profile, None) or _session(account.profile)
+        self._first: Optional[botocore.session.Session] = first
+        self._authorities = authorities(os.environ, first.get_scoped_config().get("ca_bundle"))
+        trusted = context(self._authorities, deadline)
+        self._transport = Transport(trusted, deadline, connections, insecure=account.insecure)
+
+    def new(self) -> botocore.session.Session:
+        """A session, without credentials."""
+        session, self._first = self._first or _session(self.account.profile), None
+        session.set_config_variable("region", self.account.region)
+        # The transport verifies certificates. This is for requests that the SDK may send without a client, and keeps a
+        # blank setting from switching their verification off.
+        session.set_config_variable("ca_bundle", self._authorities.path)
+        self._transport.serve(session)
+        return session
+
+
 class SessionSource(Protocol):
-    """Where sessions with credentials come from."""
+    """Where sessions come from."""
 
     def session(self) -> botocore.session.Session:
         """A session with credentials that are fetched now."""
+
+    def bare(self) -> botocore.session.Session:
+        """A session without credentials."""
 
 
 class _Credentials:
     """The credentials of one identity on this node: the SDK's chain, the instance's role, or a role to assume."""
 
-    def __init__(self, account: Account, deadline: Deadline, imds: Imds, progress: Progress) -> None:
-        self._account = account
-        self._deadline = deadline
+    def __init__(self, sessions: _Sessions, imds: Imds, progress: Progress) -> None:
+        self._sessions = sessions
         self._imds = imds
         self._progress = progress
+        self.bare = sessions.new
 
     def session(self) -> botocore.session.Session:
         """A session with credentials that are fetched now."""
-        account = self._account
-        session = _unused.pop(account.profile, None) or _session(account.profile)
-        session.set_config_variable("region", account.region)
+        session, role = self._sessions.new(), self._sessions.account.role
         self._progress.text = "AWS credentials (profile, environment, or by IMDS the instance's role)"
         _set_credentials(session, self._imds)
-        if account.role:
-            self._assume(session, account.role)
+        if role:
+            self._assume(session, role)
         return session
 
     def _assume(self, session: botocore.session.Session, role: str) -> None:
-        config = _config(self._deadline, 1)
-        client = ServiceClient(
-            _OwnCredentials(session, self._imds), "sts", self._account.region, _configured_endpoint("STS"), config
-        )
-        sts = Calls(client, self._deadline, self._progress)
+        own = _OwnCredentials(session, self._sessions, self._imds)
+        client = ServiceClient(own, "sts", self._sessions.account.region, _configured_endpoint("STS"))
+        sts = Calls(client, self._sessions.deadline, self._progress)
         answer = sts("AssumeRole", RoleArn=role, RoleSessionName="aws-ipfailover", DurationSeconds=900)
         keys = answer.get("Credentials") or {}
         key_id, secret, token = (keys.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
@@ -151,10 +179,11 @@ class _Credentials:
 class _OwnCredentials:
     """This node's own credentials: first those that `session` has, then newly fetched ones."""
 
-    def __init__(self, session: botocore.session.Session, imds: Imds) -> None:
+    def __init__(self, session: botocore.session.Session, sessions: _Sessions, imds: Imds) -> None:
         self._session = session
         self._imds = imds
         self._used = False
+        self.bare = sessions.new
 
     def session(self) -> botocore.session.Session:
         """The session, with the credentials that it has or, from the second time on, with new ones."""
@@ -166,7 +195,7 @@ class _OwnCredentials:
 
 # Errors that other models do not prevent: the server's answer, or its absence.
 _NOT_OF_MODELS = (
-    *(sdk.ClientError, sdk.HTTPClientError, sdk.ConnectionError, sdk.NoCredentialsError),
+    *(Error, UnusableAnswer, sdk.ClientError, sdk.HTTPClientError, sdk.ConnectionError, sdk.NoCredentialsError),
     *(sdk.CredentialRetrievalError, sdk.MetadataRetrievalError, ResponseParserError),
 )
 
@@ -184,17 +213,21 @@ class ServiceClient:
     permanently as soon as it refuses those: when the client is created, or at any call. Safe to use from many threads.
     """
 
-    def __init__(self, source: SessionSource, name: str, region: str, url: Optional[str], config: Config) -> None:
+    def __init__(self, source: SessionSource, name: str, region: str, url: Optional[str]) -> None:
         self._source = source
         self._name = name
         self._region = region
         self._url = url
-        self._config = config
         self._changing = threading.Lock()
         self._thread = _Request()
         self._session = source.session()
         self._trimmed = not self._session.get_config_variable("data_path")  # models of the user's own come first
         self._client = self._create()
+
+    @property
+    def endpoint_url(self) -> str:
+        """The endpoint that requests are sent to."""
+        return str(self._client.meta.endpoint_url)
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to one request; raises what the SDK raises.
@@ -249,7 +282,7 @@ class ServiceClient:
 
     def _use_own_models(self, error: Exception) -> None:
         log.debug("without trimmed models: %s", type(error).__name__)
-        plain, known = _session(self._session.profile), self._session.get_credentials()
+        plain, known = self._source.bare(), self._session.get_credentials()
         if known is not None:
             plain.set_credentials(known.access_key, known.secret_key, known.token)
         self._session, self._trimmed = plain, False
@@ -261,7 +294,7 @@ class ServiceClient:
         client: Any = boto3.Session(botocore_session=self._session, region_name=self._region).client(
             self._name,  # type: ignore[call-overload]
             endpoint_url=self._url,
-            config=self._config,
+            config=_config(),
         )
         client.meta.events.register(f"before-send.{self._name}", self._note_sent)
         client.meta.events.register(f"after-call.{self._name}", _check_answer)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,14 +33,14 @@ class Certificates:
         return context
 
 
-def make_certificates(directory: Path, names: Sequence[str]) -> Certificates:
-    """An authority and a certificate for these host names and addresses, valid for a week.
+def make_certificates(directory: Path, names: Sequence[str], now: Optional[datetime] = None) -> Certificates:
+    """An authority and a certificate for these host names and addresses, valid for a week from `now`, the present.
 
     Written to `directory` (made if missing) atomically; the key is readable by its owner only. The authority's own
     key is never written: nothing can be signed with it later.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    now = datetime.now(timezone.utc)
+    now = now or datetime.now(timezone.utc)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "aws-ipfailover lab authority")])
     authority = (

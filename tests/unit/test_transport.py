@@ -1,0 +1,101 @@
+"""aws/transport.py: what is refused before the SDK parses it, and how large answers take turns."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from aws_ipfailover.aws.errors import UnusableAnswer
+from aws_ipfailover.aws.transport import LARGEST_ANSWER, MOST_ELEMENTS, _OneAtATime, refuse_bombs
+from aws_ipfailover.deadline import Deadline
+
+
+def route(number: int) -> str:
+    """A route of a large table, as EC2 describes it."""
+    return (
+        f"<item><destinationCidrBlock>10.{number // 256}.{number % 256}.0/24</destinationCidrBlock>"
+        "<transitGatewayId>tgw-0123456789abcdef0</transitGatewayId><state>active</state><origin>CreateRoute</origin></item>"
+    )
+
+
+def test_the_largest_answer_that_ec2_can_give() -> None:
+    """100 route tables, the most that one call describes, of 500 routes each, the quota, are accepted."""
+    routes = "".join(map(route, range(500)))
+    tables = "".join(
+        f"<item><routeTableId>rtb-{number:017x}</routeTableId><routeSet>{routes}</routeSet></item>"
+        for number in range(100)
+    )
+    body = (
+        f"<DescribeRouteTablesResponse><routeTableSet>{tables}</routeTableSet></DescribeRouteTablesResponse>".encode()
+    )
+    assert len(body) < LARGEST_ANSWER
+    refuse_bombs(body, Deadline(60))
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"<a>" + b"<b/>" * MOST_ELEMENTS + b"</a>", "elements"),
+        (b"<a>" + b"<b c='' d=''/>" * (MOST_ELEMENTS // 2) + b"</a>", "elements"),
+        (b"<a>" * 100 + b"</a>" * 100, "within each other"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "document type"),
+        ('<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a><a/>'.encode("utf-16"), "document type"),
+    ],
+    ids=["elements", "attributes", "depth", "entities", "another encoding"],
+)
+def test_a_document_that_is_refused(body: bytes, problem: str) -> None:
+    """Too many elements, too deep, or with a document type of its own, in any encoding."""
+    with pytest.raises(UnusableAnswer, match=problem):
+        refuse_bombs(body, Deadline(60))
+
+
+@pytest.mark.parametrize("body", [b"", b"no XML", b"<a><b>", b"<a>" + b"<b/>" * 1000 + b"</a>"])
+def test_a_document_that_is_left_to_the_sdk(body: bytes) -> None:
+    """What is small, or not well formed."""
+    refuse_bombs(body, Deadline(60))
+
+
+def test_a_document_after_the_deadline() -> None:
+    """Nothing is parsed after the deadline."""
+    with pytest.raises(UnusableAnswer, match="timeout"):
+        refuse_bombs(b"<a/>", Deadline(0))
+
+
+def test_large_answers_take_turns() -> None:
+    """One thread is inside; another waits until it leaves, or gives up at the deadline."""
+    turns, inside, entered = _OneAtATime(Deadline(30)), threading.Event(), threading.Event()
+
+    def other() -> None:
+        inside.set()
+        turns.enter()
+        entered.set()
+        turns.leave()
+
+    turns.enter()
+    turns.enter()
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(10)
+    assert not entered.wait(0.05)
+    turns.leave()
+    assert entered.wait(10)
+    thread.join(10)
+
+
+def test_a_turn_that_never_comes() -> None:
+    """A thread that waits for its turn gives up at the deadline."""
+    turns = _OneAtATime(Deadline(0.05))
+    turns.enter()
+    problems = []
+
+    def other() -> None:
+        try:
+            turns.enter()
+        except UnusableAnswer as error:
+            problems.append(str(error))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join(10)
+    assert problems == ["other large answers took all of the operation's time"]
