@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aws_ipfailover.context import Context
     from aws_ipfailover.failover import Holding, LocalPart
     from aws_ipfailover.holdings.eni_interface import Metadata
+    from aws_ipfailover.holdings.local_address import OwnRule
     from aws_ipfailover.kernel.kernel import Kernel
     from aws_ipfailover.parameters import Held, Values
 
@@ -26,7 +27,8 @@ class Mode(NamedTuple):
     configures. `makes_before_breaks`: the next node can take over while this one still answers. `released_in_cloud`:
     stop also asks EC2 to release it, and succeeds without an answer. `holdings`: creates the holdings, in start order.
     The address comes before the route to it, because this node does not accept packets that arrive earlier. An ENI is
-    attached before its interface is configured.
+    attached before its interface is configured. `dynamic_is_own`, `gateway_is_own`: see `OwnRule`; AWS's DHCP gives an
+    ENI's primary IPv4 address only, its DHCPv6 any address of the ENI, and a moving ENI may be configured by either.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Mode(NamedTuple):
     makes_before_breaks: bool
     released_in_cloud: bool
     holdings: Callable[[Context, Values], Tuple[Holding, ...]]
+    dynamic_is_own: Tuple[int, ...] = ()
+    gateway_is_own: bool = False
 
 
 def local_parts(kernel: Kernel, what: Held, metadata: Optional[Metadata] = None) -> List[LocalPart]:
@@ -46,7 +50,15 @@ def local_parts(kernel: Kernel, what: Held, metadata: Optional[Metadata] = None)
         return [FoundInterface(kernel, what.network_interface_id, extra, metadata)]
     from aws_ipfailover.holdings.local_address import FoundAddress
 
-    return [FoundAddress(kernel, address) for address in what.addresses]
+    own = _own_rule(what.mode)
+    return [FoundAddress(kernel, address, own) for address in what.addresses]
+
+
+def _own_rule(mode_name: str) -> OwnRule:
+    from aws_ipfailover.holdings.local_address import OwnRule
+
+    mode = mode_named(mode_name)
+    return OwnRule(mode.dynamic_is_own, mode.gateway_is_own)
 
 
 def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
@@ -56,7 +68,8 @@ def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
 
     address = values.required_ip
     link = context.node.link()
-    local = LocalAddress(context.kernel, address, link, values.iflabel, prefix_length=address.max_prefixlen)
+    own = _own_rule(values.mode)
+    local = LocalAddress(context.kernel, address, own, link, values.iflabel, prefix_length=address.max_prefixlen)
     routes = OverlayRoutes(
         address,
         values.routing_table,
@@ -80,7 +93,7 @@ def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     address, node = values.required_ip, context.node
     link, eni = node.link(), node.network_interface_id()
     prefix_length = subnet_prefix(context.node_subnet_cidrs(address.version), address)
-    local = LocalAddress(context.kernel, address, link, values.iflabel, prefix_length)
+    local = LocalAddress(context.kernel, address, _own_rule(values.mode), link, values.iflabel, prefix_length)
     secondary = SecondaryAddress(address, eni, node, context.ec2, context.memory(str(address)), context.deadline)
     return local, Bounded(secondary, context.deadline, context.progress), Announcement(address, link)
 
@@ -120,6 +133,8 @@ MODES: Tuple[Mode, ...] = (
         makes_before_breaks=True,
         released_in_cloud=False,
         holdings=_overlay_ip,
+        dynamic_is_own=(4, 6),
+        gateway_is_own=True,
     ),
     Mode(
         "eni",
@@ -142,6 +157,7 @@ MODES: Tuple[Mode, ...] = (
         makes_before_breaks=False,
         released_in_cloud=False,
         holdings=_private_ip,
+        dynamic_is_own=(4,),
     ),
 )
 

@@ -7,7 +7,7 @@ Named tuples instead of dataclasses, whose import costs a probe a tenth of its t
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from aws_ipfailover.address import Address
@@ -67,6 +67,9 @@ def _mode(text: str) -> str:
     return text
 
 
+_OF_AWS = ip_network("fd00:ec2::/32")
+
+
 def _address(text: str) -> Address:
     right = "an IPv4 or IPv6 address without prefix length"
     if "%" in text:
@@ -86,6 +89,8 @@ def _address(text: str) -> Address:
         or (address.version == 4 and (first == 0 or first >= 240))
     ):
         raise ValueError("a unicast address that is not loopback, link-local or unspecified")
+    if address in _OF_AWS:
+        raise ValueError("an address outside fd00:ec2::/32, which AWS has for instance metadata and the like")
     return address
 
 
@@ -375,8 +380,11 @@ def _shown(text: str) -> str:
 class Held(NamedTuple):
     """What a resource can hold on a node, by its parameters: all that stop and a probe need.
 
-    `addresses`: the valid ones of `ip` and `address`. `complaints`: what is wrong with the parameters.
+    `mode`: eni where the parameter names none of the modes, because the ENI can still be here. `addresses`: the valid
+    ones of `ip` and `address`. `complaints`: what is wrong with the parameters.
     """
+
+    mode: str
 
     addresses: Tuple[Address, ...]
     network_interface_id: Optional[str]
@@ -407,7 +415,7 @@ def held(given: Mapping[str, str]) -> Held:
     eni = attempt("network_interface_id") if mode == "eni" else None
     if not addresses and eni is None and not complaints:
         complaints.append(f"parameter {mode_named(mode).required[0]} is missing")
-    return Held(tuple(addresses), eni, tuple(complaints))
+    return Held(mode, tuple(addresses), eni, tuple(complaints))
 
 
 def parse(given: Mapping[str, str]) -> Values:

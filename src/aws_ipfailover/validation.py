@@ -42,7 +42,12 @@ def validate(context: Context, values: Values) -> None:
 
 def _check_private(context: Context, values: Values) -> Optional[str]:
     log.info("EC2 has no dry run for assigning an address: whether this node may do it is not checked")
-    context.ec2.network_interface(context.node.network_interface_id())
+    eni, address = context.ec2.network_interface(context.node.network_interface_id()), values.required_ip
+    if address.version == 4 and eni.addresses[:1] == (address,):
+        raise NodeError(
+            f"parameter ip: {address} is the primary private address of this node's own {eni.network_interface_id},"
+            " which never moves; expected a secondary one"
+        )
     return None
 
 

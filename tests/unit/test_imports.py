@@ -68,7 +68,9 @@ ALLOWED: Dict[str, Set[str]] = {
         *("kernel.rules", "kernel.sysctls", "address"),
     },
     "holdings.eni_plan": set(),
-    "holdings.local_address": {"errors", "failover", "kernel.kernel", "kernel.links", "address"},
+    "holdings.local_address": {
+        *("address", "errors", "failover", "kernel.addresses", "kernel.kernel", "kernel.links"),
+    },
     "holdings.overlay_routes": {"consistency", "deadline", "errors", "failover", "address"},
     "holdings.secondary_address": {"consistency", "deadline", "errors", "failover", "address"},
     "kernel": set(),

@@ -160,13 +160,13 @@ def test_interface_and_label_together_have_at_most_15_characters() -> None:
 def test_what_is_held_can_be_read_past_every_mistake() -> None:
     """Stop and a probe look for whatever the parameters can mean, and say what is wrong with them."""
     here, there = ip_address("192.168.10.10"), ip_address("192.168.10.11")
-    assert held({"ip": "192.168.10.10", "monapi": "maybe"}) == ((here,), None, ())
+    assert held({"ip": "192.168.10.10", "monapi": "maybe"}) == ("overlay-ip", (here,), None, ())
     assert held({"ip": "192.168.10.10", "mode": "?"}).addresses == (here,)
     assert held({"ip": "192.168.10.10", "address": "garbage"}).addresses == (here,)
     assert held({"ip": "garbage", "address": "192.168.10.10"}).addresses == (here,)
     assert held({"ip": "192.168.10.10", "address": "192.168.10.11"}).addresses == (here, there)
     assert held({"ip": "127.0.0.1"}).addresses == ()
-    assert held({}) == ((), None, ("parameter ip is missing",))
+    assert held({}) == ("overlay-ip", (), None, ("parameter ip is missing",))
     assert held({"mode": "eni", "network_interface_id": ENI}).network_interface_id == ENI
     assert held({"mode": "eni"}).complaints == ("parameter network_interface_id is missing",)
 

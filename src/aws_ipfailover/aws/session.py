@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import threading
 import warnings
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol
@@ -167,13 +168,23 @@ class _Credentials:
         own = _OwnCredentials(session, self._sessions, self._imds)
         client = ServiceClient(own, "sts", self._sessions.account.region, _configured_endpoint("STS"))
         sts = Calls(client, self._sessions.deadline, self._progress)
-        answer = sts("AssumeRole", RoleArn=role, RoleSessionName="aws-ipfailover", DurationSeconds=900)
+        answer = sts("AssumeRole", RoleArn=role, RoleSessionName=self._session_name(), DurationSeconds=900)
         keys = answer.get("Credentials") or {}
         key_id, secret, token = (keys.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
         if not (key_id and secret and token):
             raise UnknownError("AssumeRole: the answer has no credentials")
         session.set_credentials(key_id, secret, token)
         keep_secret(secret, token)
+
+    def _session_name(self) -> str:
+        """Which node and which resource act, for CloudTrail: instance id, or host name, and the resource's id."""
+        try:
+            node = self._imds.instance_id()
+        except Error:
+            node = socket.gethostname()
+        parts = (node[:32], os.environ.get("OCF_RESOURCE_INSTANCE", "").strip() or "aws-ipfailover")
+        # What STS accepts: [\w+=,.@-]{2,64}, ASCII only.
+        return re.sub(r"[^\w+=,.@-]", "-", "-".join(parts), flags=re.ASCII)[:64]
 
 
 class _OwnCredentials:

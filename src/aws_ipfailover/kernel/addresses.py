@@ -15,7 +15,11 @@ log = logging.getLogger(__name__)
 
 
 class KernelAddress(NamedTuple):
-    """An address as the kernel has it; `link_up`: whether its device is administratively up."""
+    """An address as the kernel has it.
+
+    `link_up`: whether its device is administratively up. `dynamic`: it has a limited lifetime, as those of DHCP have.
+    `secondary`: another address of the same subnet was there first.
+    """
 
     address: Address
     prefix_length: int
@@ -23,6 +27,8 @@ class KernelAddress(NamedTuple):
     label: Optional[str]
     link_up: bool
     peer: Optional[str] = None  # the far end of a point-to-point address; `prefix_length` is then the peer's
+    dynamic: bool = False
+    secondary: bool = False
 
 
 class Addresses:
@@ -44,6 +50,19 @@ class Addresses:
                 return []
             raise
         return [found for found in _addresses(listed) if found.address == address]
+
+    def has_gateway(self, found: KernelAddress) -> bool:
+        """Whether a route of the address's device, in any table, has a gateway inside the address's network.
+
+        Raises:
+            UnknownError: the kernel's routes cannot be read.
+        """
+        family, network = f"-{found.address.version}", _subnet(found)[1]
+        routes = self._ip.json(family, "route", "show", "table", "all", "dev", found.device)
+        try:
+            return any(ip_address(route["gateway"]) in network for route in routes if "gateway" in route)
+        except ValueError as error:
+            raise UnknownError(f"ip route show: a route is not described as expected ({error!r})") from None
 
     def add(self, address: Address, device: str, label: Optional[str], prefix_length: Optional[int] = None) -> None:
         """Put `address` on `device`, as a host address (/32 or /128) unless a prefix length is given.
@@ -156,6 +175,8 @@ def _addresses(listed: List[Mapping[str, Any]]) -> List[KernelAddress]:
                             info.get("label"),
                             "UP" in link.get("flags", ()),
                             info.get("address"),
+                            dynamic=info.get("dynamic") is True,
+                            secondary=info.get("secondary") is True,
                         )
                     )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
