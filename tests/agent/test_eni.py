@@ -502,7 +502,7 @@ def test_stop_in_trouble(eni_node: EniNode, tmp_path: Path, what: str) -> None:
     environ = unreachable(eni_node, tmp_path, what)
     ran = eni_node.agent.run("stop", environ=environ, timeout=5)
     assert ran.code == 0, ran
-    assert ran.elapsed < 3
+    assert ran.elapsed < 5
     assert eni_node.quiesced()
     assert ran.reasons == []
     assert eni_node.holder() == eni_node.me.instance_id
@@ -546,7 +546,7 @@ def test_stop_with_packets_dropped(eni_node: EniNode) -> None:
         url = f"http://{host}:{port}"
         ran = eni_node.agent.run("stop", environ={"AWS_ENDPOINT_URL": url}, timeout=5)
     assert ran.code == 0, ran
-    assert ran.elapsed < 2
+    assert ran.elapsed < 5
     assert eni_node.quiesced()
 
 
