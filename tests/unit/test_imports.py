@@ -83,8 +83,9 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf": set(),
     "ocf.environment": set(),
     "ocf.exit_codes": set(),
-    "ocf.log": {"ocf", "ocf.log_file", "output", "redaction"},
+    "ocf.log": {"ocf", "ocf.log_file", "ocf.syslog", "output", "redaction"},
     "ocf.log_file": set(),
+    "ocf.syslog": set(),
     "ocf.metadata": {"", "ocf", "ocf.environment", "parameters"},
     "ocf.pacemaker": {"deadline", "errors"},
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from aws_ipfailover.ocf.environment import Environment
@@ -31,3 +34,30 @@ def test_a_monitor_without_interval_is_a_probe(interval: object, probe: bool) ->
 def test_a_timeout_that_is_no_number_is_the_recommended_one() -> None:
     """By hand, anything can be in the environment."""
     assert Environment({"OCF_RESKEY_CRM_meta_timeout": "soon"}).timeout("start") == 180
+
+
+UNSEEN = """
+import logging, sys, threading, warnings
+from aws_ipfailover.ocf.log import log, set_up_logging
+set_up_logging({"HA_debug": "1"})
+class Ending:
+    def __del__(self):
+        raise ValueError("wJalrXUtnFEMI of an object")
+Ending()
+thread = threading.Thread(target=lambda: [][1])
+thread.start()
+thread.join()
+warnings.warn("wJalrXUtnFEMI of a library")
+logging.getLogger("botocore.auth").error("wJalrXUtnFEMI of the SDK")
+log.info("%d", "wJalrXUtnFEMI in a message that does not fit its arguments")
+"""
+
+
+def test_what_others_print_is_told_by_its_kind() -> None:
+    """Reports of Python on threads and objects are told by the kind of error; libraries' warnings and logs are not."""
+    done = subprocess.run([sys.executable, "-c", UNSEEN], check=True, capture_output=True, text=True)
+    assert done.stderr.splitlines() == [
+        "DEBUG: an object's end failed: ValueError",
+        "DEBUG: a thread failed: IndexError",
+        "ERROR: a message that cannot be written, please report it (TypeError)",
+    ]

@@ -48,12 +48,6 @@ def _to_stderr(_: int, text: str) -> None:
         sys.stderr = None
 
 
-_FACILITIES = (
-    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv"),
-    *(f"local{number}" for number in range(8)),
-)
-
-
 class _Handler(logging.Handler):
     """Logs to syslog (HA_LOGFACILITY) and the file HA_LOGFILE; to standard error without both or on a terminal."""
 
@@ -105,13 +99,9 @@ class _Handler(logging.Handler):
         return self._tag
 
     def _to_syslog(self, level: int, text: str) -> None:
-        import syslog
+        from aws_ipfailover.ocf.syslog import send
 
-        known = self._facility if self._facility in _FACILITIES else "daemon"
-        facility = getattr(syslog, f"LOG_{known.upper()}", syslog.LOG_DAEMON)
-        priority = {logging.DEBUG: syslog.LOG_DEBUG, logging.INFO: syslog.LOG_INFO, logging.WARNING: syslog.LOG_WARNING}
-        syslog.openlog(self._tagged(), 0, facility)
-        syslog.syslog(priority.get(level, syslog.LOG_ERR), text)
+        send(self._facility, level, f"{self._tagged()}: {text}")
 
     def _to_file(self, _: int, text: str) -> None:
         import time
