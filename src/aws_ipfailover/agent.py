@@ -68,7 +68,11 @@ class Run:
             return Exit.GENERIC, f"{self.action}: ended by a signal before it was done"
         except Exception as error:
             if self.action == "stop":
-                raise  # the agent's file then performs stop, so that a defect here does not fence the node
+                # The agent's file then performs stop, so that a defect here does not fence the node. It knows fewer
+                # secrets than this package.
+                from aws_ipfailover.output import line
+
+                raise RuntimeError(line(f"{type(error).__name__}: {error}")) from None
             log.debug("unexpected", exc_info=True)
             return Exit.GENERIC, f"{self.action}: internal error, please report it: {type(error).__name__}: {error}"
 
@@ -336,7 +340,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> i
     It raises only for a defect of this package during stop.
     """
     if len(argv) != 2 or argv[1] not in _HANDLERS:
-        complain(_USAGE.rstrip())
+        complain(_USAGE, environ)
         return Exit.UNIMPLEMENTED
     try:
         for number in _SIGNALS:

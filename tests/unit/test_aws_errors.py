@@ -163,12 +163,57 @@ def test_a_secret_that_ec2_quotes_is_not_repeated() -> None:
     assert found == "ReplaceRoute: InvalidParameterValue: Bad key *** here"
 
 
-def test_an_error_code_is_cut_and_repeats_no_secret() -> None:
-    """What a server sends as its error code is told as a code's length, and without what is secret here."""
-    keep_secret("AQAEAExampleTokenOfImds==")
-    found = str(translate("ReplaceRoute", answer("AQAEAExampleTokenOfImds==" + "A" * 100_000, "no")))
-    assert found.startswith("ReplaceRoute: ***AAA")
-    assert len(found) < 200
+SECRET_AS_A_CODE = "AQAEAExampleTokenOfImds"
+NO_CODES = {
+    "a known secret": SECRET_AS_A_CODE,
+    "a part of one": SECRET_AS_A_CODE[:9],
+    "longer than 80 characters": "A" * 81,
+    "a megabyte": "A" * 1_000_000,
+    "a number": "503",
+    "a sentence": "Unauthorized Operation",
+    "a line end behind it": "UnauthorizedOperation\n",
+    "an escape sequence": "Unauthorized\x1b[2J",
+    "text turned round": "Unauthorized\u202e",
+    "letters of another script": "Unauthоrized",  # noqa: RUF001  a Cyrillic o
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("code", NO_CODES.values(), ids=NO_CODES)
+def test_what_is_no_code_is_not_told_as_one(code: str) -> None:
+    """An error code is accepted only as a code: letters, digits and dots, 80 at most, and no secret. Else it is told
+    that there is none, with the status of HTTP, and the code means nothing."""
+    keep_secret(SECRET_AS_A_CODE)
+    found = translate("ReplaceRoute", answer(code, "no"))
+    assert str(found) == "ReplaceRoute: an error without a usable code (HTTP status 400): no"
+    assert type(found) is Error
+    assert type(translate("ReplaceRoute", answer(code, "no", status=502))) is UnknownError
+
+
+def test_a_code_of_80_characters_is_one() -> None:
+    """Letters, digits and dots."""
+    code = "Aa1." * 20
+    assert str(translate("ReplaceRoute", answer(code, ""))) == f"ReplaceRoute: {code}"
+
+
+@pytest.mark.parametrize("code", ["InvalidParameterValue", "IncorrectState", "UnauthorizedOperation"])
+def test_a_message_is_bounded_and_on_one_line(code: str) -> None:
+    """AWS's message is a stranger's text: it is cut, and what a terminal obeys is shown escaped, at once."""
+    message = "with an explicit deny in\n\x1b[2J\u202e a policy " + " " * 1_000_000 + "A" * 1_000_000
+    began = time.monotonic()
+    found = str(translate("ReplaceRoute", answer(code, message)))
+    assert time.monotonic() - began < 1
+    assert found.isprintable()
+    assert r"\x1b[2J\u202e" in found
+    assert len(found) < 400
+
+
+def test_a_cut_message_ends_with_no_part_of_a_secret() -> None:
+    """A secret that stands where a message is cut is left out before the cut."""
+    keep_secret("wJalrXUtnFEMIK7MDENGbPxRfiCY")
+    for before in range(150, 200):
+        message = "." * before + "wJalrXUtnFEMIK7MDENGbPxRfiCY" + "." * 100
+        assert "wJal" not in str(translate("ReplaceRoute", answer("InvalidParameterValue", message)))
 
 
 @pytest.mark.parametrize("message", ["", None])

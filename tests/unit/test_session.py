@@ -148,7 +148,7 @@ def test_a_document_of_another_shape_is_no_answer(
     with serving(answering(body, status)) as (host, port):
         monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", f"http://{host}:{port}")
         with pytest.raises(Error, match="DescribeNetworkInterfaces: ") as caught:
-            ask(aws, connect(aws, seconds=0.5))
+            ask(aws, connect(aws, seconds=3))
     assert "internal error" not in str(caught.value)
 
 

@@ -29,6 +29,7 @@ from aws_ipfailover.errors import (
     UnknownError,
     WouldSucceedError,
 )
+from aws_ipfailover.output import line
 from aws_ipfailover.redaction import without_secrets
 
 THROTTLED = frozenset(
@@ -66,7 +67,9 @@ TRANSIENT = frozenset(
 _POLICY = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
 # Codes of `TRANSIENT` whose message says which resource is still changing.
 _TOLD_WITH_MESSAGE = frozenset({"IncorrectState", "IncorrectInstanceState"})
-_LONGEST_CODE = 80  # characters; EC2's longest has some fifty
+# What an error code of AWS looks like; EC2's longest has some fifty characters. Anybody in between can send others.
+_CODE = "[A-Za-z][A-Za-z0-9.]{0,79}"
+_LONGEST_MESSAGE = 200  # characters of a message that are told
 # Seconds; a larger skew is reported as the cause. AWS refuses requests whose time is five minutes off.
 _LARGEST_SKEW = 240
 DENIED = frozenset(
@@ -167,10 +170,11 @@ def translate(operation: str, error: BaseException) -> Error:
 
 def _answered(operation: str, error: sdk.ClientError) -> Error:
     said = error.response.get("Error", {})
-    code, message = str(said.get("Code") or "error without code"), str(said.get("Message") or "")
+    code, message = _usable(str(said.get("Code") or "")), str(said.get("Message") or "")
     about = error.response.get("ResponseMetadata", {})
-    kind = _meaning(operation, code, message, int(about.get("HTTPStatusCode", 0) or 0))
-    shown = _short(code, _LONGEST_CODE)
+    status = int(about.get("HTTPStatusCode", 0) or 0)
+    kind = _meaning(operation, code, message, status)
+    shown = code or "an error without a usable code" + (f" (HTTP status {status})" if status else "")
     if issubclass(kind, DeniedError):
         return kind(f"{operation}: {shown}: {_remedy(operation, code, about)}{_reason_of_denial(message)}")
     if kind is NoTableError:
@@ -178,6 +182,11 @@ def _answered(operation: str, error: sdk.ClientError) -> Error:
     if issubclass(kind, UnknownError) and code not in _TOLD_WITH_MESSAGE:
         return kind(f"{operation}: {shown}")
     return kind(f"{operation}: {shown}: {_short(message)}".rstrip(": "))
+
+
+def _usable(code: str) -> str:
+    """`code` where it looks like one and repeats no secret; else an empty text."""
+    return code if re.fullmatch(_CODE, code) and without_secrets(code) == code else ""
 
 
 def _meaning(operation: str, code: str, message: str, status: int) -> Type[Error]:
@@ -228,11 +237,11 @@ def _clock_skew(date: str) -> Optional[float]:
 
 def _reason_of_denial(message: str) -> str:
     """AWS's own words on which kind of policy denies, without the encoded message of a thousand characters."""
-    text = _short(re.split(r"\s*Encoded authorization failure message", message, maxsplit=1)[0], 1000)
+    # On one line and short first: a page of a million blanks would keep the search busy for minutes.
+    text = line(message, 1000).partition("Encoded authorization failure message")[0]
     match = re.search(r"\bbecause (.*)|\b(with an explicit deny .*)", text)
     return f"; AWS: {(match.group(1) or match.group(2)).rstrip('. ')}" if match else ""
 
 
-def _short(message: str, longest: int = 200) -> str:
-    text = without_secrets(re.sub(r"\s+", " ", message).strip())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def _short(message: str) -> str:
+    return line(message, _LONGEST_MESSAGE)

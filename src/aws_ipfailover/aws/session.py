@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import socket
+import stat
 import threading
 import warnings
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol
@@ -31,7 +32,7 @@ from aws_ipfailover.aws.transport import Transport
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import Error, ParameterError, UnknownError
 from aws_ipfailover.parameters import PLAIN_HTTP, is_insecure
-from aws_ipfailover.redaction import keep_secret
+from aws_ipfailover.redaction import keep_secret, keep_secrets_of
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,8 @@ def _session(profile: Optional[str]) -> botocore.session.Session:
     if not os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "-").strip():
         del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # a blank value counts as unset, as in imds
     session = botocore.session.Session(profile=profile)
+    # Also the keys that the SDK uses by itself, to assume the role of a profile.
+    session.register("before-sign", _keep_signing_keys)
     # The regional endpoint of STS: private subnets often reach no other, and old SDKs default to the global one.
     session.set_config_variable("sts_regional_endpoints", "regional")
     # For profiles whose credential_source is the instance: the SDK's own defaults are one try of one second.
@@ -134,6 +137,42 @@ class _Sessions:
         session.set_config_variable("ca_bundle", self._authorities.path)
         self._transport.serve(session)
         return session
+
+
+def _keep_signing_keys(**event: Any) -> None:
+    """Keep the keys that sign a request from all output, before the answer can quote them."""
+    keys = getattr(event.get("request_signer"), "_credentials", None)  # no public name has them
+    keep_secret(*(getattr(keys, name, None) for name in ("access_key", "secret_key", "token")))
+
+
+def _keep_configured_secrets(session: botocore.session.Session) -> None:
+    """Keep from all output what configuration files and environment hold, whether this session uses it or not."""
+    keep_secrets_of(os.environ)
+    profiles: Mapping[str, Mapping[str, object]] = session.full_config.get("profiles", {})
+    for profile in profiles.values():
+        keep_secrets_of(profile)
+    for settings in (os.environ, *profiles.values()):
+        for name in (
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "web_identity_token_file",
+        ):
+            keep_secret(_text_of(settings.get(name)))
+
+
+_LONGEST_TOKEN = 65536  # bytes of a file
+
+
+def _text_of(path: object) -> str:
+    """The text of a file with a token; empty where there is none."""
+    try:
+        # Of a regular file only: to read a pipe can take for ever.
+        if isinstance(path, str) and stat.S_ISREG(os.stat(os.path.expanduser(path)).st_mode):
+            with open(os.path.expanduser(path), encoding="utf-8", errors="replace") as file:
+                return file.read(_LONGEST_TOKEN)
+    except (OSError, ValueError):
+        pass
+    return ""
 
 
 class SessionSource(Protocol):
@@ -173,8 +212,8 @@ class _Credentials:
         key_id, secret, token = (keys.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
         if not (key_id and secret and token):
             raise UnknownError("AssumeRole: the answer has no credentials")
+        keep_secret(key_id, secret, token)
         session.set_credentials(key_id, secret, token)
-        keep_secret(secret, token)
 
     def _session_name(self) -> str:
         """Which node and which resource act, for CloudTrail: instance id, or host name, and the resource's id."""
@@ -332,14 +371,15 @@ def _set_credentials(session: botocore.session.Session, imds: Imds) -> None:
     The role's are read with this package's IMDS client, so that all requests to IMDS keep the deadline, share one
     token and use no proxy.
     """
+    _keep_configured_secrets(session)
     resolver = session.get_component("credential_provider")
     resolver.remove("iam-role")
     found = resolver.load_credentials()
     if found is not None:
         imds.is_dispensable = True
         frozen = found.get_frozen_credentials()
+        keep_secret(frozen.access_key, frozen.secret_key, frozen.token)
         session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
-        keep_secret(frozen.secret_key, frozen.token)
         return
     disabled = os.environ.get("AWS_EC2_METADATA_DISABLED", "").strip().lower() == "true"
     try:
@@ -349,8 +389,8 @@ def _set_credentials(session: botocore.session.Session, imds: Imds) -> None:
     if of_instance is None:
         raise sdk.NoCredentialsError
     imds.is_dispensable = True
+    keep_secret(*of_instance)
     session.set_credentials(of_instance.access_key_id, of_instance.secret_access_key, of_instance.session_token)
-    keep_secret(of_instance.secret_access_key, of_instance.session_token)
 
 
 def _configured_endpoint(service: str) -> Optional[str]:

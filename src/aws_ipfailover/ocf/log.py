@@ -1,66 +1,51 @@
-"""The exit reason, and the log, in the places where the shell agents of resource-agents write theirs."""
+"""The exit reason, and the log, in the places where the shell agents of resource-agents write theirs.
+
+Every text passes `_line` before it is written anywhere.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
-from typing import Mapping
+import threading
+from typing import Callable, Dict, List, Mapping, Tuple
 
 from aws_ipfailover.ocf import AGENT
-from aws_ipfailover.redaction import without_secrets
 
 log = logging.getLogger("aws_ipfailover")
+
+# Characters of Pacemaker's own variables that are shown; its ids are far shorter.
+_LONGEST_NAME = 100
 
 
 def exit_reason(environ: Mapping[str, str], reason: str) -> None:
     """One line on standard error that Pacemaker shows in `crm_mon` and `pcs status`."""
     prefix = environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
-    complain(f"{prefix}{redact(reason, environ)}")
+    _to_stderr(logging.ERROR, _line(prefix[:_LONGEST_NAME] + reason, environ))
 
 
-def complain(line: str) -> None:
-    """Write to standard error; if it is closed or broken, nothing is written and the action goes on."""
+def complain(text: str, environ: Mapping[str, str]) -> None:
+    """Write one line to standard error; if it is closed or broken, nothing is written and the action goes on."""
+    _to_stderr(logging.ERROR, _line(text, environ))
+
+
+def _line(text: str, environ: Mapping[str, str], longest: int = 500) -> str:
+    """`text` as it may leave this process, in at most so many characters: see `output.line`."""
+    # Imported here, because a probe has nothing to tell and saves the time.
+    from aws_ipfailover.output import line
+    from aws_ipfailover.redaction import keep_secrets_of
+
+    keep_secrets_of(environ)
+    return line(text, longest)
+
+
+def _to_stderr(_: int, text: str) -> None:
     try:
         if sys.stderr is not None:
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(text + "\n")
     except (OSError, ValueError):
         sys.stderr = None
-
-
-_ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
-# Up to the last @, because a password can contain slashes and further @.
-_USER_INFO = re.compile(r"//[^\s'\"]*@")
-_SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
-
-
-def redact(text: str, environ: Mapping[str, str]) -> str:
-    """`text` on one line, without keys, tokens, and users and passwords in URLs: the last net, not the first."""
-    text = _one_line(text)
-    text = _USER_INFO.sub("//***@", _ACCESS_KEY.sub("***", text))
-    for name in _SECRET_VARIABLES:
-        secret = environ.get(name, "").strip()
-        if len(secret) >= 8:
-            text = text.replace(secret, "***")
-    return without_secrets(text)
-
-
-def _one_line(text: str) -> str:
-    """`text` on one line, with what cannot be printed shown escaped: it can be written anywhere.
-
-    Any bytes can be in the environment, and in an answer characters that a terminal obeys or that turn its text round.
-    """
-    line = " ".join(text.split())
-    if line.isprintable():
-        return line
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
-
-
-_FACILITIES = (
-    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv"),
-    *(f"local{number}" for number in range(8)),
-)
 
 
 class _Handler(logging.Handler):
@@ -69,42 +54,71 @@ class _Handler(logging.Handler):
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__()
         self._environ = environ
-        instance = _one_line(environ.get("OCF_RESOURCE_INSTANCE", ""))
-        self._tag = f"{AGENT}({instance})[{os.getpid()}]" if instance else f"{AGENT}[{os.getpid()}]"
+        self._tag = ""
         facility = environ.get("HA_LOGFACILITY", "").strip().lower()
         self._facility = "" if facility == "none" else facility
         self._file = environ.get("HA_LOGFILE", "").strip()
-        self._to_stderr = not (self._facility or self._file) or _is_terminal()
+        self._places: List[Tuple[str, Callable[[int, str], None]]] = []
+        if self._facility:
+            self._places.append(("syslog", self._to_syslog))
+        if self._file and self._file not in ("none", os.devnull):
+            self._places.append(("HA_LOGFILE", self._to_file))
+        if not (self._facility or self._file) or _is_terminal():
+            self._places.append(("standard error", _to_stderr))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line to each place; after a failure only standard error is used."""
-        line = f"{record.levelname}: {redact(record.getMessage(), self._environ)}"
+        """Write one line to each place. A place that fails is given up, and the others are told why."""
         try:
-            if self._to_stderr:
-                complain(line)
-            if self._facility:
-                self._syslog(record.levelno, line)
-            if self._file:
-                self._append(line)
-        except Exception:  # noqa: BLE001  an action does not fail because of its log
-            self._facility = self._file = ""
+            text = self._line(f"{record.levelname}: {record.getMessage()}")
+        except Exception as error:  # noqa: BLE001  an action does not fail because of its log
+            text = f"ERROR: a message that cannot be written, please report it ({type(error).__name__})"
+        self._write(record.levelno, text)
 
-    def _syslog(self, level: int, line: str) -> None:
-        import syslog
+    def _write(self, level: int, text: str) -> None:
+        failed: Dict[str, str] = {}
+        for name, write in self._places:
+            try:
+                write(level, text)
+            except Exception as error:  # noqa: BLE001  an action does not fail because of its log
+                said = error.strerror if isinstance(error, OSError) else None
+                failed[name] = said or type(error).__name__
+        if not failed:
+            return
+        self._places = [place for place in self._places if place[0] not in failed]
+        if not self._places:
+            self._places = [("standard error", _to_stderr)]
+            _to_stderr(level, text)
+        for name, said in failed.items():
+            self._write(logging.WARNING, self._line(f"WARNING: {name} is not written: {said}"))
 
-        known = self._facility if self._facility in _FACILITIES else "daemon"
-        facility = getattr(syslog, f"LOG_{known.upper()}", syslog.LOG_DAEMON)
-        priority = {logging.DEBUG: syslog.LOG_DEBUG, logging.INFO: syslog.LOG_INFO, logging.WARNING: syslog.LOG_WARNING}
-        syslog.openlog(self._tag, 0, facility)
-        syslog.syslog(priority.get(level, syslog.LOG_ERR), line)
+    def _line(self, text: str) -> str:
+        return _line(text, self._environ)
 
-    def _append(self, line: str) -> None:
+    def _tagged(self) -> str:
+        self._tag = self._tag or tag(self._environ)
+        return self._tag
+
+    def _to_syslog(self, level: int, text: str) -> None:
+        from aws_ipfailover.ocf.syslog import send
+
+        send(self._facility, level, f"{self._tagged()}: {text}")
+
+    def _to_file(self, _: int, text: str) -> None:
         import time
 
-        # O_NONBLOCK: to open a named pipe without a reader would block the agent for ever.
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o640)
-        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%b %d %H:%M:%S')} {self._tag}: {line}\n")
+        from aws_ipfailover.ocf.log_file import append
+
+        append(self._file, f"{time.strftime('%b %d %H:%M:%S')} {self._tagged()}: {text}\n")
+
+
+def tag(environ: Mapping[str, str]) -> str:
+    """What each line of the log begins with: agent, resource and process.
+
+    The brackets around the resource's name stand nowhere in it, so that no name reads as the rest of a line.
+    """
+    name = _line(environ.get("OCF_RESOURCE_INSTANCE", ""), environ, _LONGEST_NAME)
+    name = name.replace("(", "\\x28").replace(")", "\\x29")
+    return f"{AGENT}({name})[{os.getpid()}]" if name else f"{AGENT}[{os.getpid()}]"
 
 
 def _is_terminal() -> bool:
@@ -115,12 +129,20 @@ def _is_terminal() -> bool:
 
 
 def set_up_logging(environ: Mapping[str, str]) -> None:
-    """Send the library's log to the places of `_Handler`; other libraries' logs are discarded.
+    """Send the library's log to the places of `_Handler`; other libraries' logs and warnings are discarded.
 
-    The SDK's debug log contains requests with tokens, so it gets no handler at any level.
+    The SDK's debug log contains requests with tokens, so it gets no handler at any level. Python itself would print
+    tracebacks of threads and of objects at their end, which can quote anything.
     """
     logging.getLogger().addHandler(logging.NullHandler())
+    logging.captureWarnings(True)
+    threading.excepthook = lambda failed: _note("a thread", failed.exc_type)
+    sys.unraisablehook = lambda failed: _note("an object's end", failed.exc_type)
     log.propagate = False
     log.handlers = [_Handler(environ)]
     debug = environ.get("HA_debug", "").strip().lower() not in ("", "0", "no", "false", "off")
     log.setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def _note(where: str, kind: type[BaseException]) -> None:
+    log.debug("%s failed: %s", where, kind.__name__)
