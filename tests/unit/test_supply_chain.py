@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
+from zipfile import ZipFile
 
 import pytest
 from packaging.markers import Marker, default_environment
@@ -15,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import locked
+from aws_ipfailover import __version__
 from locked import MACHINES, PYTHONS, SOURCES, Locked, Source
 
 if sys.version_info >= (3, 11):
@@ -222,3 +228,164 @@ def test_scripts_install_what_locks_have() -> None:
     assert commands["pythons"] != []
     for name, found in commands.items():
         assert [(name, command) for command in found if unhashed(command.replace('"$@"', "requirements/"))] == []
+
+
+def test_the_package_builds_with_nothing_fetched(tmp_path: Path) -> None:
+    """pip makes the wheel, and hatchling the sdist, from what is installed; both have what the agent is made of."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
+    backend = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(backend, cwd=ROOT, check=True, capture_output=True)
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    with ZipFile(wheel) as archive:
+        assert {"aws_ipfailover/agent.py", "aws_ipfailover/aws/trimmed/source"} <= set(archive.namelist())
+    with tarfile.open(sdist) as tar:
+        names = {name.split("/", 1)[-1] for name in tar.getnames()}
+    assert {"heartbeat/aws-ipfailover", "requirements/build.txt", "scripts/locked.py"} <= names
+
+
+# A pip-audit that answers as the file `answer` says: by name, a list of vulnerabilities or why it was skipped.
+PIP_AUDIT = """
+import json, os, re, sys
+text = open(sys.argv[sys.argv.index("--requirement") + 1]).read()
+packages = re.findall(r"^([a-z0-9-]+)==(.+)$", text, re.MULTILINE)
+names = [name for name, version in packages]
+assert len(set(names)) == len(names)
+answer = json.load(open(os.environ["ANSWER"]))
+if answer is None:
+    raise ConnectionError("no route to the index")
+found = [(name, version, answer.get(f"{name} {version}", [])) for name, version in packages]
+key = lambda given: "skip_reason" if isinstance(given, str) else "vulns"
+print(json.dumps({"dependencies": [{"name": n, "version": v, key(given): given} for n, v, given in found]}))
+sys.exit(any(given for _, _, given in found))
+"""
+
+
+def audit(directory: Path, answer: Any, *names: str) -> subprocess.CompletedProcess[str]:
+    """Run scripts/audit with such a pip-audit."""
+    module = directory / "pip_audit"
+    module.mkdir()
+    (module / "__init__.py").write_text("")
+    (module / "__main__.py").write_text(PIP_AUDIT)
+    (directory / "answer").write_text(json.dumps(answer))
+    environ = {**os.environ, "PYTHONPATH": str(directory), "ANSWER": str(directory / "answer")}
+    command = [sys.executable, str(ROOT / "scripts" / "audit"), *names]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environ)
+
+
+VULNERABILITY = {"id": "PYSEC-2026-1", "aliases": ["CVE-2026-1"], "fix_versions": ["2.9.0"]}
+
+
+def versions_of(name: str, package: str) -> List[str]:
+    """The versions of a package in a lock, the oldest first."""
+    return [one.version for one in locked.read(name) if one.name == package]
+
+
+def test_an_audit_that_finds_nothing(tmp_path: Path) -> None:
+    """It says of how many versions this is known: all that are in the lock, for whichever Python."""
+    done = audit(tmp_path, {}, "agent")
+    assert done.returncode == 0, done
+    count = len(locked.read("agent"))
+    assert done.stdout == f"{count} of {count} versions were asked about; 0 have known vulnerabilities.\n"
+
+
+def test_an_audit_asks_about_every_lock_but_the_oldest(tmp_path: Path) -> None:
+    """The SDK of Debian 12 is old on purpose; whatever else `make` installs is asked about."""
+    done = audit(tmp_path, {})
+    wanted = {(one.name, one.version) for name in SOURCES if name != "oldest" for one in locked.read(name)}
+    assert f"{len(wanted)} of {len(wanted)} versions" in done.stdout, done
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_vulnerability_fails_an_audit(tmp_path: Path, which: int) -> None:
+    """It is told with the lock, the Pythons that it is for, and the version without it: 1; for old Pythons too."""
+    version = versions_of("agent", "urllib3")[which]
+    done = audit(tmp_path, {f"urllib3 {version}": [VULNERABILITY]}, "agent")
+    assert done.returncode == 1, done
+    assert f"urllib3 {version}, in agent.txt (python_full_version" in done.stdout
+    assert "  PYSEC-2026-1 (CVE-2026-1), fixed in 2.9.0\n" in done.stdout
+
+
+def test_what_could_not_be_asked_about_fails_an_audit(tmp_path: Path) -> None:
+    """pip-audit skips what an index does not answer about, and succeeds: the audit does not, and names it: 2."""
+    (version,) = versions_of("agent", "idna")
+    done = audit(tmp_path, {f"idna {version}": "Dependency not found"}, "agent")
+    assert done.returncode == 2, done
+    assert done.stderr == f"AUDIT NOT DONE: nothing could be learned about idna {version}.\n"
+
+
+def test_an_audit_without_network_fails(tmp_path: Path) -> None:
+    """It says that it was not done, and why: 2."""
+    done = audit(tmp_path, None, "agent")
+    assert done.returncode == 2, done
+    assert done.stdout.startswith("0 of ")
+    assert "pip-audit: ConnectionError: no route to the index\n" in done.stderr
+    assert "AUDIT NOT DONE: nothing could be learned about boto3" in done.stderr
+
+
+def bill(directory: Path) -> Tuple[bytes, Dict[str, Any]]:
+    """The SBOM, written to a directory without any package that is installed: as it is, and parsed."""
+    script = ROOT / "scripts" / "sbom"
+    subprocess.run([sys.executable, "-ES", str(script), str(directory)], check=True, stdout=subprocess.DEVNULL)
+    content = (directory / f"aws-ipfailover-{__version__}.cdx.json").read_bytes()
+    return content, json.loads(content)
+
+
+def test_the_sbom_is_the_agents_lock(tmp_path: Path) -> None:
+    """Each version in the lock is a component with its hashes and its marker, and there is no other component."""
+    _, made = bill(tmp_path)
+    assert (made["bomFormat"], made["specVersion"], made["version"]) == ("CycloneDX", "1.5", 1)
+    assert made["metadata"]["component"]["purl"] == f"pkg:pypi/aws-ipfailover@{__version__}"
+    found = [
+        (
+            one["name"],
+            one["version"],
+            "".join(each["value"] for each in one.get("properties", [])),
+            tuple(each["content"] for each in one["hashes"] if each["alg"] == "SHA-256"),
+        )
+        for one in made["components"]
+    ]
+    assert found == [(one.name, one.version, one.marker, one.hashes) for one in locked.read("agent")]
+    for one in made["components"]:
+        assert one["purl"] == one["bom-ref"] == f"pkg:pypi/{one['name']}@{one['version']}"
+
+
+def test_the_sbom_says_what_needs_what(tmp_path: Path) -> None:
+    """Everything is needed by this package, directly or not, and what installed packages say they need is in it."""
+    _, made = bill(tmp_path)
+    needs = {one["ref"]: one["dependsOn"] for one in made["dependencies"]}
+    itself = made["metadata"]["component"]["bom-ref"]
+    assert set(needs) == {itself, *(one["bom-ref"] for one in made["components"])}
+    reached, todo = set(), [itself]
+    while todo:
+        reached.add(ref := todo.pop())
+        todo += set(needs[ref]) - reached
+    assert reached == set(needs)
+    direct = {canonicalize_name(Requirement(one).name) for one in PROJECT["project"]["dependencies"]}
+    assert {name_of(ref) for ref in needs[itself]} == direct
+    compared = 0
+    for one in made["components"]:
+        if distribution(one["name"]) == one["version"]:
+            asked = [Requirement(text) for text in metadata.requires(one["name"]) or []]
+            asked = [each for each in asked if not each.marker or each.marker.evaluate({"extra": ""})]
+            assert {name_of(ref) for ref in needs[one["bom-ref"]]} == {canonicalize_name(each.name) for each in asked}
+            compared += 1
+    assert compared > 0
+
+
+def name_of(ref: str) -> str:
+    """The name in a package URL."""
+    return ref[len("pkg:pypi/") :].split("@", maxsplit=1)[0]
+
+
+def distribution(name: str) -> str:
+    """The version of a package that is installed; empty: none."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def test_the_sbom_is_the_same_each_time(tmp_path: Path) -> None:
+    """Byte for byte."""
+    assert bill(tmp_path / "first")[0] == bill(tmp_path / "second")[0]
