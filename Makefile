@@ -4,6 +4,10 @@
 #               Pythons are (root, Debian 12); part of make test
 # make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)
 # make check    ruff and mypy
+# make lock     what all of these install with pip: the versions and hashes in requirements/, from pyproject.toml; with
+#               UPGRADE=1 the newest versions
+# make audit    ask the package index for known vulnerabilities of what is in requirements/
+# make sbom     what the agent installs, as CycloneDX in dist/
 # make install  the agent for this machine's Pacemaker
 # Each does its own set-up: Debian packages where missing, a virtual environment in .venv, this package in it.
 
@@ -12,8 +16,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 PEER := $(VENV)/peer
+SUPPLY := $(VENV)/supply
 
-.PHONY: demo test pythons bench check install clean debian
+# The arguments of an interpreter that install locks, by their names in requirements/: only what has one of their hashes,
+# and no source, whose build would fetch what has none.
+locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst %,--requirement requirements/%.txt,$(1))
+# The same for this package in the working directory: everything that it needs, its build backend too, is there by then.
+itself := -m pip install --quiet --no-deps --no-build-isolation --editable .
+
+.PHONY: demo test pythons bench check install clean debian lock audit sbom
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
@@ -35,6 +46,17 @@ check: $(VENV)/.dev
 install: $(VENV)/.agent
 	$(BIN)/aws-ipfailover install $(if $(ROOT),--root $(ROOT))
 
+lock: $(VENV)/.supply
+	@$(BIN)/python scripts/lock $(if $(UPGRADE),--upgrade)
+	@$(MAKE) --no-print-directory $(VENV)/.dev
+	@$(BIN)/python scripts/trim-models
+
+audit: $(VENV)/.supply
+	@$(SUPPLY)/bin/python scripts/audit $(AUDIT)
+
+sbom:
+	@$(PYTHON) scripts/sbom dist
+
 clean:
 	rm -rf $(VENV) dist build
 
@@ -45,27 +67,39 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/debian-packages
 	@echo "Making a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.build: requirements/build.txt | $(BIN)/python
+	@$(BIN)/python $(call locked,build)
+	@touch $@
 
 $(VENV)/.agent: pyproject.toml | $(BIN)/python
 	@echo "Installing aws-ipfailover into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.lab: pyproject.toml | $(BIN)/python
+$(VENV)/.lab: pyproject.toml requirements/lab.txt $(VENV)/.build
 	@echo "Installing aws-ipfailover with the lab (moto, cryptography, rich) into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --editable '.[cli,lab]'
+	@$(BIN)/python $(call locked,lab)
+	@$(BIN)/python $(itself)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml requirements/lab.txt requirements/dev.txt $(VENV)/.build
 	@echo "Installing aws-ipfailover with the lab and the test tools (pytest, mypy, ruff) into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --editable '.[cli,lab]' --group dev
+	@$(BIN)/python $(call locked,lab dev)
+	@$(BIN)/python $(itself)
 	@touch $@ $(VENV)/.lab
 
 # The peer's AWS CLI has an environment of its own: it pins the SDK.
-$(VENV)/.bench: pyproject.toml $(VENV)/.lab
+$(VENV)/.bench: requirements/bench.txt requirements/peer.txt $(VENV)/.lab
 	@echo "Installing matplotlib into $(VENV), and the AWS CLI into $(PEER)"
-	@$(BIN)/python -m pip install --quiet --group bench
+	@$(BIN)/python $(call locked,bench)
 	@$(PYTHON) -m venv $(PEER)
-	@$(PEER)/bin/python -m pip install --quiet awscli
+	@$(PEER)/bin/python $(call locked,build)
+	@$(PEER)/bin/python $(call locked,peer)
+	@touch $@
+
+$(VENV)/.supply: requirements/supply.txt $(VENV)/.build
+	@echo "Installing uv and pip-audit into $(SUPPLY)"
+	@$(PYTHON) -m venv $(SUPPLY)
+	@$(SUPPLY)/bin/python $(call locked,supply)
 	@touch $@

@@ -24,6 +24,13 @@ case "$2" in *platform*) echo "the versions of ${here##*/}" ;; esac
 """
 
 
+# How each call of pip that installs from locks begins, and what installs the package itself.
+LOCKED = "install --quiet --require-hashes --only-binary :all:"
+ITSELF = "install --quiet --no-deps --no-build-isolation --editable ."
+NEWEST = "--requirement requirements/lab.txt --requirement requirements/test.txt"
+OLDEST = "--requirement requirements/oldest.txt"
+
+
 class Checkout:
     """A directory with scripts/pythons and what it reads; interpreters are in `bin`, which is on PATH."""
 
@@ -32,6 +39,8 @@ class Checkout:
         (directory / "scripts").mkdir()
         shutil.copy(ROOT / "scripts" / "pythons", directory / "scripts")
         self.write("pyproject.toml", "")
+        (directory / "requirements").mkdir()
+        self.write("requirements/lab.txt", "")
         self.write("calls", "")
         self.write("fails", "")
         (directory / "bin").mkdir()
@@ -82,13 +91,25 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def test_each_interpreter_has_an_environment_with_its_sdk(checkout: Checkout) -> None:
-    """The package and the pair's dependency group, newest by default, are installed into .venv/NAME-GROUP."""
+    """The locks of the pair's SDK, newest by default, and then the package are installed into .venv/NAME-SDK."""
     done = checkout.run("pythona:oldest pythonb")
     assert done.returncode == 0, done
-    assert [call for call in checkout.calls("pip") if "--group" in call] == [
-        "pythona-oldest: install --quiet --editable .[cli,lab] --group oldest",
-        "pythonb-newest: install --quiet --editable .[cli,lab] --group newest",
+    assert checkout.calls("pip") == [
+        f"pythona-oldest: {LOCKED} --requirement requirements/build.txt",
+        f"pythona-oldest: {LOCKED} {OLDEST}",
+        f"pythona-oldest: {ITSELF}",
+        f"pythonb-newest: {LOCKED} --requirement requirements/build.txt",
+        f"pythonb-newest: {LOCKED} {NEWEST}",
+        f"pythonb-newest: {ITSELF}",
     ]
+
+
+def test_an_sdk_without_a_lock_fails_it(checkout: Checkout) -> None:
+    """The message says which there are, and nothing is installed."""
+    done = checkout.run("pythona:1.26")
+    assert done.returncode == 1, done
+    assert "no SDK called 1.26, only oldest and newest" in done.stderr
+    assert checkout.calls("pip") == []
 
 
 def test_each_interpreter_runs_the_tests_of_the_library_and_the_agent(checkout: Checkout) -> None:
@@ -173,9 +194,11 @@ def test_a_signal_ends_it(checkout: Checkout, signal: str) -> None:
     assert [call.split(":")[0] for call in checkout.calls("pytest")] == ["pythona-newest"]
 
 
-def test_an_environment_that_cannot_be_made_fails_it(checkout: Checkout) -> None:
-    """An interpreter that is there but cannot be given the package is a failure; its tests are not run."""
-    checkout.write("fails", "-m pip install --quiet --editable .[cli,lab] --group oldest\n")
+@pytest.mark.parametrize("failing", [f"{LOCKED} --requirement requirements/build.txt", f"{LOCKED} {OLDEST}", ITSELF])
+def test_an_environment_that_cannot_be_made_fails_it(checkout: Checkout, failing: str) -> None:
+    """That what a lock has or the package cannot be installed is a failure; tests are run by the other pair alone."""
+    checkout.interpreter("bin/pythonb", INTERPRETER.rsplit("!", 1)[0])
+    checkout.write("fails", f"-m pip {failing}\n")
     done = checkout.run("pythona:oldest pythonb:newest")
     assert done.returncode == 1, done
     assert "  pythona:oldest: FAILED: could not make" in done.stdout
@@ -191,19 +214,19 @@ def test_an_environment_is_used_again(checkout: Checkout) -> None:
     assert checkout.calls("pip") == []
 
 
-@pytest.mark.parametrize("change", ["pyproject.toml", "interpreter", "installation that failed"])
+@pytest.mark.parametrize("change", ["pyproject.toml", "requirements/lab.txt", "interpreter", "failed installation"])
 def test_an_environment_is_made_again(checkout: Checkout, change: str) -> None:
-    """After a change of pyproject.toml or of the interpreter, or where its installation failed."""
-    if change == "installation that failed":
-        checkout.write("fails", "-m pip install --quiet --editable .[cli,lab] --group newest\n")
+    """After a change of pyproject.toml, of a lock or of the interpreter, or where its installation failed."""
+    if change == "failed installation":
+        checkout.write("fails", f"-m pip {LOCKED} {NEWEST}\n")
     checkout.run("pythona")
     checkout.write("calls", "")
     checkout.write("fails", "")
-    if change == "pyproject.toml":
-        checkout.write("pyproject.toml", "# changed\n")
+    if (checkout.directory / change).is_file():
+        checkout.write(change, "# changed\n")
     path = checkout.interpreter("other/pythona") if change == "interpreter" else "pythona"
     checkout.run(str(path))
-    assert [call for call in checkout.calls("pip") if "--group" in call] != []
+    assert [call for call in checkout.calls("pip") if call.endswith(ITSELF)] != []
 
 
 def test_the_default_is_the_oldest_and_the_newest_python_that_are_promised(checkout: Checkout) -> None:

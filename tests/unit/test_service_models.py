@@ -5,17 +5,23 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
+import botocore
 import botocore.session
 import pytest
 from botocore.loaders import Loader
+from packaging.version import Version
 
+import locked
 from aws_ipfailover.aws import client, service_models
 from aws_ipfailover.aws.client import Ec2
 from aws_ipfailover.aws.imds import Imds
@@ -24,6 +30,7 @@ from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import Error, RouteExistsError
 from aws_ipfailover.lab.aws.running import RunningAws, running_aws
 
+ROOT = Path(__file__).parents[2]
 SERVICES = ("ec2", "sts")
 
 
@@ -80,6 +87,45 @@ def test_the_comparison_sees_a_difference() -> None:
         "ReplaceRouteRequest.members.RouteTableId.locationName.'tableId' is 'routeTableId'",
         "Vpc.members.Colour",
     ]
+
+
+def named_source() -> str:
+    """The version of botocore that the trimmed models come from."""
+    match = re.fullmatch(r"botocore==(\S+)\n", (service_models.MODELS / "source").read_text(encoding="utf-8"))
+    assert match is not None
+    return match[1]
+
+
+def test_they_come_from_the_locked_botocore() -> None:
+    """`trimmed/source` names the newest botocore of the agent's lock: after `make lock` they are made from that one."""
+    versions = [one.version for one in locked.read("agent") if one.name == "botocore"]
+    assert named_source() == max(versions, key=Version)
+
+
+def test_they_are_what_is_made_from_an_sdk(tmp_path: Path) -> None:
+    """Made again: from the botocore that they name, every byte; from another one, every operation, shape and member.
+
+    Another one that requirements/ has is that of Python 3.9, or the oldest; an environment with any third is refused.
+    """
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "trim-models"), str(tmp_path)], check=True)
+    if botocore.__version__ == named_source():
+        # This one is not the SDK's.
+        shutil.copy(service_models.MODELS / "endpoints.json", tmp_path)
+        made, found = (
+            {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+            for directory in (tmp_path, service_models.MODELS)
+        )
+        assert made == found
+        return
+    locks = {one.version for name in ("agent", "oldest") for one in locked.read(name) if one.name == "botocore"}
+    assert botocore.__version__ in locks, f"requirements/ does not have botocore {botocore.__version__}"
+    for service in SERVICES:
+        version, part = trimmed(service)
+        made_model = json.loads((tmp_path / service / version / "service-2.json").read_text())
+        newer = set() if ADDED & set(made_model["shapes"]) else ADDED
+        for kind in ("operations", "shapes"):
+            assert set(less(part[kind], made_model[kind])) <= newer
+            assert list(less(made_model[kind], part[kind])) == []
 
 
 def test_every_operation_has_a_model() -> None:

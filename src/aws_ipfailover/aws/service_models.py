@@ -1,7 +1,7 @@
 """Trimmed service models: the SDK's description of EC2 and STS, cut down to the operations in use.
 
 Parsing the SDK's full model of EC2 is most of what creating a client costs. `trimmed` holds the cut-down copies, made
-by scripts/trim-models, in the SDK's own format.
+by scripts/trim-models, in the SDK's own format, from the botocore that `trimmed/source` names.
 """
 
 from __future__ import annotations
