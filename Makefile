@@ -8,10 +8,11 @@
 #               UPGRADE=1 the newest versions
 # make audit    ask the package index for known vulnerabilities of what is in requirements/
 # make sbom     what the agent installs, as CycloneDX in dist/
-# make install  the agent for this machine's Pacemaker
+# make install  the agent for this machine's Pacemaker, with a virtual environment in PREFIX=/opt/aws-ipfailover (root)
 # Each does its own set-up: Debian packages where missing, a virtual environment in .venv, this package in it.
 
 PYTHON ?= python3
+PREFIX ?= /opt/aws-ipfailover
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -43,8 +44,15 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-install: $(VENV)/.agent
-	$(BIN)/aws-ipfailover install $(if $(ROOT),--root $(ROOT))
+# Not editable, and in an environment that is root's: what the agent runs is not to be anybody's who may write here.
+install: requirements/agent.txt $(VENV)/.build
+	@echo "Installing aws-ipfailover into $(PREFIX)"
+	@rm -rf $(VENV)/wheel
+	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(VENV)/wheel .
+	@umask 022 && $(PYTHON) -m venv $(PREFIX)
+	@umask 022 && $(PREFIX)/bin/python $(call locked,agent)
+	@umask 022 && $(PREFIX)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall $(VENV)/wheel/*.whl
+	$(PREFIX)/bin/aws-ipfailover install $(if $(ROOT),--root $(ROOT))
 
 lock: $(VENV)/.supply
 	@$(BIN)/python scripts/lock $(if $(UPGRADE),--upgrade)
@@ -70,11 +78,6 @@ $(BIN)/python:
 
 $(VENV)/.build: requirements/build.txt | $(BIN)/python
 	@$(BIN)/python $(call locked,build)
-	@touch $@
-
-$(VENV)/.agent: pyproject.toml | $(BIN)/python
-	@echo "Installing aws-ipfailover into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
 $(VENV)/.lab: pyproject.toml requirements/lab.txt $(VENV)/.build

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 import time
 from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -41,7 +42,8 @@ class Write(NamedTuple):
 class WriteMemory:
     """The last successful write of this node under a key, kept in a file under HA_RSCTMP.
 
-    If the file cannot be written or read, every method behaves as if nothing had been recorded.
+    If the file cannot be written or read, or somebody other than this user can have written it, every method behaves as
+    if nothing had been recorded.
     """
 
     def __init__(self, environ: Mapping[str, str], key: str) -> None:
@@ -52,10 +54,11 @@ class WriteMemory:
     def remember(self, what: str, without: Sequence[str] = ()) -> None:
         """Record that `what` was written now, except for the tables in `without`; a failure is only logged."""
         directory = os.path.dirname(self._path)
-        temporary = f"{self._path}.{os.getpid()}"
+        temporary = f"{self._path}.{os.urandom(8).hex()}"
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            self._clean_up(directory)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(Write(what, _now(), tuple(without))._asdict(), file)
             os.replace(temporary, self._path)
@@ -85,10 +88,21 @@ class WriteMemory:
         age = self.age(what)
         return age is not None and age < SETTLE_SECONDS
 
+    def _clean_up(self, directory: str) -> None:
+        """Remove what runs that were killed have left half written."""
+        prefix = os.path.basename(self._path) + "."
+        for name in os.listdir(directory):
+            if name.startswith(prefix):
+                _unlink(os.path.join(directory, name))
+
     def _read(self) -> Optional[Write]:
         try:
+            if not _is_private(os.stat(os.path.dirname(self._path)), stat.S_ISDIR):
+                return None
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
             with os.fdopen(descriptor, encoding="utf-8") as file:
+                if not _is_private(os.fstat(descriptor), stat.S_ISREG):
+                    return None
                 noted = json.loads(file.read(_LONGEST_FILE))
             return Write(str(noted["what"]), float(noted["at"]), tuple(map(str, noted.get("without", ()))))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -133,6 +147,15 @@ def _sentence(contradictions: Contradictions) -> str:
 def _now() -> float:
     # Counts time in suspend, and is not affected by changes of the wall clock.
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _is_private(found: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
+    """Whether this is of its kind, and nobody else can have put it there or changed what is in it.
+
+    A directory may be writable for others if it is sticky: they cannot replace a file of this user in it.
+    """
+    for_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
+    return is_kind(found.st_mode) and found.st_uid == os.geteuid() and not for_others
 
 
 def _unlink(path: str) -> None:

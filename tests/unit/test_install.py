@@ -19,7 +19,7 @@ def test_the_agent_runs_with_the_interpreter_that_installed_it(
         assert main(["install", "--root", str(tmp_path)]) == 0
     (agent,) = (tmp_path / "usr/lib/ocf/resource.d/heartbeat").iterdir()
     first, rest = agent.read_text(encoding="utf-8").split("\n", 1)
-    assert first == f"#!{sys.executable}"
+    assert first == f"#!{sys.executable} -I"
     assert rest == install.agent_file().read_text(encoding="utf-8").split("\n", 1)[1]
     assert agent.stat().st_mode & 0o777 == 0o755
     assert str(agent) in capsys.readouterr().out

@@ -146,16 +146,19 @@ def test_an_error_is_no_answer(stub: Stub, code: int) -> None:
 def test_silence_is_no_answer(stub: Stub) -> None:
     """ "It does not answer: 190": UnknownError when the deadline comes, and the process is gone."""
     stub.does(f'echo $$ > "{stub.directory}/pid"; exec sleep 60')
-    with pytest.raises(UnknownError, match="does not answer"):
+    with pytest.raises(UnknownError, match="not finished before"):
         Pacemaker("ip", Deadline(0.5)).manages()
     pid = Path(stub.directory, "pid")
     assert not pid.exists() or not Path("/proc", pid.read_text().strip()).exists()
 
 
 def test_a_node_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """UnknownError where `crm_resource` is not installed."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UnknownError, match="No such file or directory"):
+    """UnknownError where `crm_resource` is not installed; one in the working directory is none."""
+    monkeypatch.setenv("PATH", f".:{tmp_path}/nothing:")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crm_resource").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "crm_resource").chmod(0o755)
+    with pytest.raises(UnknownError, match="is not in PATH"):
         Pacemaker("ip", Deadline(20)).manages()
 
 

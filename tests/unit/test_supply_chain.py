@@ -182,15 +182,15 @@ def test_the_build_backend_is_that_of_the_lock() -> None:
 
 
 # Targets that install something by pip, each by one command at least.
-TARGETS = (".venv/.build", ".venv/.agent", ".venv/.lab", ".venv/.dev", ".venv/.bench", ".venv/.supply")
-OPEN = {".venv/.agent": pytest.mark.xfail(reason="make install still takes what the index has", strict=True)}
+TARGETS = ("install", ".venv/.build", ".venv/.lab", ".venv/.dev", ".venv/.bench", ".venv/.supply")
 
 
 def unhashed(command: str) -> bool:
     """Whether a command of pip may install what no lock has a hash of."""
     options = set(command.split())
     from_locks = {"--require-hashes", "--only-binary"} <= options and " requirements/" in command
-    itself = {"--no-deps", "--no-build-isolation"} <= options and "requirements/" not in command
+    alone = {"--no-deps", "--no-build-isolation"} <= options or {"--no-deps", "--no-index"} <= options
+    itself = alone and "requirements/" not in command
     return not (from_locks or itself)
 
 
@@ -199,7 +199,7 @@ def installations(text: str) -> List[str]:
     return [line.strip() for line in text.replace("\\\n", " ").splitlines() if re.search(r"\bpip3? +install\b", line)]
 
 
-@pytest.mark.parametrize("target", [pytest.param(one, marks=OPEN.get(one, ())) for one in TARGETS])
+@pytest.mark.parametrize("target", TARGETS)
 def test_make_installs_what_locks_have(target: str) -> None:
     """Every command of pip that make would run checks hashes, or installs this package alone."""
     commands = installations(dry_run(target))
@@ -218,7 +218,7 @@ def dry_run(target: str) -> str:
 def test_every_target_that_installs_is_known() -> None:
     """A target of the Makefile with a command of pip is among those of the test above."""
     found = {match[1] for match in re.finditer(r"^\$\(VENV\)(/\.\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)}
-    assert {f".venv{name}" for name in found} == set(TARGETS)
+    assert {"install", *(f".venv{name}" for name in found)} == set(TARGETS)
 
 
 def test_scripts_install_what_locks_have() -> None:

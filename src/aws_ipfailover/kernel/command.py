@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from typing import Any, List, Mapping
 
+from aws_ipfailover import programs
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
-
-# Where iproute2 is looked for if the environment has no PATH.
-_DEFAULT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def ip_path() -> str:
@@ -24,11 +21,10 @@ def ip_path() -> str:
     Raises:
         MissingError: it is not in PATH.
     """
-    for folder in os.environ.get("PATH", _DEFAULT_PATH).split(os.pathsep):
-        path = os.path.join(folder or ".", "ip")
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    raise MissingError("the ip command (package iproute2) is not installed, or not in PATH")
+    path = programs.find("ip")
+    if path is None:
+        raise MissingError("the ip command (package iproute2) is not installed, or not in PATH")
+    return path
 
 
 class Ip:
@@ -63,21 +59,12 @@ class Ip:
         command = [ip_path(), *arguments]
         shown = "ip " + " ".join(argument for argument in arguments if argument != "-json")
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=self._deadline.remaining(),
-                check=False,
-                env={**os.environ, "LC_ALL": "C"},
-            )
-        except subprocess.TimeoutExpired:
-            raise UnknownError(f"{shown}: not finished before the operation's timeout") from None
-        except OSError as error:
-            raise UnknownError(f"{shown}: {error.strerror}") from None
+            done = programs.run(command, self._deadline.remaining(), {**os.environ, "LC_ALL": "C"})
+        except UnknownError as error:
+            raise UnknownError(f"{shown}: {error}") from None
         if done.returncode == 0:
-            return done.stdout.decode("utf-8", "replace")
-        said = " ".join(done.stderr.decode("utf-8", "replace").split()).rstrip(".")
+            return done.stdout
+        said = " ".join(done.stderr.split()).rstrip(".")
         raise _refusal(shown, said)
 
 

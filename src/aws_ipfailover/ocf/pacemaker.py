@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-import subprocess
 
+from aws_ipfailover import programs
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
 
@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 # Seconds to wait for the answer of `crm_resource`.
 _PATIENCE = 4.0
+_NOT_KNOWN = "whether Pacemaker manages it is not known"
 
 
 class Pacemaker:
@@ -32,21 +33,16 @@ class Pacemaker:
             UnknownError: `crm_resource` is not there, does not know the resource, or does not answer in time.
         """
         which = ["--resource", self._resource_id] if self._resource_id else []
+        program = programs.find("crm_resource")
+        if program is None:
+            raise UnknownError(f"crm_resource is not in PATH: {_NOT_KNOWN}")
         try:
-            done = subprocess.run(
-                ["crm_resource", "--query-xml", *which],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=self._deadline.remaining(_PATIENCE),
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise UnknownError("crm_resource does not answer: whether Pacemaker manages it is not known") from None
-        except OSError as error:
-            raise UnknownError(f"crm_resource: {error.strerror}: whether Pacemaker manages it is not known") from None
+            done = programs.run([program, "--query-xml", *which], self._deadline.remaining(_PATIENCE))
+        except UnknownError as error:
+            raise UnknownError(f"crm_resource: {error}: {_NOT_KNOWN}") from None
         if done.returncode != 0:
-            raise UnknownError(f"crm_resource fails ({done.returncode}): whether Pacemaker manages it is not known")
-        return is_managed(done.stdout.decode("utf-8", "replace"))
+            raise UnknownError(f"crm_resource fails ({done.returncode}): {_NOT_KNOWN}")
+        return is_managed(done.stdout)
 
 
 # In text, marks stand in brackets behind the state, as in "Started node1 (disabled, unmanaged)"; in XML they are
@@ -69,5 +65,5 @@ def is_managed(said: str) -> bool:
     """
     state = said.split("<primitive", maxsplit=1)[0]
     if not _STATE.search(state):
-        raise UnknownError("crm_resource shows no state: whether Pacemaker manages it is not known")
+        raise UnknownError(f"crm_resource shows no state: {_NOT_KNOWN}")
     return _UNMANAGED.search(state) is None
