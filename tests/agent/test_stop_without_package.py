@@ -181,6 +181,7 @@ def test_a_log_that_does_not_load(namespace: None, tmp_path: Path, module: str) 
     ran = agent.run("stop", environ=environ)
     assert ran.code == 0, ran
     assert "Traceback" not in ran.stderr
+    assert "alone" not in ran.stderr  # the package has done it
     assert held() == []
     assert agent.run("monitor", environ=environ).code == 7
 
