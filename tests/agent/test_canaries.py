@@ -392,6 +392,27 @@ def test_sts_quotes_credentials(node: Node, tmp_path: Path, source: Source, echo
 
 
 @asks_sts_here
+@pytest.mark.parametrize("echo", ["code", "message"])
+def test_sts_quotes_keys_that_the_sdk_found_by_itself(node: Node, tmp_path: Path, echo: str) -> None:
+    """A profile's role is assumed by the SDK itself, with keys of the instance that it asked IMDS for by itself."""
+    text = f"[profile cluster]\nrole_arn = {ROLE}\ncredential_source = Ec2InstanceMetadata\n"
+    profiles(node, tmp_path, "AWS_CONFIG_FILE", text)
+    found = node.aws.account.identities.of_instance(node.me.instance_id)
+    secrets = [found.access_key_id, found.secret_access_key, found.session_token or ""]
+
+    def answer(_: object) -> tuple[int, str]:
+        said = quoted(secrets)
+        return 400, sts_error(said, "no") if echo == "code" else sts_error("ValidationError", said)
+
+    with answering(answer) as url:
+        environ = {"AWS_ENDPOINT_URL_STS": url}
+        outputs = run(node, tmp_path, "start", "standard error", environ=environ, timeout=20)
+    assert outputs.ran.code == 1, outputs
+    expected = "without a usable code (HTTP status 400)" if echo == "code" else "ValidationError: canaries: ***"
+    check(outputs, secrets, expected)
+
+
+@asks_sts_here
 @pytest.mark.parametrize("where", ["environment", "profile"])
 def test_sts_quotes_the_token_of_a_web_identity(node: Node, tmp_path: Path, where: str) -> None:
     """AssumeRoleWithWebIdentity's error quotes the token, which is in a file only."""
@@ -491,6 +512,16 @@ def test_a_url_with_a_password_that_leads_nowhere(node: Node, tmp_path: Path, na
     check(outputs, [PASSWORD, *secrets_of(node.aws)])
 
 
+@pytest.mark.parametrize("variable", ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"])
+@pytest.mark.parametrize("line", ["aws_secret_access_key {}", "[{}", "aws_secret_access_key = {0}\n{0}\naws_profile"])
+def test_a_file_that_cannot_be_read(node: Node, tmp_path: Path, variable: str, line: str) -> None:
+    """A configuration file that is damaged where a secret stands: what is wrong with it is told without its text."""
+    profiles(node, tmp_path, variable, "[profile cluster]\n[cluster]\n" + line.format(SECRET) + "\n")
+    outputs = run(node, tmp_path, "start", "standard error", timeout=20)
+    assert outputs.ran.code in (1, 2), outputs
+    check(outputs, [SECRET])
+
+
 # -- parameters and Pacemaker's variables -----------------------------------------------------------------------------
 
 
@@ -529,9 +560,8 @@ def test_pacemakers_variables(node: Node, tmp_path: Path, name: str, place: str)
     for line in outputs.everything.splitlines():
         assert not line.startswith("ERROR: forged"), line
     for line in [*outputs.log.splitlines(), *outputs.syslog]:
-        assert re.match(r"\S+ ?[0-9 :]*(<\d+>)?.*?aws-ipfailover\([^()]*\)\[\d+\]: |.*aws-ipfailover\[\d+\]: ", line), (
-            line
-        )
+        assert "(x)[1]" not in line
+        assert re.match(r"(<\d+>)?\w+ +\d+ [\d:]+ aws-ipfailover(\([^()]*\))?\[\d+\]: (DEBUG|ERROR): ", line), line
 
 
 # -- HA_LOGFILE -------------------------------------------------------------------------------------------------------

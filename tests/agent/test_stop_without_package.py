@@ -154,6 +154,38 @@ def test_a_defect_in_stop(namespace: None, tmp_path: Path) -> None:
     assert not answers_on(ADDRESS)
 
 
+def test_a_defect_in_stop_quotes_no_secret(namespace: None, tmp_path: Path) -> None:
+    """stop: what the package alone knows to be secret is not told of a defect either; nor is it a traceback."""
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")
+    defect = (
+        "\ndef release_all(parts):\n"
+        "    from aws_ipfailover.redaction import keep_secret\n"
+        "    keep_secret('wJalrXUtnFEMIK7MDENGbPxRfiC')\n"
+        "    raise TypeError('wJalrXUtnFEMIK7MDENG\\nbPxRfiC d0phbHJYVXRuRkVNSUs3TURFTkdiUHhSZmlD and more')\n"
+    )
+    broken = damaged(tmp_path, "failover.py", (WHOLE / "failover.py").read_bytes() + defect.encode())
+    ran = broken.agent(ip=ADDRESS, routing_table="rtb-0123456789abcdef0").run("stop")
+    done(ran)
+    assert "TypeError: *** *** and more" in ran.stderr
+    assert held() == []
+
+
+@pytest.mark.parametrize("module", ["output.py", "redaction.py", "ocf/syslog.py", "ocf/log_file.py"])
+def test_a_log_that_does_not_load(namespace: None, tmp_path: Path, module: str) -> None:
+    """stop and a probe do their work where what is only needed to tell of it does not load."""
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")
+    broken = damaged(tmp_path, module, b"raise SystemError('damaged')\n")
+    agent = broken.agent(ip=ADDRESS, routing_table="rtb-0123456789abcdef0")
+    environ = {"HA_LOGFILE": str(tmp_path / "ha.log"), "HA_LOGFACILITY": "daemon"}
+    assert agent.run("monitor", environ=environ).code == 0
+    ran = agent.run("stop", environ=environ)
+    assert ran.code == 0, ran
+    assert "Traceback" not in ran.stderr
+    assert "alone" not in ran.stderr  # the package has done it
+    assert held() == []
+    assert agent.run("monitor", environ=environ).code == 7
+
+
 PLACES: List[Tuple[str, List[List[str]]]] = [
     (ADDRESS, [[f"{ADDRESS}/24", "dev", "eth0"]]),
     (ADDRESS, [[f"{ADDRESS}/32", "dev", "eth0", "label", "eth0:vip"]]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -14,7 +15,8 @@ from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.session import Account, ec2_calls
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import Error, UnknownError
-from aws_ipfailover.lab.aws import Fault, RunningAws, running_aws
+from aws_ipfailover.lab.aws import Fault, Role, RunningAws, running_aws
+from aws_ipfailover.output import line
 from sandbox import proxy, serving
 
 
@@ -164,3 +166,34 @@ def test_a_role_without_credentials_is_an_unknown(
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://{host}:{port}")
         with pytest.raises(UnknownError, match="AssumeRole: "):
             ec2_calls(account, deadline, Imds(aws.imds_url, deadline), Progress(""))
+
+
+def test_keys_are_secret_before_they_are_used(aws: RunningAws) -> None:
+    """Keys that were found are kept from all output before a request is signed with them: of the instance."""
+    connect(aws)
+    of_instance = aws.account.identities.of_instance(aws.account.instance("node1").instance_id)
+    for text in (of_instance.access_key_id, of_instance.secret_access_key, of_instance.session_token or ""):
+        assert line(text) == "***"
+
+
+def test_keys_of_a_profile_are_secret_before_they_are_used(aws: RunningAws, tmp_path: Path) -> None:
+    """Keys that were found are kept from all output before a request is signed with them: of a process."""
+    answer = {"Version": 1, "AccessKeyId": "canaryOfAProcess01", "SecretAccessKey": "process-canary-5d07a9"}
+    (tmp_path / "answer").write_text(json.dumps(answer))
+    (tmp_path / "config").write_text(f"[profile cluster]\ncredential_process = /bin/cat {tmp_path / 'answer'}\n")
+    connect(aws, profile="cluster")
+    assert line("canaryOfAProcess01 process-canary-5d07a9") == "*** ***"
+
+
+def test_keys_of_a_role_are_secret_before_they_are_used(aws: RunningAws) -> None:
+    """Keys that were found are kept from all output before a request is signed with them: of a role."""
+    arn = "arn:aws:iam::123456789012:role/canary"
+    identities, region = aws.account.identities, aws.account.plan.region
+    identities.put_role(Role(arn, None, frozenset({aws.account.plan.account_id})))
+    before = set(identities._credentials)
+    deadline = Deadline(20)
+    ec2_calls(Account(region, role=arn), deadline, Imds(aws.imds_url, deadline), Progress(""))
+    made = [key for name, key in identities._credentials.items() if name not in before and key.identity.role_arn == arn]
+    assert made
+    for key in made:
+        assert line(f"{key.access_key_id} {key.secret_access_key} {key.session_token}") == "*** *** ***"

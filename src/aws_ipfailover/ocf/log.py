@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import Callable, Dict, List, Mapping, Tuple
 
 from aws_ipfailover.ocf import AGENT
@@ -68,18 +69,20 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line to each place. A place that fails is given up, and the others are told why."""
+        # Whatever fails here, an action does not fail because of its log.
         try:
             text = self._line(f"{record.levelname}: {record.getMessage()}")
-        except Exception as error:  # noqa: BLE001  an action does not fail because of its log
+        except Exception as error:  # noqa: BLE001
             text = f"ERROR: a message that cannot be written, please report it ({type(error).__name__})"
-        self._write(record.levelno, text)
+        with suppress(Exception):
+            self._write(record.levelno, text)
 
     def _write(self, level: int, text: str) -> None:
         failed: Dict[str, str] = {}
         for name, write in self._places:
             try:
                 write(level, text)
-            except Exception as error:  # noqa: BLE001  an action does not fail because of its log
+            except Exception as error:  # noqa: BLE001  told below
                 said = error.strerror if isinstance(error, OSError) else None
                 failed[name] = said or type(error).__name__
         if not failed:
