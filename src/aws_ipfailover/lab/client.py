@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
-from . import examples
+from . import capabilities, examples
 from .cluster import FENCE_DEVICE, ClusterStatus, parse_status
 from .plan import INTERNET, plan_for
 from .rundir import DEFAULT_NAME, LabError, RunDir, start_time
@@ -332,10 +332,13 @@ class Lab:
             raise LabError(f"{name} has no power")
         if one["frozen"]:
             raise LabError(f"{name} is frozen")
-        namespaces = Path(f"/proc/{self.supervisor_pid()}/root/proc/{one['pid']}/ns")
+        process_1 = Path(f"/proc/{self.supervisor_pid()}/root/proc/{one['pid']}")
+        root = process_1 / "root"
         # Who waits outside is a shell: nsenter itself would stop with a child that is stopped, and then neither go on
         # with it nor let the kernel clear the instance away.
-        command = ["nsenter", "--no-fork", *(f"--{kind}={namespaces / file}" for kind, file in _NAMESPACES), "--"]
+        command = ["nsenter", "--no-fork", *(f"--{kind}={process_1 / 'ns' / file}" for kind, file in _NAMESPACES)]
+        # Without --wd it would take the directory along that it is called in, one of the host's.
+        command += [f"--root={root}", f"--wd={root}", "--", *capabilities.dropping()]
         command += ["/bin/sh", "-c", '"$@"; exit $?', "sh"]
         if with_parent:
             command += ["setpriv", "--pdeathsig", "KILL", "--"]
