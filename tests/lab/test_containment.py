@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, cast
@@ -185,6 +188,36 @@ def rights(lab: Lab, node: str, until: str) -> List[Any]:
             status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
             found.append((status["Name"], status))
     return found if any(name == until for name, _ in found) else []
+
+
+def test_a_shell_has_a_terminal_and_no_more_rights(lab: Lab) -> None:
+    """`lab shell` is interactive, starts in the instance's own root, and cannot mount either."""
+    shell = shlex.join(
+        [sys.executable, "-m", "aws_ipfailover.cli.main", "lab", "shell", "--name", lab.rundir.name, "node1"]
+    )
+    script = "test -t 0 && stty -a >/dev/null && echo a terminal in $PWD; mount -t tmpfs none /tmp; exit 7\n"
+    done = subprocess.run(
+        ["script", "--quiet", "--return", "--command", shell, "/dev/null"],
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "a terminal in /\n" in done.stdout.replace("\r", "")
+    assert "mount: /tmp: permission denied" in done.stdout
+    assert done.returncode == 7
+
+
+def test_the_logs_bring_no_file_of_the_machine_s(lab: Lab, private_files: List[str], tmp_path: Path) -> None:
+    """A link among an instance's logs, to a file or to a directory, is not followed: outside it leads elsewhere."""
+    directory = Path(private_files[1]).parent
+    lab.exec("node1", ["ln", "-s", f"{directory}/secret", "/var/log/pacemaker/one.log"])
+    lab.exec("node1", ["ln", "-s", str(directory), "/var/log/two"])
+    saved = lab.save_logs(tmp_path / "logs") / "node1" / "var/log"
+    assert (saved / "pacemaker" / "pacemaker.log").exists()
+    assert not (saved / "pacemaker" / "one.log").exists()
+    assert not (saved / "two").exists()
 
 
 def test_pacemaker_s_panic_stays_in_the_instance(lab: Lab, private_files: List[str]) -> None:
