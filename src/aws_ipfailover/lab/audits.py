@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Mapping, Sequence, Tuple
 
-from .client import Lab, LabTimeoutError, eventually
+from .client import Lab, LabTimeoutError, eventually, files_below
 from .rundir import LabError
 
 # Lines of Pacemaker's and Corosync's logs that no scenario of the lab explains.
@@ -74,12 +74,11 @@ class Auditor:
     def restart(self) -> None:
         """Forget what was logged and fenced up to now."""
         self._since = time.time()
-        self._offsets = {str(path): path.stat().st_size for path in self._logs()}
+        self._offsets = {str(path): path.stat().st_size for name in self._lab.nodes() for path in self._logs(name)}
 
-    def _logs(self) -> List[Path]:
-        return [
-            path for name in self._lab.nodes() for path in sorted((self._lab.disk(name) / "var/log").glob("*/*.log"))
-        ]
+    def _logs(self, name: str) -> List[Path]:
+        top = self._lab.disk(name) / "var/log"
+        return [path for path in files_below(top) if path.match("var/log/*/*.log")]
 
     def _does_not_run(self, name: str) -> bool:
         return name not in self._lab.awake_nodes()
@@ -99,7 +98,7 @@ class Auditor:
         log: Dict[str, Tuple[str, ...]] = {}
         for name in self._lab.nodes():
             lines: List[str] = []
-            for path in sorted((self._lab.disk(name) / "var/log").glob("*/*.log")):
+            for path in self._logs(name):
                 with path.open("rb") as file:
                     file.seek(self._offsets.get(str(path), 0))
                     lines += file.read().decode("utf-8", "replace").splitlines()

@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
-from . import examples
+from . import capabilities, examples
 from .cluster import FENCE_DEVICE, ClusterStatus, parse_status
 from .plan import INTERNET, plan_for
 from .rundir import DEFAULT_NAME, LabError, RunDir, start_time
@@ -332,10 +333,13 @@ class Lab:
             raise LabError(f"{name} has no power")
         if one["frozen"]:
             raise LabError(f"{name} is frozen")
-        namespaces = Path(f"/proc/{self.supervisor_pid()}/root/proc/{one['pid']}/ns")
+        process_1 = Path(f"/proc/{self.supervisor_pid()}/root/proc/{one['pid']}")
+        root = process_1 / "root"
         # Who waits outside is a shell: nsenter itself would stop with a child that is stopped, and then neither go on
         # with it nor let the kernel clear the instance away.
-        command = ["nsenter", "--no-fork", *(f"--{kind}={namespaces / file}" for kind, file in _NAMESPACES), "--"]
+        command = ["nsenter", "--no-fork", *(f"--{kind}={process_1 / 'ns' / file}" for kind, file in _NAMESPACES)]
+        # Without --wd it would take the directory along that it is called in, one of the host's.
+        command += [f"--root={root}", f"--wd={root}", "--", *capabilities.dropping()]
         command += ["/bin/sh", "-c", '"$@"; exit $?', "sh"]
         if with_parent:
             command += ["setpriv", "--pdeathsig", "KILL", "--"]
@@ -498,14 +502,24 @@ class Lab:
         target.mkdir(parents=True, exist_ok=True)
         for one in self.status()["instances"]:
             disk = self.disk(one["name"])
-            for path in [*disk.glob("var/log/**/*"), disk / "console.log", *disk.glob("etc/corosync/*.conf")]:
-                if path.is_file():
-                    copy = target / one["name"] / path.relative_to(disk)
-                    copy.parent.mkdir(parents=True, exist_ok=True)
-                    copy.write_bytes(path.read_bytes())
+            configuration = [path for path in files_below(disk / "etc/corosync") if path.suffix == ".conf"]
+            for path in [*files_below(disk / "var/log"), disk / "console.log", *configuration]:
+                copy = target / one["name"] / path.relative_to(disk)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(path.read_bytes())
         (target / "supervisor.log").write_text(self.rundir.log.read_text(encoding="utf-8"), encoding="utf-8")
         (target / "events.json").write_text(json.dumps(self.events(), indent=1), encoding="utf-8")
         return target
+
+
+def files_below(top: Path) -> Tuple[Path, ...]:
+    """The regular files below `top`, sorted.
+
+    Who runs in an instance may put a symbolic link there, which would lead to a file of the host's out here.
+    """
+    # os.walk follows no link to a directory.
+    found = [Path(directory, name) for directory, _, names in os.walk(top) for name in names]
+    return tuple(sorted(path for path in found if stat.S_ISREG(path.lstat().st_mode)))
 
 
 _NAMESPACES = (("ipc", "ipc"), ("uts", "uts"), ("net", "net"), ("pid", "pid"), ("mount", "mnt"))

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from typing import Mapping, Optional, Tuple
 
-from .init import Service
+from .boot import Service
 
 CLUSTER_NAME = "lab"
 # As the examples call it.
@@ -20,7 +20,8 @@ SERVICES = (
         ready=("corosync-cmapctl", "-g", "totem.version"),
         stop=("corosync-cfgtool", "-H", "--force"),
     ),
-    Service(("pacemakerd",)),
+    # CRM_EX_FATAL: when neither sysrq nor reboot(2) has taken effect (panic_local in Pacemaker's watchdog.c).
+    Service(("pacemakerd",), panic=100),
 )
 
 

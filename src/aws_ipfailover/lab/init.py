@@ -13,151 +13,20 @@ the power may go.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import List, Mapping, Optional, Tuple
 
+from . import capabilities
 from . import namespaces as ns
-
-# File systems that hold no file of the host's: made by the kernel, or replaced by ours.
-_NOT_A_DISK = frozenset(
-    (
-        "proc",
-        "sysfs",
-        "devtmpfs",
-        "devpts",
-        "mqueue",
-        "cgroup",
-        "cgroup2",
-        "securityfs",
-        "debugfs",
-        "tracefs",
-        "bpf",
-        "configfs",
-        "fusectl",
-        "hugetlbfs",
-        "pstore",
-        "efivarfs",
-        "autofs",
-        "binfmt_misc",
-        "nsfs",
-        "rpc_pipefs",
-    )
-)
-
-
-@dataclass(frozen=True)
-class Service:
-    """A program that process 1 starts and stops; it stays in the foreground.
-
-    `ready` is a command polled until it exits 0 before the next service starts. `stop` is a command that asks the
-    program to end (without one it gets SIGTERM); process 1 then waits for its end, however long that takes.
-    """
-
-    argv: Tuple[str, ...]
-    ready: Tuple[str, ...] = ()
-    ready_within: float = 15.0
-    stop: Tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Boot:
-    """What an instance is made of.
-
-    `directories` and `files` map a path inside to the private file that is shown there; a target the host does not
-    have is left out. `memory` lists directories that start empty at each boot, with their modes.
-    """
-
-    hostname: str
-    directories: Mapping[str, str]
-    files: Mapping[str, str]
-    memory: Mapping[str, int]
-    overlays: Mapping[str, str] = field(default_factory=dict)
-    # Directories that everybody may pass through in here, though not on the host, and where to keep the difference.
-    opened: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    make: Mapping[str, int] = field(default_factory=dict)
-    services: Tuple[Service, ...] = ()
-
-    def to_json(self) -> str:
-        """The boot file's text."""
-        return json.dumps(asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> Boot:
-        """The inverse of `to_json`."""
-        raw: Dict[str, Any] = json.loads(text)
-        raw["services"] = tuple(
-            Service(tuple(one["argv"]), tuple(one["ready"]), one["ready_within"], tuple(one["stop"]))
-            for one in raw["services"]
-        )
-        return cls(**raw)
-
-
-def mount_disk(boot: Boot) -> None:
-    """Make the instance's view of the file system: private directories, and everything else read-only."""
-    ns.mount("none", "/", flags=ns.MS_REC | ns.MS_PRIVATE)
-    private: List[str] = []
-    # First, because what is mounted below them has to come on top.
-    for target, store in boot.opened.items():
-        # Without overlayfs it stays closed; then only what root runs finds its files there.
-        with contextlib.suppress(OSError):
-            _mount_overlay(target, Path(store), Path(target).stat().st_mode & 0o7777 | 0o011)
-            private.append(target)
-    for target, source in boot.files.items():
-        if Path(target).is_file():
-            ns.bind(Path(source), Path(target).resolve())
-            private.append(str(Path(target).resolve()))
-    for target, source in boot.directories.items():
-        if Path(target).is_dir():
-            ns.bind(Path(source), Path(target))
-            private.append(target)
-    for target, store in boot.overlays.items():
-        _overlay(target, Path(store))
-        private.append(target)
-    for point, kind in ns.mount_points():
-        if kind not in _NOT_A_DISK and point not in private and point not in boot.memory:
-            # A mount that is covered by another one cannot be reached, and needs no protection.
-            with contextlib.suppress(OSError):
-                ns.mount("none", point, flags=ns.MS_REMOUNT | ns.MS_BIND | ns.MS_RDONLY)
-    for target, mode in boot.memory.items():
-        if Path(target).is_dir():
-            ns.mount("tmpfs", target, "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, f"mode={mode:o}")
-    ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
-    # A sysfs shows the network devices of the namespace it was mounted in.
-    ns.mount("sysfs", "/sys", "sysfs", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC | ns.MS_RDONLY)
-    for path, mode in boot.make.items():
-        Path(path).mkdir(parents=True, exist_ok=True)
-        Path(path).chmod(mode)
-
-
-def _overlay(target: str, store: Path) -> None:
-    """Show the host's files at `target`, and keep what is written there in `store`."""
-    try:
-        _mount_overlay(target, store, 0o1777)
-    except OSError:
-        # No overlayfs in this kernel: an empty directory is private too, it only shows less of the host.
-        ns.bind(store / "upper", Path(target))
-
-
-def _mount_overlay(target: str, store: Path, mode: int) -> None:
-    upper, work = store / "upper", store / "work"
-    # What a previous boot wrote is not wanted back: such directories hold temporary files.
-    shutil.rmtree(store, ignore_errors=True)
-    upper.mkdir(parents=True)
-    work.mkdir()
-    # The merged directory has the mode of the upper one.
-    upper.chmod(mode)
-    ns.mount("overlay", target, "overlay", data=f"lowerdir={target},upperdir={upper},workdir={work}")
+from .boot import Boot, Service
+from .disk import mount_disk
 
 
 class Process1:
@@ -241,8 +110,15 @@ class Process1:
     def _reap(self) -> None:
         """Collect every child that has ended, our own and the orphans that the kernel hands to process 1."""
         with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG) != (0, 0):
-                pass
+            while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                self._look_for_panic(*ended)
+
+    def _look_for_panic(self, pid: int, status: int) -> None:
+        """Take the power away if a service has ended because it wants that and may not do it itself (reboot(2))."""
+        for service, known in self._running:
+            if pid == known and os.WIFEXITED(status) and os.WEXITSTATUS(status) == service.panic:
+                sys.stderr.write(f"{service.argv[0]} panics\n")
+                os._exit(1)
 
 
 def start(service: Service, environment: Mapping[str, str]) -> Optional[int]:
@@ -274,9 +150,11 @@ def _tell(word: str) -> None:
 
 def _become_process_1(boot: Boot) -> None:
     ns.die_with_parent()
+    os.umask(0o022)
     mount_disk(boot)
     socket.sethostname(boot.hostname)
-    os.chdir("/")
+    # From here on this is the instance's root, and no longer the machine's.
+    capabilities.drop()
     _tell("up")
     Process1(boot).run()
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO, Dict, Mapping, Optional, Tuple
 
 from . import freezer
-from .init import Boot, Service
-from .interpreter import closed_directories, python_paths
+from .boot import Boot, Service
+from .disk import SYSTEM
+from .interpreter import places, python_paths
 
 # Directories that belong to the instance and not to the host it lives on. Debian's packages make them; what the host
 # has in them stays out of sight.
@@ -28,11 +29,11 @@ _DIRECTORIES = (
     "/var/lib/pcsd",
     "/var/log",
 )
-_FILES = ("/etc/hostname", "/etc/hosts", "/etc/machine-id", "/etc/resolv.conf")
 _CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-# A user's own credentials must not reach the lab.
-_HIDDEN = ("/root/.aws", "/root/.config/crm")
-_MEMORY = {"/run": 0o755, "/dev/shm": 0o1777, "/var/tmp": 0o1777}  # noqa: S108 - made private right there
+_OWN_FILES = ("/etc/hostname", "/etc/hosts", "/etc/machine-id", "/etc/resolv.conf")
+# What each instance brings to /etc.
+FILES = (*_OWN_FILES, _CA_BUNDLE)
+_MEMORY = {"/run": 0o755, "/dev/shm": 0o1777, "/tmp": 0o1777, "/var/tmp": 0o1777}  # noqa: S108 - the instance's own
 _MADE = {
     "/run/home": 0o700,
     "/run/lock": 0o1777,
@@ -47,6 +48,7 @@ class Machine:
     """What all instances of a lab share: where its private files are, and what its clients must trust."""
 
     private: Path
+    etc: Path
     ca_bundle: Path
     agents: Optional[Path]
     hosts: str
@@ -89,13 +91,15 @@ class Instance:
 
     def _install(self, files: Mapping[str, Tuple[str, int, Optional[str]]]) -> None:
         """Make the disk: empty private directories with the owners of the host's, then `files` (text, mode, owner)."""
-        for directory in (*_DIRECTORIES, *_HIDDEN):
+        for directory in _DIRECTORIES:
             _like(Path(directory), self._at(directory))
         for name in ("/etc/corosync", "/var/log", "/var/lib/pacemaker", "/var/lib/corosync"):
             # Their sub-directories have owners that the daemons insist on.
             for child in sorted(Path(name).glob("*/")):
                 if child.is_dir() and child.name in _NEEDED_CHILDREN:
                     _like(child, self._at(str(child)))
+        if self._machine.agents is not None:
+            shutil.copytree(self._machine.agents, self._at(AGENTS), symlinks=True)
         texts: Dict[str, Tuple[str, int, Optional[str]]] = {
             "/etc/hostname": (f"{self.name}\n", 0o644, None),
             "/etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n{self._machine.hosts}", 0o644, None),
@@ -116,19 +120,15 @@ class Instance:
         return self.disk / path.lstrip("/")
 
     def _boot(self) -> Boot:
-        directories = {path: str(self._at(path)) for path in (*_DIRECTORIES, *_HIDDEN)}
-        if self._machine.agents is not None:
-            directories[AGENTS] = str(self._machine.agents)
+        agents = () if self._machine.agents is None else (AGENTS,)
         return Boot(
             hostname=self.name,
-            directories=directories,
-            files={**{path: str(self._at(path)) for path in _FILES}, _CA_BUNDLE: str(self._machine.ca_bundle)},
+            root=str(self.disk / "root"),
+            etc=str(self._machine.etc),
+            shown=tuple(str(path) for path in places((*map(Path, SYSTEM), *python_paths()))),
+            directories={path: str(self._at(path)) for path in (*_DIRECTORIES, *agents)},
+            files={**{path: str(self._at(path)) for path in _OWN_FILES}, _CA_BUNDLE: str(self._machine.ca_bundle)},
             memory=_MEMORY,
-            overlays={"/tmp": str(self.disk / "tmp")},  # noqa: S108 - made private right there
-            opened={
-                str(path): str(self.disk / "opened" / str(number))
-                for number, path in enumerate(closed_directories(python_paths()))
-            },
             environment=self._machine.environment(),
             make=_MADE,
             services=self._services,
@@ -146,6 +146,7 @@ class Instance:
 
     def start(self) -> int:
         """Make process 1, up to where it waits for its network; its process id. `go` lets it continue."""
+        (self.disk / "root").mkdir(exist_ok=True)
         boot = self.disk / "boot.json"
         boot.write_text(self._boot().to_json(), encoding="utf-8")
         with self.console.open("a", encoding="utf-8") as console:

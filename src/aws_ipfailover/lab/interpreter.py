@@ -1,11 +1,11 @@
-"""Where this Python lies, and who can get there: the agent runs with it, and not only as root."""
+"""Where this Python lies: an instance sees that, and nothing else beside the system's own programs."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import Iterable, List, Set, Tuple
+from typing import Iterable, Set, Tuple
 
 
 def python_paths() -> Tuple[Path, ...]:
@@ -13,23 +13,26 @@ def python_paths() -> Tuple[Path, ...]:
     return tuple(Path(path) for path in (sys.executable, sys.prefix, sys.base_prefix, *filter(None, sys.path)))
 
 
-def closed_directories(paths: Iterable[Path]) -> List[Path]:
-    """The directories on the way to `paths`, through every symbolic link, that only their owner may pass.
+def places(paths: Iterable[Path]) -> Tuple[Path, ...]:
+    """What has to be seen for `paths` to be found: each symbolic link on the way, and where each path ends.
 
-    Pacemaker asks an agent for its metadata as the user hacluster. An interpreter below /root, which Debian makes with
-    mode 0700, does not exist for that user.
+    Sorted, so that a directory comes before what is in it. What does not exist is left out, and so is `/`, which
+    Python adds to its path when a module is run from there.
     """
     found: Set[Path] = set()
     seen: Set[Path] = set()
-    waiting = list(paths)
+    waiting = [Path(os.path.normpath(path)) for path in paths]
     while waiting:
         path = waiting.pop()
-        if path in seen:
+        if path in seen or path == Path("/"):
             continue
         seen.add(path)
-        for step in (path, *path.parents):
+        for step in (*reversed(path.parents), path):
             if step.is_symlink():
-                waiting.append(Path(os.path.normpath(step.parent / step.readlink())))
-            elif step.is_dir() and not step.stat().st_mode & 0o001:
                 found.add(step)
-    return sorted(found)
+                waiting.append(Path(os.path.normpath(step.parent / step.readlink() / path.relative_to(step))))
+                break
+        else:
+            if path.exists():
+                found.add(path)
+    return tuple(sorted(found))

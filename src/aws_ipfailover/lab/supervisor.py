@@ -28,10 +28,11 @@ from .aws.errors import ApiError
 from .aws.identity import Role
 from .aws.policies import Policy
 from .aws.world import RouteOrigin, RouteState
+from .boot import Service
 from .cloud import Cloud
+from .disk import copy_etc
 from .fabric import Fabric
-from .init import Service
-from .instance import Instance, Machine
+from .instance import FILES, Instance, Machine
 from .network import Address
 from .plan import Layout, Mode, Outside, Plan, PlannedInstance, plan_for
 from .rundir import LabError, RunDir
@@ -159,8 +160,11 @@ class Supervisor:
         authority = self._cloud.serve(self._rundir.private / "tls").authority.read_text(encoding="ascii")
         self._rundir.ca_certificate.write_text(authority, encoding="ascii")
         self._ids = {one.name: one.instance_id for one in self._cloud.account.instances()}
+        etc = self._rundir.private / "etc"
+        copy_etc(etc, map(Path, FILES))
         machine = Machine(
             private=self._rundir.private,
+            etc=etc,
             ca_bundle=self._ca_bundle(authority),
             agents=agents_directory(self._rundir.private / "agents"),
             hosts=self._hosts(),
