@@ -76,7 +76,7 @@ WRITABLE = {
     "another package": ("mkdir $site/boto3; touch $site/boto3/x.py; chmod o+w $site/boto3/x.py", "boto3/x.py "),
     "a file that Python runs at its start": (f"echo >$site/a.pth; chown {ANOTHER} $site/a.pth", "a.pth "),
     "where a link to the interpreter leads through": (
-        f"mkdir /srv/b; ln -s $(readlink -f {ENV}/bin/python) /srv/b/p; ln -sf /srv/b/p {ENV}/bin/python; chmod o+w /srv/b",
+        f"cd {ENV}/bin; mkdir /srv/b; ln -s $(readlink -f python) /srv/b/p; ln -sf /srv/b/p python; chmod o+w /srv/b",
         "/srv/b ",
     ),
     "a link of another user": (f"chown --no-dereference {ANOTHER} {ENV}/bin/python", f"{ENV}/bin/python "),
