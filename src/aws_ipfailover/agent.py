@@ -164,10 +164,6 @@ def _monitor(run: Run) -> Tuple[Exit, str]:
 
 # Seconds that a monitor gives EC2, or a third of its timeout if that is less: another monitor may be waiting for it.
 _CLOUD_SECONDS = 8.0
-_REMOVED = (
-    "; something other than the cluster changed it"
-    " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
-)
 
 
 def _look(run: Run) -> Finding:
@@ -198,7 +194,7 @@ def _look_locally(run: Run) -> Finding:
     for part in local_parts(run.kernel, what):
         found = look_locally([part])
         if here.verdict is not Verdict.RUNNING:
-            here = Finding(found.verdict, found.reason and found.reason + _REMOVED)
+            here = found
     return here
 
 

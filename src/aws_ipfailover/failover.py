@@ -22,10 +22,14 @@ class Where(enum.Enum):
 
 
 class Look(NamedTuple):
-    """The result of `look`: `why` explains ELSEWHERE in half a sentence, and is empty for HERE."""
+    """The result of `look`: `why` explains ELSEWHERE in half a sentence, and is empty for HERE.
+
+    `is_nodes_own`: ELSEWHERE, because what is here belongs to the node and not to the service.
+    """
 
     where: Where
     why: str = ""
+    is_nodes_own: bool = False
 
 
 HERE = Look(Where.HERE)
@@ -113,6 +117,10 @@ class Verdict(enum.Enum):
 # Exit reasons begin with the conclusion: Pacemaker shows only some 110 characters.
 _NOT_CHECKED = "Address up, nothing moved"
 _PARTLY = "Served in part"
+_CHANGED = (
+    "; something other than the cluster changed it"
+    " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
+)
 _UNCONFIRMED = "Repair not confirmed"
 
 Evidence = Union[Where, UnknownError]
@@ -153,7 +161,8 @@ def look_locally(parts: Sequence[LocalPart]) -> Finding:
     for part in parts:
         found = part.look()
         if found.where is Where.ELSEWHERE:
-            return Finding(verdict(found.where, None), found.why)
+            cause = "" if found.is_nodes_own or not found.why else _CHANGED
+            return Finding(verdict(found.where, None), found.why + cause)
     return Finding(verdict(Where.HERE, None))
 
 

@@ -452,7 +452,8 @@ def test_routing_table_role(shared: Node) -> None:
     assert sorted(ran.ec2) == ["DescribeNetworkInterfaces", "ReplaceRoute", "ReplaceRoute"]
     # The ENI is the participant's own, which the tables' owner does not see.
     principals = {call.action: call.principal for call in ran.calls if call.service == "ec2"}
-    assert principals["ReplaceRoute"] == f"arn:aws:sts::{OWNER}:assumed-role/network/aws-ipfailover"
+    session = f"{shared.me.instance_id}-aws-ipfailover"
+    assert principals["ReplaceRoute"] == f"arn:aws:sts::{OWNER}:assumed-role/network/{session}"
     assert ":assumed-role/lab-node/" in str(principals["DescribeNetworkInterfaces"])
     ran = shared.agent.run("monitor", level=10, interval=10)
     assert (ran.code, ran.sts) == (0, ["AssumeRole"]), ran

@@ -41,6 +41,14 @@ OWN = {
         "10.0.1.11",
         [on_eth0("10.0.1.11/24"), (*gateway("10.0.1.1"), "table", "77")],
     ),
+    "overlay-ip: static, one of several gateways": Case(
+        "overlay-ip",
+        "10.0.1.11",
+        [
+            on_eth0("10.0.1.11/24"),
+            ("route", "add", "default", "nexthop", "via", "10.0.1.1", "dev", "eth0", "nexthop", "via", "10.0.1.2"),
+        ],
+    ),
     "overlay-ip: static IPv6": Case(
         "overlay-ip", "2001:db8::11", [on_eth0("2001:db8::11/64"), ("-6", *gateway("2001:db8::1"))]
     ),
@@ -66,6 +74,14 @@ NOT_OWN = {
         "overlay-ip",
         "192.168.10.10",
         [on_eth0("10.0.1.11/24"), gateway("10.0.1.1"), on_eth0("192.168.10.10/24", "label", "eth0:vip")],
+    ),
+    "overlay-ip: with a prefix that has the node's subnet in it": Case(
+        "overlay-ip", "10.99.0.10", [on_eth0("10.0.1.11/24"), gateway("10.0.1.1"), on_eth0("10.99.0.10/8")]
+    ),
+    "overlay-ip: point to point": Case(
+        "overlay-ip",
+        "192.168.10.10",
+        [("address", "add", "192.168.10.10", "peer", "10.0.1.0/24", "dev", "eth0"), gateway("10.0.1.1")],
     ),
     "overlay-ip: IPv6 with a prefix": Case("overlay-ip", "fd00:10::10", [on_eth0("fd00:10::10/64")]),
     "private-ip: with the subnet's prefix": Case(
@@ -160,6 +176,7 @@ def test_it_is_told(namespace: None, tmp_path: Path) -> None:
     ran = resource.run("monitor", interval=10)
     assert ran.code == 7, ran
     assert f"{case.ip} is this node's own address on eth0" in ran.reason
+    assert "changed it" not in ran.reason
 
 
 def test_start_refuses_it(node: Node) -> None:

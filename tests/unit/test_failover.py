@@ -171,7 +171,9 @@ def test_only_the_cloud_is_let_go_of_in_the_cloud() -> None:
 def test_a_missing_part_is_not_running_and_says_why() -> None:
     """look_locally: the first part that is not here gives the reason; with all of them here it is running."""
     world = World()
-    assert look_locally(local(world)) == Finding(Verdict.NOT_RUNNING, "no address")
+    missing = look_locally(local(world))
+    assert missing.verdict is Verdict.NOT_RUNNING
+    assert missing.reason.startswith("no address; something other than the cluster changed it")
     world.held["address"] = True
     assert look_locally(local(world)) == Finding(Verdict.RUNNING)
 

@@ -50,7 +50,7 @@ class FoundAddress:
         if any(one.link_up for one in found):
             return HERE
         if own:
-            return Look(Where.ELSEWHERE, self._is_own(own[0]))
+            return Look(Where.ELSEWHERE, self._is_own(own[0]), is_nodes_own=True)
         if found:
             return Look(Where.ELSEWHERE, f"{self._address} is on {found[0].device}, which is down")
         return Look(Where.ELSEWHERE, f"{self._address} is on no network interface of this node")
@@ -85,7 +85,9 @@ class FoundAddress:
     def _is_systems(self, one: KernelAddress) -> bool:
         if one.dynamic:
             return one.address.version in self._own.dynamic
-        if not self._own.with_gateway or one.secondary or one.prefix_length == one.address.max_prefixlen:
+        if not self._own.with_gateway or one.prefix_length == one.address.max_prefixlen:
+            return False
+        if one.secondary or one.peer:
             return False
         return self._kernel.addresses.has_gateway(one)
 

@@ -52,17 +52,23 @@ class Addresses:
         return [found for found in _addresses(listed) if found.address == address]
 
     def has_gateway(self, found: KernelAddress) -> bool:
-        """Whether a route of the address's device, in any table, has a gateway inside the address's network.
+        """Whether the kernel reaches a gateway, of a route in any table, through the network of this address.
+
+        A gateway that is also in a narrower network of the same device is reached through that one.
 
         Raises:
             UnknownError: the kernel's routes cannot be read.
         """
-        family, network = f"-{found.address.version}", _subnet(found)[1]
-        routes = self._ip.json(family, "route", "show", "table", "all", "dev", found.device)
+        device, network = _subnet(found)
+        listed = _addresses(self._ip.json("address", "show", "dev", device))
+        narrower = [one for one in (_subnet(other)[1] for other in listed) if _is_inside(one, network)]
+        routes = self._ip.json(f"-{found.address.version}", "route", "show", "table", "all")
         try:
-            return any(ip_address(route["gateway"]) in network for route in routes if "gateway" in route)
-        except ValueError as error:
+            hops = [hop for route in routes for hop in (route, *route.get("nexthops", ())) if hop.get("dev") == device]
+            gateways = [ip_address(hop["gateway"]) for hop in hops if "gateway" in hop]
+        except (ValueError, TypeError, AttributeError) as error:
             raise UnknownError(f"ip route show: a route is not described as expected ({error!r})") from None
+        return any(one in network and not any(one in other for other in narrower) for one in gateways)
 
     def add(self, address: Address, device: str, label: Optional[str], prefix_length: Optional[int] = None) -> None:
         """Put `address` on `device`, as a host address (/32 or /128) unless a prefix length is given.
@@ -153,6 +159,10 @@ def _says_gone(error: Error) -> bool:
 
 def _subnet(one: KernelAddress) -> Tuple[str, Cidr]:
     return one.device, ip_network(f"{one.address}/{one.prefix_length}", strict=False)
+
+
+def _is_inside(one: Cidr, network: Cidr) -> bool:
+    return one.version == network.version and one.prefixlen > network.prefixlen
 
 
 def _addresses(listed: List[Mapping[str, Any]]) -> List[KernelAddress]:
