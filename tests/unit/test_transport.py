@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 
 import pytest
+from botocore.awsrequest import AWSRequest
 
 from aws_ipfailover.aws.errors import UnusableAnswer
-from aws_ipfailover.aws.transport import LARGEST_ANSWER, MOST_ELEMENTS, _OneAtATime, refuse_bombs
+from aws_ipfailover.aws.transport import (
+    LARGEST_ANSWER,
+    LARGEST_TOTAL,
+    MOST_ELEMENTS,
+    Transport,
+    _OneAtATime,
+    refuse_bombs,
+)
 from aws_ipfailover.deadline import Deadline
+from sandbox import serving
 
 
 def route(number: int) -> str:
@@ -99,3 +110,21 @@ def test_a_turn_that_never_comes() -> None:
     thread.start()
     thread.join(10)
     assert problems == ["other large answers took all of the operation's time"]
+
+
+def test_all_answers_together_are_bounded() -> None:
+    """However many answers a server gives, each of them small enough: the action reads no more than so much of them."""
+    body = b"x" * (LARGEST_ANSWER - 1)
+
+    def serve(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+            connection.sendall(body)
+
+    transport = Transport(ssl.create_default_context(), Deadline(60), 1, insecure=False)
+    with serving(serve) as (host, port):
+        request = AWSRequest("POST", f"http://{host}:{port}/", data=b"").prepare()
+        for _ in range(LARGEST_TOTAL // LARGEST_ANSWER):
+            assert transport.send(request).content == body
+        with pytest.raises(UnusableAnswer, match="all answers together"):
+            transport.send(request)
