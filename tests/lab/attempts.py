@@ -95,13 +95,8 @@ def make_device(kind: int, major: int, minor: int) -> None:
 
 
 def new_user_namespace() -> None:
-    """In a child, which then ends."""
-    child = os.fork()
-    if child == 0:
-        os._exit(ctypes.get_errno() if LIBC.unshare(CLONE_NEWUSER | CLONE_NEWNS) else 0)
-    number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if number:
-        raise OSError(number, "failed")
+    """With a mount namespace in it, where everything could be mounted."""
+    call(LIBC.unshare(CLONE_NEWUSER | CLONE_NEWNS))
 
 
 def enter_a_mount_namespace() -> None:
@@ -130,12 +125,19 @@ def make_network_setting() -> None:
 
 
 def outcome(attempt: Callable[[], None]) -> str:
-    """`done`, or the name of the error."""
-    try:
-        attempt()
-    except OSError as error:
-        return errno.errorcode[error.errno or 0]
-    return "done"
+    """`done`, or the name of the error; in a child, so that one that succeeds is no help or hindrance to the next."""
+    child = os.fork()
+    if child == 0:
+        number = errno.EIO
+        try:
+            attempt()
+            number = 0
+        except OSError as error:
+            number = error.errno or number
+        finally:
+            os._exit(number)
+    number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return errno.errorcode[number] if number else "done"
 
 
 def main() -> None:
