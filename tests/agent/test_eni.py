@@ -39,7 +39,7 @@ def power_off(node: EniNode, instance_id: str) -> None:
 
 def let_reads_lag(node: EniNode, eni: str, *, alternating: bool = False) -> None:
     """From now on reads lag behind writes, but everything that there is can be seen."""
-    node.aws.account.consistency = Consistency(lag=1.5, alternating=alternating)
+    node.aws.account.consistency = Consistency(lag=4.0, alternating=alternating)
     eventually(lambda: all(eni in node.aws.account.view().interfaces for _ in range(2)), f"{eni} is seen")
 
 

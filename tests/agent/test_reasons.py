@@ -247,7 +247,7 @@ def test_one_of_two_is_refused(node: Node) -> None:
 def test_incorrect_state_is_waited_for(node: Node, action: str) -> None:
     """IncorrectState while something changes is waited for."""
     node.aws.account.set_source_dest_check("node1", checked=True)
-    node.aws.faults.add(Fault("error", action=action, code="IncorrectState", lasting=1.0))
+    node.aws.faults.add(Fault("error", action=action, code="IncorrectState", lasting=5.0))
     ran = node.agent.run("start", timeout=30)
     assert ran.code == 0, ran
     assert "IncorrectState" in {call.outcome.rpartition(":")[2] for call in ran.calls}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 from urllib.parse import unquote
 from xml.parsers import expat
 
@@ -31,6 +31,8 @@ from aws_ipfailover.parameters import PLAIN_HTTP, is_insecure
 LARGEST_ANSWER = 32 * 1024 * 1024
 # Bytes of all answers to one action. A monitor reads twice what it does not believe.
 LARGEST_TOTAL = 2 * LARGEST_ANSWER
+# Equals signs, of which each attribute has one: EC2's answers have attributes nowhere but in their first element.
+_MOST_EQUALS = 50_000
 # XML elements of an answer: those 100 tables have 300,000. The SDK takes some 250 bytes of memory for each.
 MOST_ELEMENTS = 600_000
 _DEEPEST = 64
@@ -81,7 +83,7 @@ class Transport:
                 url,
                 body=request.body,
                 headers={name: _text(value) for name, value in request.headers.items()},
-                timeout=urllib3.Timeout(*_timeouts(self._deadline.remaining())),
+                timeout=_timeout(self._deadline.remaining()),
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -178,11 +180,13 @@ def refuse_bombs(body: bytes, limit: Deadline) -> None:
     Raises:
         UnusableAnswer: too many or too deeply nested elements, entities of its own, or the deadline has passed.
     """
+    if body.count(b"=") > _MOST_EQUALS:  # expat collects the attributes of an element before it tells of it
+        raise UnusableAnswer(f"an answer has more than {_MOST_EQUALS} attributes")
     count = depth = 0
 
-    def opened(_: str, attributes: List[str]) -> None:
+    def opened(*_: object) -> None:
         nonlocal count, depth
-        count += 1 + len(attributes)
+        count += 1
         depth += 1
         if count > MOST_ELEMENTS or depth > _DEEPEST:
             raise UnusableAnswer(
@@ -197,7 +201,6 @@ def refuse_bombs(body: bytes, limit: Deadline) -> None:
         raise UnusableAnswer("an answer has a document type of its own")
 
     parser = expat.ParserCreate()
-    parser.ordered_attributes = True
     parser.StartElementHandler = opened
     parser.EndElementHandler = closed
     parser.StartDoctypeDeclHandler = typed
@@ -224,9 +227,9 @@ class _Whole:
         return (self._body,)
 
 
-def _timeouts(left: float) -> Tuple[float, float]:
-    """Seconds to wait for a connection and for the next part of an answer, with so many seconds left."""
-    return max(0.5, min(3.0, left / 4)), max(0.5, min(15.0, left / 3))
+def _timeout(left: float) -> urllib3.Timeout:
+    """How long to wait for a connection, and for the next part of an answer, with so many seconds left."""
+    return urllib3.Timeout(connect=max(0.5, min(3.0, left / 4)), read=max(0.5, min(15.0, left / 3)))
 
 
 def _proxy_for(url: str) -> Optional[str]:

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # Seconds that a start whose routes are written still waits for the answer about the source/destination check.
 _CHECK_PATIENCE = 3.0
+# Stands in the text of a failure for the table, so that the same failure of many tables has one text.
+_TABLE = "{table}"
 # The key of a contradiction that is about the ENI instead of a route table.
 _CHECK = "source/destination check"
 
@@ -164,14 +166,12 @@ class OverlayRoutes:
             except RouteExistsError:  # somebody made it meanwhile
                 ec2.replace_route(table, self._destination, eni)
             except DeniedError as error:
-                raise DeniedError(
-                    f"no route there yet, create it once: {self._create_command(table)} ({error})"
-                ) from None
+                raise DeniedError(f"no route there yet, create it once: {self._create_command()} ({error})") from None
 
-    def _create_command(self, table: str) -> str:
+    def _create_command(self) -> str:
         option = "--destination-cidr-block" if self._destination.version == 4 else "--destination-ipv6-cidr-block"
         return (
-            f"aws ec2 create-route --region {self._tables_ec2.region} --route-table-id {table}"
+            f"aws ec2 create-route --region {self._tables_ec2.region} --route-table-id {_TABLE}"
             f" {option} {self._destination} --network-interface-id {self._eni}"
         )
 
@@ -258,7 +258,6 @@ def _by_failure(failures: Dict[str, Error]) -> List[str]:
     """One sentence for each different failure, with all tables that have it."""
     tables: Dict[str, List[str]] = {}
     for table, error in failures.items():
-        # Only a text with a command names its table; every other text is the same for all tables.
         tables.setdefault(str(error), []).append(table)
     return [_told(ids, error) for error, ids in tables.items()]
 
@@ -266,6 +265,7 @@ def _by_failure(failures: Dict[str, Error]) -> List[str]:
 def _told(ids: Sequence[str], error: str) -> str:
     """The sentence for tables with one failure: first table and cause come first, as crm_mon cuts long texts."""
     first, *others = ids
+    error = error.replace(_TABLE, first)
     if not others:
         return f"{first}: {error}"
     return f"{first} and {len(others)} more: {error} ({', '.join(others)})"
