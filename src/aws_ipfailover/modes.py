@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Tuple
 
 if TYPE_CHECKING:
     from aws_ipfailover.context import Context
-    from aws_ipfailover.failover import Holding, LocalPart
     from aws_ipfailover.holdings.eni_interface import Metadata
     from aws_ipfailover.holdings.local_address import OwnRule
+    from aws_ipfailover.interfaces import Holding, LocalPart
     from aws_ipfailover.kernel.kernel import Kernel
     from aws_ipfailover.parameters import Held, Values
 

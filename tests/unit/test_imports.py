@@ -25,6 +25,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "deadline": {"errors"},
     "consistency": {"deadline", "errors"},
     "failover": {"errors"},
+    "interfaces": {"failover"},
     # Imports what a mode holds only when it makes it, so that a probe loads the holdings of its own mode alone.
     "modes": {
         *("errors", "holdings.announcement", "holdings.bounded", "holdings.eni_attachment"),

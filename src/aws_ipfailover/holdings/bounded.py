@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Callable, TypeVar
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 from aws_ipfailover.deadline import Deadline, Progress, Task
-from aws_ipfailover.failover import CloudHolding, Look, Repair
+from aws_ipfailover.failover import Look, Repair
+
+if TYPE_CHECKING:
+    from aws_ipfailover.interfaces import CloudHolding
 
 T = TypeVar("T")
 
