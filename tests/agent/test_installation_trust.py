@@ -79,6 +79,11 @@ WRITABLE = {
         f"cd {ENV}/bin; mkdir /srv/b; ln -s $(readlink -f python) /srv/b/p; ln -sf /srv/b/p python; chmod o+w /srv/b",
         "/srv/b ",
     ),
+    "where a link to a package leads": (
+        f"mkdir -p /srv/boto3/in; ln -s /srv/boto3 $site/boto3; chown {ANOTHER} /srv/boto3/in",
+        "/srv/boto3/in ",
+    ),
+    "what names the standard library's place": (f"chown {ANOTHER} {ENV}/pyvenv.cfg", "pyvenv.cfg "),
     "a link of another user": (f"chown --no-dereference {ANOTHER} {ENV}/bin/python", f"{ENV}/bin/python "),
     "where the agent is installed": (
         "mkdir -p /usr/lib/ocf/resource.d/heartbeat; chmod o+w /usr/lib/ocf/resource.d",

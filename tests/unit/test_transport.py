@@ -49,11 +49,12 @@ def test_the_largest_answer_that_ec2_can_give() -> None:
     [
         (b"<a>" + b"<b/>" * MOST_ELEMENTS + b"</a>", "elements"),
         (b"<a>" + b"<b c='' d=''/>" * 50_000 + b"</a>", "attributes"),
+        (b"<a>" + b"".join(b"<b%d/>" % number for number in range(3000)) + b"</a>", "names"),
         (b"<a>" * 100 + b"</a>" * 100, "within each other"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "document type"),
         ('<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a><a/>'.encode("utf-16"), "document type"),
     ],
-    ids=["elements", "attributes", "depth", "entities", "another encoding"],
+    ids=["elements", "attributes", "names", "depth", "entities", "another encoding"],
 )
 def test_a_document_that_is_refused(body: bytes, problem: str) -> None:
     """Too many elements, too deep, or with a document type of its own, in any encoding."""

@@ -231,7 +231,7 @@ def _clock_skew(date: str) -> Optional[float]:
 
     try:
         return time.time() - parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
 
 

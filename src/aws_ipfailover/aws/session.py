@@ -128,6 +128,10 @@ class _Sessions:
         trusted = context(self._authorities, deadline)
         self._transport = Transport(trusted, deadline, connections, insecure=account.insecure)
 
+    def parsed(self) -> None:
+        """Tell the transport that this thread's answer has been parsed, or never will be."""
+        self._transport.parsed()
+
     def new(self) -> botocore.session.Session:
         """A session, without credentials."""
         session, self._first = self._first or _session(self.account.profile), None
@@ -184,6 +188,9 @@ class SessionSource(Protocol):
     def bare(self) -> botocore.session.Session:
         """A session without credentials."""
 
+    def parsed(self) -> None:
+        """Tell that this thread's answer has been parsed, or never will be."""
+
 
 class _Credentials:
     """The credentials of one identity on this node: the SDK's chain, the instance's role, or a role to assume."""
@@ -193,6 +200,7 @@ class _Credentials:
         self._imds = imds
         self._progress = progress
         self.bare = sessions.new
+        self.parsed = sessions.parsed
 
     def session(self) -> botocore.session.Session:
         """A session with credentials that are fetched now."""
@@ -234,6 +242,7 @@ class _OwnCredentials:
         self._imds = imds
         self._used = False
         self.bare = sessions.new
+        self.parsed = sessions.parsed
 
     def session(self) -> botocore.session.Session:
         """The session, with the credentials that it has or, from the second time on, with new ones."""
@@ -311,7 +320,10 @@ class ServiceClient:
 
     def _request(self, client: Any, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         self._thread.sent = False
-        answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**arguments)
+        try:
+            answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**arguments)
+        finally:
+            self._source.parsed()  # botocore tells the transport so only where no handler refuses the answer
         return answer
 
     def renew_credentials(self) -> None:

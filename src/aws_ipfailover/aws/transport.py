@@ -36,7 +36,11 @@ _MOST_EQUALS = 50_000
 # XML elements of an answer: those 100 tables have 300,000. The SDK takes some 250 bytes of memory for each.
 MOST_ELEMENTS = 600_000
 _DEEPEST = 64
-# Answers beyond this many bytes are read and parsed one at a time, so that many parallel calls do not fill the memory.
+_MOST_NAMES = (
+    2000  # of elements: each is kept as long as the document; all answers that this package reads have some 200
+)
+_LONGEST_HEADERS = 64 * 1024
+# Answers beyond this many bytes are parsed one at a time, so that many parallel calls do not fill the memory.
 _SMALL = 256 * 1024
 _CHUNK = 64 * 1024
 _LONGEST_STEP = 4 * 1024 * 1024
@@ -62,8 +66,8 @@ class Transport:
     def serve(self, session: botocore.session.Session) -> None:
         """Send the requests of every client that `session` makes from now on."""
         session.register("before-send", self.send)  # type: ignore[arg-type]  # the stubs know no answer
-        session.register("after-call", self._forget_large)
-        session.register("after-call-error", self._forget_large)
+        session.register("after-call", self.parsed)
+        session.register("after-call-error", self.parsed)
 
     def send(self, request: AWSPreparedRequest, **_: Any) -> Any:
         """The whole answer to a request, an `AWSResponse`.
@@ -121,6 +125,8 @@ class Transport:
         return urllib3.ProxyManager(proxy, proxy_headers=headers, proxy_ssl_context=self._trusted, **options)
 
     def _read(self, answer: urllib3.response.BaseHTTPResponse, limit: Deadline) -> bytes:
+        if sum(len(name) + len(value) for name, value in answer.headers.items()) > _LONGEST_HEADERS:
+            raise UnusableAnswer(f"an answer has more than {_LONGEST_HEADERS // 1024} KiB of headers")
         encoding = str(answer.headers.get("Content-Encoding", "identity")).strip().lower()
         if encoding not in ("", "identity"):
             raise UnusableAnswer("an answer is encoded, which was not asked for")
@@ -137,15 +143,16 @@ class Transport:
             self._total += len(part)  # a thread that is interrupted here makes it a little inexact
             if self._total > LARGEST_TOTAL:
                 raise UnusableAnswer(f"all answers together have more than {LARGEST_TOTAL // 2**20} MiB")
-            if size > _SMALL:
-                self._large.enter()
             if limit.expired:
                 raise UnusableAnswer(f"no complete answer in {LONGEST_ANSWER:.0f} s, or before the operation's timeout")
         body = b"".join(parts)
+        if size > _SMALL:
+            self._large.enter()
         refuse_bombs(body, limit)
         return body
 
-    def _forget_large(self, **_: object) -> None:
+    def parsed(self, **_: object) -> None:
+        """Tell that the SDK has parsed this thread's answer, or never will: another large one may be parsed."""
         self._large.leave()
 
 
@@ -184,10 +191,15 @@ def refuse_bombs(body: bytes, limit: Deadline) -> None:
         raise UnusableAnswer(f"an answer has more than {_MOST_EQUALS} attributes")
     count = depth = 0
 
-    def opened(*_: object) -> None:
+    names = set()
+
+    def opened(name: str, _: object) -> None:
         nonlocal count, depth
         count += 1
         depth += 1
+        names.add(name)
+        if len(names) > _MOST_NAMES:
+            raise UnusableAnswer(f"an answer has elements of more than {_MOST_NAMES} names")
         if count > MOST_ELEMENTS or depth > _DEEPEST:
             raise UnusableAnswer(
                 f"an answer has more than {MOST_ELEMENTS} elements, or more than {_DEEPEST} within each other"
@@ -234,7 +246,7 @@ def _timeout(left: float) -> urllib3.Timeout:
 
 def _proxy_for(url: str) -> Optional[str]:
     proxies: Dict[str, str] = get_environ_proxies(url)
-    found = proxies.get(url.partition(":")[0])
+    found = proxies.get(url.partition(":")[0].lower())
     if not found:
         return None
     return found if found.startswith(("http:", "https:")) else "http://" + found.lstrip("/")

@@ -98,7 +98,9 @@ def _problem(folder: Path) -> str:
             " install it as root with `make install`, or with pip into a virtual environment of root's, such as"
             " /opt/aws-ipfailover"
         )
-    found = doubts([Path(sys.executable), *module_directories(sys.executable), package])
+    # pyvenv.cfg names the standard library's place.
+    environment = Path(sys.prefix, "pyvenv.cfg")
+    found = doubts([Path(sys.executable), environment, *module_directories(sys.executable), package])
     found += [one for one in doubts([folder]) if one not in found]
     if not found:
         return ""

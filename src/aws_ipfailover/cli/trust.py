@@ -24,7 +24,7 @@ def doubts(paths: Sequence[Path]) -> List[str]:
     found: Dict[Path, str] = {}
     seen: Set[Path] = set()
     for path in paths:
-        for place in (*_way_to(path.absolute(), seen), *_below(path)):
+        for place in _places(path, seen):
             text = _doubt(place)
             if text:
                 found.setdefault(place, text)
@@ -49,21 +49,23 @@ def is_editable(package: Path) -> bool:
     return not any(part in _INSTALLED for part in package.parts)
 
 
-def _way_to(path: Path, seen: Set[Path]) -> Iterator[Path]:
-    """A path, every directory above it, and the same of whatever a symbolic link among them leads to."""
-    for place in (*reversed(path.parents), path):
-        if place in seen:
-            continue
-        seen.add(place)
-        yield place
-        if place.is_symlink():
-            yield from _way_to(place.parent / os.readlink(place), seen)
-
-
-def _below(path: Path) -> Iterator[Path]:
+def _places(path: Path, seen: Set[Path]) -> Iterator[Path]:
+    """A path, all directories above it, all that is in it, and the same of what symbolic links among these lead to."""
+    for place in (*reversed(path.absolute().parents), path.absolute()):
+        if place not in seen:
+            seen.add(place)
+            yield place
+            if place.is_symlink():
+                yield from _places(place.parent / os.readlink(place), seen)
     for folder, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            yield Path(folder, name)
+        for place in (Path(folder, name) for name in (*folders, *files)):
+            if place in seen:
+                continue
+            if place.is_symlink():
+                yield from _places(place, seen)
+            else:
+                seen.add(place)
+                yield place
 
 
 def _doubt(place: Path) -> str:
@@ -76,6 +78,14 @@ def _doubt(place: Path) -> str:
         return f"owner {found.st_uid}, mode {mode:04o}"
     if stat.S_ISLNK(found.st_mode):
         return ""  # a link's mode has no meaning
-    if mode & stat.S_IWOTH or (mode & stat.S_IWGRP and found.st_gid != 0):
+    if mode & stat.S_IWOTH or (mode & stat.S_IWGRP and (found.st_gid != 0 or _has_acl(place))):
         return f"owner 0, group {found.st_gid}, mode {mode:04o}"
     return ""
+
+
+def _has_acl(place: Path) -> bool:
+    """Whether an access control list says more than the mode; the group's bits are then the most that it grants."""
+    try:
+        return "system.posix_acl_access" in os.listxattr(place, follow_symlinks=False)
+    except OSError:
+        return False
