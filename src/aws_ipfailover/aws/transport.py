@@ -36,9 +36,8 @@ _MOST_EQUALS = 50_000
 # XML elements of an answer: those 100 tables have 300,000. The SDK takes some 250 bytes of memory for each.
 MOST_ELEMENTS = 600_000
 _DEEPEST = 64
-_MOST_NAMES = (
-    2000  # of elements: each is kept as long as the document; all answers that this package reads have some 200
-)
+# Different names of elements, which the SDK keeps for a while. The answers that this package reads have some 200.
+_MOST_NAMES = 2000
 _LONGEST_HEADERS = 64 * 1024
 # Answers beyond this many bytes are parsed one at a time, so that many parallel calls do not fill the memory.
 _SMALL = 256 * 1024
