@@ -128,10 +128,10 @@ def test_no_request_reaches_a_server_with_a_wrong_certificate(
         with servers.serve(kind) as server:
             with node.agent.begin("start", environ={"AWS_ENDPOINT_URL": server.url, **environ}) as running:
                 eventually(lambda: server.refused or server.received, f"{case}: the server is asked")
-                running.process.terminate()
-                ran = running.end()
+                running.process.kill()  # it would go on asking until its deadline
+                running.end()
             assert server.received == [], case
-            assert ran.code == 1, (case, ran)
+            assert node.agent.run("stop").code == 0
     with servers.serve(kind) as server:
         for name in SETTINGS:
             for value in (str(tmp_path / "missing.pem"), "/etc/hostname", "0"):
