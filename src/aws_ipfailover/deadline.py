@@ -10,6 +10,8 @@ from aws_ipfailover.errors import UnknownError
 
 T = TypeVar("T")
 
+_STEP = 0.5  # seconds by which a signal is handled late, at most
+
 
 class Deadline:
     """The time on the monotonic clock after which this operation waits for nothing any more.
@@ -134,8 +136,15 @@ class Task(Generic[T]):
             self._done.set()
 
     def ends(self, deadline: Deadline) -> bool:
-        """Wait until `work` has ended; `False` if the deadline comes first."""
-        return self._done.wait(deadline.remaining())
+        """Wait until `work` has ended; `False` if the deadline comes first.
+
+        In steps: Python raises what a signal's handler raises only when the main thread runs again, and a signal that
+        arrives just before a wait, or on another thread, does not wake it.
+        """
+        while not self._done.wait(deadline.remaining(_STEP)):
+            if deadline.expired:
+                return False
+        return True
 
     def result(self, deadline: Deadline, what: object) -> T:
         """Return or raise what `work` did; `UnknownError`, which names `what`, if the deadline comes first."""

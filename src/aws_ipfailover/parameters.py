@@ -385,7 +385,6 @@ class Held(NamedTuple):
     """
 
     mode: str
-
     addresses: Tuple[Address, ...]
     network_interface_id: Optional[str]
     complaints: Tuple[str, ...]

@@ -15,6 +15,7 @@ _DEFAULT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # Bytes that a program may print. A node with a thousand addresses has some 400,000.
 LARGEST_OUTPUT = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
+_STEP = 0.5  # seconds of one wait: see `deadline.Task.ends`
 
 
 class Done(NamedTuple):
@@ -72,7 +73,7 @@ def _read(process: subprocess.Popen[bytes], end: float) -> Dict[str, str]:
             left = end - time.monotonic()
             if left <= 0:
                 raise subprocess.TimeoutExpired(process.args, 0)
-            for key, _ in selector.select(left):
+            for key, _ in selector.select(min(left, _STEP)):
                 read = os.read(key.fd, _CHUNK)
                 if not read:
                     selector.unregister(key.fileobj)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import List
 
@@ -163,3 +165,43 @@ def test_a_task_hands_over_results_and_errors() -> None:
     assert Task(lambda: 7).result(Deadline(5), "seven") == 7
     with pytest.raises(DeniedError):
         Task(refuse).result(Deadline(5), "refusal")
+
+
+_SIGNALLED = """
+import os, signal, sys, threading
+from aws_ipfailover.deadline import Deadline, Task
+
+
+class Ended(BaseException):
+    pass
+
+
+def end(*_):
+    raise Ended
+
+
+signal.signal(signal.SIGUSR1, end)
+waits = threading.Event()
+
+
+def work():
+    waits.wait()
+    threading.Event().wait(0.3)  # the main thread begins to wait meanwhile; earlier the test would pass anyhow
+    # On this thread, as the kernel may choose: it does not wake the main thread.
+    signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+    threading.Event().wait(60)
+
+
+try:
+    task = Task(work)
+    waits.set()
+    task.ends(Deadline(30))
+except Ended:
+    os._exit(42)
+os._exit(1)
+"""
+
+
+def test_a_signal_on_another_thread_ends_a_wait() -> None:
+    """What a signal's handler raises is not kept back until the deadline, whichever thread the kernel gave it to."""
+    assert subprocess.run([sys.executable, "-c", _SIGNALLED], check=False, timeout=20).returncode == 42

@@ -82,19 +82,20 @@ def ec2_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progre
             source = _Credentials(_Sessions(account, deadline, connections), imds, progress)
             url = account.endpoint_url or _configured_endpoint("EC2")
             client = ServiceClient(source, "ec2", account.region, url)
-            if is_insecure(client.endpoint_url):
-                _accept_insecure(account, client.endpoint_url)
+            _check_endpoint(account, "EC2", client.endpoint_url)
             return Calls(client, deadline, progress)
     except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
         raise translate("AWS configuration", error) from None
 
 
-def _accept_insecure(account: Account, url: str) -> None:
-    """Refuse an endpoint that is plain http, unless the parameters accept it."""
+def _check_endpoint(account: Account, service: str, url: str) -> None:
+    """Refuse an endpoint that is plain http, unless the parameters accept it: then warn."""
+    if not is_insecure(url):
+        return
     if not account.insecure:
-        raise ParameterError(f"the EC2 endpoint {url} {PLAIN_HTTP}")
+        raise ParameterError(f"the {service} endpoint {url} {PLAIN_HTTP}")
     if url != account.endpoint_url:  # else the warning about the parameter says so
-        log.warning("the EC2 endpoint %s is plain http: whoever is on the way reads this node's credentials", url)
+        log.warning("the %s endpoint %s is plain http: whoever is on the way reads its credentials", service, url)
 
 
 def _config() -> Config:
@@ -214,6 +215,7 @@ class _Credentials:
     def _assume(self, session: botocore.session.Session, role: str) -> None:
         own = _OwnCredentials(session, self._sessions, self._imds)
         client = ServiceClient(own, "sts", self._sessions.account.region, _configured_endpoint("STS"))
+        _check_endpoint(self._sessions.account, "STS", client.endpoint_url)
         sts = Calls(client, self._sessions.deadline, self._progress)
         answer = sts("AssumeRole", RoleArn=role, RoleSessionName=self._session_name(), DurationSeconds=900)
         keys = answer.get("Credentials") or {}

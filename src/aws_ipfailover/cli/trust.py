@@ -6,6 +6,7 @@ while, and then anybody can make it anew.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -20,6 +21,9 @@ def doubts(paths: Sequence[Path]) -> List[str]:
     """What somebody other than root can write of these files and directories, and of everything in and above them.
 
     Each one half a sentence, with path, owner and mode; symbolic links are followed.
+
+    Raises:
+        OSError: one of them cannot be looked at.
     """
     found: Dict[Path, str] = {}
     seen: Set[Path] = set()
@@ -57,7 +61,7 @@ def _places(path: Path, seen: Set[Path]) -> Iterator[Path]:
             yield place
             if place.is_symlink():
                 yield from _places(place.parent / os.readlink(place), seen)
-    for folder, folders, files in os.walk(path):
+    for folder, folders, files in os.walk(path, onerror=_raise) if path.is_dir() else ():
         for place in (Path(folder, name) for name in (*folders, *files)):
             if place in seen:
                 continue
@@ -68,11 +72,15 @@ def _places(path: Path, seen: Set[Path]) -> Iterator[Path]:
                 yield place
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _doubt(place: Path) -> str:
     try:
         found = place.lstat()
-    except OSError:
-        return ""  # it is not there: to make it, its directory has to be written
+    except FileNotFoundError:
+        return ""  # to make it, its directory has to be written
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid != 0:
         return f"owner {found.st_uid}, mode {mode:04o}"
@@ -87,5 +95,7 @@ def _has_acl(place: Path) -> bool:
     """Whether an access control list says more than the mode; the group's bits are then the most that it grants."""
     try:
         return "system.posix_acl_access" in os.listxattr(place, follow_symlinks=False)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:  # a file system without them
+            return False
+        raise

@@ -89,7 +89,11 @@ class FoundAddress:
             return False
         if one.secondary or one.peer:
             return False
-        return self._kernel.addresses.has_gateway(one)
+        try:
+            return self._kernel.addresses.has_gateway(one)
+        except Error as error:  # not certain: the address goes with a stop, as every other one
+            log.info("whether %s on %s is this node's own cannot be found out: %s", one.address, one.device, error)
+            return False
 
     def _is_own(self, one: KernelAddress) -> str:
         return (

@@ -61,7 +61,7 @@ class Addresses:
         """
         device, network = _subnet(found)
         listed = _addresses(self._ip.json("address", "show", "dev", device))
-        narrower = [one for one in (_subnet(other)[1] for other in listed) if _is_inside(one, network)]
+        narrower = [one for one in (_subnet(other)[1] for other in listed) if _is_narrower(one, network)]
         routes = self._ip.json(f"-{found.address.version}", "route", "show", "table", "all")
         try:
             hops = [hop for route in routes for hop in (route, *route.get("nexthops", ())) if hop.get("dev") == device]
@@ -161,7 +161,7 @@ def _subnet(one: KernelAddress) -> Tuple[str, Cidr]:
     return one.device, ip_network(f"{one.address}/{one.prefix_length}", strict=False)
 
 
-def _is_inside(one: Cidr, network: Cidr) -> bool:
+def _is_narrower(one: Cidr, network: Cidr) -> bool:
     return one.version == network.version and one.prefixlen > network.prefixlen
 
 
