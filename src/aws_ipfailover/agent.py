@@ -18,7 +18,7 @@ from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.environment import Environment
 from aws_ipfailover.ocf.exit_codes import Exit
 from aws_ipfailover.ocf.log import complain, exit_reason, set_up_logging
-from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, unknown
+from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, without_effect
 
 if TYPE_CHECKING:
     from aws_ipfailover.consistency import WriteMemory
@@ -35,6 +35,7 @@ _EXITS: Tuple[Tuple[Type[Error], Exit], ...] = (
 _VERDICTS = {
     Verdict.RUNNING: Exit.SUCCESS,
     Verdict.NOT_RUNNING: Exit.NOT_RUNNING,
+    Verdict.PARTLY_RUNNING: Exit.NOT_RUNNING,
     Verdict.DEGRADED: Exit.DEGRADED,
     Verdict.FAILED: Exit.GENERIC,
 }
@@ -90,8 +91,8 @@ class Run:
         """
         given = self.environment.parameters()
         values = parse(given)
-        for name in unknown(given):
-            log.warning("parameter %s is not known to this agent and has no effect", name)
+        for sentence in without_effect(given):
+            log.warning("%s", sentence)
         if values.endpoint_url is not None and is_insecure(values.endpoint_url):
             log.warning("endpoint_url is plain http: whoever is on the way reads this node's credentials")
         return values
@@ -154,6 +155,9 @@ def _stop(run: Run) -> Tuple[Exit, str]:
 
 def _monitor(run: Run) -> Tuple[Exit, str]:
     finding = _look(run)
+    if finding.verdict is Verdict.PARTLY_RUNNING and run.environment.is_probe():
+        # After 7 to a probe Pacemaker would not stop what is here, and start the resource on any node.
+        return Exit.GENERIC, f"incomplete, to be stopped: {finding.reason}"
     code = _VERDICTS[finding.verdict]
     if code is Exit.SUCCESS and finding.reason:
         log.warning("%s", finding.reason)

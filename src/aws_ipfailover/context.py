@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Optional, Sequence, Tuple
+import zlib
+from typing import TYPE_CHECKING, Collection, Optional, Sequence, Tuple
 
-from aws_ipfailover.address import Cidr
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import Error, MissingError
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 _TO_TELL = 0.2
 # Seconds that stop gives IMDS to find an interface that carries no mark; a working IMDS answers in milliseconds.
 _AT_ONCE = 2.0
+# Connections to EC2 that are kept open at most; one for each route that is written.
+_MOST_CONNECTIONS = 256
 
 
 class Context:
@@ -45,13 +48,13 @@ class Context:
         self.deadline = deadline
         self.progress = progress
 
-    def node_subnet_cidrs(self, version: int) -> Sequence[Cidr]:
+    def node_subnet_cidrs(self, versions: Collection[int]) -> Sequence[Cidr]:
         """The CIDRs of the subnet that the node's interface is in, of both IP versions.
 
-        From IMDS, or from EC2 if IMDS tells none of `version`: IMDS can answer 404 for a single key.
+        From IMDS, or from EC2 if IMDS tells none of one of `versions`: IMDS can answer 404 for a single key.
         """
         found = self.node.subnet_cidrs()
-        if any(cidr.version == version for cidr in found):
+        if set(versions) <= {cidr.version for cidr in found}:
             return found
         return Task(self._subnet_cidrs_by_ec2).result(self.deadline, self.progress)
 
@@ -62,6 +65,18 @@ class Context:
     def memory(self, key: str) -> WriteMemory:
         """The record of this node's last write under `key`."""
         return WriteMemory(os.environ, key)
+
+    def memory_of(self, addresses: Sequence[Address]) -> WriteMemory:
+        """The record of this node's last write for these addresses."""
+        return self.memory(_key(addresses))
+
+
+def _key(addresses: Sequence[Address]) -> str:
+    """A name for the addresses in any order, short enough for a file."""
+    texts = sorted(map(str, addresses))
+    if len(texts) == 1:
+        return texts[0]
+    return f"{texts[0]}-of-{len(texts)}-{zlib.crc32(' '.join(texts).encode()):08x}"
 
 
 class MetadataLookup:
@@ -123,7 +138,7 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
         progress.text = "the region, from instance metadata (IMDS)"
         region = _region_of_instance(metadata)
     account = Account(region, values.profile, values.endpoint_url, insecure=values.insecure_endpoint)
-    connections = max(10, len(values.routing_table) + 1)
+    connections = max(10, min(_MOST_CONNECTIONS, len(values.routing_table.ids) * len(values.destination) + 2))
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
     if values.mode != "overlay-ip" or values.routing_table_role is None:
         return own, None

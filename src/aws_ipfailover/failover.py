@@ -27,12 +27,14 @@ class Where(enum.Enum):
 class Look(NamedTuple):
     """The result of `look`: `why` explains ELSEWHERE in half a sentence, and is empty for HERE.
 
-    `is_nodes_own`: ELSEWHERE, because what is here belongs to the node and not to the service.
+    `is_nodes_own`: ELSEWHERE, because what is here belongs to the node and not to the service. `in_part`: ELSEWHERE,
+    because only some of several addresses are here.
     """
 
     where: Where
     why: str = ""
     is_nodes_own: bool = False
+    in_part: bool = False
 
 
 HERE = Look(Where.HERE)
@@ -65,6 +67,7 @@ class Verdict(enum.Enum):
 
     RUNNING = "running"
     NOT_RUNNING = "not running"
+    PARTLY_RUNNING = "some of several addresses are here"
     DEGRADED = "running, but the cloud side is incomplete, or could not be checked"
     FAILED = "the address is here but its traffic goes elsewhere"
 
@@ -108,7 +111,7 @@ def not_checked(error: Error) -> Finding:
 
 
 def look_locally(parts: Sequence[LocalPart]) -> Finding:
-    """Whether all of the parts are in the kernel: RUNNING or NOT_RUNNING.
+    """Whether all of the parts are in the kernel: RUNNING, NOT_RUNNING, or PARTLY_RUNNING.
 
     Raises:
         UnknownError: the kernel's own state cannot be read.
@@ -117,7 +120,7 @@ def look_locally(parts: Sequence[LocalPart]) -> Finding:
         found = part.look()
         if found.where is Where.ELSEWHERE:
             cause = "" if found.is_nodes_own or not found.why else _CHANGED
-            return Finding(verdict(found.where, None), found.why + cause)
+            return Finding(Verdict.PARTLY_RUNNING if found.in_part else verdict(found.where, None), found.why + cause)
     return Finding(verdict(Where.HERE, None))
 
 
@@ -161,14 +164,20 @@ class Failover:
 
         RUNNING has a reason if something was repaired. Nothing is written while `manager` does not manage the resource.
         """
-        mended = []
+        findings = []
         for holding in self.holdings:
             if not holding.local:
                 finding = self._look_at(holding, on_drift, manager)
-                if finding.verdict is not Verdict.RUNNING:
+                if finding.verdict is Verdict.FAILED:
                     return finding
-                mended += [finding.reason] if finding.reason else []
-        return Finding(Verdict.RUNNING, "; ".join(mended))
+                findings.append(finding)
+        # One that stays incomplete, as after a route table was deleted, must not keep the others from being repaired.
+        worst = Verdict.DEGRADED if any(one.verdict is Verdict.DEGRADED for one in findings) else Verdict.RUNNING
+        of_worst = [one.reason for one in findings if one.verdict is worst and one.reason]
+        for finding in findings:
+            if finding.verdict is not worst and finding.reason:
+                log.warning("%s", finding.reason)
+        return Finding(worst, "; ".join(of_worst))
 
     def release_in_cloud(self) -> None:
         """Release the holdings in the cloud, last taken first.

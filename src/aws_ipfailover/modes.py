@@ -46,12 +46,11 @@ def local_parts(kernel: Kernel, what: Held, metadata: Optional[Metadata] = None)
     if what.network_interface_id is not None:
         from aws_ipfailover.holdings.eni_interface import FoundInterface
 
-        extra = what.addresses[0] if what.addresses else None
-        return [FoundInterface(kernel, what.network_interface_id, extra, metadata)]
-    from aws_ipfailover.holdings.local_address import FoundAddress
+        return [FoundInterface(kernel, what.network_interface_id, (*what.addresses, *what.others), metadata)]
+    from aws_ipfailover.holdings.local_address import FoundAddresses
 
     own = _own_rule(what.mode)
-    return [FoundAddress(kernel, address, own) for address in what.addresses]
+    return [FoundAddresses(kernel, addresses, own) for addresses in (what.addresses, what.others) if addresses]
 
 
 def _own_rule(mode_name: str) -> OwnRule:
@@ -63,20 +62,19 @@ def _own_rule(mode_name: str) -> OwnRule:
 
 def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     from aws_ipfailover.holdings.bounded import Bounded
-    from aws_ipfailover.holdings.local_address import LocalAddress
+    from aws_ipfailover.holdings.local_address import LocalAddresses
     from aws_ipfailover.holdings.overlay_routes import OverlayRoutes
 
-    address = values.required_ip
-    link = context.node.link()
     own = _own_rule(values.mode)
-    local = LocalAddress(context.kernel, address, own, link, values.iflabel, prefix_length=address.max_prefixlen)
+    lengths = {address: address.max_prefixlen for address in values.ip}
+    local = LocalAddresses(context.kernel, lengths, own, context.node.link(), values.iflabel)
     routes = OverlayRoutes(
-        address,
-        values.routing_table,
+        values.ip[0],
+        values.routing_table.ids,
         context.node.network_interface_id(),
         context.ec2,
         context.role_ec2,
-        context.memory(str(address)),
+        context.memory(str(values.ip[0])),
         # Earlier than `Bounded`: if one table does not answer, the error still reports the results of the others.
         context.deadline.earlier(_TO_SUM_UP),
         context.progress,
@@ -87,15 +85,16 @@ def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
 def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     from aws_ipfailover.holdings.announcement import Announcement
     from aws_ipfailover.holdings.bounded import Bounded
-    from aws_ipfailover.holdings.local_address import LocalAddress
-    from aws_ipfailover.holdings.secondary_address import SecondaryAddress, subnet_prefix
+    from aws_ipfailover.holdings.local_address import LocalAddresses
+    from aws_ipfailover.holdings.secondary_address import SecondaryAddresses, subnet_prefix
 
-    address, node = values.required_ip, context.node
+    node = context.node
     link, eni = node.link(), node.network_interface_id()
-    prefix_length = subnet_prefix(context.node_subnet_cidrs(address.version), address)
-    local = LocalAddress(context.kernel, address, _own_rule(values.mode), link, values.iflabel, prefix_length)
-    secondary = SecondaryAddress(address, eni, node, context.ec2, context.memory(str(address)), context.deadline)
-    return local, Bounded(secondary, context.deadline, context.progress), Announcement(address, link)
+    cidrs = context.node_subnet_cidrs({address.version for address in values.ip})
+    lengths = {address: subnet_prefix(cidrs, address) for address in values.ip}
+    local = LocalAddresses(context.kernel, lengths, _own_rule(values.mode), link, values.iflabel)
+    secondary = SecondaryAddresses(values.ip, eni, node, context.ec2, context.memory_of(values.ip), context.deadline)
+    return local, Bounded(secondary, context.deadline, context.progress), Announcement(values.ip, link)
 
 
 def _eni(context: Context, values: Values) -> Tuple[Holding, ...]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from aws_ipfailover.address import Address
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.errors import ParameterError
 from aws_ipfailover.failover import OnDrift
 from aws_ipfailover.modes import MODES, mode_named
@@ -22,18 +22,41 @@ _RESOURCE_ID = "[0-9a-f]{8}([0-9a-f]{9})?"
 _NAME_LENGTH = 15  # IFNAMSIZ - 1, for interfaces and for address labels
 _ALTNAME_LENGTH = 127  # ALTIFNAMSIZ - 1
 _LONGEST_SHOWN = 200
+# Characters of an AWS tag.
+_LONGEST_TAG_KEY = 128
+_LONGEST_TAG = 256
 _LONGEST_DRAIN = 60  # seconds
 
 
+class TableNames(NamedTuple):
+    """Which route tables `routing_table` names: by id, by tags (key and value), and `auto`."""
+
+    ids: Tuple[str, ...] = ()
+    tags: Tuple[Tuple[str, str], ...] = ()
+    auto: bool = False
+
+    @property
+    def need_lookup(self) -> bool:
+        """Whether EC2 has to be asked which tables these are."""
+        return bool(self.tags or self.auto)
+
+
 class Values(NamedTuple):
-    """The parameters of one resource, checked and typed; `None` where not given."""
+    """The parameters of one resource, checked and typed; `None` or empty where not given.
+
+    `destination`: never empty if `ip` is not, as by default each address is a destination of its own.
+    """
 
     mode: str
-    ip: Optional[Address]
-    routing_table: Tuple[str, ...]
+    ip: Tuple[Address, ...]
+    destination: Tuple[Cidr, ...]
+    routing_table: TableNames
     routing_table_role: Optional[str]
+    external_id: Optional[str]
+    allocation_id: Optional[str]
     network_interface_id: Optional[str]
     device_index: Optional[int]
+    network_card_index: int
     interface: Optional[str]
     iflabel: Optional[str]
     region: Optional[str]
@@ -43,13 +66,6 @@ class Values(NamedTuple):
     monapi: bool
     on_drift: OnDrift
     drain: int
-
-    @property
-    def required_ip(self) -> Address:
-        """`ip`, in a mode that requires it."""
-        if self.ip is None:
-            raise ParameterError(f"parameter ip is missing, expected {_EXAMPLES['ip']}")
-        return self.ip
 
     @property
     def required_network_interface_id(self) -> str:
@@ -94,12 +110,73 @@ def _address(text: str) -> Address:
     return address
 
 
-def _route_tables(text: str) -> Tuple[str, ...]:
-    ids = [part.strip() for part in text.split(",")]
-    for route_table_id in ids:
-        if not re.fullmatch("rtb-" + _RESOURCE_ID, route_table_id):
-            raise ValueError("route table ids such as rtb-0123456789abcdef0, separated by commas")
-    return tuple(dict.fromkeys(ids))
+def _addresses(text: str) -> Tuple[Address, ...]:
+    return tuple(dict.fromkeys(_each(text, _address)))
+
+
+def _each(text: str, check: Callable[[str], Any]) -> List[Any]:
+    """The checked parts of a list; raises `ValueError`, which quotes the wrong part of several."""
+    parts = [part.strip() for part in text.split(",")]
+    checked = []
+    for part in parts:
+        try:
+            checked.append(check(part))
+        except ValueError as right:
+            if len(parts) == 1:
+                raise
+            raise ValueError(f"{right}, separated by commas, and not {_shown(part)}") from None
+    return checked
+
+
+def _destinations(text: str) -> Tuple[Cidr, ...]:
+    return tuple(dict.fromkeys(_each(text, _destination)))
+
+
+def _destination(text: str) -> Cidr:
+    right = "an IPv4 or IPv6 CIDR such as 10.1.0.0/24"
+    if not re.fullmatch(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?", text, re.ASCII):
+        raise ValueError(right)
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(right) from None
+    if ip_address(text.split("/", maxsplit=1)[0]) != network.network_address:
+        raise ValueError(f"the network itself, {network}")
+    if network.prefixlen == 0:
+        raise ValueError("a CIDR of the service's own, and not the default route")
+    return network
+
+
+def _route_tables(text: str) -> TableNames:
+    ids: List[str] = []
+    tags: List[Tuple[str, str]] = []
+    auto = False
+    for part in (one.strip() for one in text.split(",")):
+        key, equals, value = part[len("tag:") :].partition("=")
+        if part == "auto":
+            auto = True
+        elif part.startswith("tag:") and equals and 0 < len(key) <= _LONGEST_TAG_KEY and len(value) <= _LONGEST_TAG:
+            tags.append((key, value))
+        elif re.fullmatch("rtb-" + _RESOURCE_ID, part):
+            ids.append(part)
+        else:
+            raise ValueError(
+                "route table ids such as rtb-0123456789abcdef0, tag:KEY=VALUE or auto, separated by commas"
+            )
+    return TableNames(tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(tags)), auto)
+
+
+def _allocation_id(text: str) -> str:
+    if not re.fullmatch("eipalloc-" + _RESOURCE_ID, text):
+        raise ValueError("the allocation id of an Elastic IP such as eipalloc-0123456789abcdef0")
+    return text
+
+
+def _external_id(text: str) -> str:
+    # What STS accepts: API reference, AssumeRole.
+    if not re.fullmatch(r"[\w+=,.@:/-]{2,1224}", text, re.ASCII):
+        raise ValueError("2 to 1224 letters, digits and characters of +=,.@:/-_")
+    return text
 
 
 def _role(text: str) -> str:
@@ -118,6 +195,12 @@ def _device_index(text: str) -> int:
     # The primary ENI is 0 and cannot move; no instance type has more than a few dozen interfaces.
     if not re.fullmatch("[0-9]{1,3}", text, re.ASCII) or int(text) == 0:
         raise ValueError("a device index from 1 on")
+    return int(text)
+
+
+def _network_card_index(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,2}", text, re.ASCII):
+        raise ValueError("the index of a network card, from 0 on")
     return int(text)
 
 
@@ -194,12 +277,12 @@ class Parameter(NamedTuple):
     replaced_with: Optional[str] = None
 
 
-def _ignored(name: str, content: str, meant: str) -> Parameter:
+def _ignored(name: str, content: str, meant: str, agent: str = "aws-vpc-move-ip") -> Parameter:
     return Parameter(
         name,
         _anything,
         f"No effect ({meant})",
-        f"Accepted for configurations written for aws-vpc-move-ip, where it {meant}. It has no effect here.",
+        f"Accepted for configurations written for {agent}, where it {meant}. It has no effect here.",
         content=content,
         reloadable=True,
         deprecated=True,
@@ -222,18 +305,30 @@ PARAMETERS: Tuple[Parameter, ...] = (
     ),
     Parameter(
         "ip",
-        _address,
-        "Service address",
+        _addresses,
+        "Service addresses",
         "The address that moves: IPv4 or IPv6, without prefix length. overlay-ip (required): outside every CIDR of the"
         " VPC. private-ip (required): an address of the nodes' subnet. eni (optional): a further address on the"
-        " interface.",
+        " interface. Several, separated by commas, move together.",
         unique_group="address",
+        reloadable=True,
+    ),
+    Parameter(
+        "destination",
+        _destinations,
+        "Destinations of the routes",
+        "overlay-ip: CIDRs, separated by commas, that hold every address of ip: each route table gets one route for"
+        " each of them, instead of one for each address.",
+        reloadable=True,
     ),
     Parameter(
         "routing_table",
         _route_tables,
         "Route tables",
-        "overlay-ip (required): ids of all route tables through which the address is reached, separated by commas.",
+        "overlay-ip (required): all route tables through which the address is reached, separated by commas: ids;"
+        " tag:KEY=VALUE for those of this node's VPC with that tag; auto for those of it that have a route for the"
+        " destination. Tags and auto are looked up at each start, and at each monitor with OCF_CHECK_LEVEL=10.",
+        reloadable=True,
     ),
     Parameter(
         "routing_table_role",
@@ -241,6 +336,23 @@ PARAMETERS: Tuple[Parameter, ...] = (
         "Role for the route tables",
         "overlay-ip: ARN of an IAM role to assume for reading and writing the route tables, as in a shared VPC whose"
         " tables belong to another account. Any AWS partition.",
+        reloadable=True,
+    ),
+    Parameter(
+        "external_id",
+        _external_id,
+        "External id for the role",
+        "overlay-ip: the external id that the trust policy of routing_table_role asks for.",
+        reloadable=True,
+    ),
+    Parameter(
+        "allocation_id",
+        _allocation_id,
+        "Elastic IP that follows",
+        "Allocation id of an Elastic IP that start associates with the active node: in overlay-ip and eni with the"
+        " network interface's primary private address, in private-ip with the first IPv4 address of ip. It moves across"
+        " availability zones. One that cannot be associated fails no start: it is an error in the log, and a monitor"
+        " with OCF_CHECK_LEVEL=10 shows the resource as degraded.",
         reloadable=True,
     ),
     Parameter(
@@ -257,6 +369,15 @@ PARAMETERS: Tuple[Parameter, ...] = (
         "Device index",
         "eni: the device index to attach the network interface at; by default the lowest free one. Never 0.",
         content="integer",
+    ),
+    Parameter(
+        "network_card_index",
+        _network_card_index,
+        "Network card index",
+        "eni: the network card to attach the network interface at, on instance types that have several. Device indexes"
+        " are counted on each card by itself.",
+        content="integer",
+        default="0",
     ),
     Parameter(
         "interface",
@@ -341,13 +462,26 @@ PARAMETERS: Tuple[Parameter, ...] = (
     ),
     Parameter(
         "address",
-        _address,
-        "Service address",
+        _addresses,
+        "Service addresses",
         "The former name of ip.",
         unique_group="address",
+        reloadable=True,
         deprecated=True,
         replaced_with="ip",
     ),
+    Parameter(
+        "secondary_private_ip",
+        _addresses,
+        "Service addresses",
+        "The name of ip in awsvip, whose users set mode=private-ip.",
+        unique_group="address",
+        reloadable=True,
+        deprecated=True,
+        replaced_with="ip",
+    ),
+    _ignored("elastic_ip", "string", "was the Elastic IP that allocation_id names too", "awseip"),
+    _ignored("api_delay", "integer", "was the pause between calls of the API", "awseip and awsvip"),
     _ignored("lookup_type", "string", "chose between instance and network interface ids"),
     _ignored("auth_type", "string", "chose between an access key and the instance's role"),
     _ignored("awscli", "string", "was the path of the AWS CLI"),
@@ -367,6 +501,8 @@ def _value(name: str, given: Mapping[str, str]) -> Any:
     try:
         return parameter.check(text)
     except ValueError as right:
+        if name == "external_id":  # a secret between two accounts
+            text = "***"
         if name == "endpoint_url" and "@" in text:  # the part before it can contain a password
             text = "***" + text[text.rindex("@") :]
         raise ParameterError(f"parameter {name}: {_shown(text)} is wrong, expected {right}") from None
@@ -381,13 +517,19 @@ class Held(NamedTuple):
     """What a resource can hold on a node, by its parameters: all that stop and a probe need.
 
     `mode`: eni where the parameter names none of the modes, because the ENI can still be here. `addresses`: the valid
-    ones of `ip` and `address`. `complaints`: what is wrong with the parameters.
+    ones of `ip`. `others`: those that only another name of `ip` gives, against what start accepts. `complaints`: what
+    is wrong with the parameters.
     """
 
     mode: str
     addresses: Tuple[Address, ...]
+    others: Tuple[Address, ...]
     network_interface_id: Optional[str]
     complaints: Tuple[str, ...]
+
+
+# The names under which the service addresses can be given.
+_NAMES_OF_IP = ("ip", *(parameter.name for parameter in PARAMETERS if parameter.replaced_with == "ip"))
 
 
 def held(given: Mapping[str, str]) -> Held:
@@ -395,7 +537,7 @@ def held(given: Mapping[str, str]) -> Held:
 
     Never raises. An address that is invalid itself is ignored, because what it seems to name may be another resource's.
     """
-    addresses: List[Address] = []
+    named: List[Tuple[Address, ...]] = []
     complaints: List[str] = []
 
     def attempt(name: str) -> Any:
@@ -405,16 +547,29 @@ def held(given: Mapping[str, str]) -> Held:
             complaints.append(str(error))
             return None
 
-    for name in ("ip", "address"):
-        address = attempt(name)
-        if address is not None and address not in addresses:
-            addresses.append(address)
+    for name in _NAMES_OF_IP:
+        if given.get(name, "").strip():
+            found = attempt(name) or _valid_addresses(given[name])
+            named += [found] if found else []
+    addresses = named[0] if named else ()
+    others = dict.fromkeys(one for more in named[1:] for one in more if one not in addresses)
     # With an invalid mode the ENI can still be here, if its id is given.
     mode = attempt("mode") or "eni"
     eni = attempt("network_interface_id") if mode == "eni" else None
     if not addresses and eni is None and not complaints:
         complaints.append(f"parameter {mode_named(mode).required[0]} is missing")
-    return Held(mode, tuple(addresses), eni, tuple(complaints))
+    return Held(mode, addresses, tuple(others), eni, tuple(complaints))
+
+
+def _valid_addresses(text: str) -> Tuple[Address, ...]:
+    """Those parts of a list of addresses that are valid."""
+    found: Dict[Address, None] = {}
+    for part in text.split(","):
+        try:
+            found[_address(part.strip())] = None
+        except ValueError:
+            continue
+    return tuple(found)
 
 
 def parse(given: Mapping[str, str]) -> Values:
@@ -424,17 +579,22 @@ def parse(given: Mapping[str, str]) -> Values:
         ParameterError: for the first one that is wrong or missing.
     """
     checked = {name: _value(name, given) for name in _BY_NAME}
-    ip, address = checked["ip"], checked["address"]
-    if ip is not None and address is not None and ip != address:
-        raise ParameterError(f"parameters ip and address differ ({ip} and {address}), expected ip alone")
-    checked["ip"] = ip if ip is not None else address
+    checked["ip"] = _service_addresses(checked)
     url = checked["endpoint_url"]
     if url is not None and is_insecure(url) and not checked["insecure_endpoint"]:
         raise ParameterError(f"parameter endpoint_url: {_shown(url)} {PLAIN_HTTP}")
-    checked["routing_table"] = checked["routing_table"] or ()
     for name in mode_named(checked["mode"]).required:
         if not checked[name]:
             raise ParameterError(f"parameter {name} is missing, expected {_EXAMPLES[name]}")
+    checked["routing_table"] = checked["routing_table"] or TableNames()
+    if checked["mode"] == "overlay-ip":
+        checked["destination"] = _holding(checked["ip"], checked["destination"])
+    else:
+        checked["destination"] = _hosts(checked["ip"])
+    if checked["mode"] == "private-ip" and checked["allocation_id"] and all(one.version == 6 for one in checked["ip"]):
+        raise ParameterError(
+            f"parameter allocation_id: {checked['allocation_id']!r} is an IPv4 address's, expected one in ip too"
+        )
     interface, label = checked["interface"], checked["iflabel"]
     if interface and label and len(f"{interface}:{label}") > _NAME_LENGTH:
         raise ParameterError(
@@ -442,6 +602,54 @@ def parse(given: Mapping[str, str]) -> Values:
             f" expected at most {_NAME_LENGTH}"
         )
     return Values(**{name: checked[name] for name in Values._fields})
+
+
+def _service_addresses(checked: Mapping[str, Any]) -> Tuple[Address, ...]:
+    """The addresses under whichever name they are given.
+
+    Raises:
+        ParameterError: two names give different ones.
+    """
+    given = [(name, checked[name]) for name in _NAMES_OF_IP if checked[name]]
+    for name, addresses in given[1:]:
+        first, expected = given[0]
+        if set(addresses) != set(expected):
+            raise ParameterError(
+                f"parameters {first} and {name} differ ({_listed(expected)} and {_listed(addresses)}),"
+                " expected ip alone"
+            )
+    return given[0][1] if given else ()
+
+
+def _listed(things: Sequence[object]) -> str:
+    text = ", ".join(map(str, things))
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def _hosts(addresses: Sequence[Address]) -> Tuple[Cidr, ...]:
+    return tuple(ip_network(address) for address in addresses)
+
+
+def _holding(addresses: Sequence[Address], destinations: Optional[Tuple[Cidr, ...]]) -> Tuple[Cidr, ...]:
+    """The destinations of the routes, by default each address's own.
+
+    Raises:
+        ParameterError: one holds no address, or an address is in none.
+    """
+    if not destinations:
+        return _hosts(addresses)
+    for address in addresses:
+        if not any(address in destination for destination in destinations):
+            raise ParameterError(
+                f"parameter destination: '{_listed(destinations)}' does not hold {address}, expected CIDRs that hold"
+                " every address of ip"
+            )
+    for destination in destinations:
+        if not any(address in destination for address in addresses):
+            raise ParameterError(
+                f"parameter destination: '{destination}' holds no address of ip, expected only CIDRs that hold one"
+            )
+    return destinations
 
 
 _EXAMPLES = {
@@ -474,6 +682,11 @@ def is_insecure(url: str) -> bool:
         return True
 
 
-def unknown(given: Mapping[str, str]) -> List[str]:
-    """Names in `given` that are no parameters of this agent, most likely misspelt."""
-    return sorted(name for name in given if name not in _BY_NAME)
+def without_effect(given: Mapping[str, str]) -> List[str]:
+    """A sentence for each parameter of `given` that most likely was to have an effect and has none."""
+    set_ = {name for name, text in given.items() if text.strip()}
+    told = [f"parameter {name} is not known to this agent" for name in sorted(given) if name not in _BY_NAME]
+    for name, needed in (("external_id", "routing_table_role"), ("elastic_ip", "allocation_id")):
+        if name in set_ and needed not in set_:
+            told.append(f"parameter {name} is given without {needed}")
+    return [f"{text} and has no effect" for text in told]

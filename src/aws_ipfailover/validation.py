@@ -42,8 +42,10 @@ def validate(context: Context, values: Values) -> None:
 
 def _check_private(context: Context, values: Values) -> Optional[str]:
     log.info("EC2 has no dry run for assigning an address: whether this node may do it is not checked")
-    eni, address = context.ec2.network_interface(context.node.network_interface_id()), values.required_ip
-    if address.version == 4 and eni.addresses[:1] == (address,):
+    eni = context.ec2.network_interface(context.node.network_interface_id())
+    for address in values.ip:
+        if address.version != 4 or eni.addresses[:1] != (address,):
+            continue
         raise NodeError(
             f"parameter ip: {address} is the primary private address of this node's own {eni.network_interface_id},"
             " which never moves; expected a secondary one"
@@ -78,15 +80,15 @@ def _check_overlay(context: Context, values: Values) -> Optional[str]:
             inside the VPC.  DeniedError: a permission is missing.  UnknownError: one of these cannot be found out.
     """
     network_interface_id = context.node.network_interface_id()
-    tables = context.role_ec2.route_tables(values.routing_table)
+    tables = context.role_ec2.route_tables(values.routing_table.ids)
     if tables.missing:
         raise NoTableError(
             f"{', '.join(tables.missing)}: no such route table, remove it from routing_table"
             " (DescribeRouteTables: InvalidRouteTableID.NotFound)"
         )
     interface = context.ec2.network_interface(network_interface_id)
-    _check_vpc(context, values.required_ip, tables.found, interface)
-    _check_route_permissions(context, values.required_ip, tables.found, network_interface_id)
+    _check_vpc(context, values.ip[0], tables.found, interface)
+    _check_route_permissions(context, values.ip[0], tables.found, network_interface_id)
     return None
 
 

@@ -48,13 +48,13 @@ def promote(value: int) -> None:
 
 def test_find_nothing(kernel: Addresses) -> None:
     """An address that is nowhere is found nowhere."""
-    assert kernel.find(ADDRESS) == []
+    assert kernel.find([ADDRESS]) == []
 
 
 def test_add_and_find(kernel: Addresses) -> None:
     """An address is added as a host address, and found with device, prefix and label."""
     kernel.add(ADDRESS, "eth0", None)
-    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0", link_up=True)]
+    assert kernel.find([ADDRESS]) == [KernelAddress(ADDRESS, 32, "eth0", "eth0", link_up=True)]
     assert answers_on(str(ADDRESS))
 
 
@@ -62,13 +62,13 @@ def test_add_twice(kernel: Addresses) -> None:
     """Adding what is there is no error, and adds nothing."""
     kernel.add(ADDRESS, "eth0", None)
     kernel.add(ADDRESS, "eth0", None)
-    assert len(kernel.find(ADDRESS)) == 1
+    assert len(kernel.find([ADDRESS])) == 1
 
 
 def test_add_with_a_label(kernel: Addresses) -> None:
     """A label of 15 characters in all is set."""
     kernel.add(ADDRESS, "eth0", "a" * 10)
-    assert kernel.find(ADDRESS) == [KernelAddress(ADDRESS, 32, "eth0", "eth0:" + "a" * 10, link_up=True)]
+    assert kernel.find([ADDRESS]) == [KernelAddress(ADDRESS, 32, "eth0", "eth0:" + "a" * 10, link_up=True)]
 
 
 def test_add_to_a_device_that_is_not_there(kernel: Addresses) -> None:
@@ -82,9 +82,9 @@ def test_add_to_a_link_that_is_down(kernel: Addresses) -> None:
     ip("link", "set", "dev", "eth0", "down")
     kernel.add(ADDRESS, "eth0", None)
     kernel.add(ADDRESS6, "eth0", None)
-    assert [one.link_up for address in (ADDRESS, ADDRESS6) for one in kernel.find(address)] == [False, False]
+    assert [one.link_up for address in (ADDRESS, ADDRESS6) for one in kernel.find([address])] == [False, False]
     ip("link", "set", "dev", "eth0", "up")
-    assert [one.link_up for address in (ADDRESS, ADDRESS6) for one in kernel.find(address)] == [True, True]
+    assert [one.link_up for address in (ADDRESS, ADDRESS6) for one in kernel.find([address])] == [True, True]
 
 
 def test_ipv6(kernel: Addresses) -> None:
@@ -94,7 +94,7 @@ def test_ipv6(kernel: Addresses) -> None:
     (info,) = [info for info in shown if info["local"] == str(ADDRESS6)]
     assert (info["prefixlen"], info.get("nodad"), info["preferred_life_time"]) == (128, True, 0)
     assert answers_on(str(ADDRESS6))
-    kernel.remove(kernel.find(ADDRESS6)[0])
+    kernel.remove(kernel.find([ADDRESS6])[0])
     assert not answers_on(str(ADDRESS6))
 
 
@@ -102,7 +102,7 @@ def test_ipv6(kernel: Addresses) -> None:
 def test_similar_addresses(kernel: Addresses, text: str) -> None:
     """Addresses are compared as values, never as text."""
     ip("address", "add", f"{text}/{128 if ':' in text else 32}", "dev", "eth0")
-    assert kernel.find(ADDRESS) == kernel.find(ADDRESS6) == []
+    assert kernel.find([ADDRESS]) == kernel.find([ADDRESS6]) == []
 
 
 def test_two_at_once(kernel: Addresses) -> None:
@@ -110,9 +110,9 @@ def test_two_at_once(kernel: Addresses) -> None:
     other = ip_address("192.168.10.20")
     kernel.add(ADDRESS, "eth0", None)
     kernel.add(other, "eth0", None)
-    kernel.remove(kernel.find(ADDRESS)[0])
-    assert kernel.find(ADDRESS) == []
-    assert len(kernel.find(other)) == 1
+    kernel.remove(kernel.find([ADDRESS])[0])
+    assert kernel.find([ADDRESS]) == []
+    assert len(kernel.find([other])) == 1
 
 
 def test_every_place_is_found(kernel: Addresses) -> None:
@@ -120,25 +120,25 @@ def test_every_place_is_found(kernel: Addresses) -> None:
     make_interface("eth1")
     for prefix, device in ((32, "eth0"), (24, "eth0"), (16, "eth1"), (32, "lo")):
         ip("address", "add", f"{ADDRESS}/{prefix}", "dev", device)
-    found = kernel.find(ADDRESS)
+    found = kernel.find([ADDRESS])
     assert {(one.device, one.prefix_length) for one in found} == {("eth0", 32), ("eth0", 24), ("eth1", 16), ("lo", 32)}
     for one in found:
         kernel.remove(one)
-    assert kernel.find(ADDRESS) == []
+    assert kernel.find([ADDRESS]) == []
     assert not answers_on(str(ADDRESS))
 
 
 def test_a_peer_address_is_not_ours(kernel: Addresses) -> None:
     """The far end of a point-to-point link is no address of this node; the near end is."""
     ip("address", "add", "10.9.9.1", "peer", f"{ADDRESS}/32", "dev", "eth0")
-    assert kernel.find(ADDRESS) == []
-    assert len(kernel.find(ip_address("10.9.9.1"))) == 1
+    assert kernel.find([ADDRESS]) == []
+    assert len(kernel.find([ip_address("10.9.9.1")])) == 1
 
 
 def test_the_near_end_of_a_peer(kernel: Addresses) -> None:
     """An address with a peer is removed like any other."""
     ip("address", "add", str(ADDRESS), "peer", "10.9.9.1/32", "dev", "eth0")
-    for one in kernel.find(ADDRESS):
+    for one in kernel.find([ADDRESS]):
         kernel.remove(one)
     assert not answers_on(str(ADDRESS))
 
@@ -152,7 +152,7 @@ def test_secondaries_survive(kernel: Addresses, promoting: int) -> None:
     ip("address", "add", "192.168.10.78/24", "dev", "eth0", "label", "eth0:mine")
     ip("address", "add", "192.168.20.1/24", "dev", "eth0")
     before = addresses()
-    kernel.remove(kernel.find(ADDRESS)[0])
+    kernel.remove(kernel.find([ADDRESS])[0])
     assert addresses() == [one for one in before if one.address != f"{ADDRESS}/24"]
 
 
@@ -160,7 +160,7 @@ def test_as_a_secondary_itself(kernel: Addresses) -> None:
     """An address that is a secondary one is removed, its primary stays."""
     ip("address", "add", "192.168.10.77/24", "dev", "eth0")
     ip("address", "add", f"{ADDRESS}/24", "dev", "eth0")
-    kernel.remove(kernel.find(ADDRESS)[0])
+    kernel.remove(kernel.find([ADDRESS])[0])
     assert listed() == ["eth0 192.168.10.77/24"]
 
 
@@ -179,14 +179,14 @@ def test_what_others_remove_meanwhile_stays_removed(kernel: Addresses, monkeypat
         return answer
 
     monkeypatch.setattr(Ip, "run", run)
-    kernel.remove(kernel.find(ADDRESS)[0])
+    kernel.remove(kernel.find([ADDRESS])[0])
     assert addresses() == []
 
 
 def test_removing_what_is_gone(kernel: Addresses) -> None:
     """An address that is gone meanwhile counts as removed; so does one whose device is gone."""
     kernel.add(ADDRESS, "eth0", None)
-    (found,) = kernel.find(ADDRESS)
+    (found,) = kernel.find([ADDRESS])
     ip("address", "del", f"{ADDRESS}/32", "dev", "eth0")
     kernel.remove(found)
     kernel.add(ADDRESS, "eth0", None)
@@ -199,10 +199,10 @@ def test_devices_with_odd_names(kernel: Addresses, name: str) -> None:
     """A device with the name of one of ip's keywords is a device."""
     make_interface(name)
     kernel.add(ADDRESS, name, None)
-    (found,) = kernel.find(ADDRESS)
+    (found,) = kernel.find([ADDRESS])
     assert found.device == name
     kernel.remove(found)
-    assert kernel.find(ADDRESS) == []
+    assert kernel.find([ADDRESS]) == []
 
 
 def test_a_leftover_local_route(kernel: Addresses) -> None:
@@ -210,9 +210,9 @@ def test_a_leftover_local_route(kernel: Addresses) -> None:
     for text in (str(ADDRESS), "192.168.10.11"):
         ip("route", "add", "local", f"{text}/32", "dev", "lo", "table", "local")
     ip("-6", "route", "add", "local", f"{ADDRESS6}/128", "dev", "lo", "table", "local")
-    assert kernel.find(ADDRESS) == []
-    kernel.remove_local_routes(ADDRESS)
-    kernel.remove_local_routes(ADDRESS6)
+    assert kernel.find([ADDRESS]) == []
+    kernel.remove_local_routes([ADDRESS])
+    kernel.remove_local_routes([ADDRESS6])
     assert not answers_on(str(ADDRESS))
     assert not answers_on(str(ADDRESS6))
     assert answers_on("192.168.10.11")
@@ -222,9 +222,9 @@ def test_a_namespace_without_any_address() -> None:
     """Where there is no address, no link is up and no local table exists, nothing is found and nothing fails."""
     with network_namespace():
         kernel = Addresses(Ip(Deadline(20)))
-        assert kernel.find(ADDRESS) == kernel.find(ADDRESS6) == []
-        kernel.remove_local_routes(ADDRESS)
-        kernel.remove_local_routes(ADDRESS6)
+        assert kernel.find([ADDRESS]) == kernel.find([ADDRESS6]) == []
+        kernel.remove_local_routes([ADDRESS])
+        kernel.remove_local_routes([ADDRESS6])
 
 
 def test_no_ip_in_path(kernel: Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -232,8 +232,8 @@ def test_no_ip_in_path(kernel: Addresses, monkeypatch: pytest.MonkeyPatch, tmp_p
     kernel.add(ADDRESS, "eth0", None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError, match="iproute2"):
-        kernel.find(ADDRESS)
-    assert kernel.find(ip_address("192.168.10.11")) == []
+        kernel.find([ADDRESS])
+    assert kernel.find([ip_address("192.168.10.11")]) == []
     with pytest.raises(MissingError):
         kernel.add(ADDRESS, "eth0", None)
 
@@ -243,7 +243,7 @@ def test_bind_is_no_evidence_for_an_address(kernel: Addresses, monkeypatch: pyte
     Path("/proc/sys/net/ipv4/ip_nonlocal_bind").write_text("1")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError):
-        kernel.find(ADDRESS)
+        kernel.find([ADDRESS])
 
 
 def test_what_is_on_one_interface(kernel: Addresses) -> None:
@@ -269,4 +269,4 @@ def test_an_answer_of_another_shape_is_unknown(
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(UnknownError):
-        kernel.find(ADDRESS)
+        kernel.find([ADDRESS])

@@ -38,7 +38,7 @@ def test_no_path_at_all(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None
     """Without PATH in the environment, `ip` is found where it usually is."""
     monkeypatch.delenv("PATH")
     assert os.path.isabs(ip_path())
-    assert kernel.addresses.find(ADDRESS) == []
+    assert kernel.addresses.find([ADDRESS]) == []
 
 
 def test_no_power(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_no_power(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DeniedError, match="root is needed"):
         kernel.addresses.add(ADDRESS, "eth0", None)
-    assert kernel.addresses.find(ADDRESS) == []
+    assert kernel.addresses.find([ADDRESS]) == []
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_broken_ip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: st
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(kind):
-        Kernel(Deadline(0.5)).addresses.find(ADDRESS)
+        Kernel(Deadline(0.5)).addresses.find([ADDRESS])
 
 
 def test_the_locale_does_not_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

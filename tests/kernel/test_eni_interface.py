@@ -107,7 +107,7 @@ def service(
     """
     deadline = Clock().deadline(seconds)
     attached = Attached(eni, mac, *(texts or (IPV4, IPV6)), at_another_index=at_another_index)
-    more = ip_address(extra) if extra else None
+    more = [ip_address(extra)] if extra else []
     return EniInterface(KernelOf(commands or Ip(Deadline(20))), eni, more, attached, mtu, deadline)
 
 
@@ -219,9 +219,9 @@ def test_release_by_metadata(namespace: None) -> None:
     ip("address", "add", f"{IPV4}/24", "dev", "ens6")
     kernel = Kernel(Deadline(20))
     for metadata in (None, ByMetadata(None)):
-        FoundInterface(kernel, ENI, None, metadata).release()
+        FoundInterface(kernel, ENI, (), metadata).release()
         assert on("ens6") == [f"{IPV4}/24"]
-    FoundInterface(kernel, ENI, None, ByMetadata(MAC)).release()
+    FoundInterface(kernel, ENI, (), ByMetadata(MAC)).release()
     assert on("ens6") == []
     assert "UP" not in ip("link", "show", "dev", "ens6")[0]["flags"]
 
@@ -230,7 +230,7 @@ def test_what_stop_uses_needs_no_ec2(namespace: None) -> None:
     """FoundInterface: found by its mark, and quiesced, by the ENI's id alone."""
     plug()
     service().take()
-    found = FoundInterface(Kernel(Deadline(20)), ENI, None)
+    found = FoundInterface(Kernel(Deadline(20)), ENI, ())
     assert found.look() == HERE
     found.release()
     assert found.look().where is Where.ELSEWHERE

@@ -36,7 +36,7 @@ def test_altnames(kernel: Kernel) -> None:
     assert device.altnames == ["enp0s5", "a-name-longer-than-fifteen"]
     assert device.mac == "02:00:00:00:00:01"
     kernel.addresses.add(ip_address("192.168.10.10"), "enp0s5", None)
-    assert [one.device for one in kernel.addresses.find(ip_address("192.168.10.10"))] == ["eth0"]
+    assert [one.device for one in kernel.addresses.find([ip_address("192.168.10.10")])] == ["eth0"]
 
 
 def test_made_by_software_or_not(kernel: Kernel) -> None:

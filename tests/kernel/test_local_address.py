@@ -10,7 +10,7 @@ import pytest
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import NodeError
 from aws_ipfailover.failover import HERE, Where
-from aws_ipfailover.holdings.local_address import FoundAddress, LocalAddress, OwnRule
+from aws_ipfailover.holdings.local_address import FoundAddresses, LocalAddresses, OwnRule
 from aws_ipfailover.kernel.command import Ip
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.kernel.links import Link
@@ -57,10 +57,10 @@ def link(name: str) -> Link:
 
 def holding(
     address: str = ADDRESS, device: str = "eth0", label: str | None = None, length: int | None = None
-) -> LocalAddress:
+) -> LocalAddresses:
     """The address on a device, as a host address unless a prefix length is given."""
     value = ip_address(address)
-    return LocalAddress(kernel(), value, OwnRule(), link(device), label, length or value.max_prefixlen)
+    return LocalAddresses(kernel(), {value: length or value.max_prefixlen}, OwnRule(), link(device), label)
 
 
 def put(places: Places) -> None:
@@ -132,9 +132,9 @@ def test_the_address_is_never_away_when_it_is_taken_again(monkeypatch: pytest.Mo
 
 
 def test_what_stop_uses_knows_no_interface() -> None:
-    """FoundAddress: found and removed on whatever interface; which one it should be on could need IMDS."""
+    """FoundAddresses: found and removed on whatever interface; which one it should be on could need IMDS."""
     ip("address", "add", f"{ADDRESS}/32", "dev", "eth1")
-    one = FoundAddress(kernel(), ip_address(ADDRESS), OwnRule())
+    one = FoundAddresses(kernel(), [ip_address(ADDRESS)], OwnRule())
     assert one.look() == HERE
     one.release()
     assert one.look().where is Where.ELSEWHERE
@@ -144,7 +144,7 @@ def test_release_leaves_no_local_route() -> None:
     """release: the kernel answers on an address that only the local table has; afterwards it does not."""
     ip("route", "add", "local", f"{ADDRESS}/32", "dev", "lo", "table", "local")
     assert answers_on(ADDRESS)
-    FoundAddress(kernel(), ip_address(ADDRESS), OwnRule()).release()
+    FoundAddresses(kernel(), [ip_address(ADDRESS)], OwnRule()).release()
     assert not answers_on(ADDRESS)
 
 
@@ -213,7 +213,7 @@ def test_stop_removes_it_from_a_link_that_is_down_all_the_same(address: str) -> 
     """release: the link's state does not matter, the address is gone, and the link stays as it is."""
     ip("link", "set", "dev", "eth0", "down")
     kernel().addresses.add(ip_address(address), "eth0", None)
-    FoundAddress(kernel(), ip_address(address), OwnRule()).release()
+    FoundAddresses(kernel(), [ip_address(address)], OwnRule()).release()
     assert addresses() == []
     assert not link("eth0").up
 

@@ -36,7 +36,7 @@ def test_an_address_is_announced_when_it_is_taken(monkeypatch: pytest.MonkeyPatc
     announced = Announced()
     monkeypatch.setattr(announcement, "announce", announced)
     for _ in range(2):
-        Announcement(FIRST, LINK).take()
+        Announcement([FIRST], LINK).take()
     assert announced.said == [(FIRST, "eth0", LINK.mac)] * 2
 
 
@@ -57,6 +57,6 @@ def test_it_is_local_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     """Stop and a monitor find nothing of it, and send nothing."""
     announced = Announced()
     monkeypatch.setattr(announcement, "announce", announced)
-    one = Announcement(FIRST, LINK)
+    one = Announcement([FIRST], LINK)
     one.release()
     assert (one.local, one.look(), announced.said) == (True, HERE, [])

@@ -365,12 +365,15 @@ def test_a_local_part_that_cannot_be_taken_again_is_a_failure() -> None:
 
 
 def test_every_thing_of_the_cloud_is_looked_at() -> None:
-    """What was mended is told of all of them; the first one that is not in order ends it."""
+    """What was mended is told of all; one that is unknown keeps no other from being repaired, a failure does."""
     one, other = Drifting(DRIFT, Repair("one mended")), Drifting(DRIFT, Repair("other mended"))
     found = Failover((one, Drifting(HERE, MENDED), other)).look_at_cloud(OnDrift.REPAIR, Pacemaker())
     assert found == Finding(Verdict.RUNNING, "one mended; other mended")
     assert Failover((one, Drifting(UNKNOWN, MENDED), other)).look_at_cloud(OnDrift.REPAIR, Pacemaker()) == NOT_CHECKED
-    assert other.repairs == 1
+    assert other.repairs == 2
+    failed = Failover((one, Drifting(DRIFT, Error("failed")), other)).look_at_cloud(OnDrift.REPAIR, Pacemaker())
+    assert failed.verdict is Verdict.FAILED
+    assert other.repairs == 2
 
 
 def _stop(world: World) -> None:

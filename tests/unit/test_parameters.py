@@ -8,7 +8,7 @@ from typing import Dict
 import pytest
 
 from aws_ipfailover.errors import ParameterError
-from aws_ipfailover.parameters import PARAMETERS, held, parse, unknown
+from aws_ipfailover.parameters import PARAMETERS, Held, TableNames, held, parse, without_effect
 
 TABLE = "rtb-0123456789abcdef0"
 ENI = "eni-0123456789abcdef0"
@@ -128,7 +128,10 @@ def test_a_required_parameter_that_is_missing_or_empty_is_named(missing: str, em
 
 def test_route_tables_are_trimmed_and_counted_once() -> None:
     """AWS's own documentation writes a blank after the comma."""
-    assert parse({**GOOD, "routing_table": f" {TABLE} , rtb-0123abcd,{TABLE}"}).routing_table == (TABLE, "rtb-0123abcd")
+    assert parse({**GOOD, "routing_table": f" {TABLE} , rtb-0123abcd,{TABLE}"}).routing_table.ids == (
+        TABLE,
+        "rtb-0123abcd",
+    )
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("ON", True), ("1", True), ("No", False), ("off", False)])
@@ -140,8 +143,8 @@ def test_monapi_takes_the_truth_values_of_ocf_in_any_case(text: str, value: bool
 def test_address_means_ip() -> None:
     """The former name still works, alone and beside an equal `ip`."""
     del_ip = {"routing_table": TABLE, "address": "192.168.10.10"}
-    assert parse(del_ip).ip == ip_address("192.168.10.10")
-    assert parse({**GOOD, "address": "192.168.10.10"}).ip == ip_address("192.168.10.10")
+    assert parse(del_ip).ip == (ip_address("192.168.10.10"),)
+    assert parse({**GOOD, "address": "192.168.10.10"}).ip == (ip_address("192.168.10.10"),)
 
 
 def test_address_and_ip_that_differ_are_refused() -> None:
@@ -160,13 +163,13 @@ def test_interface_and_label_together_have_at_most_15_characters() -> None:
 def test_what_is_held_can_be_read_past_every_mistake() -> None:
     """Stop and a probe look for whatever the parameters can mean, and say what is wrong with them."""
     here, there = ip_address("192.168.10.10"), ip_address("192.168.10.11")
-    assert held({"ip": "192.168.10.10", "monapi": "maybe"}) == ("overlay-ip", (here,), None, ())
+    assert held({"ip": "192.168.10.10", "monapi": "maybe"}) == Held("overlay-ip", (here,), (), None, ())
     assert held({"ip": "192.168.10.10", "mode": "?"}).addresses == (here,)
     assert held({"ip": "192.168.10.10", "address": "garbage"}).addresses == (here,)
     assert held({"ip": "garbage", "address": "192.168.10.10"}).addresses == (here,)
-    assert held({"ip": "192.168.10.10", "address": "192.168.10.11"}).addresses == (here, there)
+    assert held({"ip": "192.168.10.10", "address": "192.168.10.11"}) == Held("overlay-ip", (here,), (there,), None, ())
     assert held({"ip": "127.0.0.1"}).addresses == ()
-    assert held({}) == ("overlay-ip", (), None, ("parameter ip is missing",))
+    assert held({}) == Held("overlay-ip", (), (), None, ("parameter ip is missing",))
     assert held({"mode": "eni", "network_interface_id": ENI}).network_interface_id == ENI
     assert held({"mode": "eni"}).complaints == ("parameter network_interface_id is missing",)
 
@@ -193,12 +196,18 @@ def test_each_mode_has_its_own_required_parameters(given: Dict[str, str], missin
 def test_the_other_modes_need_no_route_table() -> None:
     """An ENI needs its id alone, a private address itself alone."""
     assert parse({"mode": "eni", "network_interface_id": ENI, "device_index": "2"}).device_index == 2
-    assert parse({"mode": "private-ip", "ip": "10.0.1.50"}).routing_table == ()
+    assert parse({"mode": "private-ip", "ip": "10.0.1.50"}).routing_table == TableNames()
 
 
 def test_unknown_names_are_found() -> None:
     """A misspelt optional parameter is not passed over in silence."""
-    assert unknown({**GOOD, "monapy": "true"}) == ["monapy"]
+    assert without_effect({**GOOD, "monapy": "true"}) == [
+        "parameter monapy is not known to this agent and has no effect"
+    ]
+    assert without_effect({**GOOD, "external_id": "of-the-owner"}) == [
+        "parameter external_id is given without routing_table_role and has no effect"
+    ]
+    assert without_effect(GOOD) == []
 
 
 def test_every_parameter_is_documented() -> None:

@@ -1,4 +1,4 @@
-"""holdings/secondary_address.py: its prefix length, its remap, and what is believed of it."""
+"""holdings/secondary_address.py: prefix lengths, the remap, and what is believed of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
-from aws_ipfailover.holdings.secondary_address import SecondaryAddress, subnet_prefix
+from aws_ipfailover.holdings.secondary_address import SecondaryAddresses, subnet_prefix
 
 
 def prefix(address: str, *cidrs: str) -> int:
@@ -83,24 +83,35 @@ class Cloud:
         if errors:
             raise errors.pop(0)
 
-    def assign_address(self, network_interface_id: str, address: Address) -> None:
-        text = str(address)
-        self.writes.append(f"assign {text}")
+    def _assign(self, operation: str, network_interface_id: str, addresses: Sequence[Address]) -> None:
+        texts = [str(address) for address in addresses]
+        self.writes.append(f"assign {' '.join(texts)}")
         self._ask("assign")
-        if ":" in text and self.holder.get(text) not in (None, network_interface_id):
-            raise Error(f"AssignIpv6Addresses: InvalidParameterValue: [{text}] is already assigned")
-        self.holder[text] = network_interface_id
+        for text in texts:
+            if ":" in text and self.holder.get(text) not in (None, network_interface_id):
+                raise Error(f"{operation}: InvalidParameterValue: [{text}] is already assigned")
+        self.holder.update(dict.fromkeys(texts, network_interface_id))
         self.assigned_at = self.now
 
-    def unassign_ipv6_address(self, network_interface_id: str, address: IPv6Address) -> None:
+    def assign_ipv4_addresses(self, network_interface_id: str, addresses: Sequence[Address]) -> None:
+        self._assign("AssignPrivateIpAddresses", network_interface_id, addresses)
+
+    def assign_ipv6_addresses(self, network_interface_id: str, addresses: Sequence[Address]) -> None:
+        self._assign("AssignIpv6Addresses", network_interface_id, addresses)
+
+    def unassign_ipv6_addresses(self, network_interface_id: str, addresses: Sequence[IPv6Address]) -> None:
         self.writes.append(f"unassign from {network_interface_id}")
         self._ask("unassign")
-        if self.holder.get(str(address)) != network_interface_id:
-            raise Error("UnassignIpv6Addresses: InvalidParameterValue")
-        del self.holder[str(address)]
+        for address in addresses:
+            if self.holder.get(str(address)) != network_interface_id:
+                raise Error("UnassignIpv6Addresses: InvalidParameterValue")
+            del self.holder[str(address)]
 
-    def holder_of(self, address: IPv6Address, subnet_id: str) -> Optional[str]:
-        return self.stale.pop(0) if self.stale else self.holder.get(str(address))
+    def holders_of(self, addresses: Sequence[IPv6Address], subnet_id: str) -> Dict[IPv6Address, str]:
+        if self.stale:
+            holder = self.stale.pop(0)
+            return {} if holder is None else dict.fromkeys(addresses, holder)
+        return {address: self.holder[str(address)] for address in addresses if str(address) in self.holder}
 
     def network_interface(self, network_interface_id: str) -> NetworkInterface:
         held = tuple(ip_address(text) for text, holder in self.holder.items() if holder == network_interface_id)
@@ -124,16 +135,17 @@ def cloud() -> Cloud:
     return made
 
 
-Make = Callable[..., SecondaryAddress]
+Make = Callable[..., SecondaryAddresses]
 
 
 @pytest.fixture
 def make(cloud: Cloud, tmp_path: Path) -> Make:
     """The holding: its address, and the seconds of its deadline."""
 
-    def made(address: str = IPV4, seconds: float = 30.0) -> SecondaryAddress:
-        memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, address)
-        return SecondaryAddress(ip_address(address), MINE, cloud, cast("Ec2", cloud), memory, cloud.deadline(seconds))
+    def made(*texts: str, seconds: float = 30.0) -> SecondaryAddresses:
+        addresses = [ip_address(text) for text in texts or (IPV4,)]
+        memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "-".join(texts or (IPV4,)))
+        return SecondaryAddresses(addresses, MINE, cloud, cast("Ec2", cloud), memory, cloud.deadline(seconds))
 
     return made
 
@@ -198,7 +210,7 @@ def test_an_imds_that_is_asked_again_and_again_does_not_take_the_start_with_it(
     monkeypatch.setattr(cloud, "metadata_addresses", never.wait)
     memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, IPV4)
     deadline = Deadline(0.6)
-    SecondaryAddress(ip_address(IPV4), MINE, cloud, cast("Ec2", cloud), memory, deadline).take()
+    SecondaryAddresses([ip_address(IPV4)], MINE, cloud, cast("Ec2", cloud), memory, deadline).take()
     assert not deadline.expired
     assert "cannot be found out" in warnings(caplog)[0]
     never.set()
@@ -236,7 +248,7 @@ def test_an_assignment_that_stays_refused_is_an_error(cloud: Cloud, make: Make, 
     """What is put down to old reads is tried again for 15 s, or as long as there is time."""
     cloud.fail = {"assign": [Error("AssignIpv6Addresses: InvalidParameterValue: already assigned")] * 100}
     with pytest.raises(Error, match="already assigned"):
-        make(IPV6, seconds).take()
+        make(IPV6, seconds=seconds).take()
     assert min(15.0, seconds) - 1.6 < cloud.now <= min(15.0, seconds)
 
 

@@ -5,12 +5,12 @@ Facts: Amazon EC2 API Reference, each operation's page; "Request throttling for 
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
 
-from aws_ipfailover.address import Address, Cidr
+from aws_ipfailover.address import Cidr
 from aws_ipfailover.aws import models
-from aws_ipfailover.aws.models import Instance, NetworkInterface, RouteTable, RouteTables
+from aws_ipfailover.aws.models import ElasticIp, Instance, NetworkInterface, RouteTable, RouteTables
 from aws_ipfailover.consistency import SECOND_READ_AFTER
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, NodeError, NoTableError, UnknownError, WouldSucceedError
@@ -136,30 +136,36 @@ class Ec2:
             SourceDestCheck={"Value": False},
         )
 
-    def holder_of(self, address: IPv6Address, subnet_id: str) -> Optional[str]:
-        """The ENI of a subnet that has an IPv6 address, or `None`."""
+    def holders_of(self, addresses: Collection[IPv6Address], subnet_id: str) -> Dict[IPv6Address, str]:
+        """The ENIs of a subnet that have these IPv6 addresses; an address that none has is left out."""
         # Without the filter ipv6-addresses.ipv6-address: not every EC2-compatible endpoint supports it.
+        found: Dict[IPv6Address, str] = {}
         for page in self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "subnet-id", "Values": [subnet_id]}]):
-            for found in page.get("NetworkInterfaces", ()):
-                if address in models.network_interface(found).addresses:
-                    return str(found["NetworkInterfaceId"])
-        return None
+            for described in page.get("NetworkInterfaces", ()):
+                eni = models.network_interface(described)
+                found.update({address: eni.network_interface_id for address in addresses if address in eni.addresses})
+            if len(found) == len(addresses):
+                break
+        return found
 
-    def assign_address(self, network_interface_id: str, address: Address) -> None:
-        """Assign an ENI a secondary private address; EC2 unassigns an IPv4 address from the ENI that had it."""
-        if address.version == 4:
-            self._calls(
-                "AssignPrivateIpAddresses",
-                NetworkInterfaceId=network_interface_id,
-                PrivateIpAddresses=[str(address)],
-                AllowReassignment=True,
-            )
-        else:
-            self._calls("AssignIpv6Addresses", NetworkInterfaceId=network_interface_id, Ipv6Addresses=[str(address)])
+    def assign_ipv4_addresses(self, network_interface_id: str, addresses: Sequence[IPv4Address]) -> None:
+        """Assign an ENI secondary private addresses; EC2 unassigns them from the ENIs that had them."""
+        self._calls(
+            "AssignPrivateIpAddresses",
+            NetworkInterfaceId=network_interface_id,
+            PrivateIpAddresses=[str(address) for address in addresses],
+            AllowReassignment=True,
+        )
 
-    def unassign_ipv6_address(self, network_interface_id: str, address: IPv6Address) -> None:
-        """Unassign an IPv6 address from an ENI: EC2 does not reassign IPv6 addresses."""
-        self._calls("UnassignIpv6Addresses", NetworkInterfaceId=network_interface_id, Ipv6Addresses=[str(address)])
+    def assign_ipv6_addresses(self, network_interface_id: str, addresses: Sequence[IPv6Address]) -> None:
+        """Assign an ENI IPv6 addresses, which no other ENI may have: EC2 does not reassign them."""
+        texts = [str(address) for address in addresses]
+        self._calls("AssignIpv6Addresses", NetworkInterfaceId=network_interface_id, Ipv6Addresses=texts)
+
+    def unassign_ipv6_addresses(self, network_interface_id: str, addresses: Sequence[IPv6Address]) -> None:
+        """Unassign IPv6 addresses from an ENI."""
+        texts = [str(address) for address in addresses]
+        self._calls("UnassignIpv6Addresses", NetworkInterfaceId=network_interface_id, Ipv6Addresses=texts)
 
     def instance(self, instance_id: str) -> Instance:
         """An instance.
@@ -217,6 +223,30 @@ class Ec2:
         if not found:
             raise UnknownError(f"DescribeVpcs: the answer leaves out {vpc_id}")
         return found
+
+    def elastic_ip(self, allocation_id: str) -> ElasticIp:
+        """An Elastic IP.
+
+        Raises:
+            NodeError: EC2 does not know it.  UnknownError: the answer leaves it out without an error.
+        """
+        for found in self._calls("DescribeAddresses", AllocationIds=[allocation_id]).get("Addresses", ()):
+            if found.get("AllocationId") == allocation_id:
+                return models.elastic_ip(found)
+        raise UnknownError(f"DescribeAddresses: the answer leaves out {allocation_id}")
+
+    def associate_address(
+        self, allocation_id: str, network_interface_id: str, private_address: Optional[IPv4Address]
+    ) -> None:
+        """Associate an Elastic IP with a private address of an ENI, by default its primary one, whoever has it now."""
+        private = {} if private_address is None else {"PrivateIpAddress": str(private_address)}
+        self._calls(
+            "AssociateAddress",
+            AllocationId=allocation_id,
+            NetworkInterfaceId=network_interface_id,
+            AllowReassociation=True,
+            **private,
+        )
 
     def may_replace_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
         """Ask whether `replace_route` is permitted; changes nothing.

@@ -79,6 +79,26 @@ class Instance(NamedTuple):
     device_indexes: Tuple[int, ...]
 
 
+class ElasticIp(NamedTuple):
+    """An Elastic IP; without an association `network_interface_id` is empty and `private_address` is `None`."""
+
+    allocation_id: str
+    public_ip: str
+    network_interface_id: str
+    private_address: Optional[Address]
+
+
+def elastic_ip(described: Mapping[str, Any]) -> ElasticIp:
+    """An Elastic IP from the element `Address` of an answer."""
+    private = described.get("PrivateIpAddress")
+    return ElasticIp(
+        described.get("AllocationId", ""),
+        described.get("PublicIp", ""),
+        described.get("NetworkInterfaceId", ""),
+        ip_address(private) if private else None,
+    )
+
+
 def route_table(described: Mapping[str, Any]) -> RouteTable:
     """A route table from the element `RouteTable` of an answer."""
     routes = []

@@ -1,6 +1,6 @@
-"""Tells the neighbours in the subnet where the address is now, as IPaddr2 does.
+"""Tells the neighbours in the subnet where the addresses are now, as IPaddr2 does.
 
-A neighbour that has sent to the former holder of the address keeps that holder's MAC address until its entry expires.
+A neighbour that has sent to the former holder of an address keeps that holder's MAC address until its entry expires.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ def announce_all(addresses: Sequence[Address], link: Link) -> None:
 
 
 class Announcement:
-    """`address` announced on `link`; the last holding, because EC2 has to deliver to this node first."""
+    """`addresses` announced on `link`; the last holding, because EC2 has to deliver to this node first."""
 
     local = True
 
-    def __init__(self, address: Address, link: Link) -> None:
-        self._address = address
+    def __init__(self, addresses: Sequence[Address], link: Link) -> None:
+        self._addresses = addresses
         self._link = link
 
     def take(self) -> None:
-        """Announce it."""
-        announce_all([self._address], self._link)
+        """Announce them."""
+        announce_all(self._addresses, self._link)
 
     def release(self) -> None:
-        """Nothing: the next holder announces it."""
+        """Nothing: the next holder announces them."""
 
     def look(self) -> Look:
         """HERE: an announcement leaves no state that could be checked."""

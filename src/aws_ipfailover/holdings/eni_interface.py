@@ -68,17 +68,17 @@ class FoundInterface:
     """The interface of `network_interface_id` if it is on this node: it can be looked for and quiesced.
 
     It is recognised by its mark, a link alias that `EniInterface` sets, without IMDS or EC2. Only `release` asks
-    `metadata`, if no interface carries the mark. `extra`: a further address of the interface, besides the ENI's own.
+    `metadata`, if no interface carries the mark. `extra`: further addresses of the interface, besides the ENI's own.
     """
 
     def __init__(
-        self, kernel: Kernel, network_interface_id: str, extra: Optional[Address], metadata: Optional[Metadata] = None
+        self, kernel: Kernel, network_interface_id: str, extra: Sequence[Address], metadata: Optional[Metadata] = None
     ) -> None:
         self._kernel = kernel
         self._eni = network_interface_id
         self._mark = f"aws-ipfailover {network_interface_id}, addresses: "
         self._table = table_of(network_interface_id)
-        self._extra = extra
+        self._extra = tuple(extra)
         self._metadata = metadata
 
     def release(self) -> None:
@@ -87,8 +87,8 @@ class FoundInterface:
         Raises:
             Error: something is left, or that cannot be found out.
         """
-        if self._extra is not None:
-            self._remove(self._extra)
+        for address in self._extra:
+            self._remove(address)
         self._quiesce_interface()
         for rule in self._kernel.rules.into(self._table):
             try:
@@ -121,9 +121,9 @@ class FoundInterface:
             raise Error(f"{left[0]} is still on {device}")
 
     def _remove(self, address: Address) -> None:
-        for found in self._kernel.addresses.find(address):
+        for found in self._kernel.addresses.find([address]):
             self._kernel.addresses.remove(found)
-        self._kernel.addresses.remove_local_routes(address)
+        self._kernel.addresses.remove_local_routes([address])
 
     def look(self) -> Look:
         """Whether the interface is there, up, and has its addresses and rules."""
@@ -149,7 +149,7 @@ class FoundInterface:
             if not self._kernel.rules.has_default_route(device.name, self._table, version):
                 return f"{device.name} has lost its IPv{version} routes"
         there = self._kernel.addresses.on(device.name)
-        lost = [address for address in [*wanted, *([self._extra] if self._extra else [])] if address not in there]
+        lost = [address for address in [*wanted, *self._extra] if address not in there]
         return f"{', '.join(map(str, lost))} is not on {device.name}" if lost else ""
 
     def _marked(self) -> Optional[Link]:
@@ -180,7 +180,7 @@ class EniInterface(FoundInterface):
         self,
         kernel: Kernel,
         network_interface_id: str,
-        extra: Optional[Address],
+        extra: Sequence[Address],
         attachment: Attached,
         mtu: Optional[int],
         deadline: Deadline,
@@ -223,10 +223,7 @@ class EniInterface(FoundInterface):
             announce_all(self._addresses(), link)
 
     def _addresses(self) -> List[Address]:
-        addresses = list(self._attachment.described().addresses)
-        if self._extra is not None and self._extra not in addresses:
-            addresses.append(self._extra)
-        return addresses
+        return list(dict.fromkeys((*self._attachment.described().addresses, *self._extra)))
 
     def _configure(self) -> None:
         described = self._attachment.described()
@@ -239,7 +236,7 @@ class EniInterface(FoundInterface):
             self._set_mtu(device, self._mtu)
         self._kernel.links.set_up(device)
         for address in addresses:
-            for found in self._kernel.addresses.find(address):
+            for found in self._kernel.addresses.find([address]):
                 if found.device != device:
                     self._kernel.addresses.remove(found)
             self._kernel.addresses.add(address, device, None)
@@ -283,7 +280,7 @@ class EniInterface(FoundInterface):
         for rule in rules.into(self._table):
             if rule.source not in addresses:  # an address that the ENI had at an earlier start
                 rules.remove(rule)
-                for found in self._kernel.addresses.find(rule.source):
+                for found in self._kernel.addresses.find([rule.source]):
                     if found.device == device:
                         self._kernel.addresses.remove(found)
         known = [rule.source for rule in rules.into(self._table)]

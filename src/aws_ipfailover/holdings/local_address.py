@@ -1,9 +1,9 @@
-"""The service address on a network interface of this node."""
+"""The service addresses on a network interface of this node."""
 
 from __future__ import annotations
 
 import logging
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address
 from aws_ipfailover.errors import Error, NodeError
@@ -29,58 +29,87 @@ class OwnRule(NamedTuple):
     with_gateway: bool = False
 
 
-class FoundAddress:
-    """`address` wherever it is on this node: it can be looked for and removed.
+class Copies(NamedTuple):
+    """The copies of one address in the kernel: those that count, and those that are the node's own."""
+
+    found: Tuple[KernelAddress, ...]
+    own: Tuple[KernelAddress, ...]
+
+
+class FoundAddresses:
+    """`addresses` wherever they are on this node: they can be looked for and removed.
 
     A copy that is the node's own, by `own`, is not the service's: it counts as not here, and stays.
     """
 
-    def __init__(self, kernel: Kernel, address: Address, own: OwnRule) -> None:
+    def __init__(self, kernel: Kernel, addresses: Sequence[Address], own: OwnRule) -> None:
         self._kernel = kernel
-        self._address = address
+        self._addresses = tuple(addresses)
         self._own = own
 
     def look(self) -> Look:
-        """Whether any interface that is up has the address.
+        """Whether any interface that is up has them: HERE if all are here.
 
         Raises:
             UnknownError: the kernel's addresses cannot be read.
         """
-        found, own = self._find()
-        if any(one.link_up for one in found):
+        copies = self._find()
+        missing = [one for one in self._addresses if not any(copy.link_up for copy in copies[one].found)]
+        if not missing:
             return HERE
-        if own:
-            return Look(Where.ELSEWHERE, self._is_own(own[0]), is_nodes_own=True)
-        if found:
-            return Look(Where.ELSEWHERE, f"{self._address} is on {found[0].device}, which is down")
-        return Look(Where.ELSEWHERE, f"{self._address} is on no network interface of this node")
+        why = self._why(missing, copies)
+        here = len(self._addresses) - len(missing)
+        if here:
+            why += f" ({here} of {len(self._addresses)} addresses are here)"
+        owned = any(copies[one].own for one in missing)
+        return Look(Where.ELSEWHERE, why, is_nodes_own=owned, in_part=here > 0)
 
     def release(self) -> None:
-        """Remove every copy of the address, and prove that none is left.
+        """Remove every copy of every address, and prove that none is left.
 
         Raises:
-            Error: it is still here, or that cannot be found out.
+            Error: one is still here, or that cannot be found out.
         """
         addresses = self._kernel.addresses
         failure: Optional[Error] = None
-        for one in self._find()[0]:
-            try:
-                addresses.remove(one)
-            except Error as error:
-                failure = error  # it may be gone already: only the second look counts
-        left, own = self._find()
-        if left:
-            raise failure or Error(f"{self._address} is still on {left[0].device}")
-        if own:
+        for copies in self._find().values():
+            for one in copies.found:
+                try:
+                    addresses.remove(one)
+                except Error as error:
+                    failure = error  # it may be gone already: only the second look counts
+        left = self._find()
+        still = [one for copies in left.values() for one in copies.found]
+        if still:
+            places = ", ".join(f"{one.address} is still on {one.device}" for one in still)
+            raise failure if failure and len(still) == 1 else Error(f"{places}{f': {failure}' if failure else ''}")
+        for own in (copies.own for copies in left.values() if copies.own):
             log.warning("%s; it stays", self._is_own(own[0]))
-        else:
-            addresses.remove_local_routes(self._address)
+        addresses.remove_local_routes([one for one, copies in left.items() if not copies.own])
 
-    def _find(self) -> Tuple[List[KernelAddress], List[KernelAddress]]:
-        """The copies of the address: those that count, and those that are the node's own."""
-        found = self._kernel.addresses.find(self._address)
+    def _why(self, missing: Sequence[Address], copies: Dict[Address, Copies]) -> str:
+        """Why these addresses are not here: those with the same reason in one sentence."""
+        for one in missing:
+            if copies[one].own:
+                return self._is_own(copies[one].own[0])
+        down = [f"{one} is on {copies[one].found[0].device}, which is down" for one in missing if copies[one].found]
+        absent = [str(one) for one in missing if not copies[one].found]
+        verb = "is" if len(absent) == 1 else "are"
+        return "; ".join(
+            [*([f"{', '.join(absent)} {verb} on no network interface of this node"] * bool(absent)), *down]
+        )
+
+    def _find(self) -> Dict[Address, Copies]:
+        """Where the addresses are, by one read of the kernel."""
+        found = self._kernel.addresses.find(self._addresses)
         own = [one for one in found if self._is_systems(one)]
-        return [one for one in found if one not in own], own
+        return {
+            address: Copies(
+                tuple(one for one in found if one.address == address and one not in own),
+                tuple(one for one in own if one.address == address),
+            )
+            for address in self._addresses
+        }
 
     def _is_systems(self, one: KernelAddress) -> bool:
         if one.dynamic:
@@ -102,8 +131,8 @@ class FoundAddress:
         )
 
 
-class LocalAddress(FoundAddress):
-    """`address` with `prefix_length` on the interface `link`, labelled DEVICE:LABEL if `label` is given.
+class LocalAddresses(FoundAddresses):
+    """`addresses`, each with its prefix length, on the interface `link`, labelled DEVICE:LABEL if `label` is given.
 
     Raises:
         NodeError: the label and this node's interface make a name that is too long.
@@ -112,30 +141,39 @@ class LocalAddress(FoundAddress):
     local = True
 
     def __init__(
-        self, kernel: Kernel, address: Address, own: OwnRule, link: Link, label: Optional[str], prefix_length: int
+        self, kernel: Kernel, addresses: Mapping[Address, int], own: OwnRule, link: Link, label: Optional[str]
     ) -> None:
-        super().__init__(kernel, address, own)
+        super().__init__(kernel, tuple(addresses), own)
+        self._prefix_lengths = addresses
         self._device = link.name
         self._link_up = link.up
-        self._label = label if address.version == 4 else None
-        self._prefix_length = prefix_length
+        self._label = label if any(address.version == 4 for address in addresses) else None
         if self._label and len(f"{link.name}:{self._label}") > _NAME_LENGTH:
             raise NodeError(f"parameter iflabel: '{link.name}:{self._label}' is longer than {_NAME_LENGTH} characters")
 
     def take(self) -> None:
-        """Set the link up and add the address where it is missing; then remove other copies, so that there is one.
+        """Set the link up and add each address where it is missing; then remove other copies, so that there is one.
 
         Raises:
-            NodeError: the address is the node's own; nothing has been changed.
+            NodeError: an address is the node's own; nothing has been changed.
         """
-        addresses, name, length = self._kernel.addresses, self._device, self._prefix_length
-        label = f"{name}:{self._label}" if self._label else None
-        found, own = self._find()
-        if own:
-            raise NodeError(self._is_own(own[0]))
+        copies = self._find()
+        for found in copies.values():
+            if found.own:
+                raise NodeError(self._is_own(found.own[0]))
         if not self._link_up:
-            self._kernel.links.set_up(name)
-            log.warning("%s was down: set up", name)
+            self._kernel.links.set_up(self._device)
+            log.warning("%s was down: set up", self._device)
+        for address, found in copies.items():
+            self._put(address, found.found)
+        missing = self.look()
+        if missing.where is not Where.HERE:
+            raise Error(f"{missing.why}, although added to {self._device}")
+
+    def _put(self, address: Address, found: Sequence[KernelAddress]) -> None:
+        """Have one copy of an address, the right one."""
+        addresses, name, length = self._kernel.addresses, self._device, self._prefix_lengths[address]
+        label = f"{name}:{self._label}" if self._label and address.version == 4 else None
         right = [
             one
             for one in found
@@ -146,14 +184,12 @@ class LocalAddress(FoundAddress):
         clashing = [
             one
             for one in found
-            if one not in right and one.device == name and (one.prefix_length == length or self._address.version == 6)
+            if one not in right and one.device == name and (one.prefix_length == length or address.version == 6)
         ]
         for one in clashing:
             addresses.remove(one)
         if not right:
-            addresses.add(self._address, name, self._label, length)
+            addresses.add(address, name, self._label, length)
         for one in found:
             if one not in right and one not in clashing:
                 addresses.remove(one)
-        if self.look().where is not Where.HERE:
-            raise Error(f"{self._address} is not on {name} although it was added")

@@ -1,10 +1,10 @@
-"""A secondary private address on this node's own ENI: the VPC delivers it within the subnet."""
+"""Secondary private addresses on this node's own ENI: the VPC delivers them within the subnet."""
 
 from __future__ import annotations
 
 import logging
-from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Optional, Protocol, Sequence, Tuple
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Dict, List, Optional, Protocol, Sequence
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
@@ -30,110 +30,117 @@ class Metadata(Protocol):
         """The private addresses of the ENI as IMDS lists them now."""
 
 
-class SecondaryAddress:
-    """`address` as a secondary private address of `network_interface_id`; `node` knows what IMDS lists for it."""
+class SecondaryAddresses:
+    """`addresses` as secondary private addresses of `network_interface_id`; `node` knows what IMDS lists for it."""
 
     local = False
 
     def __init__(
         self,
-        address: Address,
+        addresses: Sequence[Address],
         network_interface_id: str,
         node: Metadata,
         ec2: Ec2,
         memory: WriteMemory,
         deadline: Deadline,
     ) -> None:
-        self._address = address
+        self._addresses = tuple(addresses)
         self._node = node
         self._eni = network_interface_id
         self._ec2 = ec2
         self._memory = memory
         self._deadline = deadline
+        self._named = ", ".join(map(str, addresses))
+        self._are = "is" if len(self._addresses) == 1 else "are"
 
     def take(self) -> None:
-        """Assign the address to this ENI, also if another ENI of the subnet has it.
+        """Assign the addresses to this ENI, also if other ENIs of the subnet have them: one call for each IP version.
 
-        Returns when IMDS lists the address too, or a third of the time that is left has passed: "Remapping an IP
-        address is an asynchronous operation" (Amazon EC2 API Reference, AssignPrivateIpAddresses).
+        Returns when IMDS lists them too, or a third of the time that is left has passed: "Remapping an IP address is
+        an asynchronous operation" (Amazon EC2 API Reference, AssignPrivateIpAddresses).
         """
-        self._assign(self._eni)
+        ipv4 = [address for address in self._addresses if isinstance(address, IPv4Address)]
+        ipv6 = [address for address in self._addresses if isinstance(address, IPv6Address)]
+        moving = Task(lambda: self._move_ipv6(ipv6)) if ipv6 else None
+        if ipv4:
+            self._ec2.assign_ipv4_addresses(self._eni, ipv4)
+        if moving is not None:
+            moving.result(self._deadline, "AssignIpv6Addresses")
         self._memory.remember(self._eni)
-        log.info("%s is assigned to %s", self._address, self._eni)
+        log.info("%s %s assigned to %s", self._named, self._are, self._eni)
         self._wait_for_remap()
 
     def release(self) -> None:
-        """Nothing: without the address this node does not answer, and the next active node takes it over."""
+        """Nothing: without the addresses this node does not answer, and the next active node takes them over."""
 
     def look(self) -> Look:
-        """Whether EC2 lists the address on this ENI, as far as its reads can be believed."""
+        """Whether EC2 lists the addresses on this ENI, as far as its reads can be believed."""
         found = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
         return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
 
     def repair(self) -> Repair:
-        """Assign the address here again."""
+        """Assign the addresses here again."""
         self.take()
-        return Repair(f"{self._address} assigned to {self._eni} again", replaced_local=True)
+        return Repair(f"{self._named} assigned to {self._eni} again", replaced_local=True)
 
     def _wait_for_remap(self) -> None:
         patience = self._deadline.within(self._deadline.remaining() / 3)
         poll = patience.poll(first=0.05, longest=0.5)
+        assigned = f"{self._named} {self._are} assigned to {self._eni}"
         try:
-            # In a task of its own: an IMDS in trouble is asked again for longer than the address is to wait for it.
-            while not Task(self._is_listed).result(patience, "instance metadata"):
+            # In a task of its own: an IMDS in trouble is asked again for longer than the addresses are to wait for it.
+            while True:
+                unlisted = Task(self._unlisted).result(patience, "instance metadata")
+                if not unlisted:
+                    return
                 if not poll.wait():
-                    log.warning("%s is assigned to %s, but instance metadata does not list it yet", *self._named)
+                    which = ", ".join(unlisted) if len(self._addresses) > 1 else "it"
+                    log.warning("%s, but instance metadata does not list %s yet", assigned, which)
                     return
         except Error as error:
-            log.warning(
-                "%s is assigned to %s; whether AWS has remapped it cannot be found out: %s", *self._named, error
-            )
+            log.warning("%s; whether AWS has remapped it cannot be found out: %s", assigned, error)
 
-    @property
-    def _named(self) -> Tuple[str, str]:
-        return str(self._address), self._eni
-
-    def _is_listed(self) -> bool:
+    def _unlisted(self) -> Sequence[str]:
+        listed = set()
         for text in self._node.metadata_addresses():
             try:
-                if ip_address(text) == self._address:
-                    return True
+                listed.add(ip_address(text))
             except ValueError:
                 continue  # not an address: something other than IMDS has answered
-        return False
+        return [str(address) for address in self._addresses if address not in listed]
 
-    def _assign(self, eni: str) -> None:
-        if isinstance(self._address, IPv6Address):
-            self._move_ipv6(self._address, eni)
-        else:
-            self._ec2.assign_address(eni, self._address)
+    def _move_ipv6(self, addresses: Sequence[IPv6Address]) -> None:
+        """Unassign the addresses from their holders and assign them here, as EC2 does not reassign IPv6 addresses.
 
-    def _move_ipv6(self, address: IPv6Address, eni: str) -> None:
-        """Unassign the address from its holder and assign it to `eni`, as EC2 does not reassign IPv6 addresses.
-
-        Reads of the holder can be stale. So only a successful assignment is proof, even if a read shows the address
-        here already, and after a refusal the holder is read again, for `_OLD_READS` seconds.
+        Reads of the holders can be stale. So only a successful assignment is proof, even if a read shows the addresses
+        here already, and after a refusal the holders are read again, for `_OLD_READS` seconds.
         """
-        ec2 = self._ec2
-        subnet_id = ec2.network_interface(eni).subnet_id
+        subnet_id = self._ec2.network_interface(self._eni).subnet_id
         patience = self._deadline.earlier(_LAST_TRY).within(_OLD_READS)
         poll, refused = patience.poll(first=0.1, longest=1.0), False
         while True:
-            holder = ec2.holder_of(address, subnet_id)
-            # Unassign from this ENI only if EC2 refused to assign the address to it.
-            if holder is not None and (holder != eni or refused):
-                self._take_away(address, holder)
-            refusal = self._refusal(address, eni)
+            for holder, held in self._holders(addresses, subnet_id).items():
+                # Unassign from this ENI only if EC2 refused to assign the addresses to it.
+                if holder != self._eni or refused:
+                    self._take_away(held, holder)
+            refusal = self._refusal(addresses)
             if refusal is None:
                 return
             if not poll.wait():
                 raise refusal
             refused = True
 
-    def _refusal(self, address: IPv6Address, eni: str) -> Optional[Error]:
-        """Assign the address; returns EC2's refusal if another ENI can still have it, else `None`."""
+    def _holders(self, addresses: Sequence[IPv6Address], subnet_id: str) -> Dict[str, List[IPv6Address]]:
+        """The addresses by the ENI that has them."""
+        holders: Dict[str, List[IPv6Address]] = {}
+        for address, holder in self._ec2.holders_of(addresses, subnet_id).items():
+            holders.setdefault(holder, []).append(address)
+        return holders
+
+    def _refusal(self, addresses: Sequence[IPv6Address]) -> Optional[Error]:
+        """Assign the addresses; returns EC2's refusal if another ENI can still have one, else `None`."""
         try:
-            self._ec2.assign_address(eni, address)
+            self._ec2.assign_ipv6_addresses(self._eni, addresses)
         except (DeniedError, NodeError, UnknownError):
             raise
         except Error as error:
@@ -141,19 +148,22 @@ class SecondaryAddress:
             return error
         return None
 
-    def _take_away(self, address: IPv6Address, holder: str) -> None:
+    def _take_away(self, addresses: Sequence[IPv6Address], holder: str) -> None:
         try:
-            self._ec2.unassign_ipv6_address(holder, address)
+            self._ec2.unassign_ipv6_addresses(holder, addresses)
         except (DeniedError, UnknownError):
             raise
         except Error as error:
-            # The holder may have released it already; the next assignment shows whether it has.
+            # The holder may have released one already; the next assignment shows whether it has.
             log.info("%s", error)
 
     def _contradictions(self) -> Contradictions:
-        if self._address in self._ec2.network_interface(self._eni).addresses:
-            return {}
-        return {self._eni: f"{self._address} is not assigned to {self._eni}"}
+        assigned = self._ec2.network_interface(self._eni).addresses
+        return {
+            str(address): f"{address} is not assigned to {self._eni}"
+            for address in self._addresses
+            if address not in assigned
+        }
 
 
 def subnet_prefix(cidrs: Sequence[Cidr], address: Address) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from ipaddress import ip_address, ip_network
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.errors import Error, MissingError, NodeError, UnknownError
@@ -37,8 +37,8 @@ class Addresses:
     def __init__(self, ip: Ip) -> None:
         self._ip = ip
 
-    def find(self, address: Address) -> List[KernelAddress]:
-        """Every place where `address` is configured, on whatever device, with whatever prefix and label.
+    def find(self, addresses: Sequence[Address]) -> List[KernelAddress]:
+        """Every place where `addresses` are configured, on whatever device, with whatever prefix and label.
 
         Raises:
             UnknownError: the kernel's addresses cannot be read.
@@ -46,10 +46,11 @@ class Addresses:
         try:
             listed = self._ip.json("address", "show")
         except MissingError:
-            if _cannot_be_bound(address):
+            if all(_cannot_be_bound(address) for address in addresses):
                 return []
             raise
-        return [found for found in _addresses(listed) if found.address == address]
+        wanted = set(addresses)
+        return [found for found in _addresses(listed) if found.address in wanted]
 
     def has_gateway(self, found: KernelAddress) -> bool:
         """Whether the kernel reaches a gateway, of a route in any table, through the network of this address.
@@ -125,25 +126,33 @@ class Addresses:
             if one.address != found.address and _subnet(one) == _subnet(found)
         ]
 
-    def remove_local_routes(self, address: Address) -> None:
-        """Remove routes for `address` that are left in the local table: the kernel answers on it while one exists.
+    def remove_local_routes(self, addresses: Sequence[Address]) -> None:
+        """Remove routes for `addresses` that are left in the local table: the kernel answers on one while it has one.
 
         Raises:
             Error: such a route cannot be removed.
         """
-        family = "-6" if address.version == 6 else "-4"
-        destination = f"{address}/{address.max_prefixlen}"
+        for version in sorted({address.version for address in addresses}):
+            family, of_version = f"-{version}", [address for address in addresses if address.version == version]
+            for destination, device in self._local_routes(family, of_version):
+                self._ip.run(family, "route", "del", "local", destination, "dev", device, "table", "local")
+                log.info("removed the local route of %s on %s", destination, device)
+
+    def _local_routes(self, family: str, addresses: Sequence[Address]) -> List[Tuple[str, str]]:
+        """The routes of type local for exactly these addresses: destination and device of each."""
+        wanted = {str(address): f"{address}/{address.max_prefixlen}" for address in addresses}
+        exact = ["exact", *wanted.values()] if len(addresses) == 1 else []
         try:
-            routes = self._ip.json(family, "route", "show", "table", "local", "exact", destination)
+            routes = self._ip.json(family, "route", "show", "table", "local", *exact)
         except Error as error:
-            if "table does not exist" in str(error):  # a namespace that never had an address
-                return
-            log.warning("looking for local routes of %s: %s", address, error)
-            return
-        for route in routes:
-            if route.get("type") == "local" and route.get("dev"):
-                self._ip.run(family, "route", "del", "local", destination, "dev", route["dev"], "table", "local")
-                log.info("removed the local route of %s on %s", address, route["dev"])
+            if "table does not exist" not in str(error):  # else a namespace that never had an address
+                log.warning("looking for local routes of %s: %s", ", ".join(wanted), error)
+            return []
+        return [
+            (wanted[route["dst"]], route["dev"])
+            for route in routes
+            if route.get("type") == "local" and route.get("dev") and route.get("dst") in wanted
+        ]
 
     def on(self, device: str) -> List[Address]:
         """The addresses of an interface, without link-local ones."""
