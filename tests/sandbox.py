@@ -395,8 +395,9 @@ class Node:
         """Make what the agent remembers of its own writes older than the minute in which reads may lag."""
         for path in self.remembered():
             noted = json.loads(path.read_text())
-            noted["at"] -= 61
-            path.write_text(json.dumps(noted))
+            if "at" in noted:
+                noted["at"] -= 61
+                path.write_text(json.dumps(noted))
 
     def remembered(self) -> List[Path]:
         """The files in which the agent remembers its own writes."""
@@ -529,8 +530,9 @@ class EniNode:
         """Make what the agent remembers of its own writes older than the minute in which reads may lag."""
         for path in self.directory.glob("aws-ipfailover-*.json"):
             noted = json.loads(path.read_text())
-            noted["at"] -= 61
-            path.write_text(json.dumps(noted))
+            if "at" in noted:
+                noted["at"] -= 61
+                path.write_text(json.dumps(noted))
 
     def started(self) -> Ran:
         """Start the resource; it must succeed."""

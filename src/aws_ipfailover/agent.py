@@ -8,6 +8,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Callable, Dict, Mapping, NoReturn, Optional, Sequence, Tuple, Type
 
+from aws_ipfailover.address import Address
+from aws_ipfailover.configured import Configured, LastConfigured, configured
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, ParameterError
 from aws_ipfailover.failover import Failover, Finding, Verdict, look_locally, not_checked, release_all
@@ -97,6 +99,10 @@ class Run:
             log.warning("endpoint_url is plain http: whoever is on the way reads this node's credentials")
         return values
 
+    def last_configured(self) -> LastConfigured:
+        """The record of what this resource was last started or reloaded with."""
+        return LastConfigured(self.environ, self.environment.resource_id(), held(self.environment.parameters()))
+
     def failover(self, values: Values, deadline: Optional[Deadline] = None) -> Failover:
         """The resource with its holdings in kernel and cloud; loads the SDKs, and raises as `connect`."""
         from aws_ipfailover.context import connect
@@ -111,6 +117,8 @@ def _start(run: Run) -> Tuple[Exit, str]:
         raise DeniedError(f"{run.action}: root is needed to change addresses")
     ip_path()
     _handover(run).forget()
+    last = run.last_configured()
+    last.remember(configured(values))  # before the first address is added: a start can be killed at any time
     try:
         run.failover(values).start()
     except BaseException:
@@ -138,12 +146,16 @@ def _stop(run: Run) -> Tuple[Exit, str]:
     for complaint in what.complaints:
         log.warning("%s", complaint)
     _drain(run)
+    last = run.last_configured()
+    what = what.and_also(_recorded(last))
     if what.network_interface_id is None:
         release_all(local_parts(run.kernel, what))
+        last.forget()
         return Exit.SUCCESS, ""
     from aws_ipfailover.context import MetadataLookup
 
     release_all(local_parts(run.kernel, what, MetadataLookup(run.cloud_deadline)))
+    last.forget()
     try:
         values = parse(given)
         if mode_named(values.mode).released_in_cloud:
@@ -228,8 +240,37 @@ def _validate(run: Run) -> Tuple[Exit, str]:
 
 
 def _reload(run: Run) -> Tuple[Exit, str]:
-    run.values()
+    """Take what the new parameters add and give up what they leave out; nothing that stays is touched.
+
+    What EC2 refuses, or does not answer, is logged, and mended by the next monitor at level 10: a failed reload would
+    make Pacemaker stop the resource.
+    """
+    values = run.values()
+    what, last = held(run.environment.parameters()), run.last_configured()
+    before, now = last.read(), configured(values)
+    dropped = tuple(one for one in _recorded(last) if one not in now.addresses)
+    here = [look_locally([part]).verdict for part in local_parts(run.kernel, what.and_also(dropped))]
+    if all(found is Verdict.NOT_RUNNING for found in here):
+        return Exit.SUCCESS, ""
+    if before == now or (before is None and all(found is Verdict.RUNNING for found in here)):
+        return Exit.SUCCESS, ""  # without a record it cannot be told whether the cloud side changes
+    last.remember(Configured((*now.addresses, *dropped), ()))  # until all of it is done
+    complete = False
+    try:
+        complete = run.failover(values).take_more()
+    except Error as error:
+        if look_locally(local_parts(run.kernel, what)).verdict is not Verdict.RUNNING:
+            return Exit.GENERIC, f"the new addresses cannot be added: {error}"
+        log.error("%s", error)  # noqa: TRY400  one line, as every failure
+    if dropped:
+        release_all(local_parts(run.kernel, what._replace(addresses=dropped, others=(), network_interface_id=None)))
+    last.remember(now if complete else now._replace(cloud=()))
     return Exit.SUCCESS, ""
+
+
+def _recorded(last: LastConfigured) -> Tuple[Address, ...]:
+    before = last.read()
+    return before.addresses if before is not None else ()
 
 
 def _migrate_to(run: Run) -> Tuple[Exit, str]:

@@ -5,75 +5,55 @@ Fact: "Eventual consistency in the Amazon EC2 API": a describe call after a writ
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import stat
 import time
 from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.memory import Memory
 
 log = logging.getLogger(__name__)
 
-DEFAULT_DIRECTORY = "/run/resource-agents"
 # Seconds after this node's own write in which a read that contradicts it counts as stale.
 SETTLE_SECONDS = 60.0
 # Seconds from a contradicting read to the second one: a single contradiction is not believed.
 SECOND_READ_AFTER = 1.5
-_LONGEST_FILE = 100_000  # characters; this module never writes more
 
-# What a read of EC2 shows to differ from the intended state: half a sentence for each table or ENI, by its id.
+# What a read of EC2 shows to differ from the intended state: half a sentence for each route, table or
+# ENI, by a key of its own.
 Contradictions = Dict[str, str]
 
 
 class Write(NamedTuple):
     """A successful write of this node: `what` it wrote, and `at`, the time in seconds on the clock of `_now`.
 
-    `without`: the ids of the tables that could not be written with the others.
+    `wrote`: which parts of it, by the keys of `Contradictions`; empty for all of it.
     """
 
     what: str
     at: float
-    without: Tuple[str, ...] = ()
+    wrote: Tuple[str, ...] = ()
 
 
 class WriteMemory:
-    """The last successful write of this node under a key, kept in a file under HA_RSCTMP.
-
-    If the file cannot be written or read, or somebody other than this user can have written it, every method behaves as
-    if nothing had been recorded.
-    """
+    """The last successful write of this node under a key, kept by `Memory`."""
 
     def __init__(self, environ: Mapping[str, str], key: str) -> None:
-        directory = environ.get("HA_RSCTMP") or DEFAULT_DIRECTORY
-        safe = "".join(character if character.isalnum() else "-" for character in key)
-        self._path = os.path.join(directory, f"aws-ipfailover-{safe}.json")
+        self._memory = Memory(environ, key)
 
-    def remember(self, what: str, without: Sequence[str] = ()) -> None:
-        """Record that `what` was written now, except for the tables in `without`; a failure is only logged."""
-        directory = os.path.dirname(self._path)
-        temporary = f"{self._path}.{os.urandom(8).hex()}"
-        try:
-            os.makedirs(directory, mode=0o755, exist_ok=True)
-            self._clean_up(directory)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(Write(what, _now(), tuple(without))._asdict(), file)
-            os.replace(temporary, self._path)
-        except OSError as error:
-            log.info("cannot remember the last write in %s: %s", directory, error.strerror)
-            _unlink(temporary)
+    def remember(self, what: str, wrote: Sequence[str] = ()) -> None:
+        """Record that `what`, or those parts of it, were written now; a failure is only logged."""
+        self._memory.remember(Write(what, _now(), tuple(wrote))._asdict())
 
     def forget(self) -> None:
         """Delete the record."""
-        _unlink(self._path)
+        self._memory.forget()
 
-    def without(self, what: str) -> Tuple[str, ...]:
-        """The tables that the last write of `what` failed for; empty if there is no record of it."""
+    def wrote(self, what: str) -> Tuple[str, ...]:
+        """The parts that the last write of `what` reached; empty for all of it, or without a record of it."""
         write = self._read()
-        return write.without if write is not None and write.what == what else ()
+        return write.wrote if write is not None and write.what == what else ()
 
     def age(self, what: str) -> Optional[float]:
         """Seconds since `what` was written; `None` if there is no record of it."""
@@ -88,24 +68,11 @@ class WriteMemory:
         age = self.age(what)
         return age is not None and age < SETTLE_SECONDS
 
-    def _clean_up(self, directory: str) -> None:
-        """Remove what runs that were killed have left half written."""
-        prefix = os.path.basename(self._path) + "."
-        for name in os.listdir(directory):
-            if name.startswith(prefix):
-                _unlink(os.path.join(directory, name))
-
     def _read(self) -> Optional[Write]:
         try:
-            if not _is_private(os.stat(os.path.dirname(self._path)), stat.S_ISDIR):
-                return None
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-            with os.fdopen(descriptor, encoding="utf-8") as file:
-                if not _is_private(os.fstat(descriptor), stat.S_ISREG):
-                    return None
-                noted = json.loads(file.read(_LONGEST_FILE))
-            return Write(str(noted["what"]), float(noted["at"]), tuple(map(str, noted.get("without", ()))))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            noted = self._memory.read()
+            return Write(str(noted["what"]), float(noted["at"]), tuple(map(str, noted.get("wrote", ()))))
+        except (ValueError, KeyError, TypeError, OverflowError):
             return None
 
 
@@ -123,8 +90,8 @@ def confirmed(read: Callable[[], Contradictions], memory: WriteMemory, what: str
         return {}
     age = memory.age(what)
     if age is not None and age < SETTLE_SECONDS:
-        unwritten = memory.without(what)
-        written = {thing: text for thing, text in first.items() if thing not in unwritten}
+        wrote = memory.wrote(what)
+        written = {thing: text for thing, text in first.items() if not wrote or thing in wrote}
         if written:
             raise UnknownError(
                 f"EC2 contradicts what this node wrote {age:.0f} s ago, and reads can lag"
@@ -147,19 +114,3 @@ def _sentence(contradictions: Contradictions) -> str:
 def _now() -> float:
     # Counts time in suspend, and is not affected by changes of the wall clock.
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _is_private(found: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
-    """Whether this is of its kind, and nobody else can have put it there or changed what is in it.
-
-    A directory may be writable for others if it is sticky: they cannot replace a file of this user in it.
-    """
-    for_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
-    return is_kind(found.st_mode) and found.st_uid == os.geteuid() and not for_others
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError as error:
-        log.debug("cannot remove %s: %s", path, error.strerror)

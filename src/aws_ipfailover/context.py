@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import zlib
 from typing import TYPE_CHECKING, Collection, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
@@ -15,6 +14,7 @@ from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import Error, MissingError
 from aws_ipfailover.kernel.kernel import Kernel
+from aws_ipfailover.memory import Memory, key_of
 from aws_ipfailover.node import Node, named_link
 from aws_ipfailover.parameters import Values
 
@@ -30,6 +30,7 @@ _TO_TELL = 0.2
 _AT_ONCE = 2.0
 # Connections to EC2 that are kept open at most; one for each route that is written.
 _MOST_CONNECTIONS = 256
+_LOOKED_UP = 50  # tables that are assumed where they have to be looked up
 
 
 class Context:
@@ -68,15 +69,12 @@ class Context:
 
     def memory_of(self, addresses: Sequence[Address]) -> WriteMemory:
         """The record of this node's last write for these addresses."""
-        return self.memory(_key(addresses))
+        return self.memory(key_of(addresses))
 
-
-def _key(addresses: Sequence[Address]) -> str:
-    """A name for the addresses in any order, short enough for a file."""
-    texts = sorted(map(str, addresses))
-    if len(texts) == 1:
-        return texts[0]
-    return f"{texts[0]}-of-{len(texts)}-{zlib.crc32(' '.join(texts).encode()):08x}"
+    @staticmethod
+    def tables_memory(addresses: Sequence[Address]) -> Memory:
+        """The record of the route tables that this node saw lead to these addresses."""
+        return Memory(os.environ, f"tables-{key_of(addresses)}")
 
 
 class MetadataLookup:
@@ -138,7 +136,8 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
         progress.text = "the region, from instance metadata (IMDS)"
         region = _region_of_instance(metadata)
     account = Account(region, values.profile, values.endpoint_url, insecure=values.insecure_endpoint)
-    connections = max(10, min(_MOST_CONNECTIONS, len(values.routing_table.ids) * len(values.destination) + 2))
+    tables = len(values.routing_table.ids) + (_LOOKED_UP if values.routing_table.need_lookup else 0)
+    connections = max(10, min(_MOST_CONNECTIONS, tables * len(values.destination) + 2))
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
     if values.mode != "overlay-ip" or values.routing_table_role is None:
         return own, None

@@ -159,6 +159,25 @@ class Failover:
             self._release_local()
             raise
 
+    def take_more(self) -> bool:
+        """Take every holding that is not here yet, of a resource that runs; returns whether EC2 did all of it.
+
+        What is in the cloud may fail: it is logged.
+
+        Raises:
+            Error: a holding in the kernel could not be taken; what was here is still here.
+        """
+        complete = True
+        for holding in self.holdings:
+            try:
+                holding.take()
+            except Error as error:
+                if holding.local:
+                    raise
+                log.error("%s", error)  # noqa: TRY400  one line, as every failure
+                complete = False
+        return complete
+
     def look_at_cloud(self, on_drift: OnDrift, manager: Manager) -> Finding:
         """Check the holdings in the cloud of an address that is on this node, and treat drift as `on_drift` says.
 

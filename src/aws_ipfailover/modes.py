@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Tuple
 
 if TYPE_CHECKING:
     from aws_ipfailover.context import Context
+    from aws_ipfailover.holdings.chosen_tables import ChosenTables
+    from aws_ipfailover.holdings.destinations import Destinations
     from aws_ipfailover.holdings.eni_interface import Metadata
     from aws_ipfailover.holdings.local_address import OwnRule
     from aws_ipfailover.interfaces import Holding, LocalPart
@@ -69,17 +71,38 @@ def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     lengths = {address: address.max_prefixlen for address in values.ip}
     local = LocalAddresses(context.kernel, lengths, own, context.node.link(), values.iflabel)
     routes = OverlayRoutes(
-        values.ip[0],
-        values.routing_table.ids,
+        destinations_of(values),
+        chosen_tables(context, values),
         context.node.network_interface_id(),
         context.ec2,
         context.role_ec2,
-        context.memory(str(values.ip[0])),
+        context.memory_of(values.ip),
         # Earlier than `Bounded`: if one table does not answer, the error still reports the results of the others.
         context.deadline.earlier(_TO_SUM_UP),
         context.progress,
     )
     return local, Bounded(routes, context.deadline, context.progress)
+
+
+def destinations_of(values: Values) -> Destinations:
+    """The destinations of an overlay address's routes."""
+    from aws_ipfailover.holdings.destinations import Destinations
+
+    return Destinations(values.ip, values.destination)
+
+
+def chosen_tables(context: Context, values: Values) -> ChosenTables:
+    """The route tables that `routing_table` names."""
+    from aws_ipfailover.holdings.chosen_tables import ChosenTables
+
+    return ChosenTables(
+        values.routing_table,
+        destinations_of(values),
+        context.role_ec2,
+        context.node.vpc_id,
+        context.tables_memory(values.ip),
+        context.deadline,
+    )
 
 
 def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:

@@ -102,6 +102,20 @@ class Node:
         """The CIDRs of the subnet that the interface's ENI is in; empty if IMDS does not tell them."""
         return self._cidrs(self._imds.subnet_cidrs, self._interface().mac)
 
+    def vpc_id(self) -> str:
+        """The VPC of the interface's ENI.
+
+        Raises:
+            Error: neither IMDS nor EC2 tells it.
+        """
+        own = self._interface()
+        try:
+            found = self._imds.vpc_id(own.mac)
+        except Error as error:
+            log.info("%s", error)
+            found = None
+        return found or self._ec2.network_interface(own.network_interface_id).vpc_id
+
     def vpc_cidrs(self) -> List[Cidr]:
         """Every CIDR of this node's VPC that IMDS lists; empty if it does not answer."""
         return self._cidrs(self._imds.vpc_cidrs, self.link().mac)

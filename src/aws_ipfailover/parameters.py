@@ -527,6 +527,11 @@ class Held(NamedTuple):
     network_interface_id: Optional[str]
     complaints: Tuple[str, ...]
 
+    def and_also(self, addresses: Sequence[Address]) -> Held:
+        """The same, and these addresses."""
+        more = (one for one in addresses if one not in self.addresses and one not in self.others)
+        return self._replace(others=(*self.others, *more))
+
 
 # The names under which the service addresses can be given.
 _NAMES_OF_IP = ("ip", *(parameter.name for parameter in PARAMETERS if parameter.replaced_with == "ip"))

@@ -7,17 +7,17 @@ found before a failover. EC2 has no DryRun for AssignPrivateIpAddresses and Assi
 from __future__ import annotations
 
 import logging
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Set
 
-from aws_ipfailover.address import Address, Cidr
+from aws_ipfailover.address import Cidr
 from aws_ipfailover.coexistence import warnings
 from aws_ipfailover.context import Context
 from aws_ipfailover.deadline import Task
-from aws_ipfailover.errors import DeniedError, InUseError, NodeError, NoRouteError, NoTableError
+from aws_ipfailover.errors import DeniedError, Error, InUseError, NodeError, NoRouteError, NoTableError
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 from aws_ipfailover.holdings.overlay_routes import check_is_on
-from aws_ipfailover.modes import mode_named
+from aws_ipfailover.holdings.route_writes import RouteId, RouteWrites, few, sentences, summary
+from aws_ipfailover.modes import chosen_tables, destinations_of, mode_named
 from aws_ipfailover.parameters import Values
 
 if TYPE_CHECKING:
@@ -73,26 +73,58 @@ def _check_eni(context: Context, values: Values) -> Optional[str]:
 
 
 def _check_overlay(context: Context, values: Values) -> Optional[str]:
-    """Check an overlay address.
+    """Check overlay addresses.
 
     Raises:
-        NodeError: a table is unknown or of another VPC, the source/destination check is on, or the address lies
-            inside the VPC.  DeniedError: a permission is missing.  UnknownError: one of these cannot be found out.
+        NodeError: a table is unknown or of another VPC, no table has a tag, the source/destination check is on, or an
+            address lies inside the VPC.
+        DeniedError: a permission is missing.  UnknownError: one of these cannot be found out.
     """
     network_interface_id = context.node.network_interface_id()
-    tables = context.role_ec2.route_tables(values.routing_table.ids)
+    chosen = chosen_tables(context, values)
+    tables, unmatched = chosen.described()
     if tables.missing:
         raise NoTableError(
             f"{', '.join(tables.missing)}: no such route table, remove it from routing_table"
             " (DescribeRouteTables: InvalidRouteTableID.NotFound)"
         )
+    if unmatched:
+        raise chosen.none_found(unmatched)
+    if chosen.need_lookup:
+        log.info("routing_table names %s", ", ".join(table.route_table_id for table in tables.found))
     interface = context.ec2.network_interface(network_interface_id)
-    _check_vpc(context, values.ip[0], tables.found, interface)
-    _check_route_permissions(context, values.ip[0], tables.found, network_interface_id)
+    _check_vpc(context, values, tables.found, interface)
+    _check_route_permissions(context, values, tables.found, network_interface_id)
+    _warn_of_uncovered_subnets(context, interface.vpc_id, [table.route_table_id for table in tables.found])
+    # Told to a standby too: where the lookup fails at its first start, it knows these tables.
+    chosen.remember([table.route_table_id for table in tables.found])
     return None
 
 
-def _check_vpc(context: Context, address: Address, tables: Sequence[RouteTable], interface: NetworkInterface) -> None:
+def _warn_of_uncovered_subnets(context: Context, vpc_id: str, route_table_ids: Sequence[str]) -> None:
+    """Warn of the VPC's subnets whose route table is none of these: their consumers do not reach the address."""
+    ec2 = context.role_ec2
+    try:
+        tables, subnets = ec2.route_tables_of(vpc_id), ec2.subnets_of(vpc_id)
+    except Error as error:
+        log.info("%s: which subnets cannot reach the address is not known", error)
+        return
+    explicit = {subnet: table.route_table_id for table in tables for subnet in table.subnet_ids}
+    main = next((table.route_table_id for table in tables if table.main), "")
+    uncovered: Dict[str, List[str]] = {}
+    for subnet in subnets:
+        table = explicit.get(subnet.subnet_id, main)
+        if table not in route_table_ids:
+            uncovered.setdefault(table, []).append(f"{subnet.subnet_id} in {subnet.availability_zone}")
+    for table, some in uncovered.items():
+        log.warning(
+            "%s is not among the tables of routing_table: consumers in %s do not reach the address",
+            table or "the main route table",
+            few(some),
+        )
+
+
+def _check_vpc(context: Context, values: Values, tables: Sequence[RouteTable], interface: NetworkInterface) -> None:
     for table in tables:
         if table.vpc_id != interface.vpc_id:
             raise NodeError(
@@ -101,36 +133,44 @@ def _check_vpc(context: Context, address: Address, tables: Sequence[RouteTable],
             )
     if interface.source_dest_check:
         raise NodeError(check_is_on(context.ec2.region, interface.network_interface_id))
-    for cidr in sorted(_vpc_cidrs(context, interface.vpc_id, tables), key=str):
-        if cidr.version == address.version and address in cidr:
-            raise NodeError(
-                f"parameter ip: {address} lies inside the VPC's CIDR {cidr}, expected an address outside every CIDR"
-            )
+    cidrs = sorted(_vpc_cidrs(context, interface.vpc_id, tables), key=str)
+    for address in values.ip:
+        for cidr in cidrs:
+            if address in cidr:
+                raise NodeError(
+                    f"parameter ip: {address} lies inside the VPC's CIDR {cidr}, expected an address outside every CIDR"
+                )
 
 
 def _check_route_permissions(
-    context: Context, address: Address, tables: Sequence[RouteTable], network_interface_id: str
+    context: Context, values: Values, tables: Sequence[RouteTable], network_interface_id: str
 ) -> None:
-    """Check, for all tables in parallel, that a start on this node may write them."""
-    destination, ec2 = ip_network(address), context.role_ec2
+    """Check, for all tables in parallel, that a start on this node may write them.
 
-    def ask(table: RouteTable) -> None:
+    Permissions are for a table, so that one of several destinations stands for all.
+    """
+    ec2, destinations = context.role_ec2, destinations_of(values)
+
+    def ask(route: RouteId) -> None:
+        table, destination = route
         try:
-            ec2.may_replace_route(table.route_table_id, destination, network_interface_id)
+            ec2.may_replace_route(table, destination, network_interface_id)
         except NoRouteError as error:
             log.debug("%s", error)
-        if table.in_use(destination) is None:
-            ec2.may_create_route(table.route_table_id, destination, network_interface_id)
+        if destination not in present[table]:
+            ec2.may_create_route(table, destination, network_interface_id)
 
-    tasks = {table.route_table_id: Task(lambda table=table: ask(table)) for table in tables}  # type: ignore[misc]
-    denied: Dict[str, List[str]] = {}
-    for route_table_id, task in tasks.items():
-        try:
-            task.result(context.deadline, context.progress)
-        except DeniedError as error:
-            denied.setdefault(str(error), []).append(route_table_id)
+    present = {table.route_table_id: destinations.routes_in(table) for table in tables}
+    asked = RouteWrites(ask)
+    for table, routes in present.items():
+        missing = [cidr for cidr in destinations.cidrs if cidr not in routes]
+        asked.add([(table, (missing or destinations.cidrs)[0])])
+    failures = asked.failures(context.deadline, context.progress)
+    denied = {route: error for route, error in failures.items() if isinstance(error, DeniedError)}
     if denied:
-        raise DeniedError("; ".join(f"{', '.join(ids)}: {text}" for text, ids in denied.items()))
+        raise DeniedError("; ".join(sentences(denied, 1)))
+    if failures:
+        raise summary(failures, 1)
 
 
 def _vpc_cidrs(context: Context, vpc_id: str, tables: Sequence[RouteTable]) -> Set[Cidr]:

@@ -280,7 +280,7 @@ def test_a_file_that_is_not_roots_is_not_believed(
     (file,) = (tmp_path / "memory").iterdir()
     change(file)
     assert memory.age("eni-1") is None
-    assert memory.without("eni-1") == ()
+    assert memory.wrote("eni-1") == ()
 
 
 @pytest.mark.parametrize("change", [chown, chmod(0o777), chmod(0o775)])

@@ -26,7 +26,10 @@ def test_the_last_write_is_remembered_for_what_was_written(tmp_path: Path) -> No
     assert file.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"what": "eni-1"}', '{"what": "eni-1", "at": "soon"}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"what": "eni-1"}', '{"what": "eni-1", "at": "soon"}', '{"what": "eni-1", "at": 1, "wrote": 1}'],
+)
 def test_a_damaged_memory_is_none(tmp_path: Path, content: str) -> None:
     """It is an aid; things are done without it."""
     memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1")
@@ -65,15 +68,15 @@ def test_what_was_written_is_recent_while_reads_may_lag(tmp_path: Path, monkeypa
     assert not memory.is_recent("eni-1")
 
 
-def test_what_a_write_did_not_reach_is_remembered(tmp_path: Path) -> None:
-    """The things that could not be written with the others, of the last write of that very thing."""
+def test_what_a_write_reached_is_remembered(tmp_path: Path) -> None:
+    """The parts that were written, of the last write of that very thing."""
     memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1")
-    assert memory.without("eni-1") == ()
-    memory.remember("eni-1", without=["rtb-b", "rtb-c"])
-    assert memory.without("eni-1") == ("rtb-b", "rtb-c")
-    assert memory.without("eni-2") == ()
+    assert memory.wrote("eni-1") == ()
+    memory.remember("eni-1", wrote=["rtb-b", "rtb-c"])
+    assert memory.wrote("eni-1") == ("rtb-b", "rtb-c")
+    assert memory.wrote("eni-2") == ()
     memory.remember("eni-1")
-    assert memory.without("eni-1") == ()
+    assert memory.wrote("eni-1") == ()
 
 
 class Reads:
@@ -167,7 +170,7 @@ def test_a_contradiction_of_ones_own_write_is_unknown_while_reads_may_lag(
 
 def test_what_was_not_written_is_no_old_read(tmp_path: Path, believed: Callable[..., Contradictions]) -> None:
     """ "Its own successful write": a contradiction of what could not be written counts at once, if two reads agree."""
-    WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1").remember("eni-1", without=["rtb-b"])
+    WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1").remember("eni-1", wrote=["rtb-a"])
     assert believed(Reads(B, B), wrote=1.0) == B
     assert believed(Reads(B, {}), wrote=1.0) == {}
     with pytest.raises(UnknownError, match="reads can lag 60 s: rtb-a is wrong"):

@@ -23,13 +23,16 @@ ALLOWED: Dict[str, Set[str]] = {
     "redaction": {"escapes"},
     "output": {"redaction"},
     "deadline": {"errors"},
-    "consistency": {"deadline", "errors"},
+    "memory": set(),
+    "configured": {"address", "memory"},
+    "consistency": {"deadline", "errors", "memory"},
     "failover": {"errors"},
     "interfaces": {"failover"},
     # Imports what a mode holds only when it makes it, so that a probe loads the holdings of its own mode alone.
     "modes": {
-        *("errors", "holdings.announcement", "holdings.bounded", "holdings.eni_attachment"),
-        *("holdings.eni_interface", "holdings.local_address", "holdings.overlay_routes", "holdings.secondary_address"),
+        *("errors", "holdings.announcement", "holdings.bounded", "holdings.chosen_tables", "holdings.destinations"),
+        *("holdings.eni_attachment", "holdings.eni_interface", "holdings.local_address", "holdings.overlay_routes"),
+        "holdings.secondary_address",
     },
     "address": set(),
     "parameters": {"address", "errors", "failover", "modes"},
@@ -37,14 +40,15 @@ ALLOWED: Dict[str, Set[str]] = {
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {
         *("address", "aws.certificate_authorities", "aws.client", "aws.imds", "aws.session", "consistency"),
-        *("deadline", "errors", "kernel.kernel", "node", "parameters"),
+        *("deadline", "errors", "kernel.kernel", "memory", "node", "parameters"),
     },
     "validation": {
         *("address", "coexistence", "context", "deadline", "errors", "holdings.eni_attachment"),
-        *("holdings.overlay_routes", "modes", "parameters"),
+        *("holdings.overlay_routes", "holdings.route_writes", "modes", "parameters"),
     },
     "agent": {
-        *("consistency", "context", "deadline", "errors", "failover", "kernel.command", "kernel.kernel", "modes"),
+        *("address", "configured", "consistency", "context", "deadline", "errors", "failover", "kernel.command"),
+        *("kernel.kernel", "modes"),
         *("ocf", "ocf.environment", "ocf.exit_codes", "ocf.log", "ocf.metadata", "ocf.pacemaker", "output"),
         *("parameters", "validation"),
     },
@@ -74,7 +78,13 @@ ALLOWED: Dict[str, Set[str]] = {
     "holdings.local_address": {
         *("address", "errors", "failover", "kernel.addresses", "kernel.kernel", "kernel.links"),
     },
-    "holdings.overlay_routes": {"consistency", "deadline", "errors", "failover", "address"},
+    "holdings.chosen_tables": {"consistency", "deadline", "errors", "holdings.destinations", "memory"},
+    "holdings.destinations": {"address"},
+    "holdings.overlay_routes": {
+        *("address", "consistency", "deadline", "errors", "failover", "holdings.chosen_tables"),
+        *("holdings.destinations", "holdings.route_writes"),
+    },
+    "holdings.route_writes": {"address", "deadline", "errors"},
     "holdings.secondary_address": {"consistency", "deadline", "errors", "failover", "address"},
     "kernel": set(),
     "kernel.addresses": {"errors", "kernel.command", "address"},

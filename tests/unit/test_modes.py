@@ -52,14 +52,17 @@ def test_a_table_without_an_answer_costs_itself(ec2: HalfSilentEc2, tmp_path: Pa
     link = SimpleNamespace(name="eth0", up=True)
     context = SimpleNamespace(
         kernel=None,
-        node=SimpleNamespace(link=lambda: link, network_interface_id=lambda: ENI),
+        node=SimpleNamespace(link=lambda: link, network_interface_id=lambda: ENI, vpc_id=lambda: "vpc-1"),
         ec2=ec2,
         role_ec2=ec2,
         deadline=deadline,
         progress=progress,
-        memory=lambda key: WriteMemory({"HA_RSCTMP": str(tmp_path)}, key),
+        memory_of=lambda addresses: WriteMemory({"HA_RSCTMP": str(tmp_path)}, str(addresses[0])),
+        tables_memory=lambda addresses: None,
     )
     values = parse({"ip": "192.168.10.10", "routing_table": f"{GOOD},{SILENT}"})
     _, routes = mode_named("overlay-ip").holdings(cast("Context", context), values)
     routes.take()
-    assert WriteMemory({"HA_RSCTMP": str(tmp_path)}, "192.168.10.10").without(ENI) == (SILENT,)
+    wrote = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "192.168.10.10").wrote(ENI)
+    assert GOOD in wrote
+    assert SILENT not in wrote

@@ -27,7 +27,11 @@ from aws_ipfailover.errors import (
 )
 from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.holdings import overlay_routes
+from aws_ipfailover.holdings.chosen_tables import ChosenTables
+from aws_ipfailover.holdings.destinations import Destinations
 from aws_ipfailover.holdings.overlay_routes import OverlayRoutes
+from aws_ipfailover.memory import Memory
+from aws_ipfailover.parameters import TableNames
 
 MINE, OTHER = "eni-00000000000000001", "eni-00000000000000002"
 IP = ip_address("192.168.10.10")
@@ -153,8 +157,10 @@ def make(ec2: FakeEc2, memory: WriteMemory) -> Make:
     """The routes under test, on a node whose ENI is `MINE`, with so many seconds."""
 
     def made(seconds: float = 5.0) -> OverlayRoutes:
-        fake = cast("Ec2", ec2)
-        return OverlayRoutes(IP, TABLES, MINE, fake, fake, memory, Deadline(seconds), Progress("ReplaceRoute"))
+        fake, deadline = cast("Ec2", ec2), Deadline(seconds)
+        to_ip = Destinations([IP], [ip_network(IP)])
+        tables = ChosenTables(TableNames(TABLES), to_ip, fake, lambda: "vpc-1", Memory({}, "none"), deadline)
+        return OverlayRoutes(to_ip, tables, MINE, fake, fake, memory, deadline, Progress("ReplaceRoute"))
 
     return made
 
@@ -228,7 +234,8 @@ def test_a_start_succeeds_when_at_least_one_table_leads_here(
     assert ec2.mine == [table for table in TABLES if table not in failed]
     assert logged(caplog, "ERROR") == [told(failed, error)]
     assert memory.is_recent(MINE)
-    assert memory.without(MINE) == tuple(failed)
+    wrote = memory.wrote(MINE)
+    assert [table for table in TABLES if f"{table} {IP}/32" in wrote] == ec2.mine
 
 
 @pytest.mark.parametrize(
@@ -592,7 +599,7 @@ def test_a_deleted_table_is_named_and_serves_nobody(ec2: FakeEc2, overlay: Overl
     del ec2.routes[TABLES[2]]
     overlay.look()
     outcome = overlay.repair()
-    assert outcome.failed.startswith(f"{TABLES[2]}: does not exist: remove it from routing_table")
+    assert outcome.failed.startswith(f"{TABLES[2]} does not exist: remove it from routing_table")
     assert outcome.leads_here
 
 

@@ -5,12 +5,13 @@ Facts: Amazon EC2 API Reference, each operation's page; "Request throttling for 
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
+from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.aws import models
-from aws_ipfailover.aws.models import ElasticIp, Instance, NetworkInterface, RouteTable, RouteTables
+from aws_ipfailover.aws.models import ElasticIp, Instance, NetworkInterface, RouteTable, RouteTables, Subnet
 from aws_ipfailover.consistency import SECOND_READ_AFTER
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, NodeError, NoTableError, UnknownError, WouldSucceedError
@@ -98,6 +99,28 @@ class Ec2:
             for table in page.get("RouteTables", ())
             if table.get("RouteTableId") in wanted
         }
+
+    def route_tables_of(self, vpc_id: str, tag: Optional[Tuple[str, str]] = None) -> Tuple[RouteTable, ...]:
+        """The route tables of a VPC as EC2 reads them now; with `tag` (key and value) others may be left out.
+
+        A single read: an empty answer can be a stale one.
+        """
+        filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
+        # EC2 has wildcards in a filter's values: a value with such characters is left to the caller.
+        if tag is not None and not re.search(r"[*?\\]", tag[1]):
+            filters.append({"Name": f"tag:{tag[0]}", "Values": [tag[1]]})
+        pages = self._pages("DescribeRouteTables", Filters=filters)
+        return tuple(
+            models.route_table(table)
+            for page in pages
+            for table in page.get("RouteTables", ())
+            if table.get("VpcId", vpc_id) == vpc_id
+        )
+
+    def subnets_of(self, vpc_id: str) -> List[Subnet]:
+        """The subnets of a VPC."""
+        pages = self._pages("DescribeSubnets", Filters=[{"Name": "vpc-id", "Values": [vpc_id]}])
+        return [models.subnet(subnet) for page in pages for subnet in page.get("Subnets", ())]
 
     def network_interface(self, network_interface_id: str) -> NetworkInterface:
         """An ENI.

@@ -26,6 +26,7 @@ _TIMEOUT = 2.0
 _TOKEN_SECONDS = 300
 _LARGEST = 64 * 1024  # bytes of an answer; credentials, the longest, have some two thousand
 _MAC = "[0-9a-f]{2}(:[0-9a-f]{2}){5}"
+_VPC = "vpc-[0-9a-z]+"
 _INSTANCE = "i-[0-9a-f]{8,17}"
 _ENI = "eni-[0-9a-f]{8,17}"
 _REGION = "[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}"
@@ -104,6 +105,10 @@ class Imds:
         """The region of this instance."""
         found = self._get("meta-data/placement/region", _REGION)
         return found or self._required("meta-data/placement/availability-zone", _REGION + "[a-z]")[:-1]
+
+    def vpc_id(self, mac: str) -> Optional[str]:
+        """The VPC of the ENI with this MAC address, or `None` where IMDS does not tell it."""
+        return self._get(f"meta-data/network/interfaces/macs/{mac}/vpc-id", _VPC)
 
     def vpc_cidrs(self, mac: str) -> List[str]:
         """Every CIDR of the VPC that the ENI with this MAC address is in, as far as IMDS lists them."""

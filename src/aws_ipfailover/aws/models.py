@@ -26,11 +26,17 @@ class Route(NamedTuple):
 
 
 class RouteTable(NamedTuple):
-    """One route table."""
+    """One route table, with its tags (key and value) and the subnets that are associated with it explicitly.
+
+    `main`: it is the table of every subnet of the VPC that is associated with none.
+    """
 
     route_table_id: str
     vpc_id: str
     routes: Tuple[Route, ...]
+    tags: Tuple[Tuple[str, str], ...] = ()
+    subnet_ids: Tuple[str, ...] = ()
+    main: bool = False
 
     def in_use(self, destination: Cidr) -> Optional[Route]:
         """The route for exactly this destination that EC2 uses: a static one before a propagated one.
@@ -46,6 +52,13 @@ class RouteTables(NamedTuple):
 
     found: Tuple[RouteTable, ...]
     missing: Tuple[str, ...] = ()
+
+
+class Subnet(NamedTuple):
+    """A subnet."""
+
+    subnet_id: str
+    availability_zone: str
 
 
 class Attachment(NamedTuple):
@@ -114,7 +127,15 @@ def route_table(described: Mapping[str, Any]) -> RouteTable:
                     route.get("GatewayId") == "local",
                 )
             )
-    return RouteTable(described.get("RouteTableId", ""), described.get("VpcId", ""), tuple(routes))
+    associations = described.get("Associations", ())
+    return RouteTable(
+        described.get("RouteTableId", ""),
+        described.get("VpcId", ""),
+        tuple(routes),
+        tuple((tag.get("Key", ""), tag.get("Value", "")) for tag in described.get("Tags", ())),
+        tuple(one["SubnetId"] for one in associations if one.get("SubnetId")),
+        any(one.get("Main") for one in associations),
+    )
 
 
 def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
@@ -155,6 +176,11 @@ def instance(described: Mapping[str, Any]) -> Instance:
             for one in described.get(interfaces, ())
         ),
     )
+
+
+def subnet(described: Mapping[str, Any]) -> Subnet:
+    """A subnet from the element `Subnet` of an answer."""
+    return Subnet(described.get("SubnetId", ""), described.get("AvailabilityZone", ""))
 
 
 def subnet_cidrs(described: Mapping[str, Any]) -> List[Cidr]:

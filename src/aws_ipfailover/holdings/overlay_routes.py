@@ -1,4 +1,4 @@
-"""The overlay address's routes: one destination, in every route table, to this node's ENI.
+"""The overlay addresses' routes: each destination, in every route table, to this node's ENI.
 
 While an ENI's source/destination check is on, EC2 drops packets for addresses that are not the ENI's own. So this
 holding also switches the check off. Facts: Amazon VPC User Guide, "Route table concepts", "Route priority"; Amazon EC2
@@ -8,10 +8,9 @@ API Reference, ReplaceRoute, ModifyNetworkInterfaceAttribute.
 from __future__ import annotations
 
 import logging
-from ipaddress import ip_network
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from aws_ipfailover.address import Address
+from aws_ipfailover.address import Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import (
@@ -23,23 +22,26 @@ from aws_ipfailover.errors import (
     UnknownError,
 )
 from aws_ipfailover.failover import HERE, Look, Repair, Where
+from aws_ipfailover.holdings.chosen_tables import ChosenTables, Found
+from aws_ipfailover.holdings.destinations import Destinations
+from aws_ipfailover.holdings.route_writes import DESTINATION, TABLE, RouteId, RouteWrites, named, sentences, summary
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
-    from aws_ipfailover.aws.models import RouteTable, RouteTables
+    from aws_ipfailover.aws.models import Route, RouteTable, RouteTables
 
 log = logging.getLogger(__name__)
 
 # Seconds that a start whose routes are written still waits for the answer about the source/destination check.
 _CHECK_PATIENCE = 3.0
-# Stands in the text of a failure for the table, so that the same failure of many tables has one text.
-_TABLE = "{table}"
+# Seconds that a start waits for the tables to be looked up, where it has others to write.
+_LOOKUP_PATIENCE = 3.0
 # The key of a contradiction that is about the ENI instead of a route table.
 _CHECK = "source/destination check"
 
 
 class OverlayRoutes:
-    """`address` routed to `network_interface_id` in each of `route_table_ids`.
+    """`destinations` routed to `network_interface_id` in each of `tables`.
 
     `ec2` may read and change the ENI, `tables_ec2` the tables, which can be another account's.
     """
@@ -48,8 +50,8 @@ class OverlayRoutes:
 
     def __init__(
         self,
-        address: Address,
-        route_table_ids: Sequence[str],
+        destinations: Destinations,
+        tables: ChosenTables,
         network_interface_id: str,
         ec2: Ec2,
         tables_ec2: Ec2,
@@ -57,36 +59,49 @@ class OverlayRoutes:
         deadline: Deadline,
         progress: Progress,
     ) -> None:
-        self._destination = ip_network(address)
-        self._route_table_ids = tuple(route_table_ids)
+        self._destinations = destinations
+        self._tables = tables
         self._eni = network_interface_id
         self._ec2 = ec2
         self._tables_ec2 = tables_ec2
         self._memory = memory
         self._deadline = deadline
         self._progress = progress
-        self._drift: Contradictions = {}
         self._check_is_on = False
+        # Of the last read: what to write for each contradiction, tables that do not exist, the others, and the names in
+        # routing_table that no table has.
+        self._wrong: Dict[str, List[RouteId]] = {}
+        self._missing: Tuple[str, ...] = ()
+        self._looked_at: Tuple[str, ...] = ()
+        self._unmatched: Tuple[str, ...] = ()
+        self._drift: Contradictions = {}
 
     def take(self) -> None:
         """Write all tables in parallel, and switch the ENI's source/destination check off if it is on.
 
-        Succeeds if at least one table was written: a service for some consumers is better than none.
+        Succeeds if at least one route was written: a service for some consumers is better than none.
 
         Raises:
             NodeError: no table exists, or the check is on and cannot be switched off.
-            DeniedError, UnknownError, Error: no table was written; names them, with AWS's error code.
+            DeniedError, UnknownError, Error: no route was written; names the tables, with AWS's error code.
         """
         check = Task(self._switch_check_off)
-        failures = self._write_all(self._route_table_ids)
-        written = [table for table in self._route_table_ids if table not in failures]
+        looking = Task(self._tables.look_up) if self._tables.need_lookup else None
+        writes = RouteWrites(self._write)
+        writes.add(self._routes_of(self._tables.ids))
+        if looking is not None:
+            writes.add(self._routes_of(self._looked_up(looking)))
+        failures = writes.failures(self._deadline, self._progress)
+        written = [route for route in writes.routes if route not in failures]
         if not written:
-            raise _summary(failures)
-        self._memory.remember(self._eni, without=list(failures))
+            raise summary(failures, self._size)
+        self._remember(written)
         self._await_check(check)
-        for text in _by_failure(failures):
+        for text in sentences(failures, self._size):
             log.error("%s", text)
-        log.info("%s is routed to %s in %s", self._destination, self._eni, ", ".join(written))
+        leading = list(dict.fromkeys(table for table, _ in written))
+        self._tables.remember(leading)
+        log.info("%s routed to %s in %s", self._destinations, self._eni, ", ".join(leading))
 
     def release(self) -> None:
         """Nothing: without the address this node does not answer, and the next active node rewrites the routes."""
@@ -99,9 +114,60 @@ class OverlayRoutes:
 
         Raises:
             UnknownError: EC2 did not answer, or the only contradiction can be a stale read.
+            NodeError: no table has a tag of `routing_table`, or a route for `auto`; all others are in order.
         """
         self._drift = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
-        return Look(Where.ELSEWHERE, "; ".join(self._drift.values())) if self._drift else HERE
+        if self._drift:
+            return Look(Where.ELSEWHERE, "; ".join(self._drift.values()))
+        if self._unmatched:
+            raise self._tables.none_found(self._unmatched)
+        self._tables.remember(self._looked_at)
+        return HERE
+
+    def _looked_up(self, looking: Task[Found]) -> Sequence[str]:
+        """The ids that a lookup finds; if it fails, those of the tables that led to the address before.
+
+        Raises:
+            Error: it failed, and there are neither such tables nor others by id.
+        """
+        remembered = [one for one in self._tables.remembered() if one not in self._tables.ids]
+        enough = bool(remembered or self._tables.ids)
+        patience = self._deadline.within(_LOOKUP_PATIENCE) if enough else self._deadline
+        try:
+            found = looking.result(patience, "DescribeRouteTables")
+        except Error as error:
+            if not enough:
+                raise
+            failure = error
+        else:
+            return self._named_ids(found)
+        instead = f"the tables that led here before: {', '.join(remembered)}" if remembered else "only the ones by id"
+        log.error("the route tables cannot be looked up, writing %s (%s)", instead, failure)
+        return remembered
+
+    def _named_ids(self, found: Found) -> Sequence[str]:
+        """The ids of what a lookup found, without those that are named by id anyway.
+
+        Raises:
+            NodeError: it found nothing, and no table is named by id.
+        """
+        if found.unmatched and not found.tables and not self._tables.ids:
+            raise self._tables.none_found(found.unmatched)
+        if found.unmatched:
+            log.error("%s", self._tables.none_found(found.unmatched))
+        return [one for one in found.ids if one not in self._tables.ids]
+
+    def _routes_of(self, tables: Iterable[str]) -> List[RouteId]:
+        return [(table, cidr) for cidr in self._destinations.cidrs for table in tables]
+
+    @property
+    def _size(self) -> int:
+        return len(self._destinations.cidrs)
+
+    def _remember(self, written: Iterable[RouteId], before: Iterable[str] = ()) -> None:
+        """Record which contradictions of a later read can be stale: those of these routes, and those `before`."""
+        keys = [key for table, cidr in written for key in (table, f"{table} {cidr}")]
+        self._memory.remember(self._eni, wrote=list(dict.fromkeys((_CHECK, *before, *keys))))
 
     def _await_check(self, check: Task[None]) -> None:
         """Wait until the source/destination check is off, at most `_CHECK_PATIENCE` unless it is known to be on.
@@ -121,58 +187,55 @@ class OverlayRoutes:
                 raise NodeError(check_is_on(self._ec2.region, self._eni, str(late))) from None
 
     def repair(self) -> Repair:
-        """Write the tables that the last `look` found wrong, and switch the check off if that was on.
+        """Write the routes that the last `look` found wrong, and switch the check off if that was on.
 
         Raises:
             Error: the check is on and cannot be switched off, so that nothing leads here.
         """
-        drifted = [table for table in self._route_table_ids if table in self._drift]
         check = Task(self._write_check_off) if _CHECK in self._drift else None
-        failures = self._write_all(drifted)
+        writes = RouteWrites(self._write)
+        writes.add(route for key in self._drift for route in self._wrong.get(key, ()))
+        failures = writes.failures(self._deadline, self._progress)
         if check is not None:
             check.result(self._deadline, self._progress)
-        mended = [table for table in drifted if table not in failures]
+        mended = [route for route in writes.routes if route not in failures]
         if mended or check is not None:
-            self._memory.remember(self._eni, without=list(failures))
-        for text in _by_failure(failures):
+            self._remember(mended, before=self._memory.wrote(self._eni))
+        # Without a try: two reads agree that they do not exist.
+        gone = [table for table in self._missing if table in self._drift]
+        failed = [*sentences(failures, self._size), *map(_gone, gone)]
+        for text in failed:
             log.error("%s", text)
         switched = [f"source/destination check of {self._eni} switched off"] if check is not None else []
-        routed = [f"{self._destination} routed to {self._eni} again in {', '.join(mended)}"] if mended else []
-        return Repair(
-            "; ".join([*switched, *routed]),
-            "; ".join(_by_failure(failures)),
-            leads_here=_leads_here(failures, len(self._route_table_ids)),
-        )
+        where = ", ".join(named(mended, self._size))
+        routed = [f"{self._destinations} routed to {self._eni} again in {where}"] if mended else []
+        return Repair("; ".join([*switched, *routed]), "; ".join(failed), leads_here=self._leads_here(failures, gone))
 
-    def _write_all(self, tables: Sequence[str]) -> Dict[str, Error]:
-        """Write tables in parallel; returns the failures by table."""
-        tasks = {table: Task(lambda table=table: self._write(table)) for table in tables}  # type: ignore[misc]
-        failures: Dict[str, Error] = {}
-        for table, task in tasks.items():
-            try:
-                task.result(self._deadline, self._progress)
-            except Error as error:
-                failures[table] = error
-        return failures
+    def _leads_here(self, failures: Mapping[RouteId, Error], gone: Sequence[str]) -> Optional[bool]:
+        """Whether any route leads here; `None` where EC2 may have done what it did not confirm."""
+        if len(failures) < self._size * (len(self._looked_at) + len(self._missing) - len(gone)):
+            return True
+        return None if any(isinstance(error, UnknownError) for error in failures.values()) else False
 
-    def _write(self, table: str) -> None:
-        ec2, eni = self._tables_ec2, self._eni
+    def _write(self, route: RouteId) -> None:
+        (table, cidr), ec2, eni = route, self._tables_ec2, self._eni
         try:
-            ec2.replace_route(table, self._destination, eni)
+            ec2.replace_route(table, cidr, eni)
         except NoRouteError:
-            log.info("%s has no route for %s: creating it", table, self._destination)
+            log.info("%s has no route for %s: creating it", table, cidr)
             try:
-                ec2.create_route(table, self._destination, eni)
+                ec2.create_route(table, cidr, eni)
             except RouteExistsError:  # somebody made it meanwhile
-                ec2.replace_route(table, self._destination, eni)
+                ec2.replace_route(table, cidr, eni)
             except DeniedError as error:
-                raise DeniedError(f"no route there yet, create it once: {self._create_command()} ({error})") from None
+                command = self._create_command(cidr.version)
+                raise DeniedError(f"no route there yet, create it once: {command} ({error})") from None
 
-    def _create_command(self) -> str:
-        option = "--destination-cidr-block" if self._destination.version == 4 else "--destination-ipv6-cidr-block"
+    def _create_command(self, version: int) -> str:
+        option = "--destination-cidr-block" if version == 4 else "--destination-ipv6-cidr-block"
         return (
-            f"aws ec2 create-route --region {self._tables_ec2.region} --route-table-id {_TABLE}"
-            f" {option} {self._destination} --network-interface-id {self._eni}"
+            f"aws ec2 create-route --region {self._tables_ec2.region} --route-table-id {TABLE}"
+            f" {option} {DESTINATION} --network-interface-id {self._eni}"
         )
 
     def _switch_check_off(self) -> None:
@@ -204,7 +267,8 @@ class OverlayRoutes:
     def _contradictions(self) -> Contradictions:
         """What is wrong, by one read of the tables and a parallel read of the ENI."""
         check = Task(self._check_contradiction)
-        found = self._compare(self._tables_ec2.route_tables(self._route_table_ids))
+        tables, self._unmatched = self._tables.described()
+        found = self._compare(tables)
         text = check.result(self._deadline, self._progress)
         return {_CHECK: text, **found} if text else found
 
@@ -217,28 +281,33 @@ class OverlayRoutes:
         return check_is_on(self._ec2.region, self._eni) if on else None
 
     def _compare(self, tables: RouteTables) -> Contradictions:
+        self._missing = tables.missing
+        self._looked_at = tuple(table.route_table_id for table in tables.found)
+        self._wrong = {}
         found = {table: _gone(table) for table in tables.missing}
         for table in tables.found:
-            text = self._wrong_with(table)
-            if text:
-                found[table.route_table_id] = f"{table.route_table_id} {text}"
+            for cidr, text in self._wrong_with(table).items():
+                key = f"{table.route_table_id} {cidr}"
+                self._wrong[key] = [(table.route_table_id, cidr)]
+                found[key] = f"{table.route_table_id} {text}"
         return found
 
-    def _wrong_with(self, table: RouteTable) -> str:
-        route = table.in_use(self._destination)
+    def _wrong_with(self, table: RouteTable) -> Dict[Cidr, str]:
+        """What is wrong with a table's routes, by the destination of the route to write."""
+        routes = self._destinations.routes_in(table)
+        wrong = {cidr: self._wrong_route(cidr, routes.get(cidr)) for cidr in self._destinations.cidrs}
+        # Of a narrower route, which may be somebody else's, only the address is taken: by a host route.
+        for host, route in self._destinations.narrower_routes_in(table).items():
+            wrong[host] = self._wrong_route(route.destination, route)
+        return {cidr: text for cidr, text in wrong.items() if text}
+
+    def _wrong_route(self, destination: Cidr, route: Optional[Route]) -> str:
         if route is None:
-            return f"has no route for {self._destination}"
+            return f"has no route for {destination}"
         if route.network_interface_id != self._eni:
             target = route.network_interface_id or "another target"
-            return f"routes {self._destination} to {target} instead of {self._eni}"
-        return "" if route.state == "active" else f"has a {route.state} route for {self._destination}"
-
-
-def _leads_here(failures: Dict[str, Error], tables: int) -> Optional[bool]:
-    """Whether any of so many tables leads here; `None` where EC2 may have done what it did not confirm."""
-    if len(failures) < tables:
-        return True
-    return None if any(isinstance(error, UnknownError) for error in failures.values()) else False
+            return f"routes {destination} to {target} instead of {self._eni}"
+        return "" if route.state == "active" else f"has a {route.state} route for {destination}"
 
 
 def check_is_on(region: str, network_interface_id: str, refusal: str = "") -> str:
@@ -252,29 +321,3 @@ def check_is_on(region: str, network_interface_id: str, refusal: str = "") -> st
 
 def _gone(table: str) -> str:
     return f"{table} does not exist: remove it from routing_table (DescribeRouteTables: InvalidRouteTableID.NotFound)"
-
-
-def _by_failure(failures: Dict[str, Error]) -> List[str]:
-    """One sentence for each different failure, with all tables that have it."""
-    tables: Dict[str, List[str]] = {}
-    for table, error in failures.items():
-        tables.setdefault(str(error), []).append(table)
-    return [_told(ids, error) for error, ids in tables.items()]
-
-
-def _told(ids: Sequence[str], error: str) -> str:
-    """The sentence for tables with one failure: first table and cause come first, as crm_mon cuts long texts."""
-    first, *others = ids
-    error = error.replace(_TABLE, first)
-    if not others:
-        return f"{first}: {error}"
-    return f"{first} and {len(others)} more: {error} ({', '.join(others)})"
-
-
-def _summary(failures: Dict[str, Error]) -> Error:
-    """One error for tables that all failed: of the kind that they have in common, else an `Error`."""
-    text = "; ".join(_by_failure(failures))
-    for kind in (DeniedError, NodeError, UnknownError):
-        if all(isinstance(error, kind) for error in failures.values()):
-            return kind(text)
-    return Error(text)

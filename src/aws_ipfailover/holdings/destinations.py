@@ -1,0 +1,61 @@
+"""The destinations of a service's routes: by default each address, or the CIDRs that hold them."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Dict, Sequence
+
+from aws_ipfailover.address import Address, Cidr
+
+if TYPE_CHECKING:
+    from aws_ipfailover.aws.models import Route, RouteTable
+
+
+class Destinations:
+    """`cidrs`, each a route of every table, and the `addresses` that they hold."""
+
+    def __init__(self, addresses: Sequence[Address], cidrs: Sequence[Cidr]) -> None:
+        self.cidrs = tuple(cidrs)
+        self._known = frozenset(cidrs)
+        wide = [cidr for cidr in cidrs if cidr.prefixlen < cidr.max_prefixlen]
+        self._in_wide = {address: [cidr for cidr in wide if address in cidr] for address in addresses}
+
+    def __str__(self) -> str:
+        """The CIDRs, separated by commas."""
+        return ", ".join(map(str, self.cidrs))
+
+    def routes_in(self, table: RouteTable) -> Dict[Cidr, Route]:
+        """The route that EC2 uses for each destination, by destination: a static one before a propagated one.
+
+        Fact: "Route table concepts", route priority.
+        """
+        found: Dict[Cidr, Route] = {}
+        for route in table.routes:
+            if route.destination in self._known and _comes_first(route, found.get(route.destination)):
+                found[route.destination] = route
+        return found
+
+    def narrower_routes_in(self, table: RouteTable) -> Dict[Cidr, Route]:
+        """The routes that EC2 prefers to a wide destination's, by the address, as a host route, that they are used for.
+
+        EC2 uses the most specific route for an address.
+        """
+        found: Dict[Cidr, Route] = {}
+        for address, wide in self._in_wide.items():
+            host = ip_network(address)
+            for route in table.routes if wide else ():
+                if address in route.destination and any(_is_inside(route.destination, cidr) for cidr in wide):
+                    best = found.get(host)
+                    narrower = best is None or route.destination.prefixlen > best.destination.prefixlen
+                    if narrower or (best and route.destination == best.destination and _comes_first(route, best)):
+                        found[host] = route
+        return {host: route for host, route in found.items() if route.destination not in self._known}
+
+
+def _comes_first(route: Route, other: Route | None) -> bool:
+    return other is None or (route.static and not other.static)
+
+
+def _is_inside(cidr: Cidr, other: Cidr) -> bool:
+    """Whether a CIDR is a part of another one, and not all of it; both hold one address."""
+    return cidr.prefixlen > other.prefixlen
