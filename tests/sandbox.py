@@ -395,13 +395,13 @@ class Node:
         """Make what the agent remembers of its own writes older than the minute in which reads may lag."""
         for path in self.remembered():
             noted = json.loads(path.read_text())
-            if "at" in noted:
-                noted["at"] -= 61
-                path.write_text(json.dumps(noted))
+            noted["at"] -= 61
+            path.write_text(json.dumps(noted))
 
     def remembered(self) -> List[Path]:
         """The files in which the agent remembers its own writes."""
-        return sorted(self.directory.glob("aws-ipfailover-*.json"))
+        others = ("aws-ipfailover-configured-", "aws-ipfailover-tables-")
+        return sorted(one for one in self.directory.glob("aws-ipfailover-*.json") if not one.name.startswith(others))
 
     def hold(self) -> None:
         """Make this node the active one without the agent, as a start long ago has left it."""
@@ -530,9 +530,8 @@ class EniNode:
         """Make what the agent remembers of its own writes older than the minute in which reads may lag."""
         for path in self.directory.glob("aws-ipfailover-*.json"):
             noted = json.loads(path.read_text())
-            if "at" in noted:
-                noted["at"] -= 61
-                path.write_text(json.dumps(noted))
+            noted["at"] -= 61
+            path.write_text(json.dumps(noted))
 
     def started(self) -> Ran:
         """Start the resource; it must succeed."""

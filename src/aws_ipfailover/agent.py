@@ -123,15 +123,16 @@ def _start(run: Run) -> Tuple[Exit, str]:
         run.failover(values).start()
     except BaseException:
         # Once more, where a signal ended the clean-up of a start that had failed by itself.
-        _release_quietly(run, held(run.environment.parameters()))
+        _release_quietly(run, held(run.environment.parameters()), last)
         raise
     return Exit.SUCCESS, ""
 
 
-def _release_quietly(run: Run, what: Held) -> None:
+def _release_quietly(run: Run, what: Held, last: LastConfigured) -> None:
     """Release the local state after a failed start; a failure is only logged."""
     try:
         release_all(local_parts(run.kernel, what))
+        last.forget()
     except Error as error:
         log.warning("after a failed start: %s", error)
 

@@ -39,7 +39,7 @@ class Memory:
                 json.dump(record, file)
             os.replace(temporary, self._path)
         except OSError as error:
-            log.info("nothing can be remembered in %s: %s", directory, error.strerror)
+            log.info("cannot remember anything in %s: %s", directory, error.strerror)
             _unlink(temporary)
 
     def forget(self) -> None:

@@ -268,7 +268,7 @@ def test_a_deleted_table_after_a_start(make_node: Callable[..., Node]) -> None:
     for _ in range(2):
         ran = look(node)
         assert ran.code == DEGRADED, ran
-        assert f"{gone}: does not exist: remove it from routing_table" in ran.reason[:110]
+        assert f"{gone} does not exist: remove it from routing_table" in ran.reason[:110]
         assert len(node.held()) == 1
 
 

@@ -19,7 +19,10 @@ SCHEMA = Path("/usr/share/pcs/data/ocf-1.1.rng")
 NAME = "ocf:heartbeat:aws-ipfailover"
 INSTALLED = Path("usr/lib/ocf/resource.d/heartbeat/aws-ipfailover")
 SECOND = ["insecure_endpoint", "monapi", "on_drift", "drain"]
-PEERS = ["lookup_type", "auth_type", "awscli", "awscli_timeout", "curl_retries", "curl_sleep"]
+OTHER_NAMES = ["address", "secondary_private_ip"]
+PEERS = [
+    *("elastic_ip", "api_delay", "lookup_type", "auth_type", "awscli", "awscli_timeout", "curl_retries", "curl_sleep"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +98,11 @@ def test_version_and_attributes(root: ET.Element) -> None:
 def test_every_parameter_of_the_contract(root: ET.Element) -> None:
     """Every parameter is announced, with both descriptions; which are required depends on the mode, so none is."""
     named = {parameter.get("name"): parameter for parameter in root.findall("parameters/parameter")}
-    own = ["mode", "ip", "routing_table", "routing_table_role", "network_interface_id", "device_index", "interface"]
-    assert list(named) == [*own, "iflabel", "region", "profile", "endpoint_url", *SECOND, "address", *PEERS]
+    own = [
+        *("mode", "ip", "destination", "routing_table", "routing_table_role", "external_id", "allocation_id"),
+        *("network_interface_id", "device_index", "network_card_index", "interface"),
+    ]
+    assert list(named) == [*own, "iflabel", "region", "profile", "endpoint_url", *SECOND, *OTHER_NAMES, *PEERS]
     for parameter in named.values():
         assert (parameter.findtext("longdesc") or "").strip()
         assert (parameter.findtext("shortdesc") or "").strip()
@@ -106,6 +112,7 @@ def test_every_parameter_of_the_contract(root: ET.Element) -> None:
     defaults = {name: one.find("content").get("default") for name, one in named.items()}  # type: ignore[union-attr]
     assert {name: text for name, text in defaults.items() if text is not None} == {
         "mode": "overlay-ip",
+        "network_card_index": "0",
         "insecure_endpoint": "false",
         "monapi": "false",
         "on_drift": "repair",
@@ -120,10 +127,11 @@ def test_deprecated_parameters(root: ET.Element) -> None:
         for parameter in root.findall("parameters/parameter")
         if parameter.find("deprecated") is not None
     }
-    assert set(deprecated) == {"address", *PEERS}
-    replaced = deprecated["address"]
-    assert replaced is not None
-    assert replaced.get("name") == "ip"
+    assert set(deprecated) == {*OTHER_NAMES, *PEERS}
+    for name in OTHER_NAMES:
+        replaced = deprecated[name]
+        assert replaced is not None
+        assert replaced.get("name") == "ip"
 
 
 def test_actions(root: ET.Element) -> None:

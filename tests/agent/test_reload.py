@@ -120,7 +120,7 @@ def test_a_resource_that_does_not_run_here(node: Node) -> None:
 
 def test_without_a_memory_what_stays_is_safe(served: Node) -> None:
     """ "Unreadable or full, it is done without": new addresses come, old ones stay until stop, which removes both."""
-    for path in served.remembered():
+    for path in served.directory.iterdir():
         path.unlink()
     ran = reload(served, ip=f"{KEPT},{ADDED}")
     assert ran.code == 0, ran

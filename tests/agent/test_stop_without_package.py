@@ -516,6 +516,22 @@ def test_a_probe_of_a_link_that_is_down(namespace: None) -> None:
     assert held() == []
 
 
+def test_a_probe_of_several_addresses(namespace: None) -> None:
+    """probe: 0 where all are here, 1 where only some are, so that Pacemaker stops them; by any name of `ip`."""
+    several = f"{ADDRESS},{ADDRESS6}"
+    agents = [BARE.agent(ip=several), BARE.agent(secondary_private_ip=several)]
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")
+    for agent in agents:
+        ran = agent.run("monitor")
+        assert ran.code == 1, ran
+        assert "incomplete" in ran.reason
+    ip("address", "add", f"{ADDRESS6}/128", "dev", "eth0", "nodad")
+    for agent in agents:
+        done(agent.run("monitor"))
+    done(agents[1].run("stop"))
+    assert held() == []
+
+
 def test_a_probe_of_a_refused_text(namespace: None) -> None:
     """probe: 7 for a text that start refuses, though another resource may have that address."""
     done(BARE.agent(ip=ANOTHERS).run("monitor"), 7)
