@@ -13,7 +13,7 @@ from .aws import Account, Consistency, Fault, RunningAws, start_aws
 from .aws.account import Power, Timing
 from .aws.tls import Certificates, make_certificates
 from .fabric import METADATA_ADDRESS
-from .network import InstanceState, Network
+from .network import Address, InstanceState, Network
 from .plan import Plan
 from .rundir import LabError
 
@@ -180,10 +180,9 @@ class Cloud:
                 )
         return found
 
-    def routes(self, destination: str) -> Dict[str, Optional[str]]:
-        """Where each route table leads a destination: an instance's name, another target's id, None for no route."""
+    def routes(self, address: Address) -> Dict[str, Optional[str]]:
+        """Where each route table leads an address: an instance's name, another target's id, None for no route."""
         names = {one.network_interface_id: one.name for one in self.account.instances()}
-        return {
-            table: names.get(target, target) if target is not None else None
-            for table, target in self.account.routes_to(destination).items()
-        }
+        tables = self.account.world.route_tables
+        found = {one: tables[one].route_for(address) for one in self.account.route_table_ids}
+        return {one: names.get(route.target, route.target) if route else None for one, route in found.items()}

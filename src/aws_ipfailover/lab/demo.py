@@ -270,7 +270,7 @@ def resource_of(lab: Lab, node: str, address: str) -> str:
     for resource in status.resources if status else ():
         if resource.agent.replace("::", ":") == AGENT:
             asked = lab.exec(node, ["crm_resource", "--resource", resource.resource_id, "--get-parameter", parameter])
-            if asked.stdout.strip() == value:
+            if value in [part.strip() for part in asked.stdout.split(",")]:
                 return resource.resource_id
     raise LabError(f"the configuration has no {AGENT} with {parameter}={value}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from importlib import resources
+from ipaddress import ip_network
 from pathlib import Path
 from typing import FrozenSet, List, Mapping, Optional, Sequence, Tuple, cast
 
@@ -78,6 +79,7 @@ def values_of(
         "ROUTE_TABLES": ",".join(route_table_ids),
         "OVERLAY_IP": str(plan.overlay),
         "OVERLAY_IP2": second_address,
+        "OVERLAY_CIDR": str(ip_network(f"{plan.overlay}/24", strict=False)),
         "OVERLAY_IPV6": str(plan.overlay_ipv6),
         "NODE1": one,
         "NODE2": two,

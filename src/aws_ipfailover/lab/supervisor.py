@@ -282,7 +282,7 @@ class Supervisor:
             "network_interfaces": {one.name: one.network_interface_id for one in account.instances()},
             "overlay": str(self._plan.overlay),
             "overlay_ipv6": str(self._plan.overlay_ipv6),
-            "routes": {str(address): self._cloud.routes(str(ip_network(address))) for address in self._overlays()},
+            "routes": {str(address): self._cloud.routes(address) for address in self._overlays()},
             "route_lag": self._fabric.route_lag,
             "routes_under_way": [[name, str(destination)] for name, destination in self._fabric.routes_under_way()],
             "mode": self._settings.mode,
@@ -455,6 +455,29 @@ class Supervisor:
             raise LabError(f"{error}, which EC2 does not delete") from error
         self._cloud.account.settle()
         self.timeline.add("route-table", route_table_id=table, deleted=True)
+
+    def do_new_route_table(self, subnet: str) -> str:
+        """Give a subnet, by its name in the plan, a route table of its own; returns its id.
+
+        It has the routes of the one before, but none to an ENI: as with a subnet that is added to the VPC.
+        """
+        account, names = self._cloud.account, [one.name for one in self._plan.subnets]
+        if subnet not in names:
+            raise LabError(f"there is no subnet '{subnet}'; there are {', '.join(names)}")
+        cidr = self._plan.subnet(subnet).cidr
+        subnet_id = next(one.subnet_id for one in account.world.subnets.values() if cidr in one.cidrs)
+        table = account.world.route_table_of(subnet_id)
+        association = next(one for one in table.associations if one.subnet_id == subnet_id)
+        old, before = table.route_table_id, set(account.world.route_tables)
+        self._cloud.aws.api.administer("CreateRouteTable", VpcId=account.vpc_id)
+        (made,) = set(account.world.route_tables) - before
+        account.change(lambda world: world.with_routes_of(old, made))
+        self._cloud.aws.api.administer(
+            "ReplaceRouteTableAssociation", AssociationId=association.association_id, RouteTableId=made
+        )
+        account.settle()
+        self.timeline.add("route-table", route_table_id=made, deleted=False)
+        return made
 
     def _route_table(self, given: Optional[str]) -> Optional[str]:
         """The id of a table that is given by id or by its subnet's name; None for none."""

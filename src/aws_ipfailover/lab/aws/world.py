@@ -90,6 +90,11 @@ class RouteTable:
         found = [route for route in self.routes if route.destination == destination and route.state != "filtered"]
         return min(found, key=lambda route: not route.static, default=None)
 
+    def route_for(self, address: Address) -> Optional[Route]:
+        """The route that decides for an address, if it is none for everything: the most specific one in use."""
+        holding = [one for one in self.routes_in_use() if one.destination.prefixlen and address in one.destination]
+        return max(holding, key=lambda route: route.destination.prefixlen, default=None)
+
     def routes_in_use(self) -> Tuple[Route, ...]:
         """The route in use for each destination."""
         found: List[Route] = []
@@ -218,6 +223,11 @@ class World:
     def with_route_table(self, table: RouteTable) -> World:
         """This world with one route table put in or changed."""
         return replace(self, route_tables={**self.route_tables, table.route_table_id: table})
+
+    def with_routes_of(self, one: str, other: str) -> World:
+        """The same, where the table `other` has the routes of the table `one` that lead to no ENI."""
+        routes = tuple(route for route in self.route_tables[one].routes if not route.target.startswith("eni-"))
+        return self.with_route_table(replace(self.route_tables[other], routes=routes))
 
     def without_route_table(self, route_table_id: str) -> World:
         """This world without one route table, its associations and its tags: its subnets use the main table."""
