@@ -1,4 +1,4 @@
-"""Run the benchmarks and write docs/performance.md: `python -m benchmarks [actions] [failover] [propagation] [scale]`.
+"""Run the benchmarks and write docs/performance.md: `python -m benchmarks [actions] [failover] [propagation] [scale] [many]`.
 
 What is not named keeps the figures of its last run. `--quick` runs each for a minute or two, to see that it works, and
 writes nothing into docs.
@@ -26,7 +26,7 @@ from . import peer
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "bench"
 DOCS = ROOT / "docs"
-NAMES = ("actions", "failover", "propagation", "scale")
+NAMES = ("actions", "failover", "propagation", "scale", "many")
 INTRODUCTION = """# Performance
 
 What users wait for is the gap in answers. These figures are of one machine and one day, beside what is used today:

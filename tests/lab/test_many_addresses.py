@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Callable, Dict, Iterator, List, cast
+from typing import Callable, Dict, Iterator, List, Set, cast
 
 import pytest
 
