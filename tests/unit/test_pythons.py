@@ -259,3 +259,12 @@ def test_the_oldest_sdk_that_is_tested_is_the_oldest_that_is_promised(package: s
     (promised,) = re.findall(rf'^dependencies = .*"{package}>=([\d.]+)"', text, re.MULTILINE)
     (tested,) = re.findall(rf'^oldest = .*"{package}==([\d.]+)"', text, re.MULTILINE)
     assert tested.startswith(f"{promised}.")
+
+
+def test_whether_all_are_here_is_told_without_a_run(checkout: Checkout) -> None:
+    """`--all-here`, by which `make test` decides what is left for its own interpreter."""
+    checkout.interpreter("bin/pythona")
+    checkout.interpreter("bin/pythonb")
+    assert checkout.run("pythona:oldest pythonb", "--all-here").returncode == 0
+    assert checkout.run("pythona:oldest pythonc", "--all-here").returncode == 1
+    assert checkout.calls("pytest") == []
