@@ -52,7 +52,7 @@ install: requirements/agent.txt $(VENV)/.build
 	@umask 022 && $(PYTHON) -m venv $(PREFIX)
 	@umask 022 && $(PREFIX)/bin/python $(call locked,agent)
 	@umask 022 && $(PREFIX)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall $(VENV)/wheel/*.whl
-	$(PREFIX)/bin/aws-ipfailover install $(if $(ROOT),--root $(ROOT))
+	$(PREFIX)/bin/aws-ipfailover install $(if $(ROOT),--root $(ROOT)) $(if $(AS),--as $(AS))
 
 lock: $(VENV)/.supply
 	@$(BIN)/python scripts/lock $(if $(UPGRADE),--upgrade)

@@ -415,6 +415,30 @@ class Node:
         return ran
 
 
+def syslog(node: Node, directory: Path, action: str) -> Tuple[Ran, List[str]]:
+    """Run an action with a /dev of its own: the lines it sends to syslog, as the datagrams of syslog(3)."""
+    path, devices = directory / "log", directory / "dev"
+    devices.mkdir()
+    (devices / "null").touch()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(path))
+        arrange = (
+            'mount --bind /dev/null "$1/null" && mount --bind /dev/urandom /dev/urandom && ln -s "$2" "$1/log"'
+            ' && mount --bind "$1" /dev && shift 2 && exec "$@"'
+        )
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", arrange, "sh", str(devices), str(path)]
+        ran = node.agent.begin(
+            action, command=command, environ={"HA_LOGFACILITY": "local3", "OCF_RESOURCE_INSTANCE": "the-vip"}
+        ).end()
+        log.setblocking(False)  # the action has ended: all that it has sent is here
+        lines = []
+        while True:
+            try:
+                lines.append(log.recv(65536).decode())
+            except BlockingIOError:
+                return ran, lines
+
+
 def create_eni(aws: RunningAws, subnet_id: str, *addresses: str) -> str:
     """Create an ENI with these addresses, the primary one first; its id."""
     before = set(aws.account.world.interfaces)

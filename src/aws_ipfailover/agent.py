@@ -20,6 +20,7 @@ from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.environment import Environment
 from aws_ipfailover.ocf.exit_codes import Exit
 from aws_ipfailover.ocf.log import complain, exit_reason, set_up_logging
+from aws_ipfailover.ocf.name import name_of
 from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, without_effect
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ class Terminated(BaseException):
 
 
 class Run:
-    """One invocation of the agent; `age`: seconds since Pacemaker started the process."""
+    """One invocation of the agent called `name`; `age`: seconds since Pacemaker started the process."""
 
-    def __init__(self, action: str, environ: Mapping[str, str], age: float = 0.0) -> None:
+    def __init__(self, action: str, environ: Mapping[str, str], age: float = 0.0, name: str = AGENT) -> None:
         self.action = action
+        self.name = name
         self.environ = environ
         self.environment = Environment(environ)
         self.timeout = timeout = self.environment.timeout(action)
@@ -335,12 +337,12 @@ def _drain(run: Run) -> None:
 def _metadata(run: Run) -> Tuple[Exit, str]:
     from aws_ipfailover.ocf.metadata import metadata
 
-    _print(metadata())
+    _print(metadata(run.name))
     return Exit.SUCCESS, ""
 
 
 def _usage(run: Run) -> Tuple[Exit, str]:
-    _print(_USAGE)
+    _print(_usage_of(run.name))
     return Exit.SUCCESS, ""
 
 
@@ -364,7 +366,10 @@ _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
     "usage": _usage,
     "help": _usage,
 }
-_USAGE = f"usage: {AGENT} {{{'|'.join(_HANDLERS)}}}\n"
+
+
+def _usage_of(name: str) -> str:
+    return f"usage: {name} {{{'|'.join(_HANDLERS)}}}\n"
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -379,16 +384,18 @@ def _terminate(signum: int, frame: object) -> NoReturn:
 def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> int:
     """Perform `argv[1]`, in a process that was started `age` seconds ago; returns its OCF exit code.
 
+    `argv[0]` is the path by which the agent's file was started: its last part is the agent's name in all that it tells.
     It raises only for a defect of this package during stop.
     """
+    name = name_of(argv[0] if argv else "")
     if len(argv) != 2 or argv[1] not in _HANDLERS:
-        complain(_USAGE, environ)
+        complain(_usage_of(name), environ)
         return Exit.UNIMPLEMENTED
     try:
         for number in _SIGNALS:
             signal.signal(number, _terminate)
-        set_up_logging(environ)
-        code, reason = Run(argv[1], environ, age).perform()
+        set_up_logging(environ, name)
+        code, reason = Run(argv[1], environ, age, name).perform()
     except Terminated:
         code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
     if reason:

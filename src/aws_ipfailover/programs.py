@@ -1,4 +1,7 @@
-"""Finds and runs other programs: `ip` of iproute2 and Pacemaker's `crm_resource`. No other module starts a process."""
+"""Finds and runs other programs: `ip` of iproute2 and Pacemaker's `crm_resource`, dpkg and rpm for the command line.
+
+No other module of the library starts a process.
+"""
 
 from __future__ import annotations
 

@@ -142,6 +142,35 @@ def test_a_checkout_is_refused() -> None:
     assert "make install" in done.stderr
 
 
+SUSE = "/usr/lib/ocf/resource.d/suse"
+
+
+def test_another_name_in_the_systems_place(run: Run) -> None:
+    """`install --as suse:aws-vpc-move-ip` runs under that name; `--remove` leaves nothing of it."""
+    done = run(
+        f"install --as suse:aws-vpc-move-ip; {SUSE}/aws-vpc-move-ip usage | cut -c 1-22;"
+        f" install --as suse:aws-vpc-move-ip --remove; ls -A {SUSE} 2>&1 || true"
+    )
+    assert done.returncode == 0, done
+    assert done.stdout.splitlines() == [
+        f"installed {SUSE}/aws-vpc-move-ip (runs with {ENV}/bin/python)",
+        "usage: aws-vpc-move-ip",
+        f"removed {SUSE}/aws-vpc-move-ip",
+        f"ls: cannot access '{SUSE}': No such file or directory",
+    ]
+
+
+@pytest.mark.parametrize("force", ["", "--force"])
+def test_the_name_of_a_package_s_file(run: Run, force: str) -> None:
+    """What dpkg says belongs to a package is refused, although the file itself is not there at the moment."""
+    if not Path("/usr/lib/ocf/resource.d/heartbeat/aws-vpc-move-ip").is_file():
+        cannot_run("needs resource-agents")
+    done = run(f"install --as heartbeat:aws-vpc-move-ip {force} || echo code $?; ls -A /usr/lib/ocf")
+    assert done.stdout.splitlines() == ["code 1"], done
+    assert "belongs to the package resource-agents (dpkg); " in done.stderr
+    assert "install --as suse:aws-vpc-move-ip" in done.stderr
+
+
 @pytest.mark.parametrize("path", ["/srv/with blank/env", "/srv/" + "long/" * 24 + "env"])
 def test_an_interpreter_that_no_first_line_can_name(run: Run, path: str) -> None:
     """A path with a blank, or longer than the kernel reads, is refused instead of written into a first line."""

@@ -6,11 +6,10 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict
 
 import pytest
 
@@ -21,11 +20,11 @@ from sandbox import (
     REASON_PREFIX,
     Agent,
     Node,
-    Ran,
     eventually,
     need_root,
     proxy,
     secrets_of,
+    syslog,
     with_files,
     without_packages,
 )
@@ -194,30 +193,6 @@ def test_a_log_file_that_cannot_be_written(node: Node) -> None:
     for place in ("/no/such/directory/ha.log", "/dev/full", "/"):
         ran = node.agent.run("stop", environ={"HA_LOGFILE": place})
         assert ran.code == 0, ran
-
-
-def syslog(node: Node, directory: Path, action: str) -> Tuple[Ran, List[str]]:
-    """Run an action with a /dev of its own: the lines it sends to syslog, as the datagrams of syslog(3)."""
-    path, devices = directory / "log", directory / "dev"
-    devices.mkdir()
-    (devices / "null").touch()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
-        log.bind(str(path))
-        arrange = (
-            'mount --bind /dev/null "$1/null" && mount --bind /dev/urandom /dev/urandom && ln -s "$2" "$1/log"'
-            ' && mount --bind "$1" /dev && shift 2 && exec "$@"'
-        )
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", arrange, "sh", str(devices), str(path)]
-        ran = node.agent.begin(
-            action, command=command, environ={"HA_LOGFACILITY": "local3", "OCF_RESOURCE_INSTANCE": "the-vip"}
-        ).end()
-        log.setblocking(False)  # the action has ended: all that it has sent is here
-        lines = []
-        while True:
-            try:
-                lines.append(log.recv(65536).decode())
-            except BlockingIOError:
-                return ran, lines
 
 
 # Syslog's number for the facility local3; priority err is 3, info is 6.

@@ -134,6 +134,14 @@ def test_deprecated_parameters(root: ET.Element) -> None:
         assert replaced.get("name") == "ip"
 
 
+def test_nothing_is_required_that_another_name_stands_for(root: ET.Element) -> None:
+    """crm refuses a configuration without a required parameter: published ones have `address`, and no `ip`."""
+    replaced = {one.get("name") for one in root.findall("parameters/parameter/deprecated/replaced-with")}
+    assert replaced == {"ip"}
+    parameters = root.findall("parameters/parameter")
+    assert [one.get("required") for one in parameters if one.get("name") in replaced] == ["0"]
+
+
 def test_actions(root: ET.Element) -> None:
     """The actions of the contract are announced, with times in seconds that end in s and depths that do not."""
     actions = root.findall("actions/action")

@@ -130,7 +130,7 @@ def test_the_cloud_has_8_seconds_or_a_third(monkeypatch: pytest.MonkeyPatch, tim
 def main(monkeypatch: pytest.MonkeyPatch, run: Run) -> int:
     """The agent as its file calls it, in this process: its signals and its log stay the test's."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(agent, "set_up_logging", lambda _: None)
+    monkeypatch.setattr(agent, "set_up_logging", lambda *_: None)
     return agent.main(["agent", run.action], run.environ)
 
 

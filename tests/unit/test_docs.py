@@ -25,7 +25,7 @@ def test_the_changelog_has_this_version() -> None:
 
 def test_metadata_is_xml_and_lists_every_parameter_in_order() -> None:
     """Whatever the descriptions hold is escaped."""
-    tree = ElementTree.fromstring(metadata())
+    tree = ElementTree.fromstring(metadata("aws-ipfailover"))
     assert [found.get("name") for found in tree.iter("parameter")] == [parameter.name for parameter in PARAMETERS]
     assert tree.findtext("version") == "1.1"
     assert all(found.get("timeout", "").endswith("s") for found in tree.iter("action"))

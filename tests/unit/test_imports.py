@@ -49,7 +49,8 @@ ALLOWED: Dict[str, Set[str]] = {
     "agent": {
         *("address", "configured", "consistency", "context", "deadline", "errors", "failover", "kernel.command"),
         *("kernel.kernel", "modes"),
-        *("ocf", "ocf.environment", "ocf.exit_codes", "ocf.log", "ocf.metadata", "ocf.pacemaker", "output"),
+        *("ocf", "ocf.environment", "ocf.exit_codes", "ocf.log", "ocf.metadata", "ocf.name", "ocf.pacemaker"),
+        "output",
         *("parameters", "validation"),
     },
     "aws": set(),
@@ -97,10 +98,11 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf": set(),
     "ocf.environment": set(),
     "ocf.exit_codes": set(),
-    "ocf.log": {"ocf", "ocf.log_file", "ocf.syslog", "output", "redaction"},
+    "ocf.log": {"ocf.log_file", "ocf.syslog", "output", "redaction"},
     "ocf.log_file": set(),
     "ocf.syslog": set(),
-    "ocf.metadata": {"", "ocf", "ocf.environment", "parameters"},
+    "ocf.metadata": {"", "ocf.environment", "parameters"},
+    "ocf.name": {"ocf"},
     "ocf.pacemaker": {"deadline", "errors", "programs"},
     "programs": {"errors"},
 }

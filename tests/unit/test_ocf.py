@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from aws_ipfailover.ocf.environment import Environment
+from aws_ipfailover.ocf.name import name_of
 
 
 def test_parameters_are_told_from_pacemakers_own_variables() -> None:
@@ -36,10 +37,25 @@ def test_a_timeout_that_is_no_number_is_the_recommended_one() -> None:
     assert Environment({"OCF_RESKEY_CRM_meta_timeout": "soon"}).timeout("start") == 180
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/usr/lib/ocf/resource.d/suse/aws-vpc-move-ip", "aws-vpc-move-ip"),
+        ("aws_vpc.2", "aws_vpc.2"),
+        *[(text, "aws-ipfailover") for text in ("", "-c", "/x/", "/x/.hidden", "/x/..", "/x/a b", "/x/é", "/x/a\n")],
+        ("/x/" + "a" * 64, "a" * 64),
+        ("/x/" + "a" * 65, "aws-ipfailover"),
+    ],
+)
+def test_the_agent_is_called_as_its_file(path: str, name: str) -> None:
+    """By the last part of the path that was started, if that can be an agent's name."""
+    assert name_of(path) == name
+
+
 UNSEEN = """
 import logging, sys, threading, warnings
 from aws_ipfailover.ocf.log import log, set_up_logging
-set_up_logging({"HA_debug": "1"})
+set_up_logging({"HA_debug": "1"}, "aws-ipfailover")
 class Ending:
     def __del__(self):
         raise ValueError("wJalrXUtnFEMI of an object")

@@ -1,4 +1,8 @@
-"""`aws-ipfailover install`: put the agent where Pacemaker finds it, with the interpreter that has the package."""
+"""`aws-ipfailover install`: put the agent where Pacemaker finds it, with the interpreter that has the package.
+
+Also under another name, for tools that know that one alone: the agent's file is the same, and derives its name from the
+path by which it is started.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +11,106 @@ import os
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, List, NamedTuple
 
 import aws_ipfailover
+from aws_ipfailover.cli.ownership import is_ours, is_there, packages_of
 from aws_ipfailover.cli.trust import doubts, is_editable, module_directories
+from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf.name import LONGEST, is_name
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_PROVIDER = Path("usr/lib/ocf/resource.d/heartbeat")
+_AGENTS = Path("usr/lib/ocf/resource.d")
 # Characters of the first line that every supported kernel reads: Linux before 5.1 cuts it there (execve(2)).
 _LONGEST_FIRST_LINE = 127
 _SHOWN = 3  # paths of which nothing more than their number is told
 
 
 class RefusedError(Exception):
-    """The agent was not installed; the text is a sentence that says why and what to do."""
+    """The agent was not installed, or not removed; the text is a sentence that says why and what to do."""
+
+
+class Alias(NamedTuple):
+    """Where Pacemaker knows the agent as `ocf:PROVIDER:NAME`."""
+
+    provider: str = "heartbeat"
+    name: str = AGENT
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.name}"
+
+    def folder(self, root: Path) -> Path:
+        """The provider's directory."""
+        return root / _AGENTS / self.provider
+
+    def path(self, root: Path) -> Path:
+        """The agent's file."""
+        return self.folder(root) / self.name
+
+
+OWN = Alias()
+_EXAMPLES = """\
+For tools that know no other name than ocf:suse:aws-vpc-move-ip:
+  aws-ipfailover install --as suse:aws-vpc-move-ip
+  aws-ipfailover install --as suse:aws-vpc-move-ip --remove
+"""
 
 
 def register(commands: Commands) -> None:
     """Add `install` to the command line."""
-    parser = commands.add_parser("install", help="install the resource agent for Pacemaker")
+    parser = commands.add_parser(
+        "install",
+        help="install the resource agent for Pacemaker",
+        description="Install the resource agent ocf:heartbeat:aws-ipfailover, or remove it. A file of\n"
+        "somebody else, or of a package of the system, is never written over.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="install below DIR (default: /)")
     parser.add_argument(
+        "--as",
+        dest="alias",
+        type=alias_of,
+        default=OWN,
+        metavar="PROVIDER:NAME",
+        help="install, or remove, it as ocf:PROVIDER:NAME",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--remove", action="store_true", help="remove that file, if it is this agent")
+    how.add_argument(
         "--force", action="store_true", help="install also where somebody other than root could change what root runs"
     )
     parser.set_defaults(run=_run)
 
 
+def alias_of(text: str) -> Alias:
+    """PROVIDER:NAME of a command line, checked."""
+    provider, colon, name = text.partition(":")
+    if not colon or not is_name(provider) or not is_name(name):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not PROVIDER:NAME, such as suse:aws-vpc-move-ip: each of letters, digits, '.', '_' and '-',"
+            f" {LONGEST} at most, and neither '.' nor '-' first"
+        )
+    return Alias(provider, name)
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    alias, root = arguments.alias, arguments.root
     try:
-        path = install(arguments.root, force=arguments.force)
+        if arguments.remove:
+            return _say_removed(alias.path(root), is_removed=remove(root, alias))
+        path = install(root, alias, force=arguments.force)
     except RefusedError as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 1
     except OSError as error:
-        sys.stderr.write(f"cannot install to {error.filename or arguments.root}: {error.strerror}\n")
+        what = "remove" if arguments.remove else "install to"
+        sys.stderr.write(f"cannot {what} {error.filename or alias.path(root)}: {error.strerror}\n")
         return 1
     sys.stdout.write(f"installed {path} (runs with {sys.executable})\n")
     for closed in sorted(
@@ -62,7 +129,12 @@ def closed_directories(path: Path) -> List[Path]:
     return [place for place in places if not place.stat().st_mode & stat.S_IXOTH]
 
 
-def install(root: Path, *, force: bool = False) -> Path:
+def _say_removed(path: Path, *, is_removed: bool) -> int:
+    sys.stdout.write(f"removed {path}\n" if is_removed else f"nothing to remove: {path} is not there\n")
+    return 0
+
+
+def install(root: Path, alias: Alias = OWN, *, force: bool = False) -> Path:
     """Install the agent below `root`; it will run with this process's interpreter. Returns the agent's path.
 
     Where `root` is this machine's own, everything that the agent will execute must be root's alone. Below another
@@ -70,7 +142,8 @@ def install(root: Path, *, force: bool = False) -> Path:
 
     Raises:
         RefusedError: somebody other than root could change what the agent executes, and not `force`; or no first line
-            can name the interpreter.
+            can name the interpreter; or, whatever `force` says, the file is not this package's, belongs to a package of
+            the system, or that cannot be found out. Nothing was changed.
         OSError: the file cannot be written.
     """
     first_line = f"#!{sys.executable} -I"
@@ -79,14 +152,54 @@ def install(root: Path, *, force: bool = False) -> Path:
             f"not installed: {sys.executable} cannot stand in a script's first line, which takes no blanks and"
             f" {_LONGEST_FIRST_LINE} characters at most: install the package into a shorter path, such as /opt"
         )
-    folder = root / _PROVIDER
+    _refuse_another_s(root, alias)
+    folder = alias.folder(root)
     if root.resolve() == Path("/"):
         problem = _problem(folder)
         if problem and not force:
             raise RefusedError(f"not installed: {problem} (--force installs all the same)")
         if problem:
             sys.stderr.write(f"warning: {problem}\n")
-    return _write(folder, first_line)
+    return _write(alias.path(root), first_line)
+
+
+def remove(root: Path, alias: Alias = OWN) -> bool:
+    """Remove the agent's file below `root`, and a directory of its own that is then empty; whether it was there.
+
+    Raises:
+        RefusedError: what is there is not this package's.
+        OSError: it cannot be removed, or not looked at.
+    """
+    path = alias.path(root)
+    if not is_there(path):
+        return False
+    if not is_ours(path):
+        raise RefusedError(f"not removed: {path} is not the agent of aws-ipfailover; remove it by hand if it should go")
+    path.unlink()
+    if alias.provider != OWN.provider:
+        with suppress(OSError):  # something else is in it, or it is a link
+            path.parent.rmdir()
+    return True
+
+
+def _refuse_another_s(root: Path, alias: Alias) -> None:
+    """Raise RefusedError unless the agent's file is this package's, or not there and nobody's."""
+    path = alias.path(root)
+    other = next(one for one in ("suse", "local") if one != alias.provider)
+    instead = f"another provider is free to choose, for instance: aws-ipfailover install --as {other}:{alias.name}"
+    try:
+        owners = packages_of(path, root)
+    except UnknownError as error:
+        raise RefusedError(
+            f"not installed: cannot find out whether {path} belongs to a package of the system, nothing was changed;"
+            f" mend that and run it again: {error}"
+        ) from None
+    if owners:
+        raise RefusedError(f"not installed: {path} belongs to the package {', '.join(owners)}; {instead}")
+    if is_there(path) and not is_ours(path):
+        raise RefusedError(
+            f"not installed: {path} is there and is not the agent of aws-ipfailover; remove it by hand, or: {instead}"
+        )
 
 
 def _problem(folder: Path) -> str:
@@ -111,21 +224,38 @@ def _problem(folder: Path) -> str:
     )
 
 
-def _write(folder: Path, first_line: str) -> Path:
+def _write(target: Path, first_line: str) -> Path:
     body = agent_file().read_text(encoding="utf-8").split("\n", 1)[1]
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "aws-ipfailover"
+    folder = target.parent
+    is_new = _make(folder)
     # Replaced atomically, because Pacemaker may run the agent at any time.
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".aws-ipfailover-")
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{AGENT}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(f"{first_line}\n{body}")
         Path(temporary).chmod(0o755)
         Path(temporary).replace(target)
     except BaseException:
-        Path(temporary).unlink()
+        Path(temporary).unlink(missing_ok=True)
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
         raise
     return target
+
+
+def _make(folder: Path) -> bool:
+    """Make a directory, and those above it, for everybody to enter and its owner to write; whether it is new."""
+    is_new = False
+    for place in (*reversed(folder.parents), folder):
+        try:
+            place.mkdir()
+        except FileExistsError:
+            is_new = False
+        else:
+            place.chmod(0o755)  # whatever the umask is
+            is_new = True
+    return is_new
 
 
 def agent_file() -> Path:

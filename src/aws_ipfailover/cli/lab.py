@@ -6,10 +6,12 @@ import argparse
 import json
 import os
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from aws_ipfailover.cli import lab_orders
+from aws_ipfailover.cli.install import alias_of
 
 if TYPE_CHECKING:
     from aws_ipfailover.lab.client import Lab
@@ -104,6 +106,28 @@ def register(commands: Commands) -> None:
         "--dead-indexes", action="store_true", help="no NIC appears at a device index after a detachment by force"
     )
     up.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
+    up.add_argument(
+        "--overlay",
+        dest="overlays",
+        type=ip_address,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="a further overlay address that on-premises has a route for; can be repeated",
+    )
+    up.add_argument(
+        "--agents",
+        type=Path,
+        metavar="DIR",
+        help="further agents for the nodes: DIR/usr/lib/ocf/resource.d, DIR/usr/lib/stonith/plugins/external",
+    )
+    up.add_argument(
+        "--as",
+        dest="alias",
+        type=alias_of,
+        metavar="PROVIDER:NAME",
+        help="install the agent under this name as well, such as suse:aws-vpc-move-ip",
+    )
     status = add("status", _status, "show instances, links, routes and the cluster")
     status.add_argument("--json", action="store_true", help="as JSON")
     shell = add("shell", _shell, "open a shell in an instance")
@@ -227,6 +251,9 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
         imds_address_lag_seconds=arguments.imds_address_lag,
         dead_indexes=arguments.dead_indexes,
         seed=arguments.seed,
+        overlays=tuple(map(str, arguments.overlays)),
+        agents=None if arguments.agents is None else str(arguments.agents.absolute()),
+        alias=None if arguments.alias is None else str(arguments.alias),
     )
     lab = lab.up(arguments.name, settings, say=_say)
     sys.stdout.write(f"lab '{arguments.name}' is up\n")

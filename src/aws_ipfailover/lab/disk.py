@@ -104,11 +104,13 @@ def mount_disk(boot: Boot) -> None:
     for path in boot.shown:
         _show(root, Path(path))
     ns.show(Path(boot.etc), _inside(root, str(ETC)))
+    for path in boot.make:
+        _inside(root, path)
     for kind in (boot.directories, boot.files):
         _private(root, kind)
     _kernel(root, hidden)
     for path, mode in boot.make.items():
-        _inside(root, path).chmod(mode)
+        (root / path.lstrip("/")).chmod(mode)
     ns.make_read_only(root / "dev")
     ns.make_read_only(root)
     ns.pivot_root(top, machine)

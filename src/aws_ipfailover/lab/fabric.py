@@ -269,7 +269,7 @@ def desired(
     for source, route_table in {**tables_of(network, hosts), **tables}.items():
         if source == TRANSIT_GATEWAY or source in enis:
             routes.update(_routes(route_table, table_number(source), network.cidrs, by_id, gateways))
-    for cidr in (*network.cidrs, ip_network(plan.overlay), ip_network(plan.overlay_ipv6)):
+    for cidr in (*network.cidrs, *map(ip_network, (plan.overlay, plan.overlay_ipv6, *plan.more_overlays))):
         rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {_TRANSIT_TABLE}"))
         rules.add((cidr.version, f"pref {_RULE_TRANSIT_LOCAL} iif {TRANSIT_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     if INTERNET_GATEWAY in gateways:

@@ -29,23 +29,30 @@ _DIRECTORIES = (
     "/var/lib/pcsd",
     "/var/log",
 )
+# Root's home, with its AWS configuration, for one; the host's is no model for it.
+_HOME = "/run/home"
 _CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _OWN_FILES = ("/etc/hostname", "/etc/hosts", "/etc/machine-id", "/etc/resolv.conf")
 # What each instance brings to /etc.
 FILES = (*_OWN_FILES, _CA_BUNDLE)
 _MEMORY = {"/run": 0o755, "/dev/shm": 0o1777, "/tmp": 0o1777, "/var/tmp": 0o1777}  # noqa: S108 - the instance's own
 _MADE = {
-    "/run/home": 0o700,
+    _HOME: 0o700,
     "/run/lock": 0o1777,
     "/run/resource-agents": 0o1755,
     "/run/crm": 0o755,
 }
+# Where Pacemaker finds OCF agents, and libstonith fencing plugins: each instance has copies of its own.
+AGENT_PLACES = ("/usr/lib/ocf/resource.d", "/usr/lib/stonith/plugins/external")
 AGENTS = "/usr/lib/ocf/resource.d/heartbeat"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What all instances of a lab share: where its private files are, and what its clients must trust."""
+    """What all instances of a lab share: where its private files are, and what its clients must trust.
+
+    `agents`: a directory that has the agents in the places of `AGENT_PLACES`.
+    """
 
     private: Path
     etc: Path
@@ -59,7 +66,7 @@ class Machine:
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
-            "HOME": "/run/home",
+            "HOME": _HOME,
             # SDKs that bring their own list of authorities do not look at the system's.
             "AWS_CA_BUNDLE": _CA_BUNDLE,
             "REQUESTS_CA_BUNDLE": _CA_BUNDLE,
@@ -98,8 +105,9 @@ class Instance:
             for child in sorted(Path(name).glob("*/")):
                 if child.is_dir() and child.name in _NEEDED_CHILDREN:
                     _like(child, self._at(str(child)))
-        if self._machine.agents is not None:
-            shutil.copytree(self._machine.agents, self._at(AGENTS), symlinks=True)
+        self._at(_HOME).mkdir(parents=True, mode=0o700)
+        for agents in self._agent_places():
+            shutil.copytree(self._agents(agents), self._at(agents), symlinks=True)
         texts: Dict[str, Tuple[str, int, Optional[str]]] = {
             "/etc/hostname": (f"{self.name}\n", 0o644, None),
             "/etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n{self._machine.hosts}", 0o644, None),
@@ -116,17 +124,22 @@ class Instance:
             if owner is not None:
                 shutil.chown(place, *owner.split(":"))
 
+    def _agents(self, place: str) -> Path:
+        return Path(self._machine.agents or "/nowhere", place.lstrip("/"))
+
+    def _agent_places(self) -> Tuple[str, ...]:
+        return tuple(place for place in AGENT_PLACES if self._agents(place).is_dir())
+
     def _at(self, path: str) -> Path:
         return self.disk / path.lstrip("/")
 
     def _boot(self) -> Boot:
-        agents = () if self._machine.agents is None else (AGENTS,)
         return Boot(
             hostname=self.name,
             root=str(self.disk / "root"),
             etc=str(self._machine.etc),
             shown=tuple(str(path) for path in places((*map(Path, SYSTEM), *python_paths()))),
-            directories={path: str(self._at(path)) for path in (*_DIRECTORIES, *agents)},
+            directories={path: str(self._at(path)) for path in (*_DIRECTORIES, _HOME, *self._agent_places())},
             files={**{path: str(self._at(path)) for path in _OWN_FILES}, _CA_BUNDLE: str(self._machine.ca_bundle)},
             memory=_MEMORY,
             environment=self._machine.environment(),

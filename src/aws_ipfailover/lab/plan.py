@@ -107,6 +107,8 @@ class Plan:
     # Outside every CIDR of the VPC, as an overlay address has to be. On-premises has transit gateway routes for both.
     overlay: IPv4Address = IPv4Address("192.168.10.10")
     overlay_ipv6: IPv6Address = IPv6Address("fd00:10::10")
+    # Further ones, of which on-premises has routes as well.
+    more_overlays: Tuple[Union[IPv4Address, IPv6Address], ...] = ()
     # Where instances reach EC2's and STS's API under their real host names (hosts entries, TLS with the lab's own CA).
     api_address: IPv4Address = IPv4Address("198.18.0.10")
 

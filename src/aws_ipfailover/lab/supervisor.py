@@ -17,7 +17,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -81,10 +81,16 @@ class Settings:
     dead_indexes: bool = False
     # Of everything that is drawn.
     seed: int = 0
+    # Further overlay addresses that on-premises has routes for.
+    overlays: Tuple[str, ...] = ()
+    # A directory of further agents and fencing plugins for the nodes, laid out as a system; and another name,
+    # PROVIDER:NAME, under which the agent is installed as well.
+    agents: Optional[str] = None
+    alias: Optional[str] = None
 
     def plan(self) -> Plan:
         """The plan for these settings."""
-        return plan_for(self.mode, self.layout)
+        return replace(plan_for(self.mode, self.layout), more_overlays=tuple(map(ip_address, self.overlays)))
 
     def to_json(self) -> str:
         """For the launcher's command line."""
@@ -166,7 +172,11 @@ class Supervisor:
             private=self._rundir.private,
             etc=etc,
             ca_bundle=self._ca_bundle(authority),
-            agents=agents_directory(self._rundir.private / "agents"),
+            agents=agents_directory(
+                self._rundir.private / "agents",
+                None if self._settings.agents is None else Path(self._settings.agents),
+                self._settings.alias,
+            ),
             hosts=self._hosts(),
         )
         for planned in self._plan.instances:

@@ -12,8 +12,6 @@ import threading
 from contextlib import suppress
 from typing import Callable, Dict, List, Mapping, Tuple
 
-from aws_ipfailover.ocf import AGENT
-
 log = logging.getLogger("aws_ipfailover")
 
 # Characters of Pacemaker's own variables that are shown; its ids are far shorter.
@@ -52,9 +50,10 @@ def _to_stderr(_: int, text: str) -> None:
 class _Handler(logging.Handler):
     """Logs to syslog (HA_LOGFACILITY) and the file HA_LOGFILE; to standard error without both or on a terminal."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], agent: str) -> None:
         super().__init__()
         self._environ = environ
+        self._agent = agent
         self._tag = ""
         facility = environ.get("HA_LOGFACILITY", "").strip().lower()
         self._facility = "" if facility == "none" else facility
@@ -98,7 +97,7 @@ class _Handler(logging.Handler):
         return _line(text, self._environ)
 
     def _tagged(self) -> str:
-        self._tag = self._tag or tag(self._environ)
+        self._tag = self._tag or tag(self._environ, self._agent)
         return self._tag
 
     def _to_syslog(self, level: int, text: str) -> None:
@@ -114,14 +113,14 @@ class _Handler(logging.Handler):
         append(self._file, f"{time.strftime('%b %d %H:%M:%S')} {self._tagged()}: {text}\n")
 
 
-def tag(environ: Mapping[str, str]) -> str:
+def tag(environ: Mapping[str, str], agent: str) -> str:
     """What each line of the log begins with: agent, resource and process.
 
     The brackets around the resource's name stand nowhere in it, so that no name reads as the rest of a line.
     """
     name = _line(environ.get("OCF_RESOURCE_INSTANCE", ""), environ, _LONGEST_NAME)
     name = name.replace("(", "\\x28").replace(")", "\\x29")
-    return f"{AGENT}({name})[{os.getpid()}]" if name else f"{AGENT}[{os.getpid()}]"
+    return f"{agent}({name})[{os.getpid()}]" if name else f"{agent}[{os.getpid()}]"
 
 
 def _is_terminal() -> bool:
@@ -131,8 +130,10 @@ def _is_terminal() -> bool:
         return False
 
 
-def set_up_logging(environ: Mapping[str, str]) -> None:
-    """Send the library's log to the places of `_Handler`; other libraries' logs and warnings are discarded.
+def set_up_logging(environ: Mapping[str, str], agent: str) -> None:
+    """Send the library's log to the places of `_Handler`, each line with the agent's name.
+
+    Other libraries' logs and warnings are discarded.
 
     The SDK's debug log contains requests with tokens, so it gets no handler at any level. Python itself would print
     tracebacks of threads and of objects at their end, which can quote anything.
@@ -142,7 +143,7 @@ def set_up_logging(environ: Mapping[str, str]) -> None:
     threading.excepthook = lambda failed: _note("a thread", failed.exc_type)
     sys.unraisablehook = lambda failed: _note("an object's end", failed.exc_type)
     log.propagate = False
-    log.handlers = [_Handler(environ)]
+    log.handlers = [_Handler(environ, agent)]
     debug = environ.get("HA_debug", "").strip().lower() not in ("", "0", "no", "false", "off")
     log.setLevel(logging.DEBUG if debug else logging.INFO)
 

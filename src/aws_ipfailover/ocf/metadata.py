@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import List
 
 from aws_ipfailover import __version__
-from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.environment import ACTIONS, Action
 from aws_ipfailover.parameters import PARAMETERS, Parameter
 
 
-def metadata() -> str:
-    """The agent's OCF 1.1 metadata."""
+def metadata(name: str) -> str:
+    """The OCF 1.1 metadata of the agent that is called `name`."""
     lines = [
         '<?xml version="1.0"?>',
-        f'<resource-agent name="{AGENT}" version="{__version__}">',
+        f'<resource-agent name="{name}" version="{__version__}">',
         "<version>1.1</version>",
         f'<longdesc lang="en">{_escape(_LONGDESC)}</longdesc>',
         f'<shortdesc lang="en">{_escape(_SHORTDESC)}</shortdesc>',
