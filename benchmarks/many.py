@@ -116,7 +116,7 @@ def switch(lab: Lab, ips: Sequence[str], old: str, new: str, what: str) -> Dict[
     """Seconds until the first and the last address is served by the new node; writes, refusals, processor time."""
     lab.api.fail("latency", seconds=LATENCY)
     lab.api.fail("throttle")
-    with responders(lab), asking(lab, ips) as prober, neighbour(lab) as its:
+    with responders(lab), asking(lab, ips) as prober, neighbour(lab, new) as its:
         assert prober.stdin is not None
         assert prober.stdout is not None
         prober.stdout.readline()  # all are served by the old node
@@ -132,7 +132,13 @@ def switch(lab: Lab, ips: Sequence[str], old: str, new: str, what: str) -> Dict[
     lab.settle(300)
     used = processor_time(lab, new) - before
     lab.api.ok()
-    calls = [one for one in lab.calls(begun) if one["service"] == "ec2" and one["caller"] == new]
+    calls = [
+        one
+        for one in lab.calls(begun)
+        if one["service"] == "ec2"
+        and one["caller"] == new
+        and one["parameters"].get("DestinationCidrBlock") != ITS_DESTINATION
+    ]
     done = Counter(str(one["action"]) for one in calls)
     moments = sorted(when - begun for when in served.values())
     status = lab.cluster_status()
@@ -148,14 +154,19 @@ def switch(lab: Lab, ips: Sequence[str], old: str, new: str, what: str) -> Dict[
 
 
 @contextlib.contextmanager
-def neighbour(lab: Lab) -> Iterator[Callable[[], Tuple[int, int]]]:
-    """Another program of the account writes a route several times a second; yields what ends it and tells its writes."""
+def neighbour(lab: Lab, node: str) -> Iterator[Callable[[], Tuple[int, int]]]:
+    """Another program of the account writes a route several times a second; yields what ends it and tells its writes.
+
+    It runs on a node, whose credentials it uses.
+    """
     table = lab.status()["route_tables"][0]
     argv = [sys.executable, "-c", _NEIGHBOUR, lab.status()["region"], table, ITS_DESTINATION, str(NEIGHBOUR)]
     target = lab.status()["network_interfaces"]["node1"]
     process: subprocess.Popen[str] = lab.spawn(
-        "consumer-a", [*argv, target], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        node, [*argv, target], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
+    process.stdout.readline()  # it has written once
 
     def end() -> Tuple[int, int]:
         done, refused = json.loads(process.communicate("end\n", timeout=60)[0])
@@ -176,6 +187,8 @@ from botocore.exceptions import ClientError
 region, table, destination, rate, target = sys.argv[1:]
 ec2 = boto3.client("ec2", region_name=region, config=Config(retries={"total_max_attempts": 1}))
 done = refused = 0
+ec2.replace_route(RouteTableId=table, DestinationCidrBlock=destination, NetworkInterfaceId=target)
+print("writing", flush=True)
 while not select.select([sys.stdin], [], [], 1 / float(rate))[0]:
     try:
         ec2.replace_route(RouteTableId=table, DestinationCidrBlock=destination, NetworkInterfaceId=target)
