@@ -28,7 +28,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "interfaces": {"failover"},
     # Imports what a mode holds only when it makes it, so that a probe loads the holdings of its own mode alone.
     "modes": {
-        *("errors", "holdings.announcement", "holdings.bounded", "holdings.eni_attachment"),
+        *("errors", "holdings.announcement", "holdings.bounded", "holdings.elastic_ip", "holdings.eni_attachment"),
         *("holdings.eni_interface", "holdings.local_address", "holdings.overlay_routes", "holdings.secondary_address"),
     },
     "address": set(),
@@ -65,6 +65,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "holdings": set(),
     "holdings.announcement": {"errors", "failover", "kernel.announcements", "kernel.links", "address"},
     "holdings.bounded": {"deadline", "failover"},
+    "holdings.elastic_ip": {"consistency", "deadline", "errors", "failover"},
     "holdings.eni_attachment": {"address", "consistency", "deadline", "errors", "failover", "holdings.eni_plan"},
     "holdings.eni_interface": {
         *("deadline", "errors", "failover", "holdings.announcement", "kernel.kernel", "kernel.links"),
