@@ -58,7 +58,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "aws.service_models": set(),
     "aws.session": {
         *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.retry", "aws.service_models", "aws.transport"),
-        *("deadline", "errors", "parameters", "redaction"),
+        *("consistency", "deadline", "errors", "parameters", "redaction"),
     },
     "aws.throttling": {"deadline"},
     "aws.transport": {"aws.errors", "aws.retry", "deadline", "errors", "parameters"},
