@@ -141,7 +141,7 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
     if values.mode != "overlay-ip" or values.routing_table_role is None:
         return own, None
-    account = account._replace(role=values.routing_table_role)
+    account = account._replace(role=values.routing_table_role, external_id=values.external_id)
     return own, Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
 
 

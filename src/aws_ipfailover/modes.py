@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aws_ipfailover.context import Context
     from aws_ipfailover.holdings.chosen_tables import ChosenTables
     from aws_ipfailover.holdings.destinations import Destinations
+    from aws_ipfailover.holdings.elastic_ip import ElasticIpAssociation
     from aws_ipfailover.holdings.eni_interface import Metadata
     from aws_ipfailover.holdings.local_address import OwnRule
     from aws_ipfailover.interfaces import Holding, LocalPart
@@ -29,8 +30,9 @@ class Mode(NamedTuple):
     configures. `makes_before_breaks`: the next node can take over while this one still answers. `released_in_cloud`:
     stop also asks EC2 to release it, and succeeds without an answer. `holdings`: creates the holdings, in start order.
     The address comes before the route to it, because this node does not accept packets that arrive earlier. An ENI is
-    attached before its interface is configured. `dynamic_is_own`, `gateway_is_own`: see `OwnRule`; AWS's DHCP gives an
-    ENI's primary IPv4 address only, its DHCPv6 any address of the ENI, and a moving ENI may be configured by either.
+    attached before its interface is configured. The Elastic IP is requested when the address is here, and waited for
+    last. `dynamic_is_own`, `gateway_is_own`: see `OwnRule`; AWS's DHCP gives an ENI's primary IPv4 address only, its
+    DHCPv6 any address of the ENI, and a moving ENI may be configured by either.
     """
 
     name: str
@@ -81,7 +83,13 @@ def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
         context.deadline.earlier(_TO_SUM_UP),
         context.progress,
     )
-    return local, Bounded(routes, context.deadline, context.progress)
+    bounded = Bounded(routes, context.deadline, context.progress)
+    association = elastic_ip(context, values, context.node.network_interface_id())
+    if association is None:
+        return local, bounded
+    from aws_ipfailover.holdings.elastic_ip import WithElasticIp
+
+    return local, WithElasticIp(bounded, association), association
 
 
 def destinations_of(values: Values) -> Destinations:
@@ -116,8 +124,22 @@ def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     cidrs = context.node_subnet_cidrs({address.version for address in values.ip})
     lengths = {address: subnet_prefix(cidrs, address) for address in values.ip}
     local = LocalAddresses(context.kernel, lengths, _own_rule(values.mode), link, values.iflabel)
-    secondary = SecondaryAddresses(values.ip, eni, node, context.ec2, context.memory_of(values.ip), context.deadline)
-    return local, Bounded(secondary, context.deadline, context.progress), Announcement(values.ip, link)
+    association = elastic_ip(context, values, eni)
+    secondary = SecondaryAddresses(
+        values.ip,
+        eni,
+        node,
+        context.ec2,
+        context.memory_of(values.ip),
+        context.deadline,
+        # It needs an address that is assigned, and not that IMDS lists it.
+        when_assigned=None if association is None else association.begin,
+    )
+    address = Bounded(secondary, context.deadline, context.progress)
+    announcement = Announcement(values.ip, link)
+    if association is None:
+        return local, address, announcement
+    return local, address, announcement, association
 
 
 def _eni(context: Context, values: Values) -> Tuple[Holding, ...]:
@@ -135,7 +157,31 @@ def _eni(context: Context, values: Values) -> Tuple[Holding, ...]:
         context.deadline,
     )
     interface = EniInterface(context.kernel, eni, values.ip, attachment, _primary_mtu(context), context.deadline)
-    return Bounded(attachment, context.deadline, context.progress), interface
+    attached = Bounded(attachment, context.deadline, context.progress)
+    association = elastic_ip(context, values, eni)
+    if association is None:
+        return attached, interface
+    return attached, interface, association
+
+
+def elastic_ip(context: Context, values: Values, network_interface_id: str) -> Optional[ElasticIpAssociation]:
+    """The Elastic IP's association, if one is to follow: in private-ip with the first IPv4 address of the service.
+
+    Not in `Bounded`: what it raises at the deadline would end a start whose address is served.
+    """
+    if values.allocation_id is None:
+        return None
+    from aws_ipfailover.holdings.elastic_ip import ElasticIpAssociation
+
+    return ElasticIpAssociation(
+        values.allocation_id,
+        network_interface_id,
+        next((one for one in values.ip if one.version == 4), None) if values.mode == "private-ip" else None,
+        context.ec2,
+        context.memory(values.allocation_id),
+        context.deadline,
+        context.progress,
+    )
 
 
 def _primary_mtu(context: Context) -> Optional[int]:

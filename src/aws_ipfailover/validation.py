@@ -17,7 +17,7 @@ from aws_ipfailover.errors import DeniedError, Error, InUseError, NodeError, NoR
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 from aws_ipfailover.holdings.overlay_routes import check_is_on
 from aws_ipfailover.holdings.route_writes import RouteId, RouteWrites, few, sentences, summary
-from aws_ipfailover.modes import chosen_tables, destinations_of, mode_named
+from aws_ipfailover.modes import chosen_tables, destinations_of, elastic_ip, mode_named
 from aws_ipfailover.parameters import Values
 
 if TYPE_CHECKING:
@@ -35,9 +35,22 @@ def validate(context: Context, values: Values) -> None:
     mode = mode_named(values.mode)
     mode.holdings(context, values)
     checks = {"overlay-ip": _check_overlay, "eni": _check_eni, "private-ip": _check_private}
-    mac = Task(lambda: checks[mode.name](context, values)).result(context.deadline, context.progress)
+
+    def check() -> Optional[str]:
+        mac = checks[mode.name](context, values)
+        _check_elastic_ip(context, values)
+        return mac
+
+    mac = Task(check).result(context.deadline, context.progress)
     for warning in warnings(mode, mac):
         log.warning("%s", warning)
+
+
+def _check_elastic_ip(context: Context, values: Values) -> None:
+    eni = values.network_interface_id if values.mode == "eni" else None
+    association = elastic_ip(context, values, eni or context.node.network_interface_id())
+    if association is not None:
+        association.check()
 
 
 def _check_private(context: Context, values: Values) -> Optional[str]:

@@ -274,6 +274,14 @@ def of_a_role(node: Node, _: Path) -> List[str]:
     return []
 
 
+def of_a_role_with_an_external_id(node: Node, _: Path) -> List[str]:
+    """The role of a parameter, whose trust policy asks for the external id of another one."""
+    account = node.aws.account.plan.account_id
+    node.aws.account.identities.put_role(Role(ROLE, None, frozenset({account}), external_id=EXTERNAL_ID))
+    node.agent.parameters.update(routing_table_role=ROLE, external_id=EXTERNAL_ID)
+    return [EXTERNAL_ID]
+
+
 def of_the_role_of_a_profile(node: Node, directory: Path) -> List[str]:
     """The role of a profile, which the SDK itself assumes with another profile's keys and an external id."""
     node.aws.account.identities.put_role(Role(ROLE, None, frozenset({node.aws.account.plan.account_id})))
@@ -285,7 +293,8 @@ def of_the_role_of_a_profile(node: Node, directory: Path) -> List[str]:
 Source = Callable[[Node, Path], List[str]]
 SOURCES: List[Any] = [
     *(of_the_environment, of_the_credentials_file, of_the_configuration_file, of_a_process, of_a_container),
-    *(of_the_instance, of_a_role, pytest.param(of_the_role_of_a_profile, marks=asks_sts_here)),
+    *(of_the_instance, of_a_role, of_a_role_with_an_external_id),
+    pytest.param(of_the_role_of_a_profile, marks=asks_sts_here),
 ]
 
 
@@ -375,7 +384,10 @@ def test_a_secret_that_looks_like_a_code(node: Node, tmp_path: Path, part: str) 
 
 @pytest.mark.parametrize("place", ["standard error", "files"])
 @pytest.mark.parametrize("echo", ["code", "message"])
-@pytest.mark.parametrize("source", [of_a_role, pytest.param(of_the_role_of_a_profile, marks=asks_sts_here)])
+@pytest.mark.parametrize(
+    "source",
+    [of_a_role, of_a_role_with_an_external_id, pytest.param(of_the_role_of_a_profile, marks=asks_sts_here)],
+)
 def test_sts_quotes_credentials(node: Node, tmp_path: Path, source: Source, echo: str, place: str) -> None:
     """AssumeRole's error quotes the keys that signed it, and what it was asked with."""
     others = source(node, tmp_path)
@@ -427,6 +439,20 @@ def test_sts_quotes_the_token_of_a_web_identity(node: Node, tmp_path: Path, wher
         outputs = run(node, tmp_path, "start", "standard error", environ={"AWS_ENDPOINT_URL_STS": url}, timeout=20)
     assert outputs.ran.code == 1, outputs
     check(outputs, [WEB_TOKEN], "InvalidIdentityToken", "canaries: ***")
+
+
+@pytest.mark.parametrize("action", ["start", "monitor", "validate-all", "stop"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_external_id(node: Node, tmp_path: Path, action: str, trusted: bool) -> None:
+    """The external id of a role is in no output and in no file, whether STS accepts it or not."""
+    of_a_role_with_an_external_id(node, tmp_path)
+    if not trusted:
+        node.agent.parameters["routing_table_role"] += "-of-nobody"
+    node.hold()
+    outputs = run(node, tmp_path, action, "files", level=10, interval=10)
+    check(outputs, [EXTERNAL_ID])
+    for path in node.directory.iterdir():
+        assert leaked(path.read_text(), [EXTERNAL_ID]) == []
 
 
 # -- IMDS -------------------------------------------------------------------------------------------------------------

@@ -414,7 +414,7 @@ def shared(make_node: object) -> Node:
     """A node whose route tables belong to another account, which has a role for it."""
     node: Node = make_node(shared_vpc_owner=OWNER)  # type: ignore[operator]
     account = node.aws.account
-    account.identities.put_role(Role(SHARED, None, frozenset({account.plan.account_id})))
+    account.identities.put_role(Role(SHARED, None, frozenset({account.plan.account_id}), may_be_tagged=True))
     node.agent.parameters["routing_table_role"] = SHARED
     return node
 

@@ -135,3 +135,53 @@ def allowed(ran: Ran) -> None:
     """It succeeded, and nothing was refused."""
     assert ran.code == 0, ran
     assert {call.outcome for call in ran.calls if call.service == "ec2"} <= {"ok", "DryRunOperation"}, ran
+
+
+def elastic_ip_policy(node: Node, allocation: str, without: str | None = None) -> Policy:
+    """The policies of the guide's sections on overlay-ip and on an Elastic IP together, without one action."""
+    section = GUIDE.read_text(encoding="utf-8").split("\n### An Elastic IP\n")[1].split("\n### ")[0]
+    text = section.split("```json\n")[1].split("```")[0]
+    for name, value in {
+        "REGION": "eu-central-1",
+        "ACCOUNT": "123456789012",
+        "eipalloc-0123456789abcdef0": allocation,
+        "eni-0123456789abcdef0": node.me.network_interface_id,
+        "i-0123456789abcdef0": node.me.instance_id,
+    }.items():
+        text = text.replace(name, value)
+    document = json.loads(text)
+    document["Statement"] = [one for one in document["Statement"] if one["Action"] != without]
+    return Policy((*overlay_policy(node).statements, *Policy.from_document(document).statements))
+
+
+@pytest.fixture
+def allocation(node: Node) -> str:
+    """An Elastic IP that is to follow the overlay address."""
+    node.aws.api.administer("AllocateAddress")
+    (made,) = node.aws.account.world.elastic_ips
+    node.agent.parameters["allocation_id"] = made
+    return made
+
+
+def test_elastic_ip(node: Node, allocation: str) -> None:
+    """With the guide's policy for an Elastic IP start, monitor and validate-all work, and log no error."""
+    node.aws.account.identities.restrict_instances(elastic_ip_policy(node, allocation))
+    for action in ("start", "monitor", "validate-all", "stop"):
+        ran = node.agent.run(action, level=10, interval=10)
+        assert ran.code == 0, ran
+        assert "ERROR:" not in ran.stderr
+    assert node.aws.account.world.elastic_ips[allocation].network_interface_id == node.me.network_interface_id
+
+
+@pytest.mark.parametrize(
+    ("without", "action", "code"),
+    [("ec2:AssociateAddress", "start", 0), ("ec2:DescribeAddresses", "monitor", 190)],
+)
+def test_elastic_ip_needs_each(node: Node, allocation: str, without: str, action: str, code: int) -> None:
+    """Each action of the guide's policy for an Elastic IP is needed."""
+    node.aws.account.identities.restrict_instances(elastic_ip_policy(node, allocation, without))
+    if action == "monitor":
+        node.hold()
+    ran = node.agent.run(action, level=10, interval=10)
+    assert ran.code == code, ran
+    assert f"{without.partition(':')[2]}: UnauthorizedOperation" in ran.stderr

@@ -121,7 +121,8 @@ def test_a_private_address_has_one_elastic_ip(ec2: EC2Client, eni: str) -> None:
 
 
 def test_an_internet_gateway(aws: RunningAws, ec2: EC2Client) -> None:
-    """Every table of such a VPC leads what is for nobody else to it; a VPC for overlay addresses has none."""
+    """Every table of such a VPC leads what is for nobody else to it; a VPC for overlay addresses has one
+    only where that is asked for."""
     (gateway,) = ec2.describe_internet_gateways()["InternetGateways"]
     assert gateway["Attachments"][0]["VpcId"] == aws.account.vpc_id
     for table in aws.account.network().route_tables:
@@ -129,3 +130,7 @@ def test_an_internet_gateway(aws: RunningAws, ec2: EC2Client) -> None:
         assert targets["0.0.0.0/0"] == targets["::/0"] == gateway["InternetGatewayId"]
     with running_aws(plan_for("overlay-ip")) as plain:
         assert client(plain).describe_internet_gateways()["InternetGateways"] == []
+    with running_aws(plan_for("overlay-ip", internet=True)) as connected:
+        assert len(client(connected).describe_internet_gateways()["InternetGateways"]) == 1
+        (table, *_) = connected.account.network().route_tables
+        assert "0.0.0.0/0" in {str(route.destination) for route in table.routes}

@@ -311,6 +311,37 @@ def test_assume_role(aws: RunningAws, connect: Callable[..., Any]) -> None:
         sts.assume_role(**request)
 
 
+def test_an_external_id(aws: RunningAws, connect: Callable[..., Any]) -> None:
+    """A role whose trust policy has a condition on sts:ExternalId is assumed only with that one."""
+    sts = connect("sts", aws.account.identities.of_instance("i-1"))
+    role = Role(ROLE, trusted_accounts=frozenset({"123456789012"}), external_id="of-the-owner")
+    aws.account.identities.put_role(role)
+    for given in ({}, {"ExternalId": "of-another"}):
+        with refused("AccessDenied", "is not authorized to perform: sts:AssumeRole on resource: " + ROLE):
+            sts.assume_role(RoleArn=ROLE, RoleSessionName="cluster", **given)
+    sts.assume_role(RoleArn=ROLE, RoleSessionName="cluster", ExternalId="of-the-owner")
+    assert "of-the-owner" not in repr(role)
+
+
+def test_session_tags(aws: RunningAws, connect: Callable[..., Any]) -> None:
+    """A role whose trust policy, or a caller whose own policy, does not allow sts:TagSession: the whole call fails."""
+    sts = connect("sts", aws.account.identities.of_instance("i-1"))
+    request = {"RoleArn": ROLE, "RoleSessionName": "cluster", "Tags": [{"Key": "of:cluster", "Value": "a b"}]}
+    aws.account.identities.put_role(Role(ROLE, trusted_accounts=frozenset({"123456789012"})))
+    with refused("AccessDenied", "is not authorized to perform: sts:TagSession on resource: " + ROLE):
+        sts.assume_role(**request)
+    aws.account.identities.put_role(Role(ROLE, trusted_accounts=frozenset({"123456789012"}), may_be_tagged=True))
+    sts.assume_role(**request)
+    for tag in ({"Key": "of:cluster", "Value": "a\nb;c"}, {"Key": "k", "Value": "x" * 257}):
+        with refused("ValidationError"):
+            sts.assume_role(**{**request, "Tags": [tag]})
+    with refused("InvalidParameterValue"):
+        sts.assume_role(**{**request, "Tags": [{"Key": "aws:cluster", "Value": "a"}]})
+    aws.account.identities.restrict_instances(policy((["sts:AssumeRole"], ["*"])))
+    with refused("AccessDenied", "sts:TagSession"):
+        sts.assume_role(**request)
+
+
 def test_shared_vpc() -> None:
     """In a shared VPC the tables are seen and changed only with the owner's role, and no instance id shows."""
     with running_aws(shared_vpc_owner=OWNER) as aws:

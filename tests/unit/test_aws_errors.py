@@ -99,6 +99,7 @@ TAKEN = "Instance 'i-0123456789abcdef0' already has an interface attached at dev
 IN_USE = "Network interface 'eni-0123456789abcdef0' is currently in use."
 DIFFERENT = "route table rtb-0a and interface eni-0a belong to different networks"
 # Operation, code, message -> what it means from this operation, and from one that it says nothing special about.
+NO_PERMISSION = "You do not have permission to access the specified resource."
 BY_OPERATION = [
     ("ReplaceRoute", "InvalidParameterValue", "There is no route defined for '192.0.2.1/32'.", NoRouteError, Error),
     ("ReplaceRoute", "InvalidRoute.NotFound", "no route", NoRouteError, NodeError),
@@ -114,6 +115,15 @@ BY_OPERATION = [
     ("AttachNetworkInterface", "OperationNotPermitted", "You do not have permission.", NodeError, Error),
     ("DetachNetworkInterface", "OperationNotPermitted", "You do not have permission.", NodeError, Error),
     ("DetachNetworkInterface", "InvalidAttachmentID.NotFound", "does not exist", DetachedError, NodeError),
+    ("AssociateAddress", "AuthFailure", "The address 'eipalloc-1' does not belong to you.", NodeError, DeniedError),
+    ("AssociateAddress", "AuthFailure", NO_PERMISSION, NodeError, DeniedError),
+    ("AssociateAddress", "AuthFailure", "AWS was not able to validate the credentials", DeniedError, DeniedError),
+    ("DescribeAddresses", "AuthFailure", "The address 'eipalloc-1' does not belong to you.", NodeError, DeniedError),
+    ("AssociateAddress", "Gateway.NotAttached", "vpc-1 is not attached to any internet gateway", NodeError, Error),
+    ("AssociateAddress", "InvalidAllocationID.NotFound", "'eipalloc-1' does not exist", NodeError, NodeError),
+    ("AssociateAddress", "InvalidNetworkInterfaceID.NotFound", "'eni-1' does not exist", NodeError, NodeError),
+    ("AssociateAddress", "IncorrectInstanceState", "is not in a valid state", UnknownError, UnknownError),
+    ("AssociateAddress", "Resource.AlreadyAssociated", "is already associated", Error, Error),
 ]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-from typing import Any, Callable, Dict, List, Mapping, Tuple, Union
+from ipaddress import IPv4Address, ip_network
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 import pytest
 
@@ -184,6 +184,7 @@ DRY_RUNS: Dict[str, Callable[[Ec2], None]] = {
     "CreateRoute": lambda ec2: ec2.may_create_route("rtb-a", OVERLAY, ENI),
     "AttachNetworkInterface": lambda ec2: ec2.may_attach(ENI, ME, 1),
     "DetachNetworkInterface": lambda ec2: ec2.may_detach("eni-attach-1"),
+    "AssociateAddress": lambda ec2: ec2.may_associate_address("eipalloc-1", ENI, None),
 }
 
 
@@ -206,3 +207,20 @@ def test_the_check_is_switched_off() -> None:
     ec2_of(calls).switch_off_source_dest_check(ENI)
     expected = {"NetworkInterfaceId": ENI, "SourceDestCheck": {"Value": False}}
     assert calls.asked == [("ModifyNetworkInterfaceAttribute", expected)]
+
+
+@pytest.mark.parametrize("private", [None, "10.0.1.50"])
+def test_an_elastic_ip_is_taken_from_whoever_has_it(private: Optional[str]) -> None:
+    """Reassociation is permitted, and EC2 chooses the ENI's primary private address where none is named."""
+    calls = Calls({"AssociationId": "eipassoc-1"})
+    ec2_of(calls).associate_address("eipalloc-1", ENI, None if private is None else IPv4Address(private))
+    expected: Dict[str, object] = {"AllocationId": "eipalloc-1", "NetworkInterfaceId": ENI, "AllowReassociation": True}
+    expected.update({} if private is None else {"PrivateIpAddress": private})
+    assert calls.asked == [("AssociateAddress", expected)]
+
+
+def test_an_answer_without_the_elastic_ip() -> None:
+    """An answer that leaves out the Elastic IP asked for is no evidence: unknown, and not "associated with nothing"."""
+    for addresses in ([], [{"AllocationId": "eipalloc-2", "NetworkInterfaceId": ENI}]):
+        with pytest.raises(UnknownError, match="eipalloc-1"):
+            ec2_of(Calls({"Addresses": addresses})).elastic_ip("eipalloc-1")

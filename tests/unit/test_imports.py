@@ -31,8 +31,8 @@ ALLOWED: Dict[str, Set[str]] = {
     # Imports what a mode holds only when it makes it, so that a probe loads the holdings of its own mode alone.
     "modes": {
         *("errors", "holdings.announcement", "holdings.bounded", "holdings.chosen_tables", "holdings.destinations"),
-        *("holdings.eni_attachment", "holdings.eni_interface", "holdings.local_address", "holdings.overlay_routes"),
-        "holdings.secondary_address",
+        *("holdings.elastic_ip", "holdings.eni_attachment", "holdings.eni_interface", "holdings.local_address"),
+        *("holdings.overlay_routes", "holdings.secondary_address"),
     },
     "address": set(),
     "parameters": {"address", "errors", "failover", "modes"},
@@ -63,13 +63,14 @@ ALLOWED: Dict[str, Set[str]] = {
     "aws.service_models": set(),
     "aws.session": {
         *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.retry", "aws.service_models", "aws.transport"),
-        *("deadline", "errors", "parameters", "redaction"),
+        *("consistency", "deadline", "errors", "parameters", "redaction"),
     },
     "aws.throttling": {"deadline"},
     "aws.transport": {"aws.errors", "aws.retry", "deadline", "errors", "parameters"},
     "holdings": set(),
     "holdings.announcement": {"errors", "failover", "kernel.announcements", "kernel.links", "address"},
     "holdings.bounded": {"deadline", "failover"},
+    "holdings.elastic_ip": {"consistency", "deadline", "errors", "failover"},
     "holdings.eni_attachment": {"address", "consistency", "deadline", "errors", "failover", "holdings.eni_plan"},
     "holdings.eni_interface": {
         *("deadline", "errors", "failover", "holdings.announcement", "kernel.kernel", "kernel.links"),

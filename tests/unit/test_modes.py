@@ -33,6 +33,10 @@ class HalfSilentEc2:
         if route_table_id == SILENT:
             self.end.wait(30)
 
+    def associate_address(self, *_: object) -> None:
+        """Wait."""
+        self.end.wait(30)
+
     def network_interface(self, network_interface_id: str) -> SimpleNamespace:
         """An ENI as it should be."""
         return SimpleNamespace(source_dest_check=False)
@@ -66,3 +70,28 @@ def test_a_table_without_an_answer_costs_itself(ec2: HalfSilentEc2, tmp_path: Pa
     wrote = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "192.168.10.10").wrote(ENI)
     assert GOOD in wrote
     assert SILENT not in wrote
+
+
+@pytest.mark.parametrize("mode", ["overlay-ip", "eni", "private-ip"])
+def test_an_elastic_ip_without_time_left(ec2: HalfSilentEc2, tmp_path: Path, mode: str) -> None:
+    """It is taken last, and without any time left for its answer `take` returns: the address is served."""
+    deadline, progress = Deadline(0.0), Progress("")
+    link = SimpleNamespace(name="eth0", up=True, mtu=9001)
+    context = SimpleNamespace(
+        kernel=None,
+        node=SimpleNamespace(
+            link=lambda: link, primary_link=lambda: link, network_interface_id=lambda: ENI, instance_id=lambda: "i-1"
+        ),
+        ec2=ec2,
+        role_ec2=ec2,
+        deadline=deadline,
+        progress=progress,
+        memory=lambda key: WriteMemory({"HA_RSCTMP": str(tmp_path)}, key),
+        memory_of=lambda addresses: WriteMemory({"HA_RSCTMP": str(tmp_path)}, "addresses"),
+        node_subnet_cidrs=lambda versions: [IPv4Network("10.0.1.0/24")],
+    )
+    given = {"mode": mode, "allocation_id": "eipalloc-0123456789abcdef0", "ip": "10.0.1.50"}
+    given["network_interface_id" if mode == "eni" else "routing_table"] = ENI if mode == "eni" else GOOD
+    values = parse({**given, "ip": "192.0.2.1"} if mode == "overlay-ip" else given)
+    *_, last = mode_named(mode).holdings(cast(Context, context), values)
+    last.take()

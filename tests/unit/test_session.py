@@ -30,6 +30,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningAws]
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
         monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        monkeypatch.setenv("HA_RSCTMP", str(tmp_path))
         # What the library sets for the process ends with the test.
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(name, "")

@@ -261,15 +261,12 @@ class Ec2:
     def associate_address(
         self, allocation_id: str, network_interface_id: str, private_address: Optional[IPv4Address]
     ) -> None:
-        """Associate an Elastic IP with a private address of an ENI, by default its primary one, whoever has it now."""
-        private = {} if private_address is None else {"PrivateIpAddress": str(private_address)}
-        self._calls(
-            "AssociateAddress",
-            AllocationId=allocation_id,
-            NetworkInterfaceId=network_interface_id,
-            AllowReassociation=True,
-            **private,
-        )
+        """Associate an Elastic IP with a private address of an ENI, by default its primary one, whoever has it now.
+
+        Raises:
+            NodeError: EC2 does not know one of them, or the Elastic IP is another account's.
+        """
+        self._calls("AssociateAddress", **_association(allocation_id, network_interface_id, private_address))
 
     def may_replace_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
         """Ask whether `replace_route` is permitted; changes nothing.
@@ -295,6 +292,12 @@ class Ec2:
     def may_detach(self, attachment_id: str) -> None:
         """Ask whether `detach` is permitted, as `may_replace_route`."""
         self._dry_run("DetachNetworkInterface", AttachmentId=attachment_id)
+
+    def may_associate_address(
+        self, allocation_id: str, network_interface_id: str, private_address: Optional[IPv4Address]
+    ) -> None:
+        """Ask whether `associate_address` is permitted, as `may_replace_route`."""
+        self._dry_run("AssociateAddress", **_association(allocation_id, network_interface_id, private_address))
 
     def _dry_run(self, operation: str, **arguments: Any) -> None:
         try:
@@ -330,4 +333,16 @@ def _route(route_table_id: str, destination: Cidr, network_interface_id: str) ->
         "RouteTableId": route_table_id,
         "DestinationCidrBlock" if destination.version == 4 else "DestinationIpv6CidrBlock": str(destination),
         "NetworkInterfaceId": network_interface_id,
+    }
+
+
+def _association(
+    allocation_id: str, network_interface_id: str, private_address: Optional[IPv4Address]
+) -> Dict[str, Any]:
+    private = {} if private_address is None else {"PrivateIpAddress": str(private_address)}
+    return {
+        "AllocationId": allocation_id,
+        "NetworkInterfaceId": network_interface_id,
+        "AllowReassociation": True,
+        **private,
     }

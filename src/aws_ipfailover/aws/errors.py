@@ -131,6 +131,11 @@ _BY_OPERATION: Tuple[Tuple[str, str, str, Type[Error]], ...] = (
     ("AttachNetworkInterface", "OperationNotPermitted", "", NodeError),
     ("DetachNetworkInterface", "OperationNotPermitted", "", NodeError),
     ("DetachNetworkInterface", "InvalidAttachmentID.NotFound", "", DetachedError),
+    # Another account's Elastic IP, or one that an AWS service has; without these words EC2 means the credentials.
+    ("AssociateAddress", "AuthFailure", "does not belong to you", NodeError),
+    ("AssociateAddress", "AuthFailure", "permission to access the specified resource", NodeError),
+    ("DescribeAddresses", "AuthFailure", "does not belong to you", NodeError),
+    ("AssociateAddress", "Gateway.NotAttached", "", NodeError),
 )
 
 

@@ -12,7 +12,8 @@ import socket
 import stat
 import threading
 import warnings
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol
+from hashlib import sha256
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Tuple
 from urllib.parse import urlsplit
 
 import boto3
@@ -29,8 +30,9 @@ from aws_ipfailover.aws.imds import endpoint as imds_endpoint
 from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.aws.service_models import TrimmedLoader
 from aws_ipfailover.aws.transport import Transport
+from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import Error, ParameterError, UnknownError
+from aws_ipfailover.errors import DeniedError, Error, ExpiredError, ParameterError, UnknownError
 from aws_ipfailover.parameters import PLAIN_HTTP, is_insecure
 from aws_ipfailover.redaction import keep_secret, keep_secrets_of
 
@@ -38,13 +40,17 @@ log = logging.getLogger(__name__)
 
 
 class Account(NamedTuple):
-    """How to reach EC2: all optional but the region. `insecure`: an endpoint may be plain http beyond this node."""
+    """How to reach EC2: all optional but the region. `insecure`: an endpoint may be plain http beyond this node.
+
+    `external_id`: what the trust policy of `role` asks for, a secret between two accounts.
+    """
 
     region: str
     profile: Optional[str] = None
     endpoint_url: Optional[str] = None
     role: Optional[str] = None
     insecure: bool = False
+    external_id: Optional[str] = None
 
 
 def configured_region(profile: Optional[str]) -> Optional[str]:
@@ -217,7 +223,17 @@ class _Credentials:
         client = ServiceClient(own, "sts", self._sessions.account.region, _configured_endpoint("STS"))
         _check_endpoint(self._sessions.account, "STS", client.endpoint_url)
         sts = Calls(client, self._sessions.deadline, self._progress)
-        answer = sts("AssumeRole", RoleArn=role, RoleSessionName=self._session_name(), DurationSeconds=900)
+        node, resource = self._who()
+        given: Dict[str, Any] = {
+            "RoleArn": role,
+            "RoleSessionName": _session_name(node, resource),
+            "DurationSeconds": 900,
+        }
+        external_id = self._sessions.account.external_id
+        if external_id is not None:
+            keep_secret(external_id)
+            given["ExternalId"] = external_id
+        answer = _assume_tagged(sts, given, _session_tags(node, resource))
         keys = answer.get("Credentials") or {}
         key_id, secret, token = (keys.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
         if not (key_id and secret and token):
@@ -225,15 +241,58 @@ class _Credentials:
         keep_secret(key_id, secret, token)
         session.set_credentials(key_id, secret, token)
 
-    def _session_name(self) -> str:
+    def _who(self) -> Tuple[str, str]:
         """Which node and which resource act, for CloudTrail: instance id, or host name, and the resource's id."""
         try:
             node = self._imds.instance_id()
         except Error:
             node = socket.gethostname()
-        parts = (node[:32], os.environ.get("OCF_RESOURCE_INSTANCE", "").strip() or "aws-ipfailover")
-        # What STS accepts: [\w+=,.@-]{2,64}, ASCII only.
-        return re.sub(r"[^\w+=,.@-]", "-", "-".join(parts), flags=re.ASCII)[:64]
+        return node, os.environ.get("OCF_RESOURCE_INSTANCE", "").strip() or "aws-ipfailover"
+
+
+def _session_name(node: str, resource: str) -> str:
+    # What STS accepts: [\w+=,.@-]{2,64}, ASCII only.
+    return re.sub(r"[^\w+=,.@-]", "-", f"{node[:32]}-{resource}", flags=re.ASCII)[:64]
+
+
+def _session_tags(node: str, resource: str) -> List[Dict[str, str]]:
+    """The tags of a role's session: whole ids, where the session's name has them cut."""
+    tags = {"aws-ipfailover:instance": node, "aws-ipfailover:resource": resource}
+    # What STS accepts: [\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}; here of ASCII only.
+    allowed = {key: re.sub(r"[^\w .:/=+@-]", "-", value, flags=re.ASCII)[:256] for key, value in tags.items()}
+    return [{"Key": key, "Value": value} for key, value in allowed.items()]
+
+
+# Seconds for which a role whose trust policy allows no session tags is assumed without asking again.
+_UNTAGGED_SECONDS = 86_400.0
+
+
+def _assume_tagged(sts: Calls, given: Mapping[str, Any], tags: List[Dict[str, str]]) -> Mapping[str, Any]:
+    """Assume a role with session tags, or without them where STS denies that; what was denied second is raised.
+
+    A trust policy without sts:TagSession denies the whole call. That a role takes no tags is remembered for a day, so
+    that not each failover pays for two calls. Fact: AWS IAM User Guide, "Pass session tags in AWS STS".
+
+    Raises:
+        DeniedError: STS denies it in both ways.  UnknownError, Error: as any call.
+    """
+    role = given["RoleArn"]
+    memory = WriteMemory(os.environ, f"untagged-{sha256(role.encode()).hexdigest()[:16]}")
+    age = memory.age(role)
+    untagged = age is not None and age < _UNTAGGED_SECONDS
+    with_tags = {**given, "Tags": tags}
+    try:
+        return sts("AssumeRole", **(given if untagged else with_tags))
+    except ExpiredError:
+        raise
+    except DeniedError as error:
+        log.info("%s session tags: %s", "without" if untagged else "with", error)
+    if untagged:  # the trust policy can have been changed, and ask for them now
+        memory.forget()
+        return sts("AssumeRole", **with_tags)
+    answer = sts("AssumeRole", **given)
+    memory.remember(role)
+    return answer
 
 
 class _OwnCredentials:

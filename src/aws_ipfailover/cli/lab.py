@@ -105,6 +105,11 @@ def register(commands: Commands) -> None:
     up.add_argument(
         "--dead-indexes", action="store_true", help="no NIC appears at a device index after a detachment by force"
     )
+    up.add_argument(
+        "--internet",
+        action="store_true",
+        help="overlay-ip: an internet gateway with a consumer behind it, and an Elastic IP for allocation_id",
+    )
     up.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
     up.add_argument(
         "--overlay",
@@ -250,6 +255,7 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
         remap_seconds=arguments.remap,
         imds_address_lag_seconds=arguments.imds_address_lag,
         dead_indexes=arguments.dead_indexes,
+        internet=arguments.internet,
         seed=arguments.seed,
         overlays=tuple(map(str, arguments.overlays)),
         agents=None if arguments.agents is None else str(arguments.agents.absolute()),
@@ -280,7 +286,7 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"{address}: {targets}\n")
     service = status["service"]
     if service:
-        what = service.get("network_interface_id", "private address")
+        what = service.get("network_interface_id") or service.get("allocation_id", "private address")
         where = f"{service.get('attachment') or 'on'} {service['holder']}" if service["holder"] else "nowhere"
         sys.stdout.write(f"{what} ({', '.join(service['addresses'])}): {where}\n")
         for private, public in service["elastic_ips"].items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Dict, List, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Protocol, Sequence
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
@@ -31,7 +31,10 @@ class Metadata(Protocol):
 
 
 class SecondaryAddresses:
-    """`addresses` as secondary private addresses of `network_interface_id`; `node` knows what IMDS lists for it."""
+    """`addresses` as secondary private addresses of `network_interface_id`; `node` knows what IMDS lists for it.
+
+    `when_assigned` is called by `take`, before the wait for IMDS.
+    """
 
     local = False
 
@@ -43,7 +46,9 @@ class SecondaryAddresses:
         ec2: Ec2,
         memory: WriteMemory,
         deadline: Deadline,
+        when_assigned: Optional[Callable[[], object]] = None,
     ) -> None:
+        self._when_assigned = when_assigned
         self._addresses = tuple(addresses)
         self._node = node
         self._eni = network_interface_id
@@ -59,15 +64,9 @@ class SecondaryAddresses:
         Returns when IMDS lists them too, or a third of the time that is left has passed: "Remapping an IP address is
         an asynchronous operation" (Amazon EC2 API Reference, AssignPrivateIpAddresses).
         """
-        ipv4 = [address for address in self._addresses if isinstance(address, IPv4Address)]
-        ipv6 = [address for address in self._addresses if isinstance(address, IPv6Address)]
-        moving = Task(lambda: self._move_ipv6(ipv6)) if ipv6 else None
-        if ipv4:
-            self._ec2.assign_ipv4_addresses(self._eni, ipv4)
-        if moving is not None:
-            moving.result(self._deadline, "AssignIpv6Addresses")
-        self._memory.remember(self._eni)
-        log.info("%s %s assigned to %s", self._named, self._are, self._eni)
+        self._assign()
+        if self._when_assigned is not None:
+            self._when_assigned()
         self._wait_for_remap()
 
     def release(self) -> None:
@@ -80,8 +79,20 @@ class SecondaryAddresses:
 
     def repair(self) -> Repair:
         """Assign the addresses here again."""
-        self.take()
+        self._assign()
+        self._wait_for_remap()
         return Repair(f"{self._named} assigned to {self._eni} again", replaced_local=True)
+
+    def _assign(self) -> None:
+        ipv4 = [address for address in self._addresses if isinstance(address, IPv4Address)]
+        ipv6 = [address for address in self._addresses if isinstance(address, IPv6Address)]
+        moving = Task(lambda: self._move_ipv6(ipv6)) if ipv6 else None
+        if ipv4:
+            self._ec2.assign_ipv4_addresses(self._eni, ipv4)
+        if moving is not None:
+            moving.result(self._deadline, "AssignIpv6Addresses")
+        self._memory.remember(self._eni)
+        log.info("%s %s assigned to %s", self._named, self._are, self._eni)
 
     def _wait_for_remap(self) -> None:
         patience = self._deadline.within(self._deadline.remaining() / 3)

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 from .aws import Account, Consistency, Fault, RunningAws, start_aws
 from .aws.account import Power, Timing
 from .aws.tls import Certificates, make_certificates
+from .aws.world import ElasticIp
 from .fabric import METADATA_ADDRESS
 from .network import Address, InstanceState, Network
 from .plan import Plan
@@ -90,6 +91,13 @@ class Cloud:
             )
         )
 
+    def allocate_elastic_ip(self) -> ElasticIp:
+        """AllocateAddress by an administrator: an Elastic IP that is associated with nothing."""
+        before = set(self.account.world.elastic_ips)
+        self.aws.api.administer("AllocateAddress")
+        (made,) = set(self.account.world.elastic_ips) - before
+        return self.account.world.elastic_ips[made]
+
     def give_elastic_ip(self, address: IPv4Address) -> IPv4Address:
         """AllocateAddress and AssociateAddress by an administrator: the Elastic IP of a private address.
 
@@ -102,8 +110,7 @@ class Cloud:
         eni = next((one.network_interface_id for one in world.interfaces.values() if address in one.ipv4), None)
         if eni is None:
             raise LabError(f"no network interface has {address} yet: start the resource that assigns it first")
-        self.aws.api.administer("AllocateAddress")
-        made = next(one for one in self.account.world.elastic_ips.values() if one.association_id is None)
+        made = self.allocate_elastic_ip()
         self.aws.api.administer(
             "AssociateAddress",
             AllocationId=made.allocation_id,

@@ -162,15 +162,16 @@ _SERVICE_SUBNET = PlannedSubnet(
 )
 
 
-def plan_for(mode: Mode = "overlay-ip", layout: Layout = "service-subnet") -> Plan:
+def plan_for(mode: Mode = "overlay-ip", layout: Layout = "service-subnet", *, internet: bool = False) -> Plan:
     """The lab for a mode of the agent. An ENI and a private address stay in one zone: there, both nodes share a subnet.
 
     `layout` matters to `eni` only. With a service subnet there is a consumer in it as well. An overlay address is no
-    address of an ENI, so that no Elastic IP can be associated with it: there, the VPC has no internet gateway.
+    address of an ENI, so that no Elastic IP can be associated with it: there, the VPC has an internet gateway only with
+    `internet`, for an Elastic IP that the agent associates with the nodes' own addresses.
     """
     plan = Plan()
     if mode == "overlay-ip":
-        return plan
+        return replace(plan, internet=INTERNET if internet else None)
     plan = replace(
         plan,
         instances=tuple(replace(one, subnet="a") if one.role == "node" else one for one in plan.instances),

@@ -79,6 +79,8 @@ class Settings:
     imds_address_lag_seconds: float = 0.0
     # After a detachment by force no NIC appears at that device index until the instance has been stopped.
     dead_indexes: bool = False
+    # overlay-ip: an internet gateway with a consumer behind it, and an Elastic IP to be associated with the nodes.
+    internet: bool = False
     # Of everything that is drawn.
     seed: int = 0
     # Further overlay addresses that on-premises has routes for.
@@ -90,7 +92,8 @@ class Settings:
 
     def plan(self) -> Plan:
         """The plan for these settings."""
-        return replace(plan_for(self.mode, self.layout), more_overlays=tuple(map(ip_address, self.overlays)))
+        planned = plan_for(self.mode, self.layout, internet=self.internet)
+        return replace(planned, more_overlays=tuple(map(ip_address, self.overlays)))
 
     def to_json(self) -> str:
         """For the launcher's command line."""
@@ -129,6 +132,8 @@ class Supervisor:
         self._settings = settings
         self.timeline = Timeline()
         self.ended = threading.Event()
+        # The Elastic IP for the agent to associate, where the lab has one.
+        self._allocation: Optional[str] = None
         self._fabric = Fabric(
             plan,
             settings.nic_seconds,
@@ -186,6 +191,8 @@ class Supervisor:
             self._instances[there.name] = Instance(there.name, machine, files={}, services=())
         if self._plan.service_interface is not None:
             self.do_elastic_ip()
+        elif self._settings.mode == "overlay-ip" and self._plan.internet is not None:
+            self._allocation = self._cloud.allocate_elastic_ip().allocation_id
         say("booting " + ", ".join(self._instances))
         with ThreadPoolExecutor(len(self._instances)) as pool:
             list(pool.map(self._boot, self._instances))
@@ -314,7 +321,10 @@ class Supervisor:
         return tuple(dict.fromkeys(found))
 
     def _service(self) -> Values:
-        """The address that moves in the modes `eni` and `private-ip`, and who has it; empty for overlay-ip."""
+        """The address that moves in the modes `eni` and `private-ip`, and who has it.
+
+        In overlay-ip the Elastic IP that moves with it, if the lab has one, and who has that; else empty.
+        """
         account, planned = self._cloud.account, self._plan.service_interface
         if planned is not None:
             eni = account.interface_id(planned.name)
@@ -326,6 +336,15 @@ class Supervisor:
                 "elastic_ips": self._elastic_ips(),
                 "holder": holder,
                 "attachment": attachment,
+            }
+        if self._allocation is not None:
+            found = account.world.elastic_ips[self._allocation]
+            holders = [] if found.private_ip is None else account.holders_of(found.private_ip)
+            return {
+                "allocation_id": self._allocation,
+                "addresses": [str(self._plan.overlay)],
+                "elastic_ips": {str(self._plan.overlay): str(found.public_ip)},
+                "holder": ", ".join(holders) or None,
             }
         if self._plan.private is None or self._plan.private_ipv6 is None:
             return {}
@@ -569,10 +588,18 @@ class Supervisor:
         self.timeline.add("stuck-detach", stuck=stuck)
 
     def do_elastic_ip(self) -> str:
-        """Associate an Elastic IP with the service's address, as an administrator would; the public address."""
+        """Associate an Elastic IP with the service's address, as an administrator would; the public address.
+
+        In overlay-ip only the agent associates it, with an address of the node's.
+        """
+        if self._allocation is not None:
+            return str(self._cloud.account.world.elastic_ips[self._allocation].public_ip)
         service = self._plan.service_address
         if service is None:
-            raise LabError("an overlay address is no address of a network interface and cannot have an Elastic IP")
+            raise LabError(
+                "an overlay address is no address of a network interface and cannot have an Elastic IP; with"
+                " `lab up --internet` the lab has one for the agent to associate (allocation_id)"
+            )
         return str(self._cloud.give_elastic_ip(service))
 
     def do_settle(self) -> None:

@@ -24,6 +24,7 @@ from aws_ipfailover.lab.aws.query import (
     ec2_answer,
     ec2_error,
     new_request_id,
+    session_tags,
     sts_answer,
     sts_error,
 )
@@ -418,7 +419,10 @@ class Api:
             role_arn = query.require("RoleArn")
             session = query.require("RoleSessionName")
             seconds = query.number("DurationSeconds") or 3600
-            made = self.account.identities.assume(identity, role_arn, session, seconds)
+            tags = session_tags(query)
+            made = self.account.identities.assume(
+                identity, role_arn, session, seconds, external_id=query.get("ExternalId"), tagged=bool(tags)
+            )
             return sts_answer(
                 query.action,
                 {

@@ -41,11 +41,17 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Role:
-    """A role that may be assumed, by these accounts; `policy` None allows everything."""
+    """A role that may be assumed, by these accounts; `policy` None allows everything.
+
+    Of its trust policy: `external_id`, if it has a condition on sts:ExternalId; `may_be_tagged`, if it allows
+    sts:TagSession beside sts:AssumeRole.
+    """
 
     arn: str
     policy: Optional[Policy] = None
     trusted_accounts: FrozenSet[str] = frozenset()
+    external_id: Optional[str] = field(default=None, repr=False)
+    may_be_tagged: bool = False
 
     @property
     def account_id(self) -> str:
@@ -182,19 +188,46 @@ class Identities:
                 f"perform: {action}{where} {reason}{encoded}",
             )
 
-    def assume(self, identity: Identity, role_arn: str, session_name: str, seconds: float) -> Credentials:
-        """Session credentials of another role; otherwise AccessDenied, which does not tell whether the role exists."""
-        reason = self._denial(identity, "sts:AssumeRole", role_arn, NO_TAGS)
+    def assume(
+        self,
+        identity: Identity,
+        role_arn: str,
+        session_name: str,
+        seconds: float,
+        *,
+        external_id: Optional[str] = None,
+        tagged: bool = False,
+    ) -> Credentials:
+        """Session credentials of another role; otherwise AccessDenied, which does not tell whether the role exists.
+
+        `tagged`: with session tags, which the role's trust and the caller's own policy have to allow too: without, the
+        operation fails ("Pass session tags in AWS STS", IAM user guide). The wording is that of
+        aws-actions/configure-aws-credentials#54.
+        """
         with self._lock:
             role = self._roles.get(role_arn)
-            if role is None or reason is not None or identity.account_id not in role.trusted_accounts:
-                explicit = f" {reason}" if reason is not None and reason.startswith("with") else ""
-                raise ApiError(
-                    "AccessDenied",
-                    f"User: {identity.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
-                    f"{explicit}",
-                )
+        if (
+            role is None
+            or identity.account_id not in role.trusted_accounts
+            or role.external_id not in (None, external_id)
+        ):
+            raise self._not_assumed(identity, "sts:AssumeRole", role_arn)
+        if self._denial(identity, "sts:AssumeRole", role_arn, NO_TAGS) is not None:
+            raise self._not_assumed(identity, "sts:AssumeRole", role_arn)
+        if tagged and (
+            not role.may_be_tagged or self._denial(identity, "sts:TagSession", role_arn, NO_TAGS) is not None
+        ):
+            raise self._not_assumed(identity, "sts:TagSession", role_arn)
+        with self._lock:
             return self._session(role, session_name, seconds)
+
+    def _not_assumed(self, identity: Identity, action: str, role_arn: str) -> ApiError:
+        reason = self._denial(identity, action, role_arn, NO_TAGS)
+        explicit = f" {reason}" if reason is not None and reason.startswith("with") else ""
+        return ApiError(
+            "AccessDenied",
+            f"User: {identity.arn} is not authorized to perform: {action} on resource: {role_arn}{explicit}",
+        )
 
     def _denial(self, identity: Identity, action: str, resource: str, tags: Mapping[str, str]) -> Optional[str]:
         """Why a role may not do something, as AWS puts it; None where it may. Users and root may do everything."""

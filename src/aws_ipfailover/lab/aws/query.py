@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import parse_qsl
@@ -113,6 +114,17 @@ def tag_attributes(tags: Mapping[str, str]) -> Dict[str, List[str]]:
     result["tag-key"] = list(tags)
     result["tag-value"] = list(tags.values())
     return result
+
+
+def session_tags(query: Query) -> Dict[str, str]:
+    """The tags of a session to be (`Tags.member.1.Key`); ValidationError for what STS's reference of `Tag` excludes."""
+    tags = {one.get("Key", ""): one.get("Value", "") for one in query.structures("Tags.member")}
+    for key, value in tags.items():
+        if not (re.fullmatch(r"[\w\s.:/=+@-]{1,128}", key) and re.fullmatch(r"[\w\s.:/=+@-]{0,256}", value)):
+            raise ApiError("ValidationError", "1 validation error detected: a value at 'tags' failed its constraint")
+        if key.lower().startswith("aws:"):
+            raise ApiError("InvalidParameterValue", "Tag keys may not begin with aws:")
+    return tags
 
 
 def specified_tags(query: Query) -> Dict[str, str]:
