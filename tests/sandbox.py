@@ -183,7 +183,7 @@ class HotPlug:
             for eni in network.interfaces
             if eni.attachment is not None
             and eni.attachment.instance_id == me
-            and eni.attachment.device_index > 0
+            and not eni.attachment.is_primary
             and eni.attachment.status != "attaching"
             and eni.attachment.plugged
         }

@@ -106,6 +106,7 @@ def _eni(context: Context, values: Values) -> Tuple[Holding, ...]:
     attachment = EniAttachment(
         eni,
         values.device_index,
+        values.network_card_index,
         context.node.instance_id(),
         context.ec2,
         context.memory(eni),

@@ -137,7 +137,7 @@ class Node:
             return self._imds.primary_mac()
         except Error as error:
             for eni in self._enis_by_ec2(error):
-                if eni.attachment is not None and eni.attachment.device_index == 0:
+                if eni.attachment is not None and eni.attachment.is_primary:
                     return eni.mac
             raise
 

@@ -57,12 +57,12 @@ def _check_eni(context: Context, values: Values) -> Optional[str]:
     """Check that this node can attach the ENI; returns its MAC address."""
     eni, ec2 = values.required_network_interface_id, context.ec2
     me = context.node.instance_id()
-    attachment = EniAttachment(eni, values.device_index, me, ec2, context.memory(eni), context.deadline)
+    index, card = values.device_index, values.network_card_index
+    attachment = EniAttachment(eni, index, card, me, ec2, context.memory(eni), context.deadline)
     attachment.check()
     found = attachment.described()
-    index = attachment.free_index()
     try:
-        ec2.may_attach(eni, me, index)
+        attachment.may_attach()
     except InUseError as error:
         log.info("%s: whether this node may attach it cannot be asked while it is attached", error)
     if found.attachment is not None:

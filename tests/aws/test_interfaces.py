@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
 
-from aws_ipfailover.lab.aws import RunningAws, Timing
+from aws_ipfailover.lab.aws import RunningAws, Timing, running_aws
+from aws_ipfailover.lab.aws.imds import look_up, metadata
 
-from .conftest import EC2Client, refused
+from .conftest import EC2Client, client, refused
 
 
 @pytest.fixture
@@ -285,9 +286,18 @@ def test_no_dead_index_by_default(aws: RunningAws, ec2: EC2Client, moving: str) 
     assert plugged(aws, moving)
 
 
-def test_network_card(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+@pytest.fixture
+def several_cards() -> Iterator[RunningAws]:
+    """An AWS whose instances have four network cards."""
+    with running_aws(instance_type="p4d.24xlarge") as running:
+        yield running
+
+
+def test_network_card(several_cards: RunningAws) -> None:
     """An ENI shows its network card, everywhere; a device index is taken on its own card only."""
+    aws, ec2 = several_cards, client(several_cards)
     node = aws.account.instance("node1")
+    moving = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
     answer = ec2.attach_network_interface(
         DeviceIndex=1, NetworkCardIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=moving
     )
@@ -302,6 +312,33 @@ def test_network_card(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
     subnet = node.subnet_id
     other = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
     attach(ec2, aws, other)
+    third = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    with refused("InvalidParameterValue", "Value (4) for parameter networkCardIndex is invalid"):
+        ec2.attach_network_interface(
+            DeviceIndex=1, NetworkCardIndex=4, InstanceId=node.instance_id, NetworkInterfaceId=third
+        )
+    shown = metadata(aws.account, "node1")
+    macs = f"latest/meta-data/network/interfaces/macs/{described(ec2, moving)['MacAddress']}"
+    assert look_up(shown, f"{macs}/network-card") == "1"
+    # Index 0 is free on the other cards, and what is there can be detached.
+    made = ec2.attach_network_interface(
+        DeviceIndex=0, NetworkCardIndex=2, InstanceId=node.instance_id, NetworkInterfaceId=third
+    )
+    ec2.detach_network_interface(AttachmentId=made["AttachmentId"])
+    ec2.close()
+
+
+def test_one_network_card(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """Most instance types have one network card: another index is refused, and the metadata tells none."""
+    node = aws.account.instance("node1")
+    with refused("InvalidParameterValue", "networkCardIndex"):
+        ec2.attach_network_interface(
+            DeviceIndex=1, NetworkCardIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=moving
+        )
+    attach(ec2, aws, moving)
+    macs = "latest/meta-data/network/interfaces/macs"
+    assert look_up(metadata(aws.account, "node1"), f"{macs}/{node.mac}/device-number") == "0"
+    assert look_up(metadata(aws.account, "node1"), f"{macs}/{node.mac}/network-card") is None
 
 
 def test_secondary_interface(aws: RunningAws, ec2: EC2Client, moving: str) -> None:

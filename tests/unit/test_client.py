@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Any, Callable, Dict, List, Mapping, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 import pytest
 
@@ -182,7 +182,7 @@ OVERLAY = ip_network("192.168.10.10/32")
 DRY_RUNS: Dict[str, Callable[[Ec2], None]] = {
     "ReplaceRoute": lambda ec2: ec2.may_replace_route("rtb-a", OVERLAY, ENI),
     "CreateRoute": lambda ec2: ec2.may_create_route("rtb-a", OVERLAY, ENI),
-    "AttachNetworkInterface": lambda ec2: ec2.may_attach(ENI, ME, 1),
+    "AttachNetworkInterface": lambda ec2: ec2.may_attach(ENI, ME, 1, 2),
     "DetachNetworkInterface": lambda ec2: ec2.may_detach("eni-attach-1"),
 }
 
@@ -198,6 +198,16 @@ def test_a_permission_is_asked_for_by_a_dry_run(operation: str) -> None:
     for refusal in (DeniedError(operation), InUseError(operation), UnknownError(operation)):
         with pytest.raises(type(refusal)):
             DRY_RUNS[operation](ec2_of(Calls(refusal)))
+
+
+@pytest.mark.parametrize(("card", "told"), [(None, {}), (0, {"NetworkCardIndex": 0}), (3, {"NetworkCardIndex": 3})])
+def test_a_network_card(card: Optional[int], told: Dict[str, int]) -> None:
+    """`None` is left to EC2, as older endpoints do not know the parameter; in the dry run too."""
+    place = {"NetworkInterfaceId": ENI, "InstanceId": ME, "DeviceIndex": 1, **told}
+    calls = Calls({}, WouldSucceedError("AttachNetworkInterface: DryRunOperation"))
+    ec2_of(calls).attach(ENI, ME, 1, card)
+    ec2_of(calls).may_attach(ENI, ME, 1, card)
+    assert [arguments for _, arguments in calls.asked] == [place, {**place, "DryRun": True}]
 
 
 def test_the_check_is_switched_off() -> None:

@@ -6,7 +6,7 @@ Facts: Amazon EC2 API Reference, the data types of the same names.
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
 
@@ -55,6 +55,12 @@ class Attachment(NamedTuple):
     instance_id: str
     device_index: Optional[int]  # None: not in the answer
     status: str
+    network_card_index: int = 0
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it makes the ENI the instance's primary one: another network card has a device index 0 of its own."""
+        return (self.network_card_index, self.device_index) == (0, 0)
 
 
 class NetworkInterface(NamedTuple):
@@ -71,12 +77,21 @@ class NetworkInterface(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """An instance: its state (running, stopped, ...) and the device indexes that are taken on any network card."""
+    """An instance: its state (running, stopped, ...); `taken`: network card and device index of each interface."""
 
     instance_id: str
     state: str
     availability_zone: str
-    device_indexes: Tuple[int, ...]
+    taken: Tuple[Tuple[int, int], ...]
+
+    def device_indexes(self, network_card_index: int) -> FrozenSet[int]:
+        """The device indexes that are taken on a network card."""
+        return frozenset(index for card, index in self.taken if card == network_card_index)
+
+    @property
+    def uses_several_cards(self) -> bool:
+        """Whether an interface is on another network card than the first."""
+        return any(card for card, _ in self.taken)
 
 
 class ElasticIp(NamedTuple):
@@ -130,6 +145,7 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
             attached["InstanceId"],
             attached.get("DeviceIndex"),
             attached.get("Status", "attached"),
+            int(attached.get("NetworkCardIndex") or 0),
         )
     return NetworkInterface(
         described.get("NetworkInterfaceId", ""),
@@ -150,7 +166,10 @@ def instance(described: Mapping[str, Any]) -> Instance:
         described.get("State", {}).get("Name", ""),
         described.get("Placement", {}).get("AvailabilityZone", ""),
         tuple(
-            int(one.get("Attachment", {}).get("DeviceIndex", 0))
+            (
+                int(one.get("Attachment", {}).get("NetworkCardIndex") or 0),
+                int(one.get("Attachment", {}).get("DeviceIndex", 0)),
+            )
             for interfaces in ("NetworkInterfaces", "SecondaryInterfaces")
             for one in described.get(interfaces, ())
         ),

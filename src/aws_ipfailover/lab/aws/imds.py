@@ -16,7 +16,7 @@ from aws_ipfailover.lab.aws.calls import Call, CallLog
 from aws_ipfailover.lab.aws.connection import HttpRequest
 from aws_ipfailover.lab.aws.faults import Faults
 from aws_ipfailover.lab.aws.identity import partition
-from aws_ipfailover.lab.aws.interfaces import timestamp
+from aws_ipfailover.lab.aws.interfaces import network_cards, timestamp
 from aws_ipfailover.lab.aws.reply import Reply, faulty
 from aws_ipfailover.lab.aws.world import Interface, World
 
@@ -141,9 +141,12 @@ def metadata(account: Account, name: str) -> Tree:
         attachment = interface.attachment
         if attachment is None or attachment.status == "attaching":
             continue
-        if attachment.device_index > 0 and now - attachment.attach_time < lag:
+        if attachment.slot != (0, 0) and now - attachment.attach_time < lag:
             continue
-        macs[interface.mac] = _interface(world, interface, attachment.device_index, hostname)
+        found = _interface(world, interface, attachment.device_index, hostname)
+        if network_cards(instance) > 1:  # 404 for all other types
+            found["network-card"] = str(attachment.network_card_index)
+        macs[interface.mac] = found
     document = {
         "accountId": account.plan.account_id,
         "architecture": "x86_64",
@@ -191,11 +194,11 @@ def metadata(account: Account, name: str) -> Tree:
     }
 
 
-def _interface(world: World, interface: Interface, device_index: int, hostname: str) -> Tree:
+def _interface(world: World, interface: Interface, device_index: int, hostname: str) -> Dict[str, Union[Leaf, Tree]]:
     subnet = world.subnets[interface.subnet_id]
     addresses = world.addresses_in_metadata(interface)
     ipv6 = [address for address in addresses if address.version == 6]
-    found: Dict[str, str] = {
+    found: Dict[str, Union[Leaf, Tree]] = {
         "device-number": str(device_index),
         "interface-id": interface.network_interface_id,
         "local-hostname": hostname,

@@ -11,7 +11,7 @@ from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
-from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Interface, World, identifier
+from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Instance, Interface, World, identifier
 from aws_ipfailover.lab.network import Cidr
 
 # ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
@@ -20,7 +20,10 @@ LIMITS: Dict[str, Tuple[int, int]] = {
     "t3.medium": (3, 6),
     "m5.large": (3, 10),
     "m5.xlarge": (4, 15),
+    "p4d.24xlarge": (60, 50),
 }
+# Network cards of the instance types that have several: the same guide, "Network cards".
+NETWORK_CARDS: Dict[str, int] = {"p4d.24xlarge": 4}
 
 
 def timestamp(seconds: float) -> str:
@@ -48,9 +51,15 @@ def by_attachment(world: World, attachment_id: str) -> Tuple[Interface, Attachme
     raise ApiError("InvalidAttachmentID.NotFound", f"The interface attachment '{attachment_id}' does not exist.")
 
 
+def network_cards(instance: Instance) -> int:
+    """The number of network cards that an instance has."""
+    return NETWORK_CARDS.get(instance.instance_type, 1)
+
+
 def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
     """AttachNetworkInterface: the ENI is `attaching` afterwards, at a device index that is free on its network card.
 
+    AWS documents no error for a network card that the instance type does not have: its words are the lab's own.
     Where the instance has a dead slot there (`World.dead_slots`), EC2 says the same and no NIC appears.
     """
     index = query.number("DeviceIndex")
@@ -74,6 +83,12 @@ def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
         raise ApiError("IncorrectState", f"Instance '{instance_id}' is not 'running' or 'stopped'.")
     held = world.interfaces_of(instance_id)
     slot = (query.number("NetworkCardIndex") or 0, index)
+    cards = network_cards(instance)
+    if slot[0] not in range(cards):
+        raise invalid_value(
+            f"Value ({slot[0]}) for parameter networkCardIndex is invalid. {instance.instance_type} has {cards} network"
+            f" card{'s' if cards > 1 else ''}."
+        )
     taken = {other.attachment.slot for other in held if other.attachment is not None}
     if slot in taken.union(one.slot for one in instance.secondary_interfaces):
         raise invalid_value(f"Instance '{instance_id}' already has an interface attached at device index '{index}'.")

@@ -387,6 +387,7 @@ def network_of(world: World) -> network.Network:
                     interface.attachment.device_index,
                     interface.attachment.status,
                     interface.attachment.plugged,
+                    interface.attachment.network_card_index,
                 ),
             )
             for interface in world.interfaces.values()
