@@ -423,7 +423,8 @@ def create_eni(aws: RunningAws, subnet_id: str, *addresses: str) -> str:
             f"Ipv6Addresses.{number}.Ipv6Address" if ":" in address else f"PrivateIpAddresses.{number}.PrivateIpAddress"
         )
         parameters[name] = address
-    parameters["PrivateIpAddresses.1.Primary"] = "true"
+    if addresses and ":" not in addresses[0]:
+        parameters["PrivateIpAddresses.1.Primary"] = "true"
     aws.api.administer("CreateNetworkInterface", **parameters)
     (made,) = set(aws.account.world.interfaces) - before
     return made
@@ -538,6 +539,18 @@ class EniNode:
         assert ran.code == 0, ran
         assert self.served(), ran
         return ran
+
+
+def with_profile(node: Union[Node, EniNode], directory: Path) -> None:
+    """Give the agent a region and credentials from a profile, those of the node's role."""
+    role = node.aws.account.identities.of_instance(node.me.instance_id)
+    shared = directory / "credentials"
+    shared.write_text(
+        f"[cluster]\naws_access_key_id = {role.access_key_id}\naws_secret_access_key = {role.secret_access_key}\n"
+        f"aws_session_token = {role.session_token}\n"
+    )
+    node.agent.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(shared)
+    node.agent.parameters.update(profile="cluster", region=node.aws.account.plan.region)
 
 
 def secrets_of(aws: RunningAws) -> set[str]:

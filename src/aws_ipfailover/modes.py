@@ -85,6 +85,7 @@ def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
 def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     from aws_ipfailover.holdings.announcement import Announcement
     from aws_ipfailover.holdings.bounded import Bounded
+    from aws_ipfailover.holdings.delegated_prefixes import refuse_own_prefixes
     from aws_ipfailover.holdings.local_address import LocalAddresses
     from aws_ipfailover.holdings.secondary_address import SecondaryAddresses, subnet_prefix
 
@@ -92,6 +93,7 @@ def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     link, eni = node.link(), node.network_interface_id()
     cidrs = context.node_subnet_cidrs({address.version for address in values.ip})
     lengths = {address: subnet_prefix(cidrs, address) for address in values.ip}
+    refuse_own_prefixes(values.ip, eni, node, context.ec2, context.deadline, context.progress)
     local = LocalAddresses(context.kernel, lengths, _own_rule(values.mode), link, values.iflabel)
     secondary = SecondaryAddresses(values.ip, eni, node, context.ec2, context.memory_of(values.ip), context.deadline)
     return local, Bounded(secondary, context.deadline, context.progress), Announcement(values.ip, link)

@@ -15,6 +15,7 @@ from aws_ipfailover.coexistence import warnings
 from aws_ipfailover.context import Context
 from aws_ipfailover.deadline import Task
 from aws_ipfailover.errors import DeniedError, InUseError, NodeError, NoRouteError, NoTableError
+from aws_ipfailover.holdings.delegated_prefixes import delegations
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 from aws_ipfailover.holdings.overlay_routes import check_is_on
 from aws_ipfailover.modes import mode_named
@@ -43,6 +44,8 @@ def validate(context: Context, values: Values) -> None:
 def _check_private(context: Context, values: Values) -> Optional[str]:
     log.info("EC2 has no dry run for assigning an address: whether this node may do it is not checked")
     eni = context.ec2.network_interface(context.node.network_interface_id())
+    for found in delegations(values.ip, [eni, *context.ec2.network_interfaces_in(eni.subnet_id)]):
+        raise found.refused()
     for address in values.ip:
         if address.version != 4 or eni.addresses[:1] != (address,):
             continue

@@ -356,6 +356,89 @@ def test_secondary_interface(aws: RunningAws, ec2: EC2Client, moving: str) -> No
     attach(ec2, aws, moving, index=2)
 
 
+PREFIX4, PREFIX6 = "10.0.1.192/28", "2001:db8:1000:1:9::/80"
+
+
+def test_prefixes(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """Prefixes are assigned, shown, and unassigned; both descriptions have them."""
+    answer = ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=[PREFIX4])
+    assert answer["AssignedIpv4Prefixes"] == [{"Ipv4Prefix": PREFIX4}]
+    answer = ec2.assign_ipv6_addresses(NetworkInterfaceId=moving, Ipv6Prefixes=[PREFIX6])
+    assert answer["AssignedIpv6Prefixes"] == [PREFIX6]
+    attach(ec2, aws, moving)
+    (reservation,) = ec2.describe_instances(InstanceIds=[aws.account.instance("node1").instance_id])["Reservations"]
+    for shown in (described(ec2, moving), reservation["Instances"][0]["NetworkInterfaces"][1]):
+        assert shown["Ipv4Prefixes"] == [{"Ipv4Prefix": PREFIX4}]
+        assert shown["Ipv6Prefixes"] == [{"Ipv6Prefix": PREFIX6}]
+    with refused("InvalidParameterValue", "prefixes are not assigned"):
+        ec2.unassign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=["10.0.1.208/28"])
+    ec2.unassign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=[PREFIX4])
+    ec2.unassign_ipv6_addresses(NetworkInterfaceId=moving, Ipv6Prefixes=[PREFIX6])
+    shown = described(ec2, moving)
+    assert (shown["Ipv4Prefixes"], shown["Ipv6Prefixes"]) == ([], [])
+    assert shown["PrivateIpAddress"]
+
+
+def test_prefixes_of_a_new_interface(aws: RunningAws, ec2: EC2Client) -> None:
+    """CreateNetworkInterface takes them too; the lab chooses none by itself."""
+    subnet = aws.account.instance("node1").subnet_id
+    made = ec2.create_network_interface(
+        SubnetId=subnet, Ipv4Prefixes=[{"Ipv4Prefix": PREFIX4}], Ipv6Prefixes=[{"Ipv6Prefix": PREFIX6}]
+    )["NetworkInterface"]
+    assert made["Ipv4Prefixes"] == [{"Ipv4Prefix": PREFIX4}]
+    assert described(ec2, made["NetworkInterfaceId"])["Ipv6Prefixes"] == [{"Ipv6Prefix": PREFIX6}]
+    with refused("UnsupportedOperation", "chooses no prefixes"):
+        ec2.create_network_interface(SubnetId=subnet, Ipv4PrefixCount=1)
+
+
+@pytest.mark.parametrize("holder", ["moving", "another"])
+def test_an_address_inside_a_prefix(aws: RunningAws, ec2: EC2Client, moving: str, holder: str) -> None:
+    """It is assigned to no ENI, neither the one that has the prefix nor another; what is beside it is."""
+    another = aws.account.instance("node1").network_interface_id
+    eni = moving if holder == "moving" else another
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=[PREFIX4])
+    ec2.assign_ipv6_addresses(NetworkInterfaceId=moving, Ipv6Prefixes=[PREFIX6])
+    with refused("InvalidParameterValue", "10.0.1.200"):
+        ec2.assign_private_ip_addresses(
+            NetworkInterfaceId=eni, PrivateIpAddresses=["10.0.1.200"], AllowReassignment=True
+        )
+    with refused("InvalidParameterValue", "2001:db8:1000:1:9::5"):
+        ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6Addresses=["2001:db8:1000:1:9::5"])
+    with refused("InvalidParameterValue", "10.0.1.200"):
+        ec2.create_network_interface(SubnetId=aws.account.instance("node1").subnet_id, PrivateIpAddress="10.0.1.200")
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["10.0.1.191"], AllowReassignment=True)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "says"),
+    [
+        ("10.0.1.192/27", "has to be a /28"),
+        ("10.0.1.193/28", "not a valid CIDR"),
+        ("10.0.2.192/28", "does not fall within the subnet"),
+        ("10.0.1.0/28", "overlaps"),  # node1's own address
+        ("10.0.1.208/28", "overlaps"),  # another prefix
+    ],
+)
+def test_a_wrong_prefix(aws: RunningAws, ec2: EC2Client, moving: str, prefix: str, says: str) -> None:
+    """A /28 (or an IPv6 /80) of the subnet, that overlaps with no address and no other prefix."""
+    other = aws.account.instance("node1").network_interface_id
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=other, Ipv4Prefixes=["10.0.1.208/28"])
+    with refused("InvalidParameterValue", says):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=[prefix])
+
+
+def test_a_prefix_counts_as_one_address(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """An instance type's limit of addresses is that of addresses and prefixes together: m5.large has 10."""
+    attach(ec2, aws, moving)
+    prefixes = [f"10.0.1.{16 * number}/28" for number in range(7, 15)]
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=prefixes)
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, SecondaryPrivateIpAddressCount=1)
+    with refused("PrivateIpAddressLimitExceeded"):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=["10.0.1.240/28"])
+    with refused("PrivateIpAddressLimitExceeded"):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, SecondaryPrivateIpAddressCount=1)
+
+
 def test_each_attribute(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
     """ModifyNetworkInterfaceAttribute changes groups, description and deletion on termination, one a call."""
     attachment = attach(ec2, aws, moving)

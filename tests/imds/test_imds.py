@@ -57,6 +57,21 @@ def test_everything_it_is_asked(aws: RunningAws, imds: Imds) -> None:
     assert credentials.access_key_id.startswith("ASIA")
 
 
+def test_delegated_prefixes(aws: RunningAws, imds: Imds) -> None:
+    """Those of the IP versions that are asked for, `ipv4-prefix` and `ipv6-prefix`; 404: none. And the subnet."""
+    me = aws.account.instance("node1")
+    assert imds.prefixes(me.mac, {4, 6}) == []
+    assert imds.subnet_id(me.mac) == me.subnet_id
+    assert imds.subnet_id("02:00:00:00:00:99") is None
+    assign = {"NetworkInterfaceId": me.network_interface_id}
+    aws.api.administer("AssignPrivateIpAddresses", **assign, **{"Ipv4Prefix.1": "10.0.1.16/28"})
+    aws.api.administer("AssignPrivateIpAddresses", **assign, **{"Ipv4Prefix.1": "10.0.1.32/28"})
+    aws.api.administer("AssignIpv6Addresses", **assign, **{"Ipv6Prefix.1": "2001:db8:1000:1:1::/80"})
+    session = Imds(aws.imds_url, Deadline(20))
+    assert session.prefixes(me.mac, {4, 6}) == ["10.0.1.16/28", "10.0.1.32/28", "2001:db8:1000:1:1::/80"]
+    assert Imds(aws.imds_url, Deadline(20)).prefixes(me.mac, {6}) == ["2001:db8:1000:1:1::/80"]
+
+
 def test_one_token_for_a_session(aws: RunningAws, imds: Imds) -> None:
     """IMDSv2: one token, by PUT, for all questions of a session; and each thing is asked once."""
     mac = imds.primary_mac()

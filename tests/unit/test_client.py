@@ -210,6 +210,26 @@ def test_a_network_card(card: Optional[int], told: Dict[str, int]) -> None:
     assert [arguments for _, arguments in calls.asked] == [place, {**place, "DryRun": True}]
 
 
+def test_enis_of_a_subnet() -> None:
+    """All pages, with their prefixes; one that has no IPv4 address too."""
+    first = {"NetworkInterfaceId": "eni-1", "Ipv4Prefixes": [{"Ipv4Prefix": "10.0.1.16/28"}]}
+    second = {"NetworkInterfaceId": "eni-2", "Ipv6Prefixes": [{"Ipv6Prefix": "2001:db8:1::/80"}]}
+    second["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8:1:0:1::5"}]
+    calls = Calls({"NetworkInterfaces": [first], "NextToken": "more"}, {"NetworkInterfaces": [second]})
+    found = ec2_of(calls).network_interfaces_in("subnet-1")
+    assert [
+        (one.network_interface_id, list(map(str, one.addresses)), list(map(str, one.prefixes))) for one in found
+    ] == [
+        ("eni-1", [], ["10.0.1.16/28"]),
+        ("eni-2", ["2001:db8:1:0:1::5"], ["2001:db8:1::/80"]),
+    ]
+    filters = [{"Name": "subnet-id", "Values": ["subnet-1"]}]
+    assert calls.asked == [
+        ("DescribeNetworkInterfaces", {"Filters": filters}),
+        ("DescribeNetworkInterfaces", {"Filters": filters, "NextToken": "more"}),
+    ]
+
+
 def test_the_check_is_switched_off() -> None:
     """ModifyNetworkInterfaceAttribute, with nothing else in it."""
     calls = Calls({})

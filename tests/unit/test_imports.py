@@ -30,6 +30,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "modes": {
         *("errors", "holdings.announcement", "holdings.bounded", "holdings.eni_attachment"),
         *("holdings.eni_interface", "holdings.local_address", "holdings.overlay_routes", "holdings.secondary_address"),
+        "holdings.delegated_prefixes",
     },
     "address": set(),
     "parameters": {"address", "errors", "failover", "modes"},
@@ -41,7 +42,7 @@ ALLOWED: Dict[str, Set[str]] = {
     },
     "validation": {
         *("address", "coexistence", "context", "deadline", "errors", "holdings.eni_attachment"),
-        *("holdings.overlay_routes", "modes", "parameters"),
+        *("holdings.delegated_prefixes", "holdings.overlay_routes", "modes", "parameters"),
     },
     "agent": {
         *("consistency", "context", "deadline", "errors", "failover", "kernel.command", "kernel.kernel", "modes"),
@@ -65,6 +66,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "holdings": set(),
     "holdings.announcement": {"errors", "failover", "kernel.announcements", "kernel.links", "address"},
     "holdings.bounded": {"deadline", "failover"},
+    "holdings.delegated_prefixes": {"address", "deadline", "errors"},
     "holdings.eni_attachment": {"address", "consistency", "deadline", "errors", "failover", "holdings.eni_plan"},
     "holdings.eni_interface": {
         *("deadline", "errors", "failover", "holdings.announcement", "kernel.kernel", "kernel.links"),
@@ -75,7 +77,9 @@ ALLOWED: Dict[str, Set[str]] = {
         *("address", "errors", "failover", "kernel.addresses", "kernel.kernel", "kernel.links"),
     },
     "holdings.overlay_routes": {"consistency", "deadline", "errors", "failover", "address"},
-    "holdings.secondary_address": {"consistency", "deadline", "errors", "failover", "address"},
+    "holdings.secondary_address": {
+        *("consistency", "deadline", "errors", "failover", "address", "holdings.delegated_prefixes"),
+    },
     "kernel": set(),
     "kernel.addresses": {"errors", "kernel.command", "address"},
     "kernel.announcements": {"errors"},

@@ -6,7 +6,7 @@ Facts: Amazon EC2 API Reference, each operation's page; "Request throttling for 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.aws import models
@@ -136,17 +136,11 @@ class Ec2:
             SourceDestCheck={"Value": False},
         )
 
-    def holders_of(self, addresses: Collection[IPv6Address], subnet_id: str) -> Dict[IPv6Address, str]:
-        """The ENIs of a subnet that have these IPv6 addresses; an address that none has is left out."""
-        # Without the filter ipv6-addresses.ipv6-address: not every EC2-compatible endpoint supports it.
-        found: Dict[IPv6Address, str] = {}
-        for page in self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "subnet-id", "Values": [subnet_id]}]):
-            for described in page.get("NetworkInterfaces", ()):
-                eni = models.network_interface(described)
-                found.update({address: eni.network_interface_id for address in addresses if address in eni.addresses})
-            if len(found) == len(addresses):
-                break
-        return found
+    def network_interfaces_in(self, subnet_id: str) -> List[NetworkInterface]:
+        """The ENIs of a subnet, as one read shows them: it can leave out what there is."""
+        # Without a filter for an address: not every EC2-compatible endpoint supports that, and prefixes have none.
+        pages = self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "subnet-id", "Values": [subnet_id]}])
+        return [models.network_interface(one) for page in pages for one in page.get("NetworkInterfaces", ())]
 
     def assign_ipv4_addresses(self, network_interface_id: str, addresses: Sequence[IPv4Address]) -> None:
         """Assign an ENI secondary private addresses; EC2 unassigns them from the ENIs that had them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import Dict, List, Mapping, NamedTuple, Optional
+from typing import Collection, Dict, List, Mapping, NamedTuple, Optional
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -27,6 +27,7 @@ _TOKEN_SECONDS = 300
 _LARGEST = 64 * 1024  # bytes of an answer; credentials, the longest, have some two thousand
 _MAC = "[0-9a-f]{2}(:[0-9a-f]{2}){5}"
 _INSTANCE = "i-[0-9a-f]{8,17}"
+_SUBNET = "subnet-[0-9a-f]{8,17}"
 _ENI = "eni-[0-9a-f]{8,17}"
 _REGION = "[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}"
 _IN_HEADERS = "[!-~]{1,4096}"  # a session token of IMDS has some sixty characters, one of a role over a thousand
@@ -99,6 +100,18 @@ class Imds:
         for key in ("local-ipv4s", "ipv6s"):
             listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}", _LIST, anew=True) or "") + "\n"
         return listed.split()
+
+    def prefixes(self, mac: str, versions: Collection[int]) -> List[str]:
+        """The prefixes of these IP versions that are delegated to the ENI with this MAC address."""
+        listed = ""
+        for version in sorted(versions):
+            path = f"meta-data/network/interfaces/macs/{mac}/ipv{version}-prefix"
+            listed += (self._get(path, _LIST) or "") + "\n"  # 404 where there is none
+        return listed.split()
+
+    def subnet_id(self, mac: str) -> Optional[str]:
+        """The subnet that the ENI with this MAC address is in, or `None` where IMDS does not know it."""
+        return self._get(f"meta-data/network/interfaces/macs/{mac}/subnet-id", _SUBNET)
 
     def region(self) -> str:
         """The region of this instance."""

@@ -64,7 +64,10 @@ class Attachment(NamedTuple):
 
 
 class NetworkInterface(NamedTuple):
-    """An ENI; `addresses` are its IPv4 addresses, the primary one first, then its IPv6 addresses."""
+    """An ENI; `addresses` are its IPv4 addresses, the primary one first, then its IPv6 addresses.
+
+    `prefixes`: those that are delegated to it; their addresses are not among `addresses`.
+    """
 
     network_interface_id: str
     vpc_id: str
@@ -74,6 +77,7 @@ class NetworkInterface(NamedTuple):
     mac: str
     addresses: Tuple[Address, ...]
     attachment: Optional[Attachment]
+    prefixes: Tuple[Cidr, ...] = ()
 
 
 class Instance(NamedTuple):
@@ -137,6 +141,8 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
     ipv4 = sorted(described.get("PrivateIpAddresses", ()), key=lambda one: not one.get("Primary"))
     texts = [one.get("PrivateIpAddress") for one in ipv4] or [described.get("PrivateIpAddress")]
     texts += [one.get("Ipv6Address") for one in described.get("Ipv6Addresses", ())]
+    prefixes = [one.get("Ipv4Prefix") for one in described.get("Ipv4Prefixes", ())]
+    prefixes += [one.get("Ipv6Prefix") for one in described.get("Ipv6Prefixes", ())]
     attached = described.get("Attachment") or {}
     attachment = None
     if attached.get("InstanceId") and attached.get("Status") != "detached":
@@ -156,6 +162,7 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
         str(described.get("MacAddress", "")).lower(),
         tuple(ip_address(text) for text in texts if text),
         attachment,
+        tuple(ip_network(text, strict=False) for text in prefixes if text),
     )
 
 

@@ -213,6 +213,10 @@ def _interface(world: World, interface: Interface, device_index: int, hostname: 
         "vpc-ipv4-cidr-block": next(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
         "vpc-ipv4-cidr-blocks": "\n".join(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
     }
+    for version in (4, 6):
+        prefixes = [str(prefix) for prefix in interface.prefixes if prefix.version == version]
+        if prefixes:  # else 404
+            found[f"ipv{version}-prefix"] = "\n".join(prefixes)
     if ipv6:
         found["ipv6s"] = "\n".join(map(str, ipv6))
         found["subnet-ipv6-cidr-blocks"] = "\n".join(str(cidr) for cidr in subnet.cidrs if cidr.version == 6)

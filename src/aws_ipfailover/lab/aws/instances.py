@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Callable, Dict, List, Sequence, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, not_found
-from aws_ipfailover.lab.aws.interfaces import addresses, timestamp
+from aws_ipfailover.lab.aws.interfaces import addresses, prefixes, timestamp
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
 from aws_ipfailover.lab.aws.world import Instance, Interface, SecondaryInterface, World, identifier
@@ -98,6 +98,7 @@ def _describe_interface(world: World, held: Interface) -> Structure:
         },
         "privateIpAddressesSet": addresses(world, held),
         "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in held.ipv6],
+        **prefixes(held),
         "interfaceType": "interface",
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
@@ -12,7 +12,7 @@ from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
 from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Instance, Interface, World, identifier
-from aws_ipfailover.lab.network import Cidr
+from aws_ipfailover.lab.network import Address, Cidr
 
 # ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
 LIMITS: Dict[str, Tuple[int, int]] = {
@@ -154,6 +154,8 @@ def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]
     if single is not None and single not in ipv4:
         ipv4.insert(0, single)
     ipv6 = [entry["Ipv6Address"] for entry in query.structures("Ipv6Addresses")]
+    texts = [entry["Ipv4Prefix"] for entry in query.structures("Ipv4Prefix")]
+    texts += [entry["Ipv6Prefix"] for entry in query.structures("Ipv6Prefix")]
     addresses4 = tuple(_address4(world, subnet_id, text) for text in ipv4) or (next(_free4(world, subnet_id)),)
     number = sum(key.startswith("eni-") for key in world.tags) + len(world.interfaces)
     network_interface_id = identifier("eni", f"created {number}", str(addresses4[0]))
@@ -168,7 +170,11 @@ def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]
         description=query.get("Description") or "",
         groups=tuple(query.members("SecurityGroupId")) or (world.group_id,),
     )
-    world = world.with_interface(made)
+    named: Tuple[Address, ...] = (*made.ipv4, *made.ipv6)
+    for address in named:
+        _outside_prefixes(world, address)
+    world = _delegated(world.with_interface(made), made, query, texts)
+    made = world.interfaces[network_interface_id]
     world = world.with_tags(network_interface_id, specified_tags(query))
     return world, {"networkInterface": describe(world, made)}
 
@@ -213,17 +219,77 @@ def _address6(world: World, subnet_id: str, text: str) -> IPv6Address:
     return address
 
 
+def _outside_prefixes(world: World, address: Address) -> None:
+    """EC2 assigns no address of a prefix that is delegated; AWS documents no error for it, the words are the lab's."""
+    for one in world.interfaces.values():
+        if any(address.version == prefix.version and address in prefix for prefix in one.prefixes):
+            raise invalid_value(f"[{address}] is already assigned to another interface")
+
+
+def _delegated(world: World, one: Interface, query: Query, texts: List[str]) -> World:
+    """This world with further prefixes delegated to an ENI.
+
+    "The IPv4 prefix that you can specify is /28. The IPv6 prefix that you can specify is /80. The prefix is in the
+    subnet CIDR of the network interface, and it does not overlap with other prefixes or IP addresses assigned to
+    existing resources in the subnet." (EC2 user guide)
+    """
+    if query.number("Ipv4PrefixCount") or query.number("Ipv6PrefixCount"):
+        raise ApiError("UnsupportedOperation", "The lab's EC2 chooses no prefixes: name them.")
+    for text in texts:
+        prefix = _prefix(text)
+        if not any(prefix.version == cidr.version and _within(prefix, cidr) for cidr in _cidrs(world, one.subnet_id)):
+            raise invalid_value(f"Prefix {text} does not fall within the subnet's address range")
+        for other in world.interfaces.values():
+            used = any(address in prefix for address in (*other.ipv4, *other.ipv6) if address.version == prefix.version)
+            if used or any(held.version == prefix.version and held.overlaps(prefix) for held in other.prefixes):
+                raise invalid_value(f"Prefix {text} overlaps with what {other.network_interface_id} has")
+        kept = (*world.interfaces[one.network_interface_id].prefixes, prefix)
+        one = replace(one, prefixes=tuple(sorted(kept, key=lambda held: held.version)))
+        world = world.with_interface(one)
+    return world
+
+
+def _prefix(text: str) -> Cidr:
+    try:
+        prefix = ip_network(text)
+    except ValueError as error:
+        raise invalid_value(f"Value ({text}) for parameter prefix is invalid. This is not a valid CIDR.") from error
+    if prefix.prefixlen != (28 if prefix.version == 4 else 80):
+        raise invalid_value(
+            f"Value ({text}) for parameter prefix is invalid. The prefix has to be a /28, or an IPv6 /80."
+        )
+    return prefix
+
+
+def _within(prefix: Cidr, cidr: Cidr) -> bool:
+    return prefix.network_address in cidr and prefix.prefixlen >= cidr.prefixlen
+
+
+def _withdrawn(one: Interface, texts: List[str]) -> Interface:
+    """An ENI without some of its prefixes."""
+    gone = [_prefix(text) for text in texts]
+    if any(prefix not in one.prefixes for prefix in gone):
+        raise invalid_value(f"Some of the specified prefixes are not assigned to interface {one.network_interface_id}")
+    return replace(one, prefixes=tuple(kept for kept in one.prefixes if kept not in gone))
+
+
 def _free4(world: World, subnet_id: str) -> Iterator[IPv4Address]:
     used = set(chain.from_iterable(one.ipv4 for one in world.interfaces.values()))
+    delegated = [prefix for one in world.interfaces.values() for prefix in one.prefixes if prefix.version == 4]
     hosts = chain.from_iterable(cidr.hosts() for cidr in _cidrs(world, subnet_id) if cidr.version == 4)
     # The first three host addresses of a subnet are AWS's own.
-    return (host for host in list(hosts)[3:] if isinstance(host, IPv4Address) and host not in used)
+    return (
+        host
+        for host in list(hosts)[3:]
+        if isinstance(host, IPv4Address) and host not in used and not any(host in prefix for prefix in delegated)
+    )
 
 
 def _room(world: World, one: Interface, more: int) -> None:
     if one.attachment is not None:
         kind = world.instances[one.attachment.instance_id].instance_type
-        if len(one.ipv4) + more > LIMITS.get(kind, (8, 30))[1]:
+        held = len(one.ipv4) + sum(prefix.version == 4 for prefix in one.prefixes)  # a prefix counts as one address
+        if held + more > LIMITS.get(kind, (8, 30))[1]:
             raise ApiError(
                 "PrivateIpAddressLimitExceeded",
                 "Number of private addresses will exceed limit.",
@@ -231,12 +297,27 @@ def _room(world: World, one: Interface, more: int) -> None:
 
 
 def assign_ipv4(world: World, query: Query) -> Tuple[World, Structure]:
-    """AssignPrivateIpAddresses; with AllowReassignment the address leaves the other ENI of the same subnet."""
+    """AssignPrivateIpAddresses; with AllowReassignment the address leaves the other ENI of the same subnet.
+
+    Prefixes are delegated by the same call, never together with addresses.
+    """
     one = interface(world, query.require("NetworkInterfaceId"))
     wanted = [_address4(world, one.subnet_id, text) for text in query.members("PrivateIpAddress")]
     number = query.number("SecondaryPrivateIpAddressCount")
+    texts = query.members("Ipv4Prefix")
+    if texts:
+        if wanted or number is not None:
+            raise ApiError("InvalidParameterCombination", "Addresses and prefixes cannot be assigned by one call.")
+        _room(world, one, len(texts))
+        return _delegated(world, one, query, texts), {
+            "networkInterfaceId": one.network_interface_id,
+            "assignedIpv4PrefixSet": [{"ipv4Prefix": text} for text in texts],
+            "return": True,
+        }
     if not wanted and number is None:
         raise missing("privateIpAddresses")
+    for address in wanted:
+        _outside_prefixes(world, address)
     if number is not None:
         free = _free4(world, one.subnet_id)
         wanted.extend(next(free) for _ in range(number))
@@ -265,8 +346,8 @@ def assign_ipv4(world: World, query: Query) -> Tuple[World, Structure]:
 
 
 def unassign_ipv4(world: World, query: Query) -> World:
-    """UnassignPrivateIpAddresses; never the primary address."""
-    one = interface(world, query.require("NetworkInterfaceId"))
+    """UnassignPrivateIpAddresses, also of prefixes; never the primary address."""
+    one = _withdrawn(interface(world, query.require("NetworkInterfaceId")), query.members("Ipv4Prefix"))
     for text in query.members("PrivateIpAddress"):
         address = _address4(world, one.subnet_id, text)
         if address not in one.ipv4:
@@ -287,23 +368,29 @@ def assign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
     """AssignIpv6Addresses. EC2 has no reassignment here: an address in use elsewhere is refused."""
     one = interface(world, query.require("NetworkInterfaceId"))
     wanted = [_address6(world, one.subnet_id, text) for text in query.members("Ipv6Addresses")]
-    if not wanted:
+    texts = query.members("Ipv6Prefix")
+    if not wanted and not texts:
         raise missing("ipv6Addresses")
+    for address in wanted:
+        _outside_prefixes(world, address)
     for other in world.interfaces.values():
         for address in wanted:
             if other is not one and address in other.ipv6:
                 raise invalid_value(f"{address} is already assigned to another interface")
     new = tuple(address for address in wanted if address not in one.ipv6)
-    world = world.with_interface(replace(one, ipv6=(*one.ipv6, *new)))
+    one = replace(one, ipv6=(*one.ipv6, *new))
+    world = _delegated(world.with_interface(one), one, query, texts)
     return world, {
         "networkInterfaceId": one.network_interface_id,
         "assignedIpv6Addresses": [str(address) for address in wanted],
+        "assignedIpv6PrefixSet": texts,
     }
 
 
 def unassign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
-    """UnassignIpv6Addresses."""
-    one = interface(world, query.require("NetworkInterfaceId"))
+    """UnassignIpv6Addresses, also of prefixes."""
+    withdrawn = query.members("Ipv6Prefix")
+    one = _withdrawn(interface(world, query.require("NetworkInterfaceId")), withdrawn)
     gone = [_address6(world, one.subnet_id, text) for text in query.members("Ipv6Addresses")]
     if any(address not in one.ipv6 for address in gone):
         raise invalid_value(f"Some of the specified addresses are not assigned to interface {one.network_interface_id}")
@@ -313,6 +400,7 @@ def unassign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
     return world, {
         "networkInterfaceId": one.network_interface_id,
         "unassignedIpv6Addresses": [str(address) for address in gone],
+        "unassignedIpv6PrefixSet": withdrawn,
     }
 
 
@@ -409,7 +497,18 @@ def describe(world: World, one: Interface) -> Structure:
         "association": association(world, one, one.ipv4[0]),
         "privateIpAddressesSet": addresses(world, one),
         "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in one.ipv6],
+        **prefixes(one),
         "interfaceType": "interface",
+    }
+
+
+def prefixes(one: Interface) -> Structure:
+    """The prefixes that are delegated to an ENI, as its descriptions have them."""
+    return {
+        f"ipv{version}PrefixSet": [
+            {f"ipv{version}Prefix": str(prefix)} for prefix in one.prefixes if prefix.version == version
+        ]
+        for version in (4, 6)
     }
 
 
