@@ -147,12 +147,16 @@ def make_interface(name: str, mac: Optional[str] = None) -> None:
 
 
 @contextmanager
-def instance(node: LabInstance) -> Iterator[None]:
-    """A namespace as an EC2 instance finds its network: lo, and eth0 with the ENI's MAC and addresses."""
+def instance(node: LabInstance, *, ipv6_only: bool = False) -> Iterator[None]:
+    """A namespace as an EC2 instance finds its network: lo, and eth0 with the ENI's MAC and addresses.
+
+    `ipv6_only`: as in an IPv6-only subnet, and without the link-local IPv4 address that many systems set up there.
+    """
     with network_namespace():
         ip("link", "set", "dev", "lo", "up")
         make_interface("eth0", node.mac)
-        ip("address", "add", f"{node.address}/24", "dev", "eth0")
+        if not ipv6_only:
+            ip("address", "add", f"{node.address}/24", "dev", "eth0")
         ip("-6", "address", "add", f"{node.ipv6_address}/64", "dev", "eth0", "nodad")
         yield
 

@@ -143,7 +143,7 @@ def _stop(run: Run) -> Tuple[Exit, str]:
         return Exit.SUCCESS, ""
     from aws_ipfailover.context import MetadataLookup
 
-    release_all(local_parts(run.kernel, what, MetadataLookup(run.cloud_deadline)))
+    release_all(local_parts(run.kernel, what, MetadataLookup(run.cloud_deadline, given.get("profile"))))
     try:
         values = parse(given)
         if mode_named(values.mode).released_in_cloud:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Iterator
 
 import pytest
 
 from aws_ipfailover.lab.aws import RunningAws, Timing, running_aws
 from aws_ipfailover.lab.aws.imds import look_up, metadata
+from aws_ipfailover.lab.plan import Plan
 
 from .conftest import EC2Client, client, refused
 
@@ -354,6 +356,51 @@ def test_secondary_interface(aws: RunningAws, ec2: EC2Client, moving: str) -> No
     with refused("InvalidParameterValue", "already has an interface attached at device index '1'"):
         attach(ec2, aws, moving)
     attach(ec2, aws, moving, index=2)
+
+
+@pytest.fixture
+def ipv6_only() -> Iterator[RunningAws]:
+    """An AWS whose subnets are IPv6-only."""
+    plan = Plan()
+    with running_aws(replace(plan, subnets=tuple(replace(one, ipv6_only=True) for one in plan.subnets))) as running:
+        yield running
+
+
+def test_an_ipv6_only_subnet(ipv6_only: RunningAws) -> None:
+    """Neither the subnet nor an ENI nor an instance has anything of IPv4; what would give it one is refused."""
+    aws, ec2 = ipv6_only, client(ipv6_only)
+    node = aws.account.instance("node1")
+    (subnet,) = ec2.describe_subnets(SubnetIds=[node.subnet_id])["Subnets"]
+    assert "CidrBlock" not in subnet
+    assert subnet["Ipv6Native"] is True
+    made = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
+    for eni in (made, node.network_interface_id):
+        shown = described(ec2, eni)
+        assert "PrivateIpAddress" not in shown
+        assert shown["PrivateIpAddresses"] == []
+        assert len(shown["Ipv6Addresses"]) == 1
+    (reservation,) = ec2.describe_instances(InstanceIds=[node.instance_id])["Reservations"]
+    assert "PrivateIpAddress" not in reservation["Instances"][0]
+    assert reservation["Instances"][0]["PrivateDnsName"].startswith("i-")
+    with refused("InvalidParameterValue", "subnet"):
+        ec2.create_network_interface(SubnetId=node.subnet_id, PrivateIpAddress="10.0.1.50")
+    with refused("InvalidParameterValue", "subnet"):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=made, SecondaryPrivateIpAddressCount=1)
+    allocation = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    with refused("InvalidParameterValue", "no private IPv4 address"):
+        ec2.associate_address(AllocationId=allocation, NetworkInterfaceId=made)
+    ec2.close()
+
+
+def test_metadata_of_an_ipv6_only_subnet(ipv6_only: RunningAws) -> None:
+    """404 for all that is of IPv4 but the VPC's own CIDRs."""
+    node = ipv6_only.account.instance("node1")
+    shown = metadata(ipv6_only.account, "node1")
+    mac = f"latest/meta-data/network/interfaces/macs/{node.mac}"
+    for path in (f"{mac}/local-ipv4s", f"{mac}/subnet-ipv4-cidr-block", "latest/meta-data/local-ipv4"):
+        assert look_up(shown, path) is None
+    assert look_up(shown, f"{mac}/ipv6s") == str(node.ipv6_address)
+    assert look_up(shown, f"{mac}/vpc-ipv4-cidr-blocks") == "10.0.0.0/16"
 
 
 PREFIX4, PREFIX6 = "10.0.1.192/28", "2001:db8:1000:1:9::/80"

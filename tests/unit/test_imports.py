@@ -37,8 +37,8 @@ ALLOWED: Dict[str, Set[str]] = {
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {
-        *("address", "aws.certificate_authorities", "aws.client", "aws.imds", "aws.session", "consistency"),
-        *("deadline", "errors", "kernel.kernel", "node", "parameters"),
+        *("address", "aws.certificate_authorities", "aws.client", "aws.imds", "aws.imds_endpoint", "aws.session"),
+        *("consistency", "deadline", "errors", "kernel.kernel", "node", "parameters"),
     },
     "validation": {
         *("address", "coexistence", "context", "deadline", "errors", "holdings.eni_attachment"),
@@ -54,12 +54,13 @@ ALLOWED: Dict[str, Set[str]] = {
     "aws.client": {"address", "aws.models", "consistency", "deadline", "errors"},
     "aws.errors": {"errors", "output", "redaction"},
     "aws.imds": {"deadline", "errors", "redaction"},
+    "aws.imds_endpoint": set(),
     "aws.models": {"address"},
     "aws.retry": {"aws.errors", "aws.throttling", "deadline", "errors"},
     "aws.service_models": set(),
     "aws.session": {
-        *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.retry", "aws.service_models", "aws.transport"),
-        *("deadline", "errors", "parameters", "redaction"),
+        *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.imds_endpoint", "aws.retry", "aws.transport"),
+        *("aws.service_models", "deadline", "errors", "parameters", "redaction"),
     },
     "aws.throttling": {"deadline"},
     "aws.transport": {"aws.errors", "aws.retry", "deadline", "errors", "parameters"},

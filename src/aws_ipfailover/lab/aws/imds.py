@@ -133,7 +133,9 @@ def metadata(account: Account, name: str) -> Tree:
     instance = world.instances[fixed.instance_id]
     region = account.plan.region
     suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
-    hostname = f"ip-{str(fixed.address).replace('.', '-')}.{suffix}"
+    primary = world.interfaces.get(fixed.network_interface_id)
+    ipv4 = str(fixed.address) if primary is None or primary.ipv4 else None
+    hostname = f"{fixed.instance_id if ipv4 is None else 'ip-' + ipv4.replace('.', '-')}.{suffix}"
     now = time.time()
     lag = account.timing.imds_interface_lag
     macs: Dict[str, Tree] = {}
@@ -156,7 +158,7 @@ def metadata(account: Account, name: str) -> Tree:
         "instanceId": instance.instance_id,
         "instanceType": instance.instance_type,
         "pendingTime": timestamp(instance.launch_time),
-        "privateIp": str(fixed.address),
+        "privateIp": ipv4,
         "region": region,
         "version": "2017-09-30",
     }
@@ -166,7 +168,6 @@ def metadata(account: Account, name: str) -> Tree:
         "instance-id": instance.instance_id,
         "instance-type": instance.instance_type,
         "local-hostname": hostname,
-        "local-ipv4": str(fixed.address),
         "mac": fixed.mac,
         "network": {"interfaces": {"macs": macs}},
         "placement": {"availability-zone": instance.availability_zone, "region": region},
@@ -175,6 +176,8 @@ def metadata(account: Account, name: str) -> Tree:
             "partition": partition(region),
         },
     }
+    if ipv4 is not None:
+        meta["local-ipv4"] = ipv4
     if instance.role is not None:
         meta["iam"] = {
             "info": json.dumps(
@@ -202,17 +205,18 @@ def _interface(world: World, interface: Interface, device_index: int, hostname: 
         "device-number": str(device_index),
         "interface-id": interface.network_interface_id,
         "local-hostname": hostname,
-        "local-ipv4s": "\n".join(str(address) for address in addresses if address.version == 4),
         "mac": interface.mac,
         "owner-id": interface.owner_id,
         "security-group-ids": "\n".join(interface.groups),
         "security-groups": "lab",
         "subnet-id": interface.subnet_id,
-        "subnet-ipv4-cidr-block": "\n".join(str(cidr) for cidr in subnet.cidrs if cidr.version == 4),
         "vpc-id": world.vpc.vpc_id,
         "vpc-ipv4-cidr-block": next(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
         "vpc-ipv4-cidr-blocks": "\n".join(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
     }
+    if interface.ipv4:  # else 404, as in an IPv6-only subnet
+        found["local-ipv4s"] = "\n".join(str(address) for address in addresses if address.version == 4)
+        found["subnet-ipv4-cidr-block"] = "\n".join(str(cidr) for cidr in subnet.cidrs if cidr.version == 4)
     for version in (4, 6):
         prefixes = [str(prefix) for prefix in interface.prefixes if prefix.version == version]
         if prefixes:  # else 404

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from itertools import chain
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import chain, count
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
-from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Instance, Interface, World, identifier
+from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Instance, Interface, Subnet, World, identifier
 from aws_ipfailover.lab.network import Address, Cidr
 
 # ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
@@ -156,9 +156,15 @@ def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]
     ipv6 = [entry["Ipv6Address"] for entry in query.structures("Ipv6Addresses")]
     texts = [entry["Ipv4Prefix"] for entry in query.structures("Ipv4Prefix")]
     texts += [entry["Ipv6Prefix"] for entry in query.structures("Ipv6Prefix")]
-    addresses4 = tuple(_address4(world, subnet_id, text) for text in ipv4) or (next(_free4(world, subnet_id)),)
+    addresses4 = tuple(_address4(world, subnet_id, text) for text in ipv4)
+    addresses6 = tuple(IPv6Address(text) for text in ipv6)
+    if any(cidr.version == 4 for cidr in subnet.cidrs):
+        addresses4 = addresses4 or (next(_free4(world, subnet_id)),)
+    else:
+        addresses6 = addresses6 or (_free6(world, subnet),)
+    named: Tuple[Address, ...] = (*addresses4, *addresses6)
     number = sum(key.startswith("eni-") for key in world.tags) + len(world.interfaces)
-    network_interface_id = identifier("eni", f"created {number}", str(addresses4[0]))
+    network_interface_id = identifier("eni", f"created {number}", str(named[0]))
     made = Interface(
         network_interface_id,
         mac_of(network_interface_id),
@@ -166,11 +172,10 @@ def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]
         subnet.availability_zone,
         owner_id,
         addresses4,
-        tuple(IPv6Address(text) for text in ipv6),
+        addresses6,
         description=query.get("Description") or "",
         groups=tuple(query.members("SecurityGroupId")) or (world.group_id,),
     )
-    named: Tuple[Address, ...] = (*made.ipv4, *made.ipv6)
     for address in named:
         _outside_prefixes(world, address)
     world = _delegated(world.with_interface(made), made, query, texts)
@@ -285,6 +290,13 @@ def _free4(world: World, subnet_id: str) -> Iterator[IPv4Address]:
     )
 
 
+def _free6(world: World, subnet: Subnet) -> IPv6Address:
+    """An address of a subnet that no ENI has: what EC2 assigns to an ENI of an IPv6-only subnet by itself."""
+    cidr = next(cidr for cidr in subnet.cidrs if isinstance(cidr, IPv6Network))
+    used = set(chain.from_iterable(one.ipv6 for one in world.interfaces.values()))
+    return next(address for address in map(cidr.network_address.__add__, count(0x1000)) if address not in used)
+
+
 def _room(world: World, one: Interface, more: int) -> None:
     if one.attachment is not None:
         kind = world.instances[one.attachment.instance_id].instance_type
@@ -319,6 +331,8 @@ def assign_ipv4(world: World, query: Query) -> Tuple[World, Structure]:
     for address in wanted:
         _outside_prefixes(world, address)
     if number is not None:
+        if not any(cidr.version == 4 for cidr in _cidrs(world, one.subnet_id)):
+            raise invalid_value(f"The subnet '{one.subnet_id}' has no IPv4 CIDR block")
         free = _free4(world, one.subnet_id)
         wanted.extend(next(free) for _ in range(number))
     new = [address for address in wanted if address not in one.ipv4]
@@ -489,12 +503,12 @@ def describe(world: World, one: Interface) -> Structure:
         "requesterManaged": False,
         "status": "available" if one.attachment is None else "in-use",
         "macAddress": one.mac,
-        "privateIpAddress": str(one.ipv4[0]),
+        "privateIpAddress": str(one.ipv4[0]) if one.ipv4 else None,
         "sourceDestCheck": one.source_dest_check,
         "groupSet": [{"groupId": group, "groupName": "lab"} for group in one.groups],
         "attachment": None if one.attachment is None else describe_attachment(one.attachment, one.owner_id),
         "tagSet": tag_set(world.tags.get(one.network_interface_id, {})),
-        "association": association(world, one, one.ipv4[0]),
+        "association": association(world, one, one.ipv4[0]) if one.ipv4 else None,
         "privateIpAddressesSet": addresses(world, one),
         "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in one.ipv6],
         **prefixes(one),
