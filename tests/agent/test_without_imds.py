@@ -188,7 +188,7 @@ def test_an_empty_answer(make_eni_node: Callable[..., EniNode], tmp_path: Path, 
     assert ran.code == 0, ran
 
 
-@pytest.mark.parametrize("path", ["*/interface-id", "*/subnet-ipv4-cidr-block"])
+@pytest.mark.parametrize("path", ["*/interface-id", "*/subnet-ipv4-cidr-block", "*/ipv4-prefix"])
 def test_one_path_hangs(make_node: Callable[..., Node], path: str) -> None:
     """IMDS gave the role's credentials and is silent on one thing: EC2 tells it, within the operation's timeout."""
     node = make_node()
