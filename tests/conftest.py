@@ -28,7 +28,7 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
             account = Account(plan)
             me = account.instance("node1")
             account.close()
-            stack.enter_context(instance(me))
+            stack.enter_context(instance(me, ipv6_only=plan.subnet("a").ipv6_only))
             aws = stack.enter_context(running_aws(plan, **options))
             directory = tmp_path / "rsctmp"
             directory.mkdir()
@@ -69,21 +69,20 @@ def make_eni_node(tmp_path: Path) -> Iterator[Callable[..., EniNode]]:
         def make(
             *addresses: str, service_subnet: bool = False, hot_plug: Optional[HotPlug] = None, **options: Any
         ) -> EniNode:
-            plan = Plan()
+            plan = options.pop("plan", Plan())
+            ipv6_only = plan.subnet("a").ipv6_only
             if service_subnet:
                 plan = replace(plan, subnets=(*plan.subnets, SERVICE_SUBNET))
             account = Account(plan)
             me = account.instance("node1")
             account.close()
-            stack.enter_context(instance(me))
-            ip("route", "add", "default", "via", "10.0.1.1", "dev", "eth0")
+            stack.enter_context(instance(me, ipv6_only=ipv6_only))
+            if not ipv6_only:
+                ip("route", "add", "default", "via", "10.0.1.1", "dev", "eth0")
             plug = hot_plug or HotPlug()
             aws = stack.enter_context(running_aws(plan, on_network=plug, **options))
-            subnet = next(
-                one
-                for one in aws.account.world.subnets.values()
-                if IPv4Network(f"10.0.{3 if service_subnet else 1}.0/24") in one.cidrs
-            )
+            cidr = plan.subnet("service" if service_subnet else "a").ipv6_cidr
+            subnet = next(one for one in aws.account.world.subnets.values() if cidr in one.cidrs)
             addresses = addresses or (("10.0.3.60",) if service_subnet else ("10.0.1.60",))
             eni = create_eni(aws, subnet.subnet_id, *addresses)
             directory = tmp_path / "rsctmp"

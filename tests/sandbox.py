@@ -147,12 +147,16 @@ def make_interface(name: str, mac: Optional[str] = None) -> None:
 
 
 @contextmanager
-def instance(node: LabInstance) -> Iterator[None]:
-    """A namespace as an EC2 instance finds its network: lo, and eth0 with the ENI's MAC and addresses."""
+def instance(node: LabInstance, *, ipv6_only: bool = False) -> Iterator[None]:
+    """A namespace as an EC2 instance finds its network: lo, and eth0 with the ENI's MAC and addresses.
+
+    `ipv6_only`: as in an IPv6-only subnet, and without the link-local IPv4 address that many systems set up there.
+    """
     with network_namespace():
         ip("link", "set", "dev", "lo", "up")
         make_interface("eth0", node.mac)
-        ip("address", "add", f"{node.address}/24", "dev", "eth0")
+        if not ipv6_only:
+            ip("address", "add", f"{node.address}/24", "dev", "eth0")
         ip("-6", "address", "add", f"{node.ipv6_address}/64", "dev", "eth0", "nodad")
         yield
 
@@ -183,7 +187,7 @@ class HotPlug:
             for eni in network.interfaces
             if eni.attachment is not None
             and eni.attachment.instance_id == me
-            and eni.attachment.device_index > 0
+            and not eni.attachment.is_primary
             and eni.attachment.status != "attaching"
             and eni.attachment.plugged
         }
@@ -448,7 +452,8 @@ def create_eni(aws: RunningAws, subnet_id: str, *addresses: str) -> str:
             f"Ipv6Addresses.{number}.Ipv6Address" if ":" in address else f"PrivateIpAddresses.{number}.PrivateIpAddress"
         )
         parameters[name] = address
-    parameters["PrivateIpAddresses.1.Primary"] = "true"
+    if addresses and ":" not in addresses[0]:
+        parameters["PrivateIpAddresses.1.Primary"] = "true"
     aws.api.administer("CreateNetworkInterface", **parameters)
     (made,) = set(aws.account.world.interfaces) - before
     return made
@@ -563,6 +568,18 @@ class EniNode:
         assert ran.code == 0, ran
         assert self.served(), ran
         return ran
+
+
+def with_profile(node: Union[Node, EniNode], directory: Path) -> None:
+    """Give the agent a region and credentials from a profile, those of the node's role."""
+    role = node.aws.account.identities.of_instance(node.me.instance_id)
+    shared = directory / "credentials"
+    shared.write_text(
+        f"[cluster]\naws_access_key_id = {role.access_key_id}\naws_secret_access_key = {role.secret_access_key}\n"
+        f"aws_session_token = {role.session_token}\n"
+    )
+    node.agent.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(shared)
+    node.agent.parameters.update(profile="cluster", region=node.aws.account.plan.region)
 
 
 def secrets_of(aws: RunningAws) -> set[str]:

@@ -12,7 +12,15 @@ from aws_ipfailover.aws.client import Ec2
 from aws_ipfailover.aws.models import Attachment, Instance, NetworkInterface
 from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import ChangingError, DetachedError, Error, IndexTakenError, InUseError, NodeError
+from aws_ipfailover.errors import (
+    ChangingError,
+    DetachedError,
+    Error,
+    IndexTakenError,
+    InUseError,
+    NetworkCardError,
+    NodeError,
+)
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 
 ENI = "eni-0123456789abcdef0"
@@ -40,6 +48,8 @@ class Cloud:
         self.zones = {ENI: "zone-a", ME: "zone-a"}
         self.indexes: Dict[str, Set[int]] = {ME: {0}, OTHER: {0}}
         self.hidden: Set[int] = set()  # indexes of ME that are taken and that no read shows
+        self.cards = 1  # network cards of an instance
+        self.on_other_cards: Set[Tuple[int, int]] = set()  # further interfaces of ME: network card and device index
         self.stale: List[Optional[Attachment]] = []  # what the next reads answer instead
         self.errors: Dict[str, Error] = {}
         self.changing_until: Dict[str, float] = {}  # until when an operation is refused: something is changing
@@ -61,9 +71,11 @@ class Cloud:
                 raise Killed
             self.steps_left -= 1
 
-    def holds(self, instance_id: str, status: str = "attached", index: int = 1, ends_in: float = NEVER) -> None:
+    def holds(
+        self, instance_id: str, status: str = "attached", index: int = 1, ends_in: float = NEVER, card: int = 0
+    ) -> None:
         """Attach it to an instance, in this status, which ends by itself in so many seconds."""
-        self.attachment = Attachment(f"eni-attach-{len(self.asked)}", instance_id, index, status)
+        self.attachment = Attachment(f"eni-attach-{len(self.asked)}", instance_id, index, status, card)
         self.ends_at = self.now + ends_in
 
     def _advance(self) -> None:
@@ -94,23 +106,32 @@ class Cloud:
         if instance_id not in self.states:
             raise NodeError(f"DescribeInstances: EC2 does not know {instance_id} in this region")
         zone = self.zones.get(instance_id, "zone-a")
-        return Instance(instance_id, self.states[instance_id], zone, tuple(self.indexes[instance_id]))
+        taken = [(0, index) for index in self.indexes[instance_id]]
+        taken += self.on_other_cards if instance_id == ME else []
+        return Instance(instance_id, self.states[instance_id], zone, tuple(taken))
 
     def subnet_cidrs(self, subnet_id: str) -> List[Cidr]:
         """As `Ec2.subnet_cidrs`."""
         return [ip_network("10.0.1.0/24")]
 
-    def attach(self, network_interface_id: str, instance_id: str, device_index: int) -> None:
+    def attach(
+        self, network_interface_id: str, instance_id: str, device_index: int, network_card_index: Optional[int]
+    ) -> None:
         """As `Ec2.attach`."""
         self.step()
         self._advance()
-        self.asked.append((self.now, f"attach {device_index}"))
+        card = network_card_index or 0
+        told = "" if network_card_index is None else f" of card {network_card_index}"
+        self.asked.append((self.now, f"attach {device_index}{told}"))
         self._fail("AttachNetworkInterface")
+        if card >= self.cards:
+            raise NetworkCardError("AttachNetworkInterface: InvalidParameterValue: no such network card")
         if self.attachment is not None:
             raise InUseError("AttachNetworkInterface: InvalidNetworkInterface.InUse")
-        if device_index in self.indexes[instance_id] | self.hidden:
+        taken = {(0, index) for index in self.indexes[instance_id] | self.hidden} | self.on_other_cards
+        if (card, device_index) in taken:
             raise IndexTakenError("AttachNetworkInterface: InvalidParameterValue")
-        self.holds(instance_id, "attaching", device_index, self.attach_seconds)
+        self.holds(instance_id, "attaching", device_index, self.attach_seconds, card)
         self.step()
 
     def detach(self, attachment_id: str, *, force: bool) -> None:
@@ -133,12 +154,12 @@ class Cloud:
 
     @property
     def writes(self) -> List[str]:
-        """What was asked of EC2 so far: `attach INDEX`, `detach`, `force`."""
+        """What was asked of EC2 so far: `attach INDEX` or `attach INDEX of card INDEX`, `detach`, `force`."""
         return [what for _, what in self.asked]
 
-    def is_here(self, index: int = 1) -> bool:
-        """Whether the ENI is attached to ME, at this index."""
-        return self.attachment is not None and self.attachment[1:] == (ME, index, "attached")
+    def is_here(self, index: int = 1, card: int = 0) -> bool:
+        """Whether the ENI is attached to ME, at this index of this network card."""
+        return self.attachment is not None and self.attachment[1:] == (ME, index, "attached", card)
 
     def put(self, state: str) -> None:
         """Bring about one of STATES."""
@@ -149,13 +170,15 @@ class Cloud:
             if not found.holder_state:
                 del self.states[found.holder]
 
-    def holding(self, directory: Path, seconds: float = 300.0, index: Optional[int] = None) -> EniAttachment:
+    def holding(
+        self, directory: Path, seconds: float = 300.0, index: Optional[int] = None, card: int = 0
+    ) -> EniAttachment:
         """The ENI's attachment to ME, as a new process makes it.
 
-        `directory` holds what the node remembers; `seconds` until the deadline; `index` is the configured one.
+        `directory` holds what the node remembers; `seconds` until the deadline; `index`, `card`: the configured ones.
         """
         memory = WriteMemory({"HA_RSCTMP": str(directory)}, ENI)
-        return EniAttachment(ENI, index, ME, cast("Ec2", self), memory, self.deadline(seconds))
+        return EniAttachment(ENI, index, card, ME, cast("Ec2", self), memory, self.deadline(seconds))
 
 
 class State(NamedTuple):

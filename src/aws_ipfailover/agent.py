@@ -157,7 +157,7 @@ def _stop(run: Run) -> Tuple[Exit, str]:
         return Exit.SUCCESS, ""
     from aws_ipfailover.context import MetadataLookup
 
-    release_all(local_parts(run.kernel, what, MetadataLookup(run.cloud_deadline)))
+    release_all(local_parts(run.kernel, what, MetadataLookup(run.cloud_deadline, given.get("profile"))))
     last.forget()
     try:
         values = parse(given)

@@ -80,13 +80,14 @@ class Context:
 class MetadataLookup:
     """Finds the MAC address of an ENI in IMDS, within a few seconds."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, profile: Optional[str] = None) -> None:
         self._deadline = deadline.within(_AT_ONCE)
+        self._profile = profile
 
     def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
         """The one of `macs` that is the ENI's, never the primary ENI's; `None` if IMDS does not tell in time."""
         try:
-            metadata = imds(self._deadline)
+            metadata = imds(self._deadline, self._profile)
             others = [mac for mac in macs if mac != metadata.primary_mac()]
             return next((mac for mac in others if metadata.network_interface_id(mac) == network_interface_id), None)
         except Error as error:
@@ -94,17 +95,19 @@ class MetadataLookup:
             return None
 
 
-def imds(deadline: Deadline) -> Imds:
-    """The instance metadata service.
+def imds(deadline: Deadline, profile: Optional[str] = None) -> Imds:
+    """The instance metadata service, where variables and profile say it is.
 
     Raises:
         MissingError: requests is not installed.
     """
     try:
-        from aws_ipfailover.aws.imds import Imds, endpoint
+        from aws_ipfailover.aws.imds import Imds
+        from aws_ipfailover.aws.imds_endpoint import endpoint
     except ImportError as error:
         raise _missing(error) from None
-    return Imds(endpoint(os.environ), deadline)
+    where = endpoint(os.environ, profile)
+    return Imds(where.url, deadline, where.otherwise)
 
 
 def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
@@ -115,7 +118,7 @@ def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
         DeniedError, UnknownError, Error: no credentials, the role cannot be assumed, or no answer.
     """
     chosen = named_link(kernel.links, values.interface) if values.interface else None
-    metadata, progress = imds(deadline), Progress("connecting to EC2")
+    metadata, progress = imds(deadline, values.profile), Progress("connecting to EC2")
     work = Task(lambda: _clients(values, metadata, deadline.earlier(_TO_TELL), progress))
     own, by_role = work.result(deadline, progress)
     node = Node(kernel.links, metadata, own, chosen, deadline)

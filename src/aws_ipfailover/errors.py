@@ -3,7 +3,8 @@
     Error                     the operation failed; a retry later may succeed
     |-- ParameterError        a parameter's value is invalid on every node
     |-- NodeError             a valid value does not fit this node or VPC: no such interface, no such ENI
-    |   `-- NoTableError      no such route table
+    |   |-- NoTableError      no such route table
+    |   `-- NetworkCardError  AttachNetworkInterface: the instance has no such network card
     |-- DeniedError           not root, or AWS denies these credentials the operation
     |   `-- ExpiredError      the credentials have expired, or this node's clock is wrong
     |-- MissingError          a program or Python package is not installed
@@ -47,6 +48,10 @@ class MissingError(Error):
 
 class NoTableError(NodeError):
     """EC2 has no such route table."""
+
+
+class NetworkCardError(NodeError):
+    """AttachNetworkInterface: the instance has no network card with this index, or it takes no interface."""
 
 
 class NoRouteError(Error):

@@ -116,6 +116,7 @@ def chosen_tables(context: Context, values: Values) -> ChosenTables:
 def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     from aws_ipfailover.holdings.announcement import Announcement
     from aws_ipfailover.holdings.bounded import Bounded
+    from aws_ipfailover.holdings.delegated_prefixes import refuse_own_prefixes
     from aws_ipfailover.holdings.local_address import LocalAddresses
     from aws_ipfailover.holdings.secondary_address import SecondaryAddresses, subnet_prefix
 
@@ -123,6 +124,7 @@ def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     link, eni = node.link(), node.network_interface_id()
     cidrs = context.node_subnet_cidrs({address.version for address in values.ip})
     lengths = {address: subnet_prefix(cidrs, address) for address in values.ip}
+    refuse_own_prefixes(values.ip, eni, node, context.ec2, context.deadline, context.progress)
     local = LocalAddresses(context.kernel, lengths, _own_rule(values.mode), link, values.iflabel)
     association = elastic_ip(context, values, eni)
     secondary = SecondaryAddresses(
@@ -151,6 +153,7 @@ def _eni(context: Context, values: Values) -> Tuple[Holding, ...]:
     attachment = EniAttachment(
         eni,
         values.device_index,
+        values.network_card_index,
         context.node.instance_id(),
         context.ec2,
         context.memory(eni),

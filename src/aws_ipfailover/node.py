@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Collection, List, NamedTuple, Optional, Sequence
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.deadline import Deadline, Task
@@ -120,6 +120,20 @@ class Node:
         """Every CIDR of this node's VPC that IMDS lists; empty if it does not answer."""
         return self._cidrs(self._imds.vpc_cidrs, self.link().mac)
 
+    def delegated_prefixes(self, versions: Collection[int]) -> List[Cidr]:
+        """The prefixes of these IP versions that are delegated to the interface's ENI; empty if IMDS does not tell."""
+        return self._cidrs(lambda mac: self._imds.prefixes(mac, versions), self._interface().mac)
+
+    def subnet_id(self) -> str:
+        """The subnet that the interface's ENI is in; raises `Error` if neither IMDS nor EC2 tells."""
+        own = self._interface()
+        try:
+            told = self._imds.subnet_id(own.mac)
+        except Error as error:
+            log.info("%s", error)
+            told = None
+        return told or self._ec2.network_interface(own.network_interface_id).subnet_id
+
     def metadata_addresses(self) -> List[str]:
         """The addresses of the interface's ENI as IMDS lists them now; raises `Error` if IMDS does not answer."""
         return self._imds.addresses(self._interface().mac)
@@ -151,7 +165,7 @@ class Node:
             return self._imds.primary_mac()
         except Error as error:
             for eni in self._enis_by_ec2(error):
-                if eni.attachment is not None and eni.attachment.device_index == 0:
+                if eni.attachment is not None and eni.attachment.is_primary:
                     return eni.mac
             raise
 

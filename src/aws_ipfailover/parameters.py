@@ -191,10 +191,13 @@ def _network_interface_id(text: str) -> str:
     return text
 
 
+_RIGHT_DEVICE_INDEX = "a device index from 1 on"
+
+
 def _device_index(text: str) -> int:
-    # The primary ENI is 0 and cannot move; no instance type has more than a few dozen interfaces.
-    if not re.fullmatch("[0-9]{1,3}", text, re.ASCII) or int(text) == 0:
-        raise ValueError("a device index from 1 on")
+    # No instance type has more than a few dozen interfaces. `parse` refuses the primary ENI's 0.
+    if not re.fullmatch("[0-9]{1,3}", text, re.ASCII):
+        raise ValueError(_RIGHT_DEVICE_INDEX)
     return int(text)
 
 
@@ -367,7 +370,8 @@ PARAMETERS: Tuple[Parameter, ...] = (
         "device_index",
         _device_index,
         "Device index",
-        "eni: the device index to attach the network interface at; by default the lowest free one. Never 0.",
+        "eni: the device index to attach the network interface at; by default the lowest free one from 1 on. 0 only on"
+        " another network card than the first (network_card_index), whose 0 is the primary network interface's.",
         content="integer",
     ),
     Parameter(
@@ -591,6 +595,9 @@ def parse(given: Mapping[str, str]) -> Values:
     for name in mode_named(checked["mode"]).required:
         if not checked[name]:
             raise ParameterError(f"parameter {name} is missing, expected {_EXAMPLES[name]}")
+    if checked["device_index"] == 0 and checked["network_card_index"] == 0:
+        # The primary ENI's, which cannot move; the other network cards have a 0 of their own.
+        raise ParameterError(f"parameter device_index: '0' is wrong, expected {_RIGHT_DEVICE_INDEX}")
     checked["routing_table"] = checked["routing_table"] or TableNames()
     if checked["mode"] == "overlay-ip":
         checked["destination"] = _holding(checked["ip"], checked["destination"])

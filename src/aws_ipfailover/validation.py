@@ -14,6 +14,7 @@ from aws_ipfailover.coexistence import warnings
 from aws_ipfailover.context import Context
 from aws_ipfailover.deadline import Task
 from aws_ipfailover.errors import DeniedError, Error, InUseError, NodeError, NoRouteError, NoTableError
+from aws_ipfailover.holdings.delegated_prefixes import delegations
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 from aws_ipfailover.holdings.overlay_routes import check_is_on
 from aws_ipfailover.holdings.route_writes import RouteId, RouteWrites, few, sentences, summary
@@ -56,6 +57,8 @@ def _check_elastic_ip(context: Context, values: Values) -> None:
 def _check_private(context: Context, values: Values) -> Optional[str]:
     log.info("EC2 has no dry run for assigning an address: whether this node may do it is not checked")
     eni = context.ec2.network_interface(context.node.network_interface_id())
+    for found in delegations(values.ip, [eni, *context.ec2.network_interfaces_in(eni.subnet_id)]):
+        raise found.refused()
     for address in values.ip:
         if address.version != 4 or eni.addresses[:1] != (address,):
             continue
@@ -70,12 +73,12 @@ def _check_eni(context: Context, values: Values) -> Optional[str]:
     """Check that this node can attach the ENI; returns its MAC address."""
     eni, ec2 = values.required_network_interface_id, context.ec2
     me = context.node.instance_id()
-    attachment = EniAttachment(eni, values.device_index, me, ec2, context.memory(eni), context.deadline)
+    index, card = values.device_index, values.network_card_index
+    attachment = EniAttachment(eni, index, card, me, ec2, context.memory(eni), context.deadline)
     attachment.check()
     found = attachment.described()
-    index = attachment.free_index()
     try:
-        ec2.may_attach(eni, me, index)
+        attachment.may_attach()
     except InUseError as error:
         log.info("%s: whether this node may attach it cannot be asked while it is attached", error)
     if found.attachment is not None:

@@ -9,22 +9,21 @@ from typing import Callable, Union
 import pytest
 
 from aws_ipfailover.lab.aws import Fault, LabInstance, RunningAws
-from sandbox import EniNode, Node, answers_on, attach, create_eni, crm_resource_stub, ip, make_interface, silent_address
+from sandbox import (
+    EniNode,
+    Node,
+    answers_on,
+    attach,
+    create_eni,
+    crm_resource_stub,
+    ip,
+    make_interface,
+    silent_address,
+    with_profile,
+)
 
 PRIVATE = {"ipv4": "10.0.1.50", "ipv6": "2001:db8:1000:1::50"}
 Any = Union[Node, EniNode]
-
-
-def with_profile(node: Any, directory: Path) -> None:
-    """Give the agent a region and credentials from a profile, those of the node's role."""
-    role = node.aws.account.identities.of_instance(node.me.instance_id)
-    shared = directory / "credentials"
-    shared.write_text(
-        f"[cluster]\naws_access_key_id = {role.access_key_id}\naws_secret_access_key = {role.secret_access_key}\n"
-        f"aws_session_token = {role.session_token}\n"
-    )
-    node.agent.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(shared)
-    node.agent.parameters.update(profile="cluster", region=node.aws.account.plan.region)
 
 
 @pytest.fixture
@@ -189,7 +188,7 @@ def test_an_empty_answer(make_eni_node: Callable[..., EniNode], tmp_path: Path, 
     assert ran.code == 0, ran
 
 
-@pytest.mark.parametrize("path", ["*/interface-id", "*/subnet-ipv4-cidr-block"])
+@pytest.mark.parametrize("path", ["*/interface-id", "*/subnet-ipv4-cidr-block", "*/ipv4-prefix"])
 def test_one_path_hangs(make_node: Callable[..., Node], path: str) -> None:
     """IMDS gave the role's credentials and is silent on one thing: EC2 tells it, within the operation's timeout."""
     node = make_node()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, Iterator
 
 import pytest
 
-from aws_ipfailover.lab.aws import RunningAws, Timing
+from aws_ipfailover.lab.aws import RunningAws, Timing, running_aws
+from aws_ipfailover.lab.aws.imds import look_up, metadata
+from aws_ipfailover.lab.plan import Plan
 
-from .conftest import EC2Client, refused
+from .conftest import EC2Client, client, refused
 
 
 @pytest.fixture
@@ -285,9 +288,18 @@ def test_no_dead_index_by_default(aws: RunningAws, ec2: EC2Client, moving: str) 
     assert plugged(aws, moving)
 
 
-def test_network_card(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+@pytest.fixture
+def several_cards() -> Iterator[RunningAws]:
+    """An AWS whose instances have four network cards."""
+    with running_aws(instance_type="p4d.24xlarge") as running:
+        yield running
+
+
+def test_network_card(several_cards: RunningAws) -> None:
     """An ENI shows its network card, everywhere; a device index is taken on its own card only."""
+    aws, ec2 = several_cards, client(several_cards)
     node = aws.account.instance("node1")
+    moving = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
     answer = ec2.attach_network_interface(
         DeviceIndex=1, NetworkCardIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=moving
     )
@@ -302,6 +314,33 @@ def test_network_card(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
     subnet = node.subnet_id
     other = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
     attach(ec2, aws, other)
+    third = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    with refused("InvalidParameterValue", "Value (4) for parameter networkCardIndex is invalid"):
+        ec2.attach_network_interface(
+            DeviceIndex=1, NetworkCardIndex=4, InstanceId=node.instance_id, NetworkInterfaceId=third
+        )
+    shown = metadata(aws.account, "node1")
+    macs = f"latest/meta-data/network/interfaces/macs/{described(ec2, moving)['MacAddress']}"
+    assert look_up(shown, f"{macs}/network-card") == "1"
+    # Index 0 is free on the other cards, and what is there can be detached.
+    made = ec2.attach_network_interface(
+        DeviceIndex=0, NetworkCardIndex=2, InstanceId=node.instance_id, NetworkInterfaceId=third
+    )
+    ec2.detach_network_interface(AttachmentId=made["AttachmentId"])
+    ec2.close()
+
+
+def test_one_network_card(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """Most instance types have one network card: another index is refused, and the metadata tells none."""
+    node = aws.account.instance("node1")
+    with refused("InvalidParameterValue", "networkCardIndex"):
+        ec2.attach_network_interface(
+            DeviceIndex=1, NetworkCardIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=moving
+        )
+    attach(ec2, aws, moving)
+    macs = "latest/meta-data/network/interfaces/macs"
+    assert look_up(metadata(aws.account, "node1"), f"{macs}/{node.mac}/device-number") == "0"
+    assert look_up(metadata(aws.account, "node1"), f"{macs}/{node.mac}/network-card") is None
 
 
 def test_secondary_interface(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
@@ -317,6 +356,134 @@ def test_secondary_interface(aws: RunningAws, ec2: EC2Client, moving: str) -> No
     with refused("InvalidParameterValue", "already has an interface attached at device index '1'"):
         attach(ec2, aws, moving)
     attach(ec2, aws, moving, index=2)
+
+
+@pytest.fixture
+def ipv6_only() -> Iterator[RunningAws]:
+    """An AWS whose subnets are IPv6-only."""
+    plan = Plan()
+    with running_aws(replace(plan, subnets=tuple(replace(one, ipv6_only=True) for one in plan.subnets))) as running:
+        yield running
+
+
+def test_an_ipv6_only_subnet(ipv6_only: RunningAws) -> None:
+    """Neither the subnet nor an ENI nor an instance has anything of IPv4; what would give it one is refused."""
+    aws, ec2 = ipv6_only, client(ipv6_only)
+    node = aws.account.instance("node1")
+    (subnet,) = ec2.describe_subnets(SubnetIds=[node.subnet_id])["Subnets"]
+    assert "CidrBlock" not in subnet
+    assert subnet["Ipv6Native"] is True
+    made = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
+    for eni in (made, node.network_interface_id):
+        shown = described(ec2, eni)
+        assert "PrivateIpAddress" not in shown
+        assert shown["PrivateIpAddresses"] == []
+        assert len(shown["Ipv6Addresses"]) == 1
+    (reservation,) = ec2.describe_instances(InstanceIds=[node.instance_id])["Reservations"]
+    assert "PrivateIpAddress" not in reservation["Instances"][0]
+    assert reservation["Instances"][0]["PrivateDnsName"].startswith("i-")
+    with refused("InvalidParameterValue", "subnet"):
+        ec2.create_network_interface(SubnetId=node.subnet_id, PrivateIpAddress="10.0.1.50")
+    with refused("InvalidParameterValue", "subnet"):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=made, SecondaryPrivateIpAddressCount=1)
+    allocation = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    with refused("InvalidParameterValue", "no private IPv4 address"):
+        ec2.associate_address(AllocationId=allocation, NetworkInterfaceId=made)
+    ec2.close()
+
+
+def test_metadata_of_an_ipv6_only_subnet(ipv6_only: RunningAws) -> None:
+    """404 for all that is of IPv4 but the VPC's own CIDRs."""
+    node = ipv6_only.account.instance("node1")
+    shown = metadata(ipv6_only.account, "node1")
+    mac = f"latest/meta-data/network/interfaces/macs/{node.mac}"
+    for path in (f"{mac}/local-ipv4s", f"{mac}/subnet-ipv4-cidr-block", "latest/meta-data/local-ipv4"):
+        assert look_up(shown, path) is None
+    assert look_up(shown, f"{mac}/ipv6s") == str(node.ipv6_address)
+    assert look_up(shown, f"{mac}/vpc-ipv4-cidr-blocks") == "10.0.0.0/16"
+
+
+PREFIX4, PREFIX6 = "10.0.1.192/28", "2001:db8:1000:1:9::/80"
+
+
+def test_prefixes(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """Prefixes are assigned, shown, and unassigned; both descriptions have them."""
+    answer = ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=[PREFIX4])
+    assert answer["AssignedIpv4Prefixes"] == [{"Ipv4Prefix": PREFIX4}]
+    answer = ec2.assign_ipv6_addresses(NetworkInterfaceId=moving, Ipv6Prefixes=[PREFIX6])
+    assert answer["AssignedIpv6Prefixes"] == [PREFIX6]
+    attach(ec2, aws, moving)
+    (reservation,) = ec2.describe_instances(InstanceIds=[aws.account.instance("node1").instance_id])["Reservations"]
+    for shown in (described(ec2, moving), reservation["Instances"][0]["NetworkInterfaces"][1]):
+        assert shown["Ipv4Prefixes"] == [{"Ipv4Prefix": PREFIX4}]
+        assert shown["Ipv6Prefixes"] == [{"Ipv6Prefix": PREFIX6}]
+    with refused("InvalidParameterValue", "prefixes are not assigned"):
+        ec2.unassign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=["10.0.1.208/28"])
+    ec2.unassign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=[PREFIX4])
+    ec2.unassign_ipv6_addresses(NetworkInterfaceId=moving, Ipv6Prefixes=[PREFIX6])
+    shown = described(ec2, moving)
+    assert (shown["Ipv4Prefixes"], shown["Ipv6Prefixes"]) == ([], [])
+    assert shown["PrivateIpAddress"]
+
+
+def test_prefixes_of_a_new_interface(aws: RunningAws, ec2: EC2Client) -> None:
+    """CreateNetworkInterface takes them too; the lab chooses none by itself."""
+    subnet = aws.account.instance("node1").subnet_id
+    made = ec2.create_network_interface(
+        SubnetId=subnet, Ipv4Prefixes=[{"Ipv4Prefix": PREFIX4}], Ipv6Prefixes=[{"Ipv6Prefix": PREFIX6}]
+    )["NetworkInterface"]
+    assert made["Ipv4Prefixes"] == [{"Ipv4Prefix": PREFIX4}]
+    assert described(ec2, made["NetworkInterfaceId"])["Ipv6Prefixes"] == [{"Ipv6Prefix": PREFIX6}]
+    with refused("UnsupportedOperation", "chooses no prefixes"):
+        ec2.create_network_interface(SubnetId=subnet, Ipv4PrefixCount=1)
+
+
+@pytest.mark.parametrize("holder", ["moving", "another"])
+def test_an_address_inside_a_prefix(aws: RunningAws, ec2: EC2Client, moving: str, holder: str) -> None:
+    """It is assigned to no ENI, neither the one that has the prefix nor another; what is beside it is."""
+    another = aws.account.instance("node1").network_interface_id
+    eni = moving if holder == "moving" else another
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=[PREFIX4])
+    ec2.assign_ipv6_addresses(NetworkInterfaceId=moving, Ipv6Prefixes=[PREFIX6])
+    with refused("InvalidParameterValue", "10.0.1.200"):
+        ec2.assign_private_ip_addresses(
+            NetworkInterfaceId=eni, PrivateIpAddresses=["10.0.1.200"], AllowReassignment=True
+        )
+    with refused("InvalidParameterValue", "2001:db8:1000:1:9::5"):
+        ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6Addresses=["2001:db8:1000:1:9::5"])
+    with refused("InvalidParameterValue", "10.0.1.200"):
+        ec2.create_network_interface(SubnetId=aws.account.instance("node1").subnet_id, PrivateIpAddress="10.0.1.200")
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["10.0.1.191"], AllowReassignment=True)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "says"),
+    [
+        ("10.0.1.192/27", "has to be a /28"),
+        ("10.0.1.193/28", "not a valid CIDR"),
+        ("10.0.2.192/28", "does not fall within the subnet"),
+        ("10.0.1.0/28", "overlaps"),  # node1's own address
+        ("10.0.1.208/28", "overlaps"),  # another prefix
+    ],
+)
+def test_a_wrong_prefix(aws: RunningAws, ec2: EC2Client, moving: str, prefix: str, says: str) -> None:
+    """A /28 (or an IPv6 /80) of the subnet, that overlaps with no address and no other prefix."""
+    other = aws.account.instance("node1").network_interface_id
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=other, Ipv4Prefixes=["10.0.1.208/28"])
+    with refused("InvalidParameterValue", says):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=[prefix])
+
+
+def test_a_prefix_counts_as_one_address(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """An instance type's limit of addresses is that of addresses and prefixes together: m5.large has 10."""
+    attach(ec2, aws, moving)
+    prefixes = [f"10.0.1.{16 * number}/28" for number in range(7, 15)]
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=prefixes)
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, SecondaryPrivateIpAddressCount=1)
+    with refused("PrivateIpAddressLimitExceeded"):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, Ipv4Prefixes=["10.0.1.240/28"])
+    with refused("PrivateIpAddressLimitExceeded"):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=moving, SecondaryPrivateIpAddressCount=1)
 
 
 def test_each_attribute(aws: RunningAws, ec2: EC2Client, moving: str) -> None:

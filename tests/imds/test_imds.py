@@ -10,12 +10,13 @@ from typing import Callable, Iterator, List
 
 import pytest
 
-from aws_ipfailover.aws.imds import Credentials, Imds, endpoint
+from aws_ipfailover.aws.imds import Credentials, Imds
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.lab.aws import Fault, RunningAws, running_aws
+from aws_ipfailover.lab.aws.connection import HttpServer
 from aws_ipfailover.lab.aws.server import imds_server
-from sandbox import dribble, proxy, serving, silent_address
+from sandbox import dribble, ip, need_root, network_namespace, proxy, serving, silent_address
 
 TOKEN = "/latest/api/token"
 MAC = "/latest/meta-data/mac"
@@ -55,6 +56,21 @@ def test_everything_it_is_asked(aws: RunningAws, imds: Imds) -> None:
     credentials = imds.credentials()
     assert credentials is not None
     assert credentials.access_key_id.startswith("ASIA")
+
+
+def test_delegated_prefixes(aws: RunningAws, imds: Imds) -> None:
+    """Those of the IP versions that are asked for, `ipv4-prefix` and `ipv6-prefix`; 404: none. And the subnet."""
+    me = aws.account.instance("node1")
+    assert imds.prefixes(me.mac, {4, 6}) == []
+    assert imds.subnet_id(me.mac) == me.subnet_id
+    assert imds.subnet_id("02:00:00:00:00:99") is None
+    assign = {"NetworkInterfaceId": me.network_interface_id}
+    aws.api.administer("AssignPrivateIpAddresses", **assign, **{"Ipv4Prefix.1": "10.0.1.16/28"})
+    aws.api.administer("AssignPrivateIpAddresses", **assign, **{"Ipv4Prefix.1": "10.0.1.32/28"})
+    aws.api.administer("AssignIpv6Addresses", **assign, **{"Ipv6Prefix.1": "2001:db8:1000:1:1::/80"})
+    session = Imds(aws.imds_url, Deadline(20))
+    assert session.prefixes(me.mac, {4, 6}) == ["10.0.1.16/28", "10.0.1.32/28", "2001:db8:1000:1:1::/80"]
+    assert Imds(aws.imds_url, Deadline(20)).prefixes(me.mac, {6}) == ["2001:db8:1000:1:1::/80"]
 
 
 def test_one_token_for_a_session(aws: RunningAws, imds: Imds) -> None:
@@ -357,29 +373,6 @@ def test_credentials_do_not_show_themselves() -> None:
     assert "token" not in shown
 
 
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, "http://169.254.169.254"),
-        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT": ""}, "http://169.254.169.254"),
-        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1/"}, "http://127.0.0.1:1"),
-        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "IPv6"}, "http://[fd00:ec2::254]"),
-        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "ipv4"}, "http://169.254.169.254"),
-        (
-            {
-                "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "ipv6",
-                "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1",
-            },
-            "http://127.0.0.1:1",
-        ),
-    ],
-    ids=str,
-)
-def test_endpoint(environ: dict[str, str], expected: str) -> None:
-    """The endpoint by the SDK's own variables."""
-    assert endpoint(environ) == expected
-
-
 def test_the_addresses_of_an_eni(aws: RunningAws, imds: Imds) -> None:
     """`local-ipv4s` and `ipv6s` of that ENI, asked anew each time: what AWS remaps appears there a moment later."""
     me = aws.account.instance("node1")
@@ -449,3 +442,70 @@ def test_credentials_are_waited_for_as_nobody_else_tells_them(aws: RunningAws) -
     with pytest.raises(UnknownError, match="503"):
         session.credentials()
     assert 12.9 < clock.now <= 15.0
+
+
+# -- a node without IPv4 ----------------------------------------------------------------------------------------------
+
+NOWHERE = "http://169.254.169.254"
+
+
+@pytest.fixture
+def without_route() -> Iterator[RunningAws]:
+    """The lab's AWS in a network that has only loopback."""
+    need_root()
+    with network_namespace():
+        ip("link", "set", "dev", "lo", "up")
+        with running_aws() as running:
+            yield running
+
+
+def test_no_route_to_the_first_endpoint(without_route: RunningAws, caplog: pytest.LogCaptureFixture) -> None:
+    """The other one is asked, and used from then on."""
+    caplog.set_level(logging.INFO)
+    session = Imds(NOWHERE, Deadline(20), without_route.imds_url)
+    assert session.primary_mac() == without_route.account.instance("node1").mac
+    assert session.region() == without_route.account.plan.region
+    assert caplog.text.count("no route") == 1
+    assert asked(without_route).count(TOKEN) == 1
+
+
+def test_a_route_that_comes_later(without_route: RunningAws) -> None:
+    """A system that is starting: where the other one does not answer either, the first is asked again, and used."""
+    server: List[HttpServer] = []
+
+    class Waiting(Deadline):
+        """Its first pause is when the address appears."""
+
+        def pause(self, seconds: float) -> bool:
+            if not server:
+                ip("address", "add", "169.254.169.254/32", "dev", "lo")
+                aws = without_route
+                imds = type(aws.imds)(aws.account, lambda _: "node1", faults=aws.faults, calls=aws.calls)
+                server.append(imds_server(imds, [("169.254.169.254", 80)]))
+            return super().pause(seconds)
+
+        def within(self, seconds: float) -> Deadline:
+            return self
+
+    try:
+        session = Imds(NOWHERE, Waiting(20), "http://[fd00:ec2::254]")
+        assert session.primary_mac() == without_route.account.instance("node1").mac
+    finally:
+        for one in server:
+            one.close()
+
+
+def test_an_endpoint_that_refuses(aws: RunningAws) -> None:
+    """Only a missing route is a reason: an address that answers is where IMDS is."""
+    with serving(lambda connection: None) as (host, port):
+        pass
+    with pytest.raises(UnknownError, match="ConnectionError"):
+        Imds(f"http://{host}:{port}", Deadline(0.4), aws.imds_url).primary_mac()
+    assert asked(aws) == []
+
+
+def test_no_route_at_all(without_route: RunningAws) -> None:
+    """UnknownError that says so."""
+    for otherwise in (None, "http://[fd00:ec2::254]"):
+        with pytest.raises(UnknownError, match="no route"):
+            Imds(NOWHERE, Deadline(0.4), otherwise).primary_mac()

@@ -20,6 +20,7 @@ from aws_ipfailover.errors import (
     ExpiredError,
     IndexTakenError,
     InUseError,
+    NetworkCardError,
     NodeError,
     NoRouteError,
     NoTableError,
@@ -96,6 +97,8 @@ def test_an_error_of_the_sdk_has_one_meaning(error: Exception, kind: Type[Error]
 
 
 TAKEN = "Instance 'i-0123456789abcdef0' already has an interface attached at device index '1'."
+CARD = "Value (1) for parameter networkCardIndex is invalid."
+NO_SUCH_CARD = "The instance type has no network card with index 1."
 IN_USE = "Network interface 'eni-0123456789abcdef0' is currently in use."
 DIFFERENT = "route table rtb-0a and interface eni-0a belong to different networks"
 # Operation, code, message -> what it means from this operation, and from one that it says nothing special about.
@@ -112,6 +115,9 @@ BY_OPERATION = [
     ("AttachNetworkInterface", "InvalidNetworkInterface.InUse", "Interface: [eni-1] in use.", InUseError, Error),
     ("AttachNetworkInterface", "InvalidParameterValue", IN_USE, InUseError, Error),
     ("AttachNetworkInterface", "InvalidParameterValue", TAKEN, IndexTakenError, Error),
+    ("AttachNetworkInterface", "InvalidParameterValue", CARD, NetworkCardError, Error),
+    ("AttachNetworkInterface", "UnsupportedOperation", NO_SUCH_CARD, NetworkCardError, Error),
+    ("AttachNetworkInterface", "UnknownParameter", CARD, NetworkCardError, Error),
     ("AttachNetworkInterface", "OperationNotPermitted", "You do not have permission.", NodeError, Error),
     ("DetachNetworkInterface", "OperationNotPermitted", "You do not have permission.", NodeError, Error),
     ("DetachNetworkInterface", "InvalidAttachmentID.NotFound", "does not exist", DetachedError, NodeError),

@@ -182,7 +182,7 @@ OVERLAY = ip_network("192.168.10.10/32")
 DRY_RUNS: Dict[str, Callable[[Ec2], None]] = {
     "ReplaceRoute": lambda ec2: ec2.may_replace_route("rtb-a", OVERLAY, ENI),
     "CreateRoute": lambda ec2: ec2.may_create_route("rtb-a", OVERLAY, ENI),
-    "AttachNetworkInterface": lambda ec2: ec2.may_attach(ENI, ME, 1),
+    "AttachNetworkInterface": lambda ec2: ec2.may_attach(ENI, ME, 1, 2),
     "DetachNetworkInterface": lambda ec2: ec2.may_detach("eni-attach-1"),
     "AssociateAddress": lambda ec2: ec2.may_associate_address("eipalloc-1", ENI, None),
 }
@@ -199,6 +199,36 @@ def test_a_permission_is_asked_for_by_a_dry_run(operation: str) -> None:
     for refusal in (DeniedError(operation), InUseError(operation), UnknownError(operation)):
         with pytest.raises(type(refusal)):
             DRY_RUNS[operation](ec2_of(Calls(refusal)))
+
+
+@pytest.mark.parametrize(("card", "told"), [(None, {}), (0, {"NetworkCardIndex": 0}), (3, {"NetworkCardIndex": 3})])
+def test_a_network_card(card: Optional[int], told: Dict[str, int]) -> None:
+    """`None` is left to EC2, as older endpoints do not know the parameter; in the dry run too."""
+    place = {"NetworkInterfaceId": ENI, "InstanceId": ME, "DeviceIndex": 1, **told}
+    calls = Calls({}, WouldSucceedError("AttachNetworkInterface: DryRunOperation"))
+    ec2_of(calls).attach(ENI, ME, 1, card)
+    ec2_of(calls).may_attach(ENI, ME, 1, card)
+    assert [arguments for _, arguments in calls.asked] == [place, {**place, "DryRun": True}]
+
+
+def test_enis_of_a_subnet() -> None:
+    """All pages, with their prefixes; one that has no IPv4 address too."""
+    first = {"NetworkInterfaceId": "eni-1", "Ipv4Prefixes": [{"Ipv4Prefix": "10.0.1.16/28"}]}
+    second = {"NetworkInterfaceId": "eni-2", "Ipv6Prefixes": [{"Ipv6Prefix": "2001:db8:1::/80"}]}
+    second["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8:1:0:1::5"}]
+    calls = Calls({"NetworkInterfaces": [first], "NextToken": "more"}, {"NetworkInterfaces": [second]})
+    found = ec2_of(calls).network_interfaces_in("subnet-1")
+    assert [
+        (one.network_interface_id, list(map(str, one.addresses)), list(map(str, one.prefixes))) for one in found
+    ] == [
+        ("eni-1", [], ["10.0.1.16/28"]),
+        ("eni-2", ["2001:db8:1:0:1::5"], ["2001:db8:1::/80"]),
+    ]
+    filters = [{"Name": "subnet-id", "Values": ["subnet-1"]}]
+    assert calls.asked == [
+        ("DescribeNetworkInterfaces", {"Filters": filters}),
+        ("DescribeNetworkInterfaces", {"Filters": filters, "NextToken": "more"}),
+    ]
 
 
 def test_the_check_is_switched_off() -> None:

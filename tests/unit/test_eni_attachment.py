@@ -26,10 +26,10 @@ Make = Callable[..., EniAttachment]
 
 @pytest.fixture
 def make(cloud: Cloud, tmp_path: Path) -> Make:
-    """The holding; seconds of its deadline, and the configured device index."""
+    """The holding; seconds of its deadline, and the configured device index and network card."""
 
-    def made(seconds: float = 300.0, index: Optional[int] = None) -> EniAttachment:
-        return cloud.holding(tmp_path, seconds, index)
+    def made(seconds: float = 300.0, index: Optional[int] = None, card: int = 0) -> EniAttachment:
+        return cloud.holding(tmp_path, seconds, index, card)
 
     return made
 
@@ -344,8 +344,81 @@ def test_indexes_of_secondary_interfaces_are_taken(cloud: Cloud, make: Make) -> 
         "NetworkInterfaces": [{"Attachment": {"DeviceIndex": 0}}, {"Attachment": {"DeviceIndex": 2}}],
         "SecondaryInterfaces": [{"Attachment": {"DeviceIndex": 1}}],
     }
-    cloud.indexes[ME] = set(models.instance(described).device_indexes)
-    assert make().free_index() == 3
+    cloud.indexes[ME] = set(models.instance(described).device_indexes(0))
+    make().take()
+    assert cloud.is_here(3)
+
+
+# -- network cards ----------------------------------------------------------------------------------------------------
+
+
+def test_the_lowest_free_index_of_a_card(cloud: Cloud, make: Make) -> None:
+    """Device indexes are counted on each network card by itself, from 1 on, and the card is told to EC2."""
+    cloud.cards, cloud.indexes[ME], cloud.on_other_cards = 3, {0, 1, 2}, {(1, 1), (2, 0)}
+    make(card=1).take()
+    assert cloud.is_here(2, card=1)
+    assert cloud.writes == ["attach 2 of card 1"]
+    cloud.attachment = None
+    make(card=2).take()
+    assert cloud.is_here(1, card=2)
+
+
+def test_the_first_card_beside_others(cloud: Cloud, make: Make) -> None:
+    """Card 0 is left out for an instance that uses no other, as old endpoints do not know it, and else told.
+
+    Without it EC2 has refused an index that was taken on another card alone.
+    """
+    make().take()
+    assert cloud.writes == ["attach 1"]
+    cloud.attachment, cloud.cards, cloud.on_other_cards = None, 2, {(1, 1)}
+    make().take()
+    cloud.attachment = None
+    make(index=4).take()
+    assert cloud.writes == ["attach 1", "attach 1 of card 0", "attach 4 of card 0"]
+
+
+def test_index_0_of_another_card(cloud: Cloud, make: Make) -> None:
+    """Index 0 is the primary ENI's on card 0 only: elsewhere the ENI moves, and is released."""
+    cloud.cards = 2
+    cloud.holds(OTHER, index=0, card=1)
+    make(index=0, card=1).take()
+    assert cloud.is_here(0, card=1)
+    make(card=1).release()
+    assert cloud.writes == ["detach", "attach 0 of card 1", "detach"]
+    cloud.attachment = None
+    cloud.holds(ME, index=0)
+    make().release()
+    assert cloud.writes[3:] == []
+    with pytest.raises(NodeError, match="is the primary network interface"):
+        make().take()
+
+
+def test_attached_here_at_another_card(cloud: Cloud, make: Make) -> None:
+    """It stays where it is: it serves."""
+    cloud.cards = 2
+    cloud.holds(ME, index=1, card=1)
+    make().take()
+    assert make().look().where is Where.HERE
+    assert cloud.writes == []
+
+
+def test_a_card_that_the_instance_has_not(cloud: Cloud, make: Make) -> None:
+    """NodeError that names the parameter, its value and EC2's refusal."""
+    with pytest.raises(NodeError, match=r"parameter network_card_index: 1 .*expected a network card .*\(Attach.*Value"):
+        make(card=1).take()
+    assert cloud.attachment is None
+
+
+def test_another_index_of_the_same_card(cloud: Cloud, make: Make) -> None:
+    """An index that brings no interface counts on its own card: the same one of another card is free."""
+    cloud.cards = 2
+    cloud.holds(ME, index=1, card=0)
+    holding = make(card=1)
+    holding.take()
+    assert holding.use_another_index()
+    assert cloud.is_here(1, card=1)
+    assert holding.use_another_index()
+    assert cloud.is_here(2, card=1)
 
 
 def test_a_repair_attaches_it_again(cloud: Cloud, make: Make) -> None:

@@ -31,20 +31,20 @@ ALLOWED: Dict[str, Set[str]] = {
     # Imports what a mode holds only when it makes it, so that a probe loads the holdings of its own mode alone.
     "modes": {
         *("errors", "holdings.announcement", "holdings.bounded", "holdings.chosen_tables", "holdings.destinations"),
-        *("holdings.elastic_ip", "holdings.eni_attachment", "holdings.eni_interface", "holdings.local_address"),
-        *("holdings.overlay_routes", "holdings.secondary_address"),
+        *("holdings.delegated_prefixes", "holdings.elastic_ip", "holdings.eni_attachment", "holdings.eni_interface"),
+        *("holdings.local_address", "holdings.overlay_routes", "holdings.secondary_address"),
     },
     "address": set(),
     "parameters": {"address", "errors", "failover", "modes"},
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {
-        *("address", "aws.certificate_authorities", "aws.client", "aws.imds", "aws.session", "consistency"),
-        *("deadline", "errors", "kernel.kernel", "memory", "node", "parameters"),
+        *("address", "aws.certificate_authorities", "aws.client", "aws.imds", "aws.imds_endpoint", "aws.session"),
+        *("consistency", "deadline", "errors", "kernel.kernel", "memory", "node", "parameters"),
     },
     "validation": {
         *("address", "coexistence", "context", "deadline", "errors", "holdings.eni_attachment"),
-        *("holdings.overlay_routes", "holdings.route_writes", "modes", "parameters"),
+        *("holdings.delegated_prefixes", "holdings.overlay_routes", "holdings.route_writes", "modes", "parameters"),
     },
     "agent": {
         *("address", "configured", "consistency", "context", "deadline", "errors", "failover", "kernel.command"),
@@ -58,12 +58,13 @@ ALLOWED: Dict[str, Set[str]] = {
     "aws.client": {"address", "aws.models", "consistency", "deadline", "errors"},
     "aws.errors": {"errors", "output", "redaction"},
     "aws.imds": {"deadline", "errors", "redaction"},
+    "aws.imds_endpoint": set(),
     "aws.models": {"address"},
     "aws.retry": {"aws.errors", "aws.throttling", "deadline", "errors"},
     "aws.service_models": set(),
     "aws.session": {
-        *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.retry", "aws.service_models", "aws.transport"),
-        *("consistency", "deadline", "errors", "parameters", "redaction"),
+        *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.imds_endpoint", "aws.retry", "aws.transport"),
+        *("aws.service_models", "consistency", "deadline", "errors", "parameters", "redaction"),
     },
     "aws.throttling": {"deadline"},
     "aws.transport": {"aws.errors", "aws.retry", "deadline", "errors", "parameters"},
@@ -71,6 +72,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "holdings.announcement": {"errors", "failover", "kernel.announcements", "kernel.links", "address"},
     "holdings.bounded": {"deadline", "failover"},
     "holdings.elastic_ip": {"consistency", "deadline", "errors", "failover"},
+    "holdings.delegated_prefixes": {"address", "deadline", "errors"},
     "holdings.eni_attachment": {"address", "consistency", "deadline", "errors", "failover", "holdings.eni_plan"},
     "holdings.eni_interface": {
         *("deadline", "errors", "failover", "holdings.announcement", "kernel.kernel", "kernel.links"),
@@ -87,7 +89,9 @@ ALLOWED: Dict[str, Set[str]] = {
         *("holdings.destinations", "holdings.route_writes"),
     },
     "holdings.route_writes": {"address", "deadline", "errors"},
-    "holdings.secondary_address": {"consistency", "deadline", "errors", "failover", "address"},
+    "holdings.secondary_address": {
+        *("consistency", "deadline", "errors", "failover", "address", "holdings.delegated_prefixes"),
+    },
     "kernel": set(),
     "kernel.addresses": {"errors", "kernel.command", "address"},
     "kernel.announcements": {"errors"},

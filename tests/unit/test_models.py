@@ -81,7 +81,10 @@ def test_device_indexes_of_secondary_interfaces() -> None:
         ],
         "SecondaryInterfaces": [{"Attachment": {"DeviceIndex": 2}}],
     }
-    assert instance(described).device_indexes == (0, 1, 2)
+    found = instance(described)
+    assert [found.device_indexes(card) for card in (0, 1, 2)] == [{0, 2}, {1}, set()]
+    assert found.uses_several_cards
+    assert not instance({"SecondaryInterfaces": described["SecondaryInterfaces"]}).uses_several_cards
 
 
 @pytest.mark.parametrize(("described", "attached"), [({}, False), ({"Status": "detached"}, False), ({}, True)])

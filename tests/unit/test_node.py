@@ -247,6 +247,20 @@ def test_where_no_device_index_is_told_none_is_primary(error: Error) -> None:
         node_by(SilentImds(error), FakeEc2({PRIMARY: ("eni-1", None), SECOND: ("eni-2", 1)})).link()
 
 
+def test_index_0_of_another_network_card_is_not_primary() -> None:
+    """Without IMDS the primary ENI is the one at index 0 of card 0, in whatever order EC2 lists them."""
+
+    class OnTwoCards(FakeEc2):
+        def network_interfaces_with(self, macs: Sequence[str]) -> List[NetworkInterface]:
+            first, second = super().network_interfaces_with(macs)
+            assert second.attachment is not None
+            on_second_card = second.attachment._replace(device_index=0, network_card_index=1)
+            return [second._replace(attachment=on_second_card), first]
+
+    found = node_by(SilentImds(OFF), OnTwoCards({PRIMARY: ("eni-1", 0), SECOND: ("eni-2", 1)}))
+    assert found.link().mac == PRIMARY
+
+
 def test_ec2_is_waited_for_until_the_deadline() -> None:
     """A server that sends a byte now and then holds a call longer than any socket's timeout: UnknownError, in time."""
     never = threading.Event()

@@ -71,6 +71,8 @@ class Cloud:
         self.fail: Dict[str, List[Error]] = {}
         self.stale: List[Optional[str]] = []
         self.writes: List[str] = []
+        self.prefixes: Dict[str, List[str]] = {}  # by ENI
+        self.searches = 0  # reads of the whole subnet
 
     def deadline(self, seconds: float) -> Deadline:
         return Deadline(seconds, lambda: self.now, self._sleep)
@@ -88,6 +90,8 @@ class Cloud:
         self.writes.append(f"assign {' '.join(texts)}")
         self._ask("assign")
         for text in texts:
+            if any(ip_address(text) in ip_network(one) for listed in self.prefixes.values() for one in listed):
+                raise Error(f"{operation}: InvalidParameterValue: [{text}] is already assigned")
             if ":" in text and self.holder.get(text) not in (None, network_interface_id):
                 raise Error(f"{operation}: InvalidParameterValue: [{text}] is already assigned")
         self.holder.update(dict.fromkeys(texts, network_interface_id))
@@ -107,15 +111,28 @@ class Cloud:
                 raise Error("UnassignIpv6Addresses: InvalidParameterValue")
             del self.holder[str(address)]
 
-    def holders_of(self, addresses: Sequence[IPv6Address], subnet_id: str) -> Dict[IPv6Address, str]:
+    def network_interfaces_in(self, subnet_id: str) -> List[NetworkInterface]:
+        assert subnet_id == SUBNET
+        self.searches += 1
+        self._ask("search")
+        holders = self.holder
         if self.stale:
             holder = self.stale.pop(0)
-            return {} if holder is None else dict.fromkeys(addresses, holder)
-        return {address: self.holder[str(address)] for address in addresses if str(address) in self.holder}
+            holders = {} if holder is None else {IPV6: holder}
+        return [self._eni(eni, holders) for eni in (MINE, OTHER)]
 
     def network_interface(self, network_interface_id: str) -> NetworkInterface:
-        held = tuple(ip_address(text) for text, holder in self.holder.items() if holder == network_interface_id)
-        return NetworkInterface(network_interface_id, "vpc-1", True, SUBNET, "zone-a", "06:00:00:00:00:01", held, None)
+        self._ask("describe")
+        return self._eni(network_interface_id, self.holder)
+
+    def _eni(self, network_interface_id: str, holders: Dict[str, str]) -> NetworkInterface:
+        held = tuple(ip_address(text) for text, holder in holders.items() if holder == network_interface_id)
+        prefixes = tuple(ip_network(text) for text in self.prefixes.get(network_interface_id, []))
+        zone, mac = "zone-a", "06:00:00:00:00:01"
+        return NetworkInterface(network_interface_id, "vpc-1", True, SUBNET, zone, mac, held, None, prefixes)
+
+    def subnet_id(self) -> str:
+        return SUBNET
 
     def metadata_addresses(self) -> Sequence[str]:
         self.asked_imds += 1
@@ -287,3 +304,65 @@ def test_release_asks_nobody(cloud: Cloud, make: Make) -> None:
     make().release()
     assert cloud.writes == []
     assert cloud.holder[IPV4] == OTHER
+
+
+# -- delegated prefixes -----------------------------------------------------------------------------------------------
+
+PREFIXES = {IPV4: "10.0.1.0/28", IPV6: "2001:db8:1::/80"}
+
+
+@pytest.mark.parametrize("eni", [MINE, OTHER])
+@pytest.mark.parametrize("address", [IPV4, IPV6])
+def test_ec2_refuses_an_address_of_a_prefix(cloud: Cloud, make: Make, address: str, eni: str) -> None:
+    """NodeError at once: address, prefix, ENI, and EC2's refusal; no ENI loses an address for it."""
+    cloud.prefixes = {eni: [PREFIXES[address]]}
+    before = dict(cloud.holder)
+    with pytest.raises(NodeError) as raised:
+        make(address).take()
+    begins = f"parameter ip: {address} is inside {PREFIXES[address]}, which is delegated to {eni}: EC2 assigns no"
+    assert str(raised.value).startswith(begins)
+    assert "expected an address outside delegated prefixes (Assign" in str(raised.value)
+    assert "InvalidParameterValue" in str(raised.value)
+    assert cloud.writes == [f"assign {address}"]
+    assert cloud.holder == before
+    assert cloud.searches == 1
+    assert cloud.now == 0.0
+
+
+@pytest.mark.parametrize("address", [IPV4, IPV6])
+def test_another_prefix_is_no_reason(cloud: Cloud, make: Make, address: str) -> None:
+    """A prefix that the address is not inside prevents nothing; no read more than without one."""
+    cloud.prefixes = {OTHER: ["10.0.1.16/28", "2001:db8:1:0:1::/80"]}
+    make(address).take()
+    assert cloud.holder[address] == MINE
+    assert cloud.searches == (1 if address == IPV6 else 0)
+
+
+@pytest.mark.parametrize("search", [None, UnknownError("no answer"), DeniedError("denied")])
+def test_a_refusal_that_no_prefix_explains(cloud: Cloud, make: Make, search: Optional[Error]) -> None:
+    """EC2's own words are told, also where the subnet cannot be read."""
+    cloud.fail["assign"] = [Error("AssignPrivateIpAddresses: InvalidParameterValue: something else")]
+    cloud.fail["search"] = [] if search is None else [search]
+    with pytest.raises(Error, match="something else") as raised:
+        make().take()
+    assert type(raised.value) is Error
+
+
+@pytest.mark.parametrize("refusal", [DeniedError("denied"), UnknownError("no answer"), NodeError("limit")])
+def test_a_refusal_that_explains_itself(cloud: Cloud, make: Make, refusal: Error) -> None:
+    """A missing permission, an outage, a limit: the subnet is not read for it."""
+    cloud.prefixes = {OTHER: ["10.0.1.0/28"]}
+    cloud.fail["assign"] = [refusal]
+    with pytest.raises(type(refusal)) as raised:
+        make().take()
+    assert raised.value is refusal
+    assert cloud.searches == 0
+
+
+def test_a_stale_read_of_a_prefix(cloud: Cloud, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prefix that a read shows, and EC2 assigns all the same: EC2 decides."""
+    cloud.holder.pop(IPV6)
+    stale = cloud._eni(OTHER, {})._replace(prefixes=(ip_network(PREFIXES[IPV6]),))
+    monkeypatch.setattr(cloud, "network_interfaces_in", lambda _: [stale])
+    make(IPV6).take()
+    assert cloud.holder[IPV6] == MINE

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.aws import models
@@ -159,17 +159,11 @@ class Ec2:
             SourceDestCheck={"Value": False},
         )
 
-    def holders_of(self, addresses: Collection[IPv6Address], subnet_id: str) -> Dict[IPv6Address, str]:
-        """The ENIs of a subnet that have these IPv6 addresses; an address that none has is left out."""
-        # Without the filter ipv6-addresses.ipv6-address: not every EC2-compatible endpoint supports it.
-        found: Dict[IPv6Address, str] = {}
-        for page in self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "subnet-id", "Values": [subnet_id]}]):
-            for described in page.get("NetworkInterfaces", ()):
-                eni = models.network_interface(described)
-                found.update({address: eni.network_interface_id for address in addresses if address in eni.addresses})
-            if len(found) == len(addresses):
-                break
-        return found
+    def network_interfaces_in(self, subnet_id: str) -> List[NetworkInterface]:
+        """The ENIs of a subnet, as one read shows them: it can leave out what there is."""
+        # Without a filter for an address: not every EC2-compatible endpoint supports that, and prefixes have none.
+        pages = self._pages("DescribeNetworkInterfaces", Filters=[{"Name": "subnet-id", "Values": [subnet_id]}])
+        return [models.network_interface(one) for page in pages for one in page.get("NetworkInterfaces", ())]
 
     def assign_ipv4_addresses(self, network_interface_id: str, addresses: Sequence[IPv4Address]) -> None:
         """Assign an ENI secondary private addresses; EC2 unassigns them from the ENIs that had them."""
@@ -209,20 +203,20 @@ class Ec2:
         answer = self._calls("DescribeSubnets", SubnetIds=[subnet_id])
         return [cidr for subnet in answer.get("Subnets", ()) for cidr in models.subnet_cidrs(subnet)]
 
-    def attach(self, network_interface_id: str, instance_id: str, device_index: int) -> None:
+    def attach(
+        self, network_interface_id: str, instance_id: str, device_index: int, network_card_index: Optional[int]
+    ) -> None:
         """Request the attachment of an ENI; returns before EC2 has completed it.
+
+        `network_card_index`: `None` leaves it to EC2, whose default is 0; older endpoints do not know the parameter.
 
         Raises:
             IndexTakenError: another interface has this device index.  InUseError: the ENI is already attached.
-            ChangingError: EC2 is still changing the ENI or the instance.
+            ChangingError: EC2 is still changing the ENI or the instance.  NetworkCardError: no such network card.
             NodeError: other availability zone, too many interfaces.
         """
-        self._calls(
-            "AttachNetworkInterface",
-            NetworkInterfaceId=network_interface_id,
-            InstanceId=instance_id,
-            DeviceIndex=device_index,
-        )
+        place = _place(network_interface_id, instance_id, device_index, network_card_index)
+        self._calls("AttachNetworkInterface", **place)
 
     def detach(self, attachment_id: str, *, force: bool) -> None:
         """Request the detachment of an ENI; returns before EC2 has completed it.
@@ -280,14 +274,12 @@ class Ec2:
         """Ask whether `create_route` is permitted, as `may_replace_route`."""
         self._dry_run("CreateRoute", **_route(route_table_id, destination, network_interface_id))
 
-    def may_attach(self, network_interface_id: str, instance_id: str, device_index: int) -> None:
-        """Ask whether `attach` is permitted, as `may_replace_route`."""
-        self._dry_run(
-            "AttachNetworkInterface",
-            NetworkInterfaceId=network_interface_id,
-            InstanceId=instance_id,
-            DeviceIndex=device_index,
-        )
+    def may_attach(
+        self, network_interface_id: str, instance_id: str, device_index: int, network_card_index: Optional[int]
+    ) -> None:
+        """Ask whether `attach` is permitted, as `may_replace_route`; raises `NetworkCardError` as `attach`."""
+        place = _place(network_interface_id, instance_id, device_index, network_card_index)
+        self._dry_run("AttachNetworkInterface", **place)
 
     def may_detach(self, attachment_id: str) -> None:
         """Ask whether `detach` is permitted, as `may_replace_route`."""
@@ -326,6 +318,13 @@ class Ec2:
             if not answer.get("NextToken"):
                 return
             token = {"NextToken": answer["NextToken"]}
+
+
+def _place(
+    network_interface_id: str, instance_id: str, device_index: int, network_card_index: Optional[int]
+) -> Dict[str, Any]:
+    card = {} if network_card_index is None else {"NetworkCardIndex": network_card_index}
+    return {"NetworkInterfaceId": network_interface_id, "InstanceId": instance_id, "DeviceIndex": device_index, **card}
 
 
 def _route(route_table_id: str, destination: Cidr, network_interface_id: str) -> Dict[str, str]:

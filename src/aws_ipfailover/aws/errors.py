@@ -21,6 +21,7 @@ from aws_ipfailover.errors import (
     ExpiredError,
     IndexTakenError,
     InUseError,
+    NetworkCardError,
     NodeError,
     NoRouteError,
     NoTableError,
@@ -124,6 +125,15 @@ _BY_OPERATION: Tuple[Tuple[str, str, str, Type[Error]], ...] = (
         IndexTakenError,
     ),
     ("AttachNetworkInterface", "InvalidParameterValue", "is currently in use", InUseError),
+    # AWS documents no code of its own for a wrong NetworkCardIndex: the message names network card or parameter.
+    *(
+        ("AttachNetworkInterface", code, part, NetworkCardError)
+        for code in (
+            *("InvalidParameterValue", "InvalidParameterCombination", "InvalidParameter", "UnknownParameter"),
+            *("UnsupportedOperation", "Unsupported"),
+        )
+        for part in ("network card", "networkcard")
+    ),
     ("AttachNetworkInterface", "IncorrectState", "", ChangingError),
     ("AttachNetworkInterface", "IncorrectInstanceState", "", ChangingError),
     ("DetachNetworkInterface", "IncorrectState", "", ChangingError),

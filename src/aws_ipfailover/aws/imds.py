@@ -1,15 +1,16 @@
 """The instance metadata service, version 2, for this node's identity. The only module that talks to 169.254.169.254.
 
 Facts: AWS, "Use the Instance Metadata Service to access instance metadata" (session tokens, 401 and 403, the IPv6
-endpoint); the variables are the AWS SDK's own.
+endpoint).
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
-from typing import Dict, List, Mapping, NamedTuple, Optional
+from typing import Collection, Dict, List, Mapping, NamedTuple, Optional
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -28,6 +29,7 @@ _LARGEST = 64 * 1024  # bytes of an answer; credentials, the longest, have some 
 _MAC = "[0-9a-f]{2}(:[0-9a-f]{2}){5}"
 _VPC = "vpc-[0-9a-z]+"
 _INSTANCE = "i-[0-9a-f]{8,17}"
+_SUBNET = "subnet-[0-9a-f]{8,17}"
 _ENI = "eni-[0-9a-f]{8,17}"
 _REGION = "[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}"
 _IN_HEADERS = "[!-~]{1,4096}"  # a session token of IMDS has some sixty characters, one of a role over a thousand
@@ -49,23 +51,18 @@ class Credentials(NamedTuple):
         return "Credentials(...)"
 
 
-def endpoint(environ: Mapping[str, str]) -> str:
-    """The base URL of IMDS by the SDK's variables, without a slash at its end."""
-    chosen = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "").strip()
-    if not chosen:
-        ipv6 = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "").strip().lower() == "ipv6"
-        chosen = "http://[fd00:ec2::254]" if ipv6 else "http://169.254.169.254"
-    return chosen.rstrip("/")
-
-
 class Imds:
     """One session with IMDS: one token, kept in memory only. It uses no proxy, even if the environment sets one.
+
+    `otherwise`: a URL that is asked if this node has no route to `url`, which the kernel says at once. It is used from
+    then on if it answers.
 
     Every method but the constructor raises `UnknownError` without a usable answer, and `Error` if IMDS is switched off.
     """
 
-    def __init__(self, url: str, deadline: Deadline) -> None:
+    def __init__(self, url: str, deadline: Deadline, otherwise: Optional[str] = None) -> None:
         self._url = url
+        self._otherwise = otherwise
         self._deadline = deadline
         self._session = requests.Session()
         self._session.trust_env = False  # no proxies, no .netrc
@@ -100,6 +97,18 @@ class Imds:
         for key in ("local-ipv4s", "ipv6s"):
             listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}", _LIST, anew=True) or "") + "\n"
         return listed.split()
+
+    def prefixes(self, mac: str, versions: Collection[int]) -> List[str]:
+        """The prefixes of these IP versions that are delegated to the ENI with this MAC address."""
+        listed = ""
+        for version in sorted(versions):
+            path = f"meta-data/network/interfaces/macs/{mac}/ipv{version}-prefix"
+            listed += (self._get(path, _LIST) or "") + "\n"  # 404 where there is none
+        return listed.split()
+
+    def subnet_id(self, mac: str) -> Optional[str]:
+        """The subnet that the ENI with this MAC address is in, or `None` where IMDS does not know it."""
+        return self._get(f"meta-data/network/interfaces/macs/{mac}/subnet-id", _SUBNET)
 
     def region(self) -> str:
         """The region of this instance."""
@@ -215,11 +224,23 @@ class Imds:
         raise UnknownError(f"IMDS: status {answer.status} for {path}")
 
     def _send(self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> _Answer:
+        try:
+            return self._send_to(self._url, method, path, headers, deadline)
+        except _NoRouteError as error:
+            if self._otherwise is None:
+                raise
+            log.info("%s at %s, asking %s", error, self._url, self._otherwise)
+            # A system that is starting can have a route a moment later: what does not answer is not used again.
+            answer = self._send_to(self._otherwise, method, path, headers, deadline)
+            self._url, self._otherwise = self._otherwise, None
+            return answer
+
+    def _send_to(self, url: str, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> _Answer:
         timeout = max(0.05, deadline.remaining(_TIMEOUT))
         try:
             with self._session.request(
                 method,
-                f"{self._url}/latest/{path}",
+                f"{url}/latest/{path}",
                 headers={**headers, "Accept-Encoding": "identity"},
                 timeout=timeout,
                 allow_redirects=False,
@@ -227,8 +248,33 @@ class Imds:
             ) as answer:
                 return _Answer(answer.status_code, _read(answer))
         except (requests.RequestException, HTTPError) as error:
+            if _is_without_route(error):
+                raise _NoRouteError("IMDS does not answer: this node has no route to it") from None
             # Without the error's own text, which could quote a header.
             raise UnknownError(f"IMDS does not answer ({type(error).__name__})") from None
+
+
+# What the kernel answers at once to a connection that it has no route, or no address of the IP version, for.
+_NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+class _NoRouteError(UnknownError):
+    """The kernel has no route to IMDS."""
+
+
+def _is_without_route(error: BaseException) -> bool:
+    """Whether a request failed because the kernel has no route; the libraries wrap its answer several times."""
+    seen: List[BaseException] = []
+    left: List[object] = [error]
+    while left:
+        one = left.pop()
+        if not isinstance(one, BaseException) or one in seen:
+            continue
+        if isinstance(one, OSError) and one.errno in _NO_ROUTE:
+            return True
+        seen.append(one)
+        left += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return False
 
 
 class _Answer(NamedTuple):

@@ -6,7 +6,7 @@ Facts: Amazon EC2 API Reference, the data types of the same names.
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
 
@@ -68,10 +68,19 @@ class Attachment(NamedTuple):
     instance_id: str
     device_index: Optional[int]  # None: not in the answer
     status: str
+    network_card_index: int = 0
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it makes the ENI the instance's primary one: another network card has a device index 0 of its own."""
+        return (self.network_card_index, self.device_index) == (0, 0)
 
 
 class NetworkInterface(NamedTuple):
-    """An ENI; `addresses` are its IPv4 addresses, the primary one first, then its IPv6 addresses."""
+    """An ENI; `addresses` are its IPv4 addresses, the primary one first, then its IPv6 addresses.
+
+    `prefixes`: those that are delegated to it; their addresses are not among `addresses`.
+    """
 
     network_interface_id: str
     vpc_id: str
@@ -81,15 +90,25 @@ class NetworkInterface(NamedTuple):
     mac: str
     addresses: Tuple[Address, ...]
     attachment: Optional[Attachment]
+    prefixes: Tuple[Cidr, ...] = ()
 
 
 class Instance(NamedTuple):
-    """An instance: its state (running, stopped, ...) and the device indexes that are taken on any network card."""
+    """An instance: its state (running, stopped, ...); `taken`: network card and device index of each interface."""
 
     instance_id: str
     state: str
     availability_zone: str
-    device_indexes: Tuple[int, ...]
+    taken: Tuple[Tuple[int, int], ...]
+
+    def device_indexes(self, network_card_index: int) -> FrozenSet[int]:
+        """The device indexes that are taken on a network card."""
+        return frozenset(index for card, index in self.taken if card == network_card_index)
+
+    @property
+    def uses_several_cards(self) -> bool:
+        """Whether an interface is on another network card than the first."""
+        return any(card for card, _ in self.taken)
 
 
 class ElasticIp(NamedTuple):
@@ -143,6 +162,8 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
     ipv4 = sorted(described.get("PrivateIpAddresses", ()), key=lambda one: not one.get("Primary"))
     texts = [one.get("PrivateIpAddress") for one in ipv4] or [described.get("PrivateIpAddress")]
     texts += [one.get("Ipv6Address") for one in described.get("Ipv6Addresses", ())]
+    prefixes = [one.get("Ipv4Prefix") for one in described.get("Ipv4Prefixes", ())]
+    prefixes += [one.get("Ipv6Prefix") for one in described.get("Ipv6Prefixes", ())]
     attached = described.get("Attachment") or {}
     attachment = None
     if attached.get("InstanceId") and attached.get("Status") != "detached":
@@ -151,6 +172,7 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
             attached["InstanceId"],
             attached.get("DeviceIndex"),
             attached.get("Status", "attached"),
+            int(attached.get("NetworkCardIndex") or 0),
         )
     return NetworkInterface(
         described.get("NetworkInterfaceId", ""),
@@ -161,6 +183,7 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
         str(described.get("MacAddress", "")).lower(),
         tuple(ip_address(text) for text in texts if text),
         attachment,
+        tuple(ip_network(text, strict=False) for text in prefixes if text),
     )
 
 
@@ -171,7 +194,10 @@ def instance(described: Mapping[str, Any]) -> Instance:
         described.get("State", {}).get("Name", ""),
         described.get("Placement", {}).get("AvailabilityZone", ""),
         tuple(
-            int(one.get("Attachment", {}).get("DeviceIndex", 0))
+            (
+                int(one.get("Attachment", {}).get("NetworkCardIndex") or 0),
+                int(one.get("Attachment", {}).get("DeviceIndex", 0)),
+            )
             for interfaces in ("NetworkInterfaces", "SecondaryInterfaces")
             for one in described.get(interfaces, ())
         ),

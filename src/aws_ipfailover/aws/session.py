@@ -26,7 +26,7 @@ from botocore.parsers import ResponseParserError
 from aws_ipfailover.aws.certificate_authorities import authorities, context
 from aws_ipfailover.aws.errors import UnusableAnswer, translate
 from aws_ipfailover.aws.imds import Imds
-from aws_ipfailover.aws.imds import endpoint as imds_endpoint
+from aws_ipfailover.aws.imds_endpoint import endpoint as imds_endpoint
 from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.aws.service_models import TrimmedLoader
 from aws_ipfailover.aws.transport import Transport
@@ -84,7 +84,8 @@ def ec2_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progre
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # boto3 warns users of old Pythons on standard error
-            _bypass_proxy(imds_endpoint(os.environ))
+            for imds_url in imds_endpoint(os.environ, account.profile).urls:
+                _bypass_proxy(imds_url)
             source = _Credentials(_Sessions(account, deadline, connections), imds, progress)
             url = account.endpoint_url or _configured_endpoint("EC2")
             client = ServiceClient(source, "ec2", account.region, url)
@@ -110,8 +111,9 @@ def _config() -> Config:
 
 
 def _session(profile: Optional[str]) -> botocore.session.Session:
-    if not os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "-").strip():
-        del os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]  # a blank value counts as unset, as in imds
+    for name in ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"):
+        if not os.environ.get(name, "-").strip():
+            del os.environ[name]  # a blank value counts as unset, as in imds_endpoint
     session = botocore.session.Session(profile=profile)
     # Also the keys that the SDK uses by itself, to assume the role of a profile.
     session.register("before-sign", _keep_signing_keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Optional, Sequence, Set, Tuple
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
@@ -14,6 +14,7 @@ from aws_ipfailover.errors import (
     Error,
     IndexTakenError,
     InUseError,
+    NetworkCardError,
     NodeError,
     UnknownError,
 )
@@ -22,7 +23,7 @@ from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, next_s
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
-    from aws_ipfailover.aws.models import Attachment, NetworkInterface
+    from aws_ipfailover.aws.models import Attachment, Instance, NetworkInterface
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,11 @@ _LAST_READ = 1.0
 
 
 class EniAttachment:
-    """`network_interface_id` attached to `instance_id`, at `device_index` or the lowest free one."""
+    """`network_interface_id` attached to `instance_id`.
+
+    New attachments are on `network_card_index`, at `device_index` or the lowest free one of that card from 1 on. One
+    that is on another card or index already serves as well, and stays.
+    """
 
     local = False
 
@@ -43,6 +48,7 @@ class EniAttachment:
         self,
         network_interface_id: str,
         device_index: Optional[int],
+        network_card_index: int,
         instance_id: str,
         ec2: Ec2,
         memory: WriteMemory,
@@ -50,12 +56,14 @@ class EniAttachment:
     ) -> None:
         self._eni = network_interface_id
         self._device_index = device_index
+        self._card = network_card_index
         self._instance_id = instance_id
         self._ec2 = ec2
         self._memory = memory
         self._deadline = deadline
-        # Device indexes that cannot be used here, although reads show them as free.
-        self._unusable: Set[int] = set()
+        # Network cards with device indexes that cannot be used here, although reads show them as free.
+        self._unusable: Set[Tuple[int, int]] = set()
+        self._card_is_told = network_card_index > 0
         self._described: Optional[NetworkInterface] = None
         self._cidrs: Sequence[Cidr] = ()
 
@@ -65,13 +73,13 @@ class EniAttachment:
         Raises:
             NodeError: the ENI is in another availability zone, or is the primary ENI of an instance.
         """
-        found, me = self._describe(), self._ec2.instance(self._instance_id)
+        found, me = self._describe(), self._myself()
         if found.availability_zone and me.availability_zone and found.availability_zone != me.availability_zone:
             raise NodeError(
                 f"{self._eni} is in {found.availability_zone}, this instance in {me.availability_zone}: a network"
                 " interface cannot leave its availability zone, use mode=overlay-ip across zones"
             )
-        if found.attachment is not None and found.attachment.device_index == 0:
+        if found.attachment is not None and found.attachment.is_primary:
             raise NodeError(
                 f"{self._eni} is the primary network interface of {found.attachment.instance_id}, which cannot be"
                 " detached: create one of its own for the service"
@@ -97,7 +105,6 @@ class EniAttachment:
 
         Returns `False` if the index is configured (parameter device_index) or the ENI is not attached here.
 
-
         After a detachment by force an instance can be unable to use a device index until it is stopped and started
         (Amazon EC2 User Guide, "Detach a network interface").
         """
@@ -107,7 +114,7 @@ class EniAttachment:
         if held.device_index is None:
             return False
         log.warning("device index %d brings no interface, using another one", held.device_index)
-        self._unusable.add(held.device_index)
+        self._unusable.add((held.network_card_index, held.device_index))
         self._detach(Detach(held.attachment_id, force=False), held)
         self._memory.remember(f"{self._eni} without {held.attachment_id}")
         self._move()
@@ -116,7 +123,7 @@ class EniAttachment:
     def release(self) -> None:
         """Request the detachment from this instance; the next active node waits until it is complete."""
         held = self._describe().attachment
-        if held is None or held.instance_id != self._instance_id or held.device_index == 0:
+        if held is None or held.instance_id != self._instance_id or held.is_primary:
             return
         if held.status != "detaching":
             self._ec2.detach(held.attachment_id, force=False)
@@ -175,27 +182,65 @@ class EniAttachment:
                 said = f" ({refusal})" if refusal else ""
                 raise UnknownError(f"{self._eni} is {status}, and the operation's timeout is near{said}")
 
-    def free_index(self) -> int:
-        """The device index to attach it at: the configured one, or the lowest that is free."""
+    def may_attach(self) -> None:
+        """Ask EC2 whether `take` may attach it. Changes nothing.
+
+        Raises:
+            DeniedError: it may not.  NodeError: this instance has no such network card.
+            InUseError: not to be found out while it is attached.
+        """
+        index = self._free_index()
+        try:
+            self._ec2.may_attach(self._eni, self._instance_id, index, self._told_card())
+        except NetworkCardError as error:
+            raise self._wrong_card(error) from None
+
+    def _myself(self) -> Instance:
+        me = self._ec2.instance(self._instance_id)
+        self._card_is_told = self._card_is_told or me.uses_several_cards
+        return me
+
+    def _told_card(self) -> Optional[int]:
+        """The network card to name in a call; `None` for the first one of an instance that uses no other.
+
+        Without it EC2 has refused a device index that was taken on another card (cilium/cilium, pull request 42512).
+        """
+        return self._card if self._card_is_told else None
+
+    def _free_index(self) -> int:
+        """The device index to attach it at: the configured one, or the lowest that is free on the network card.
+
+        From 1 on also where the card is not the primary ENI's: AWS recommends 1 for the first interface of a further
+        card (Amazon EC2 User Guide, "Maximize network bandwidth on EC2 instances with multiple network cards").
+        """
         if self._device_index is not None:
             return self._device_index
-        taken = self._unusable | set(self._ec2.instance(self._instance_id).device_indexes)
+        taken = self._myself().device_indexes(self._card) | {at for card, at in self._unusable if card == self._card}
         return next(index for index in range(1, 256) if index not in taken)
+
+    def _wrong_card(self, refusal: Error) -> NodeError:
+        return NodeError(
+            f"parameter network_card_index: {self._card} cannot be used on this instance, expected a network card that"
+            f" its type has ({refusal})"
+        )
 
     def _attach(self) -> Optional[Error]:
         """Request the attachment; returns EC2's refusal if a retry may succeed, else `None`."""
-        index = self.free_index()
+        index = self._free_index()
+        card = f" of network card {self._card}" if self._card else ""
         try:
-            self._ec2.attach(self._eni, self._instance_id, index)
-            log.info("attaching %s at device index %d", self._eni, index)
+            self._ec2.attach(self._eni, self._instance_id, index, self._told_card())
+            log.info("attaching %s at device index %d%s", self._eni, index, card)
+        except NetworkCardError as error:
+            raise self._wrong_card(error) from None
         except (InUseError, ChangingError) as error:
             log.info("%s", error)  # a stale read showed it as available, or EC2 is still changing it
             return error
         except IndexTakenError as error:
             if self._device_index is not None:
-                raise NodeError(f"parameter device_index: {index} is taken on this instance") from None
-            log.info("device index %d was taken meanwhile", index)
-            self._unusable.add(index)
+                raise NodeError(f"parameter device_index: {index}{card} is taken on this instance") from None
+            log.info("device index %d%s was taken meanwhile", index, card)
+            self._unusable.add((self._card, index))
             return error
         return None
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Protocol, Sequence
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
+from aws_ipfailover.holdings.delegated_prefixes import Delegation, delegations
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
@@ -28,6 +29,9 @@ class Metadata(Protocol):
 
     def metadata_addresses(self) -> Sequence[str]:
         """The private addresses of the ENI as IMDS lists them now."""
+
+    def subnet_id(self) -> str:
+        """The subnet of the ENI."""
 
 
 class SecondaryAddresses:
@@ -63,6 +67,9 @@ class SecondaryAddresses:
 
         Returns when IMDS lists them too, or a third of the time that is left has passed: "Remapping an IP address is
         an asynchronous operation" (Amazon EC2 API Reference, AssignPrivateIpAddresses).
+
+        Raises:
+            NodeError: EC2 refused to, because one is inside a prefix that is delegated to an ENI of the subnet.
         """
         self._assign()
         if self._when_assigned is not None:
@@ -88,7 +95,7 @@ class SecondaryAddresses:
         ipv6 = [address for address in self._addresses if isinstance(address, IPv6Address)]
         moving = Task(lambda: self._move_ipv6(ipv6)) if ipv6 else None
         if ipv4:
-            self._ec2.assign_ipv4_addresses(self._eni, ipv4)
+            self._assign_ipv4(ipv4)
         if moving is not None:
             moving.result(self._deadline, "AssignIpv6Addresses")
         self._memory.remember(self._eni)
@@ -120,33 +127,51 @@ class SecondaryAddresses:
                 continue  # not an address: something other than IMDS has answered
         return [str(address) for address in self._addresses if address not in listed]
 
+    def _assign_ipv4(self, addresses: Sequence[IPv4Address]) -> None:
+        try:
+            self._ec2.assign_ipv4_addresses(self._eni, addresses)
+        except (DeniedError, NodeError, UnknownError):
+            raise
+        except Error as refusal:
+            found = self._delegations(addresses)
+            if found:
+                raise found[0].refused(refusal) from None
+            raise
+
+    def _delegations(self, addresses: Sequence[Address]) -> List[Delegation]:
+        """Those of the addresses that are inside a prefix of any ENI of the subnet; none if that cannot be read."""
+        try:
+            return delegations(addresses, self._ec2.network_interfaces_in(self._node.subnet_id()))
+        except Error as error:
+            log.info("%s", error)
+            return []
+
     def _move_ipv6(self, addresses: Sequence[IPv6Address]) -> None:
         """Unassign the addresses from their holders and assign them here, as EC2 does not reassign IPv6 addresses.
 
         Reads of the holders can be stale. So only a successful assignment is proof, even if a read shows the addresses
-        here already, and after a refusal the holders are read again, for `_OLD_READS` seconds.
+        here already, and after a refusal the holders are read again, for `_OLD_READS` seconds. If the read shows an
+        address inside a delegated prefix, no other ENI loses an address before EC2 has agreed.
         """
         subnet_id = self._ec2.network_interface(self._eni).subnet_id
         patience = self._deadline.earlier(_LAST_TRY).within(_OLD_READS)
         poll, refused = patience.poll(first=0.1, longest=1.0), False
         while True:
-            for holder, held in self._holders(addresses, subnet_id).items():
+            enis = self._ec2.network_interfaces_in(subnet_id)
+            inside = delegations(addresses, enis)
+            for eni in enis:
+                held = [address for address in addresses if address in eni.addresses]
                 # Unassign from this ENI only if EC2 refused to assign the addresses to it.
-                if holder != self._eni or refused:
-                    self._take_away(held, holder)
+                if held and not inside and (eni.network_interface_id != self._eni or refused):
+                    self._take_away(held, eni.network_interface_id)
             refusal = self._refusal(addresses)
             if refusal is None:
                 return
+            if inside:
+                raise inside[0].refused(refusal)
             if not poll.wait():
                 raise refusal
             refused = True
-
-    def _holders(self, addresses: Sequence[IPv6Address], subnet_id: str) -> Dict[str, List[IPv6Address]]:
-        """The addresses by the ENI that has them."""
-        holders: Dict[str, List[IPv6Address]] = {}
-        for address, holder in self._ec2.holders_of(addresses, subnet_id).items():
-            holders.setdefault(holder, []).append(address)
-        return holders
 
     def _refusal(self, addresses: Sequence[IPv6Address]) -> Optional[Error]:
         """Assign the addresses; returns EC2's refusal if another ENI can still have one, else `None`."""

@@ -149,7 +149,7 @@ def named(known: Mapping[str, Name], enis: Mapping[str, Interface], hosts: Mappi
         if name is not None:
             found[f"gone {name.instance_id} {name.number}"] = name
         used = [name.number for name in found.values() if name.instance_id == held.instance_id]
-        number = 0 if held.device_index == 0 else max([0, *used]) + 1
+        number = 0 if held.is_primary else max([0, *used]) + 1
         found[device] = Name(held.instance_id, hosts[held.instance_id], number)
     return found
 
@@ -305,7 +305,7 @@ def _link(device: str, name: Optional[str], eni: Interface, cidrs: Iterable[Cidr
     addresses: List[str] = []
     gateways: List[str] = []
     # Only the primary ENI is set up by the system, as by DHCP; another one is the administrator's or the agent's.
-    if eni.attachment.device_index == 0:
+    if eni.attachment.is_primary:
         for cidr in cidrs:
             if cidr.version in first:
                 # DHCPv6 hands out a /128 in a VPC; IPv4 comes with the subnet's prefix.
@@ -657,7 +657,7 @@ class Fabric:
         for device, eni in found.items():
             if known.get(device) == self._names[device] or not self._nic_delay:
                 continue
-            if eni.attachment is None or eni.attachment.device_index == 0 or eni.attachment.instance_id == booting:
+            if eni.attachment is None or eni.attachment.is_primary or eni.attachment.instance_id == booting:
                 continue
             self._due[device] = now + self._nic_delay
             timer = threading.Timer(self._nic_delay, self._appear)

@@ -46,7 +46,7 @@ class RouteTable:
 
 @dataclass(frozen=True)
 class Attachment:
-    """An ENI's attachment to an instance, as EC2 reports it; the primary ENI has device index 0.
+    """An ENI's attachment to an instance, as EC2 reports it.
 
     `plugged` False: the instance gets no NIC for it, whatever `status` says.
     """
@@ -55,6 +55,12 @@ class Attachment:
     device_index: int
     status: AttachmentStatus
     plugged: bool = True
+    network_card_index: int = 0
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it makes the ENI the instance's primary one: device index 0 of network card 0."""
+        return (self.network_card_index, self.device_index) == (0, 0)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,16 @@ LAYOUTS: Tuple[Layout, ...] = ("service-subnet", "same-subnet")
 
 @dataclass(frozen=True)
 class PlannedSubnet:
-    """A subnet and its own route table; addresses end in the numbers that `PlannedInstance.host` gives."""
+    """A subnet and its own route table; addresses end in the numbers that `PlannedInstance.host` gives.
+
+    `ipv6_only`: EC2 has no IPv4 CIDR for it, and its ENIs have no IPv4 address; for tests of the API, not for a lab.
+    """
 
     name: str
     availability_zone: str
     cidr: IPv4Network
     ipv6_cidr: IPv6Network
+    ipv6_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class Consistency:
 
 @dataclass(frozen=True)
 class LabInstance:
-    """What is fixed about one planned instance."""
+    """What is fixed about one planned instance; in an IPv6-only subnet its ENI does not have `address`."""
 
     name: str
     instance_id: str
@@ -455,9 +455,10 @@ class Account:
         )
         subnets: Dict[str, Subnet] = {}
         for planned in plan.subnets:
-            subnet = Subnet(
-                identifier("subnet", planned.name), planned.availability_zone, (planned.cidr, planned.ipv6_cidr)
-            )
+            cidrs: Tuple[Cidr, ...] = (planned.ipv6_cidr,)
+            if not planned.ipv6_only:
+                cidrs = (planned.cidr, planned.ipv6_cidr)
+            subnet = Subnet(identifier("subnet", planned.name), planned.availability_zone, cidrs)
             subnets[planned.name] = subnet
             world = world.with_tags(subnet.subnet_id, {"Name": planned.name})
         world = replace(world, subnets={subnet.subnet_id: subnet for subnet in subnets.values()})
@@ -499,7 +500,7 @@ class Account:
                     subnet.subnet_id,
                     subnet.availability_zone,
                     plan.account_id,
-                    (plan.address(one),),
+                    () if plan.subnet(one.subnet).ipv6_only else (plan.address(one),),
                     (plan.ipv6_address(one),),
                     # A node forwards nothing, but receives what is not addressed to its ENI: the overlay address.
                     source_dest_check=one.role != "node" or plan.source_dest_check,

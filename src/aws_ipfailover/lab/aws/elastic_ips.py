@@ -49,6 +49,8 @@ def associate(world: World, query: Query) -> Tuple[World, Structure]:
     """
     one = allocation(world, query.require("AllocationId"))
     eni = _target(world, query)
+    if not eni.ipv4:
+        raise invalid_value(f"The network interface {eni.network_interface_id} has no private IPv4 address")
     private = eni.ipv4[0]
     wanted = query.get("PrivateIpAddress")
     if wanted is not None:

@@ -16,7 +16,7 @@ from aws_ipfailover.lab.aws.calls import Call, CallLog
 from aws_ipfailover.lab.aws.connection import HttpRequest
 from aws_ipfailover.lab.aws.faults import Faults
 from aws_ipfailover.lab.aws.identity import partition
-from aws_ipfailover.lab.aws.interfaces import timestamp
+from aws_ipfailover.lab.aws.interfaces import network_cards, timestamp
 from aws_ipfailover.lab.aws.reply import Reply, faulty
 from aws_ipfailover.lab.aws.world import Interface, World
 
@@ -133,7 +133,9 @@ def metadata(account: Account, name: str) -> Tree:
     instance = world.instances[fixed.instance_id]
     region = account.plan.region
     suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
-    hostname = f"ip-{str(fixed.address).replace('.', '-')}.{suffix}"
+    primary = world.interfaces.get(fixed.network_interface_id)
+    ipv4 = str(fixed.address) if primary is None or primary.ipv4 else None
+    hostname = f"{fixed.instance_id if ipv4 is None else 'ip-' + ipv4.replace('.', '-')}.{suffix}"
     now = time.time()
     lag = account.timing.imds_interface_lag
     macs: Dict[str, Tree] = {}
@@ -141,9 +143,12 @@ def metadata(account: Account, name: str) -> Tree:
         attachment = interface.attachment
         if attachment is None or attachment.status == "attaching":
             continue
-        if attachment.device_index > 0 and now - attachment.attach_time < lag:
+        if attachment.slot != (0, 0) and now - attachment.attach_time < lag:
             continue
-        macs[interface.mac] = _interface(world, interface, attachment.device_index, hostname)
+        found = _interface(world, interface, attachment.device_index, hostname)
+        if network_cards(instance) > 1:  # 404 for all other types
+            found["network-card"] = str(attachment.network_card_index)
+        macs[interface.mac] = found
     document = {
         "accountId": account.plan.account_id,
         "architecture": "x86_64",
@@ -153,7 +158,7 @@ def metadata(account: Account, name: str) -> Tree:
         "instanceId": instance.instance_id,
         "instanceType": instance.instance_type,
         "pendingTime": timestamp(instance.launch_time),
-        "privateIp": str(fixed.address),
+        "privateIp": ipv4,
         "region": region,
         "version": "2017-09-30",
     }
@@ -163,7 +168,6 @@ def metadata(account: Account, name: str) -> Tree:
         "instance-id": instance.instance_id,
         "instance-type": instance.instance_type,
         "local-hostname": hostname,
-        "local-ipv4": str(fixed.address),
         "mac": fixed.mac,
         "network": {"interfaces": {"macs": macs}},
         "placement": {"availability-zone": instance.availability_zone, "region": region},
@@ -172,6 +176,8 @@ def metadata(account: Account, name: str) -> Tree:
             "partition": partition(region),
         },
     }
+    if ipv4 is not None:
+        meta["local-ipv4"] = ipv4
     if instance.role is not None:
         meta["iam"] = {
             "info": json.dumps(
@@ -191,25 +197,30 @@ def metadata(account: Account, name: str) -> Tree:
     }
 
 
-def _interface(world: World, interface: Interface, device_index: int, hostname: str) -> Tree:
+def _interface(world: World, interface: Interface, device_index: int, hostname: str) -> Dict[str, Union[Leaf, Tree]]:
     subnet = world.subnets[interface.subnet_id]
     addresses = world.addresses_in_metadata(interface)
     ipv6 = [address for address in addresses if address.version == 6]
-    found: Dict[str, str] = {
+    found: Dict[str, Union[Leaf, Tree]] = {
         "device-number": str(device_index),
         "interface-id": interface.network_interface_id,
         "local-hostname": hostname,
-        "local-ipv4s": "\n".join(str(address) for address in addresses if address.version == 4),
         "mac": interface.mac,
         "owner-id": interface.owner_id,
         "security-group-ids": "\n".join(interface.groups),
         "security-groups": "lab",
         "subnet-id": interface.subnet_id,
-        "subnet-ipv4-cidr-block": "\n".join(str(cidr) for cidr in subnet.cidrs if cidr.version == 4),
         "vpc-id": world.vpc.vpc_id,
         "vpc-ipv4-cidr-block": next(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
         "vpc-ipv4-cidr-blocks": "\n".join(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),
     }
+    if interface.ipv4:  # else 404, as in an IPv6-only subnet
+        found["local-ipv4s"] = "\n".join(str(address) for address in addresses if address.version == 4)
+        found["subnet-ipv4-cidr-block"] = "\n".join(str(cidr) for cidr in subnet.cidrs if cidr.version == 4)
+    for version in (4, 6):
+        prefixes = [str(prefix) for prefix in interface.prefixes if prefix.version == version]
+        if prefixes:  # else 404
+            found[f"ipv{version}-prefix"] = "\n".join(prefixes)
     if ipv6:
         found["ipv6s"] = "\n".join(map(str, ipv6))
         found["subnet-ipv6-cidr-blocks"] = "\n".join(str(cidr) for cidr in subnet.cidrs if cidr.version == 6)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, not_found
-from aws_ipfailover.lab.aws.interfaces import addresses, timestamp
+from aws_ipfailover.lab.aws.interfaces import addresses, prefixes, timestamp
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
 from aws_ipfailover.lab.aws.world import Instance, Interface, SecondaryInterface, World, identifier
@@ -73,6 +73,17 @@ def _primary(world: World, one: Instance) -> Tuple[Interface, ...]:
     )
 
 
+def _names(primary: Optional[Interface], one: Instance) -> List[str]:
+    """An instance's private host name: by its address, or by its id in an IPv6-only subnet; none without an ENI."""
+    if primary is None:
+        return []
+    return [
+        f"ip-{str(primary.ipv4[0]).replace('.', '-')}.ec2.internal"
+        if primary.ipv4
+        else f"{one.instance_id}.ec2.internal"
+    ]
+
+
 def _describe_interface(world: World, held: Interface) -> Structure:
     attachment = held.attachment
     return {
@@ -83,7 +94,7 @@ def _describe_interface(world: World, held: Interface) -> Structure:
         "ownerId": held.owner_id,
         "status": "in-use",
         "macAddress": held.mac,
-        "privateIpAddress": str(held.ipv4[0]),
+        "privateIpAddress": str(held.ipv4[0]) if held.ipv4 else None,
         "sourceDestCheck": held.source_dest_check,
         "groupSet": [{"groupId": group, "groupName": "lab"} for group in held.groups],
         "attachment": None
@@ -98,6 +109,7 @@ def _describe_interface(world: World, held: Interface) -> Structure:
         },
         "privateIpAddressesSet": addresses(world, held),
         "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in held.ipv6],
+        **prefixes(held),
         "interfaceType": "interface",
     }
 
@@ -133,7 +145,7 @@ def describe(world: World, one: Instance, account_id: str, *, metadata: bool = T
         "instanceId": one.instance_id,
         "imageId": one.image_id,
         "instanceState": state(one.state),
-        "privateDnsName": "" if primary is None else f"ip-{str(primary.ipv4[0]).replace('.', '-')}.ec2.internal",
+        "privateDnsName": "".join(_names(primary, one)),
         "dnsName": "",
         "reason": "",
         "amiLaunchIndex": 0,
@@ -144,7 +156,7 @@ def describe(world: World, one: Instance, account_id: str, *, metadata: bool = T
         "monitoring": {"state": "disabled"},
         "subnetId": None if gone else one.subnet_id,
         "vpcId": None if gone else world.vpc.vpc_id,
-        "privateIpAddress": None if primary is None else str(primary.ipv4[0]),
+        "privateIpAddress": str(primary.ipv4[0]) if primary is not None and primary.ipv4 else None,
         "sourceDestCheck": None if primary is None else primary.source_dest_check,
         "groupSet": [] if primary is None else [{"groupId": group, "groupName": "lab"} for group in primary.groups],
         "architecture": "x86_64",
@@ -192,7 +204,7 @@ def _attributes(world: World, one: Instance, account_id: str) -> Dict[str, List[
             "availability-zone": [one.availability_zone],
             "subnet-id": [one.subnet_id],
             "vpc-id": [world.vpc.vpc_id],
-            "private-ip-address": [str(one.ipv4[0]) for one in primary],
+            "private-ip-address": [str(eni.ipv4[0]) for eni in primary if eni.ipv4],
             "owner-id": [account_id],
             "reservation-id": [identifier("r", one.instance_id)],
             "iam-instance-profile.arn": _profile_arns(one, account_id),
@@ -213,7 +225,7 @@ def _attributes(world: World, one: Instance, account_id: str) -> Dict[str, List[
             "network-interface.network-interface-id": [one.network_interface_id for one in held],
             "network-interface.addresses.private-ip-address": [str(address) for one in held for address in one.ipv4],
             "network-interface.ipv6-addresses.ipv6-address": [str(address) for one in held for address in one.ipv6],
-            "private-dns-name": [f"ip-{str(one.ipv4[0]).replace('.', '-')}.ec2.internal" for one in primary],
+            "private-dns-name": [name for eni in primary for name in _names(eni, one)],
         }
     )
     return result

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from itertools import chain
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import chain, count
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 from aws_ipfailover.lab.aws.errors import ApiError, invalid_value, missing, not_found
 from aws_ipfailover.lab.aws.query import Query, Structure, matches, specified_tags, tag_attributes, tag_set
 from aws_ipfailover.lab.aws.routes import paged
-from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Interface, World, identifier
-from aws_ipfailover.lab.network import Cidr
+from aws_ipfailover.lab.aws.world import Attachment, ElasticIp, Instance, Interface, Subnet, World, identifier
+from aws_ipfailover.lab.network import Address, Cidr
 
 # ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
 LIMITS: Dict[str, Tuple[int, int]] = {
@@ -20,7 +20,10 @@ LIMITS: Dict[str, Tuple[int, int]] = {
     "t3.medium": (3, 6),
     "m5.large": (3, 10),
     "m5.xlarge": (4, 15),
+    "p4d.24xlarge": (60, 50),
 }
+# Network cards of the instance types that have several: the same guide, "Network cards".
+NETWORK_CARDS: Dict[str, int] = {"p4d.24xlarge": 4}
 
 
 def timestamp(seconds: float) -> str:
@@ -48,9 +51,15 @@ def by_attachment(world: World, attachment_id: str) -> Tuple[Interface, Attachme
     raise ApiError("InvalidAttachmentID.NotFound", f"The interface attachment '{attachment_id}' does not exist.")
 
 
+def network_cards(instance: Instance) -> int:
+    """The number of network cards that an instance has."""
+    return NETWORK_CARDS.get(instance.instance_type, 1)
+
+
 def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
     """AttachNetworkInterface: the ENI is `attaching` afterwards, at a device index that is free on its network card.
 
+    AWS documents no error for a network card that the instance type does not have: its words are the lab's own.
     Where the instance has a dead slot there (`World.dead_slots`), EC2 says the same and no NIC appears.
     """
     index = query.number("DeviceIndex")
@@ -74,6 +83,12 @@ def attach(world: World, query: Query, now: float) -> Tuple[World, Attachment]:
         raise ApiError("IncorrectState", f"Instance '{instance_id}' is not 'running' or 'stopped'.")
     held = world.interfaces_of(instance_id)
     slot = (query.number("NetworkCardIndex") or 0, index)
+    cards = network_cards(instance)
+    if slot[0] not in range(cards):
+        raise invalid_value(
+            f"Value ({slot[0]}) for parameter networkCardIndex is invalid. {instance.instance_type} has {cards} network"
+            f" card{'s' if cards > 1 else ''}."
+        )
     taken = {other.attachment.slot for other in held if other.attachment is not None}
     if slot in taken.union(one.slot for one in instance.secondary_interfaces):
         raise invalid_value(f"Instance '{instance_id}' already has an interface attached at device index '{index}'.")
@@ -139,9 +154,17 @@ def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]
     if single is not None and single not in ipv4:
         ipv4.insert(0, single)
     ipv6 = [entry["Ipv6Address"] for entry in query.structures("Ipv6Addresses")]
-    addresses4 = tuple(_address4(world, subnet_id, text) for text in ipv4) or (next(_free4(world, subnet_id)),)
+    texts = [entry["Ipv4Prefix"] for entry in query.structures("Ipv4Prefix")]
+    texts += [entry["Ipv6Prefix"] for entry in query.structures("Ipv6Prefix")]
+    addresses4 = tuple(_address4(world, subnet_id, text) for text in ipv4)
+    addresses6 = tuple(IPv6Address(text) for text in ipv6)
+    if any(cidr.version == 4 for cidr in subnet.cidrs):
+        addresses4 = addresses4 or (next(_free4(world, subnet_id)),)
+    else:
+        addresses6 = addresses6 or (_free6(world, subnet),)
+    named: Tuple[Address, ...] = (*addresses4, *addresses6)
     number = sum(key.startswith("eni-") for key in world.tags) + len(world.interfaces)
-    network_interface_id = identifier("eni", f"created {number}", str(addresses4[0]))
+    network_interface_id = identifier("eni", f"created {number}", str(named[0]))
     made = Interface(
         network_interface_id,
         mac_of(network_interface_id),
@@ -149,11 +172,14 @@ def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]
         subnet.availability_zone,
         owner_id,
         addresses4,
-        tuple(IPv6Address(text) for text in ipv6),
+        addresses6,
         description=query.get("Description") or "",
         groups=tuple(query.members("SecurityGroupId")) or (world.group_id,),
     )
-    world = world.with_interface(made)
+    for address in named:
+        _outside_prefixes(world, address)
+    world = _delegated(world.with_interface(made), made, query, texts)
+    made = world.interfaces[network_interface_id]
     world = world.with_tags(network_interface_id, specified_tags(query))
     return world, {"networkInterface": describe(world, made)}
 
@@ -198,17 +224,84 @@ def _address6(world: World, subnet_id: str, text: str) -> IPv6Address:
     return address
 
 
+def _outside_prefixes(world: World, address: Address) -> None:
+    """EC2 assigns no address of a prefix that is delegated; AWS documents no error for it, the words are the lab's."""
+    for one in world.interfaces.values():
+        if any(address.version == prefix.version and address in prefix for prefix in one.prefixes):
+            raise invalid_value(f"[{address}] is already assigned to another interface")
+
+
+def _delegated(world: World, one: Interface, query: Query, texts: List[str]) -> World:
+    """This world with further prefixes delegated to an ENI.
+
+    "The IPv4 prefix that you can specify is /28. The IPv6 prefix that you can specify is /80. The prefix is in the
+    subnet CIDR of the network interface, and it does not overlap with other prefixes or IP addresses assigned to
+    existing resources in the subnet." (EC2 user guide)
+    """
+    if query.number("Ipv4PrefixCount") or query.number("Ipv6PrefixCount"):
+        raise ApiError("UnsupportedOperation", "The lab's EC2 chooses no prefixes: name them.")
+    for text in texts:
+        prefix = _prefix(text)
+        if not any(prefix.version == cidr.version and _within(prefix, cidr) for cidr in _cidrs(world, one.subnet_id)):
+            raise invalid_value(f"Prefix {text} does not fall within the subnet's address range")
+        for other in world.interfaces.values():
+            used = any(address in prefix for address in (*other.ipv4, *other.ipv6) if address.version == prefix.version)
+            if used or any(held.version == prefix.version and held.overlaps(prefix) for held in other.prefixes):
+                raise invalid_value(f"Prefix {text} overlaps with what {other.network_interface_id} has")
+        kept = (*world.interfaces[one.network_interface_id].prefixes, prefix)
+        one = replace(one, prefixes=tuple(sorted(kept, key=lambda held: held.version)))
+        world = world.with_interface(one)
+    return world
+
+
+def _prefix(text: str) -> Cidr:
+    try:
+        prefix = ip_network(text)
+    except ValueError as error:
+        raise invalid_value(f"Value ({text}) for parameter prefix is invalid. This is not a valid CIDR.") from error
+    if prefix.prefixlen != (28 if prefix.version == 4 else 80):
+        raise invalid_value(
+            f"Value ({text}) for parameter prefix is invalid. The prefix has to be a /28, or an IPv6 /80."
+        )
+    return prefix
+
+
+def _within(prefix: Cidr, cidr: Cidr) -> bool:
+    return prefix.network_address in cidr and prefix.prefixlen >= cidr.prefixlen
+
+
+def _withdrawn(one: Interface, texts: List[str]) -> Interface:
+    """An ENI without some of its prefixes."""
+    gone = [_prefix(text) for text in texts]
+    if any(prefix not in one.prefixes for prefix in gone):
+        raise invalid_value(f"Some of the specified prefixes are not assigned to interface {one.network_interface_id}")
+    return replace(one, prefixes=tuple(kept for kept in one.prefixes if kept not in gone))
+
+
 def _free4(world: World, subnet_id: str) -> Iterator[IPv4Address]:
     used = set(chain.from_iterable(one.ipv4 for one in world.interfaces.values()))
+    delegated = [prefix for one in world.interfaces.values() for prefix in one.prefixes if prefix.version == 4]
     hosts = chain.from_iterable(cidr.hosts() for cidr in _cidrs(world, subnet_id) if cidr.version == 4)
     # The first three host addresses of a subnet are AWS's own.
-    return (host for host in list(hosts)[3:] if isinstance(host, IPv4Address) and host not in used)
+    return (
+        host
+        for host in list(hosts)[3:]
+        if isinstance(host, IPv4Address) and host not in used and not any(host in prefix for prefix in delegated)
+    )
+
+
+def _free6(world: World, subnet: Subnet) -> IPv6Address:
+    """An address of a subnet that no ENI has: what EC2 assigns to an ENI of an IPv6-only subnet by itself."""
+    cidr = next(cidr for cidr in subnet.cidrs if isinstance(cidr, IPv6Network))
+    used = set(chain.from_iterable(one.ipv6 for one in world.interfaces.values()))
+    return next(address for address in map(cidr.network_address.__add__, count(0x1000)) if address not in used)
 
 
 def _room(world: World, one: Interface, more: int) -> None:
     if one.attachment is not None:
         kind = world.instances[one.attachment.instance_id].instance_type
-        if len(one.ipv4) + more > LIMITS.get(kind, (8, 30))[1]:
+        held = len(one.ipv4) + sum(prefix.version == 4 for prefix in one.prefixes)  # a prefix counts as one address
+        if held + more > LIMITS.get(kind, (8, 30))[1]:
             raise ApiError(
                 "PrivateIpAddressLimitExceeded",
                 "Number of private addresses will exceed limit.",
@@ -216,13 +309,30 @@ def _room(world: World, one: Interface, more: int) -> None:
 
 
 def assign_ipv4(world: World, query: Query) -> Tuple[World, Structure]:
-    """AssignPrivateIpAddresses; with AllowReassignment the address leaves the other ENI of the same subnet."""
+    """AssignPrivateIpAddresses; with AllowReassignment the address leaves the other ENI of the same subnet.
+
+    Prefixes are delegated by the same call, never together with addresses.
+    """
     one = interface(world, query.require("NetworkInterfaceId"))
     wanted = [_address4(world, one.subnet_id, text) for text in query.members("PrivateIpAddress")]
     number = query.number("SecondaryPrivateIpAddressCount")
+    texts = query.members("Ipv4Prefix")
+    if texts:
+        if wanted or number is not None:
+            raise ApiError("InvalidParameterCombination", "Addresses and prefixes cannot be assigned by one call.")
+        _room(world, one, len(texts))
+        return _delegated(world, one, query, texts), {
+            "networkInterfaceId": one.network_interface_id,
+            "assignedIpv4PrefixSet": [{"ipv4Prefix": text} for text in texts],
+            "return": True,
+        }
     if not wanted and number is None:
         raise missing("privateIpAddresses")
+    for address in wanted:
+        _outside_prefixes(world, address)
     if number is not None:
+        if not any(cidr.version == 4 for cidr in _cidrs(world, one.subnet_id)):
+            raise invalid_value(f"The subnet '{one.subnet_id}' has no IPv4 CIDR block")
         free = _free4(world, one.subnet_id)
         wanted.extend(next(free) for _ in range(number))
     new = [address for address in wanted if address not in one.ipv4]
@@ -250,8 +360,8 @@ def assign_ipv4(world: World, query: Query) -> Tuple[World, Structure]:
 
 
 def unassign_ipv4(world: World, query: Query) -> World:
-    """UnassignPrivateIpAddresses; never the primary address."""
-    one = interface(world, query.require("NetworkInterfaceId"))
+    """UnassignPrivateIpAddresses, also of prefixes; never the primary address."""
+    one = _withdrawn(interface(world, query.require("NetworkInterfaceId")), query.members("Ipv4Prefix"))
     for text in query.members("PrivateIpAddress"):
         address = _address4(world, one.subnet_id, text)
         if address not in one.ipv4:
@@ -272,23 +382,29 @@ def assign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
     """AssignIpv6Addresses. EC2 has no reassignment here: an address in use elsewhere is refused."""
     one = interface(world, query.require("NetworkInterfaceId"))
     wanted = [_address6(world, one.subnet_id, text) for text in query.members("Ipv6Addresses")]
-    if not wanted:
+    texts = query.members("Ipv6Prefix")
+    if not wanted and not texts:
         raise missing("ipv6Addresses")
+    for address in wanted:
+        _outside_prefixes(world, address)
     for other in world.interfaces.values():
         for address in wanted:
             if other is not one and address in other.ipv6:
                 raise invalid_value(f"{address} is already assigned to another interface")
     new = tuple(address for address in wanted if address not in one.ipv6)
-    world = world.with_interface(replace(one, ipv6=(*one.ipv6, *new)))
+    one = replace(one, ipv6=(*one.ipv6, *new))
+    world = _delegated(world.with_interface(one), one, query, texts)
     return world, {
         "networkInterfaceId": one.network_interface_id,
         "assignedIpv6Addresses": [str(address) for address in wanted],
+        "assignedIpv6PrefixSet": texts,
     }
 
 
 def unassign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
-    """UnassignIpv6Addresses."""
-    one = interface(world, query.require("NetworkInterfaceId"))
+    """UnassignIpv6Addresses, also of prefixes."""
+    withdrawn = query.members("Ipv6Prefix")
+    one = _withdrawn(interface(world, query.require("NetworkInterfaceId")), withdrawn)
     gone = [_address6(world, one.subnet_id, text) for text in query.members("Ipv6Addresses")]
     if any(address not in one.ipv6 for address in gone):
         raise invalid_value(f"Some of the specified addresses are not assigned to interface {one.network_interface_id}")
@@ -298,6 +414,7 @@ def unassign_ipv6(world: World, query: Query) -> Tuple[World, Structure]:
     return world, {
         "networkInterfaceId": one.network_interface_id,
         "unassignedIpv6Addresses": [str(address) for address in gone],
+        "unassignedIpv6PrefixSet": withdrawn,
     }
 
 
@@ -386,15 +503,26 @@ def describe(world: World, one: Interface) -> Structure:
         "requesterManaged": False,
         "status": "available" if one.attachment is None else "in-use",
         "macAddress": one.mac,
-        "privateIpAddress": str(one.ipv4[0]),
+        "privateIpAddress": str(one.ipv4[0]) if one.ipv4 else None,
         "sourceDestCheck": one.source_dest_check,
         "groupSet": [{"groupId": group, "groupName": "lab"} for group in one.groups],
         "attachment": None if one.attachment is None else describe_attachment(one.attachment, one.owner_id),
         "tagSet": tag_set(world.tags.get(one.network_interface_id, {})),
-        "association": association(world, one, one.ipv4[0]),
+        "association": association(world, one, one.ipv4[0]) if one.ipv4 else None,
         "privateIpAddressesSet": addresses(world, one),
         "ipv6AddressesSet": [{"ipv6Address": str(address)} for address in one.ipv6],
+        **prefixes(one),
         "interfaceType": "interface",
+    }
+
+
+def prefixes(one: Interface) -> Structure:
+    """The prefixes that are delegated to an ENI, as its descriptions have them."""
+    return {
+        f"ipv{version}PrefixSet": [
+            {f"ipv{version}Prefix": str(prefix)} for prefix in one.prefixes if prefix.version == version
+        ]
+        for version in (4, 6)
     }
 
 

@@ -133,16 +133,17 @@ def associate_cidr(world: World, query: Query) -> Tuple[World, Structure]:
 
 
 def _describe_subnet(world: World, subnet: Subnet, account_id: str) -> Structure:
-    ipv4 = next(cidr for cidr in subnet.cidrs if cidr.version == 4)
+    ipv4 = next((cidr for cidr in subnet.cidrs if cidr.version == 4), None)
     used = sum(one.subnet_id == subnet.subnet_id for one in world.interfaces.values())
     return {
         "subnetId": subnet.subnet_id,
         "vpcId": world.vpc.vpc_id,
         "ownerId": account_id,
         "state": "available",
-        "cidrBlock": str(ipv4),
+        "cidrBlock": None if ipv4 is None else str(ipv4),
+        "ipv6Native": ipv4 is None,
         "availabilityZone": subnet.availability_zone,
-        "availableIpAddressCount": ipv4.num_addresses - 5 - used,
+        "availableIpAddressCount": 0 if ipv4 is None else ipv4.num_addresses - 5 - used,
         "defaultForAz": False,
         "mapPublicIpOnLaunch": False,
         "ipv6CidrBlockAssociationSet": [

@@ -131,7 +131,10 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Interface:
-    """An elastic network interface; the first of `ipv4` is its primary private address."""
+    """An elastic network interface; the first of `ipv4` is its primary private address.
+
+    `prefixes`: those that are delegated to it, IPv4 first; the fabric delivers nothing for them.
+    """
 
     network_interface_id: str
     mac: str
@@ -146,6 +149,7 @@ class Interface:
     attachment: Optional[Attachment] = None
     # Where it is another one than the account's own: no network of the lab's then.
     vpc_id: Optional[str] = None
+    prefixes: Tuple[Cidr, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -397,6 +401,7 @@ def network_of(world: World) -> network.Network:
                     interface.attachment.device_index,
                     interface.attachment.status,
                     interface.attachment.plugged,
+                    interface.attachment.network_card_index,
                 ),
             )
             for interface in world.interfaces.values()
