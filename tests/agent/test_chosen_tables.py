@@ -7,7 +7,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Statement
+from aws_ipfailover.lab.aws import Fault, Policy, Role, Statement
 from sandbox import Node, Ran, crm_resource_stub
 
 DEGRADED = 190
@@ -108,6 +108,22 @@ def test_a_value_is_taken_as_it_stands(box: Node, value: str) -> None:
     ran = box.agent.run("start", {"routing_table": f"tag:name={value}"})
     assert ran.code == 0, ran
     assert written(ran) == [both(box)[0]]
+
+
+@WAYS
+def test_through_the_role(make_node: Callable[..., Node], named: str) -> None:
+    """A shared VPC's tables: `routing_table_role` looks them up too."""
+    owner = "210987654321"
+    node = make_node(shared_vpc_owner=owner)
+    arn = f"arn:aws:iam::{owner}:role/network"
+    account = node.aws.account
+    account.identities.put_role(Role(arn, None, frozenset({account.plan.account_id})))
+    tag(node, *both(node))
+    ran = node.agent.run("start", {"routing_table": named, "routing_table_role": arn})
+    assert ran.code == 0, ran
+    assert written(ran) == sorted(both(node))
+    (asked,) = [call for call in ran.calls if call.action == "DescribeRouteTables"]
+    assert f"arn:aws:sts::{owner}:assumed-role/network/" in str(asked.principal)
 
 
 def test_another_vpc_is_not_this_nodes(box: Node) -> None:

@@ -68,7 +68,8 @@ overlay-ip: the address lies outside every CIDR of the VPC. Each route table in 
 network interface (ENI) of the active node. This works across availability zones. On every node the source/destination
 check has to be off, and the credentials must allow ec2:ReplaceRoute, ec2:DescribeRouteTables and
 ec2:DescribeNetworkInterfaces (ec2:CreateRoute only where a table does not have the route yet,
-ec2:ModifyNetworkInterfaceAttribute only to switch a check off that is on).
+ec2:ModifyNetworkInterfaceAttribute only to switch a check off that is on). Tables can be named by a tag, or found by
+their routes (routing_table). Several addresses move as one resource, with one route for all of them (destination).
 
 eni: a network interface that has the address is detached from the node that had it and attached to the active one,
 within one availability zone. It gets a routing table of its own, so that replies leave by it.
@@ -78,6 +79,8 @@ private-ip: a secondary private address moves between the nodes' own network int
 A monitor looks at the node itself. With OCF_CHECK_LEVEL=10 or monapi=true it also asks EC2 and repairs what somebody
 changed there (on_drift); an EC2 that does not answer leaves the resource running and shows it as degraded (exit code
 190). Stop needs neither EC2 nor instance metadata.
+
+In every mode an Elastic IP can follow (allocation_id).
 
 Planned moves without a gap: set the meta attribute allow-migrate=true.
 """
