@@ -192,3 +192,20 @@ def test_without_imds(private: Node, tmp_path: Path) -> None:
     private.started()
     assert holders(private) == [mine(private)]
     assert [one.device for one in private.held()] == ["eth1"]
+
+
+# -- an Elastic IP ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["overlay-ip", "private-ip"])
+def test_an_elastic_ip(node: Node, mode: str) -> None:
+    """It is associated with that ENI: with its primary address in overlay-ip, with the service's in private-ip."""
+    if mode == "private-ip":
+        node.agent.parameters = {"mode": mode, "ip": IPV4, "interface": "eth1"}
+    node.aws.api.administer("AllocateAddress", Domain="vpc")
+    (allocation_id,) = node.aws.account.world.elastic_ips
+    node.agent.parameters["allocation_id"] = allocation_id
+    node.started()
+    found = node.aws.account.world.elastic_ips[allocation_id]
+    expected = IPV4 if mode == "private-ip" else "10.0.3.11"
+    assert (found.network_interface_id, str(found.private_ip)) == (mine(node), expected)

@@ -80,7 +80,12 @@ def test_an_elastic_ip_without_time_left(ec2: HalfSilentEc2, tmp_path: Path, mod
     context = SimpleNamespace(
         kernel=None,
         node=SimpleNamespace(
-            link=lambda: link, primary_link=lambda: link, network_interface_id=lambda: ENI, instance_id=lambda: "i-1"
+            link=lambda: link,
+            primary_link=lambda: link,
+            network_interface_id=lambda: ENI,
+            instance_id=lambda: "i-1",
+            vpc_id=lambda: "vpc-1",
+            delegated_prefixes=lambda versions: [],
         ),
         ec2=ec2,
         role_ec2=ec2,
@@ -89,6 +94,7 @@ def test_an_elastic_ip_without_time_left(ec2: HalfSilentEc2, tmp_path: Path, mod
         memory=lambda key: WriteMemory({"HA_RSCTMP": str(tmp_path)}, key),
         memory_of=lambda addresses: WriteMemory({"HA_RSCTMP": str(tmp_path)}, "addresses"),
         node_subnet_cidrs=lambda versions: [IPv4Network("10.0.1.0/24")],
+        tables_memory=lambda addresses: None,
     )
     given = {"mode": mode, "allocation_id": "eipalloc-0123456789abcdef0", "ip": "10.0.1.50"}
     given["network_interface_id" if mode == "eni" else "routing_table"] = ENI if mode == "eni" else GOOD
