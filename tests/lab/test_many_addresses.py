@@ -30,10 +30,18 @@ def bare() -> Iterator[Lab]:
         yield lab
 
 
+def without_routes(lab: Lab) -> Lab:
+    """The same, without the routes of another test: a more specific one would win."""
+    for destination in (f"{FIRST}/32", f"{SECOND_ADDRESS}/32", f"{THIRD}/32", "192.168.10.0/25", "192.168.10.0/24"):
+        for table in lab.order("route-tables"):
+            lab.order("delete-route", destination=destination, route_table_id=table)
+    return lab
+
+
 @pytest.fixture
 def lab(bare: Lab) -> Iterator[Lab]:
     """The cluster with the example of many addresses, started."""
-    with emptied(bare) as lab:
+    with emptied(without_routes(bare)) as lab:
         assert load(lab, "many-addresses.crm") == []
         lab.settle()
         yield lab
@@ -80,6 +88,29 @@ def test_a_reload_adds_and_removes_addresses(lab: Lab) -> None:
     assert "reload-agent" in done
     assert "start" not in done
     assert "stop" not in done
+
+
+def test_from_many_routes_to_one_without_a_silence(bare: Lab) -> None:
+    """As docs/operations.md describes it: nobody loses an answer, and afterwards the one route alone moves them all."""
+    with emptied(without_routes(bare)) as lab:
+        assert load(lab, "many-addresses.crm", lambda text: text.replace(" destination=@OVERLAY_CIDR@", "")) == []
+        lab.settle()
+        node = where(lab)
+        other = next(one for one in lab.nodes() if one != node)
+        with Measurement.running(lab, lab.nodes(), lab.questions(FIRST)) as measurement:
+            assert measurement.wait_steady(node, 0.0, 30.0)
+            begun = time.time()
+            set_parameter(lab, "destination", "192.168.10.0/24")
+            for address in (FIRST, SECOND_ADDRESS):
+                assert set(lab.status()["routes"][address].values()) == {node}
+                lab.order("delete-route", destination=f"{address}/32")
+            assert measurement.wait_steady(node, time.time(), 30.0)
+            assert sum(row.lost for row in rows(measurement.histories(since=begun), Switch(node, node, begun))) == 0
+            assert set(lab.status()["routes"][FIRST].values()) == {node}
+            moved = time.time()
+            move(lab, other)
+            assert measurement.wait_steady(other, moved, 60.0)
+        assert {FIRST, SECOND_ADDRESS} <= held(lab, other)
 
 
 def test_one_that_is_lost_comes_back_with_all(lab: Lab) -> None:
@@ -129,7 +160,7 @@ def automatic(text: str) -> str:
 @pytest.fixture
 def auto(bare: Lab) -> Iterator[Lab]:
     """The example with `auto`; both nodes have had the resource once, so that both know the tables."""
-    bare.order("put-route", destination="192.168.10.0/24", target="node1")
+    without_routes(bare).order("put-route", destination="192.168.10.0/24", target="node1")
     with emptied(bare) as lab:
         assert load(lab, "many-addresses.crm", automatic) == []
         lab.settle()

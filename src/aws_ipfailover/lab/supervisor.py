@@ -485,6 +485,10 @@ class Supervisor:
         self._cloud.account.settle()
         self.timeline.add("route-table", route_table_id=table, deleted=True)
 
+    def do_route_tables(self) -> List[str]:
+        """The ids of all route tables of the VPC, also of those that are not in the plan."""
+        return list(self._cloud.account.world.route_tables)
+
     def do_new_route_table(self, subnet: str) -> str:
         """Give a subnet, by its name in the plan, a route table of its own; returns its id.
 
