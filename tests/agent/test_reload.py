@@ -189,6 +189,16 @@ def test_stop_forgets(served: Node) -> None:
     assert here() == [KEPT]
 
 
+def test_a_resource_with_a_similar_id(served: Node) -> None:
+    """What a resource records is its own: the stop of `the_vip` takes nothing of `the-vip`, and leaves its record."""
+    other = {"OCF_RESOURCE_INSTANCE": "the_vip"}
+    assert served.agent.run("start", {"ip": THIRD}, other).code == 0
+    assert served.agent.run("stop", {"ip": THIRD}, other).code == 0
+    assert here() == [KEPT]
+    assert reload(served, ip=ADDED).code == 0
+    assert here() == [ADDED]
+
+
 def test_private_addresses(node: Node) -> None:
     """private-ip: a new one is assigned and added, one that is left out goes."""
     node.agent.environ["OCF_RESOURCE_INSTANCE"] = "the-vip"
