@@ -212,7 +212,9 @@ def _look_locally(run: Run) -> Finding:
     here = Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints))
     for part in local_parts(run.kernel, what):
         found = look_locally([part])
-        if here.verdict is not Verdict.RUNNING:
+        if found.verdict is Verdict.RUNNING:
+            return found
+        if here.verdict is not Verdict.PARTLY_RUNNING:  # else 7 to a probe would hide the addresses that are here
             here = found
     return here
 
