@@ -119,15 +119,29 @@ def _start(run: Run) -> Tuple[Exit, str]:
         raise DeniedError(f"{run.action}: root is needed to change addresses")
     ip_path()
     _handover(run).forget()
-    last = run.last_configured()
-    last.remember(configured(values))  # before the first address is added: a start can be killed at any time
+    what, last, now = held(run.environment.parameters()), run.last_configured(), configured(values)
+    earlier = tuple(one for one in _recorded(last) if one not in now.addresses)
+    # Before the first address is added, because a start can be killed at any time.
+    last.remember(now._replace(addresses=(*now.addresses, *earlier)))
     try:
         run.failover(values).start()
+        _give_up(run, what, earlier)
     except BaseException:
         # Once more, where a signal ended the clean-up of a start that had failed by itself.
-        _release_quietly(run, held(run.environment.parameters()), last)
+        _release_quietly(run, what.and_also(earlier), last)
         raise
+    if earlier:
+        last.remember(now)
     return Exit.SUCCESS, ""
+
+
+def _give_up(run: Run, what: Held, addresses: Tuple[Address, ...]) -> None:
+    """Remove addresses that this resource had, and that its parameters do not name any more.
+
+    eni: its interface gives them up when it is taken, which knows the ENI's own addresses: those stay.
+    """
+    if addresses and what.network_interface_id is None:
+        release_all(local_parts(run.kernel, what._replace(addresses=addresses, others=())))
 
 
 def _release_quietly(run: Run, what: Held, last: LastConfigured) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Dict, List, Optional
 
 import pytest
@@ -16,6 +17,11 @@ OWNED = "192.168.10.0/24"
 def here() -> List[str]:
     """The service addresses on this node."""
     return [one.address.split("/")[0] for one in addresses() if one.address.startswith("192.168.10.")]
+
+
+def is_here(address: str) -> bool:
+    """Whether that service address is on this node."""
+    return address in here()
 
 
 def to(node: Node, destination: str) -> List[Optional[str]]:
@@ -187,6 +193,27 @@ def test_stop_forgets(served: Node) -> None:
     ip("address", "add", f"{KEPT}/32", "dev", "eth0")
     assert served.agent.run("stop", {"ip": ADDED}).code == 0
     assert here() == [KEPT]
+
+
+def test_a_start_after_a_start_with_other_addresses(served: Node) -> None:
+    """What an earlier start of the resource has brought, and no stop has removed, goes when another address starts."""
+    ran = served.agent.run("start", {"ip": f"{ADDED},{THIRD}"})
+    assert ran.code == 0, ran
+    assert here() == [ADDED, THIRD]
+
+
+@pytest.mark.parametrize("signal", ["kill", "terminate"])
+def test_a_start_after_a_reload_that_was_killed(served: Node, signal: str) -> None:
+    """Also where that start is ended itself: a stop with the last parameters removes all of them."""
+    served.aws.faults.add(Fault("hang", action="ReplaceRoute"))
+    for action, given in (("reload-agent", ADDED), ("start", THIRD)):
+        with served.agent.begin(action, {"ip": given}, timeout=20) as running:
+            eventually(partial(is_here, given), "the new address is there")
+            getattr(running.process, "kill" if action == "reload-agent" else signal)()
+            running.end()
+    assert here() == ([KEPT, ADDED, THIRD] if signal == "kill" else [])
+    assert served.agent.run("stop", {"ip": THIRD}).code == 0
+    assert here() == []
 
 
 def test_a_resource_with_a_similar_id(served: Node) -> None:
