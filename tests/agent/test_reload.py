@@ -8,7 +8,7 @@ from typing import Dict, List, Optional
 import pytest
 
 from aws_ipfailover.lab.aws import Fault
-from sandbox import Node, Ran, addresses, eventually, ip
+from sandbox import EniNode, Node, Ran, addresses, eventually, ip
 
 KEPT, ADDED, THIRD = "192.168.10.10", "192.168.10.11", "192.168.10.12"
 OWNED = "192.168.10.0/24"
@@ -236,3 +236,43 @@ def test_private_addresses(node: Node) -> None:
     assert {"10.0.1.51/24", "10.0.1.52/24"} <= {one.address for one in addresses()}
     assert "10.0.1.50/24" not in {one.address for one in addresses()}
     assert node.agent.run("monitor", level=10, interval=10).code == 0
+
+
+OWN, EXTRA, FURTHER = "10.0.1.60", "10.0.1.77", "10.0.1.78"
+
+
+def eni_started(node: EniNode, given: str) -> None:
+    """The ENI is here, with these addresses besides its own one."""
+    node.agent.environ["OCF_RESOURCE_INSTANCE"] = "the-eni"
+    node.agent.parameters["ip"] = given
+    assert node.agent.run("start").code == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("", EXTRA), (EXTRA, ""), (EXTRA, FURTHER), (OWN, ""), (f"{OWN},{EXTRA}", EXTRA)]
+)
+def test_an_eni(eni_node: EniNode, before: str, after: str) -> None:
+    """eni: a further address comes and goes; the ENI's own ones stay, also where `ip` named one of them."""
+    eni_started(eni_node, before)
+    eni_node.agent.parameters["ip"] = after
+    ran = eni_node.agent.run("reload-agent", timeout=20)
+    assert ran.code == 0, ran
+    there = sorted({OWN, *filter(None, [after])})
+    assert eni_node.on_nic() == [f"{one}/32" for one in there]
+    assert eni_node.rules() == there
+    assert eni_node.agent.run("monitor", interval=10).code == 0
+
+
+@pytest.mark.parametrize("fault", [Fault("error", service="ec2"), Fault("hang", service="ec2")])
+def test_an_eni_and_ec2_does_not_answer(eni_node: EniNode, fault: Fault) -> None:
+    """An address that is left out stays until it is known not to be the ENI's own: the service is not interrupted."""
+    eni_started(eni_node, f"{OWN},{EXTRA}")
+    number = eni_node.aws.faults.add(fault)
+    eni_node.agent.parameters["ip"] = ""
+    ran = eni_node.agent.run("reload-agent", timeout=6)
+    assert ran.code == 0, ran
+    assert eni_node.agent.run("monitor", interval=10).code == 0
+    eni_node.aws.faults.remove(number)
+    assert eni_node.agent.run("reload-agent", timeout=20).code == 0
+    assert eni_node.on_nic() == [f"{OWN}/32"]
+    assert eni_node.agent.run("monitor", interval=10).code == 0
