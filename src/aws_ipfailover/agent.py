@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Callable, Dict, Mapping, NoReturn, Optional, Sequence, Tuple, Type
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type
 
 from aws_ipfailover.address import Address
 from aws_ipfailover.configured import Configured, LastConfigured, configured
@@ -119,15 +119,29 @@ def _start(run: Run) -> Tuple[Exit, str]:
         raise DeniedError(f"{run.action}: root is needed to change addresses")
     ip_path()
     _handover(run).forget()
-    last = run.last_configured()
-    last.remember(configured(values))  # before the first address is added: a start can be killed at any time
+    what, last, now = held(run.environment.parameters()), run.last_configured(), configured(values)
+    earlier = tuple(one for one in _recorded(last) if one not in now.addresses)
+    # Before the first address is added, because a start can be killed at any time.
+    last.remember(now._replace(addresses=(*now.addresses, *earlier)))
     try:
         run.failover(values).start()
+        _give_up(run, what, earlier)
     except BaseException:
         # Once more, where a signal ended the clean-up of a start that had failed by itself.
-        _release_quietly(run, held(run.environment.parameters()), last)
+        _release_quietly(run, what.and_also(earlier), last)
         raise
+    if earlier:
+        last.remember(now)
     return Exit.SUCCESS, ""
+
+
+def _give_up(run: Run, what: Held, addresses: Tuple[Address, ...]) -> None:
+    """Remove addresses that this resource had, and that its parameters do not name any more.
+
+    eni: its interface gives them up when it is taken, which knows the ENI's own addresses: those stay.
+    """
+    if addresses and what.network_interface_id is None:
+        release_all(local_parts(run.kernel, what._replace(addresses=addresses, others=())))
 
 
 def _release_quietly(run: Run, what: Held, last: LastConfigured) -> None:
@@ -212,7 +226,9 @@ def _look_locally(run: Run) -> Finding:
     here = Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints))
     for part in local_parts(run.kernel, what):
         found = look_locally([part])
-        if here.verdict is not Verdict.RUNNING:
+        if found.verdict is Verdict.RUNNING:
+            return found
+        if here.verdict is not Verdict.PARTLY_RUNNING:  # else 7 to a probe would hide the addresses that are here
             here = found
     return here
 
@@ -252,23 +268,31 @@ def _reload(run: Run) -> Tuple[Exit, str]:
     what, last = held(run.environment.parameters()), run.last_configured()
     before, now = last.read(), configured(values)
     dropped = tuple(one for one in _recorded(last) if one not in now.addresses)
-    here = [look_locally([part]).verdict for part in local_parts(run.kernel, what.and_also(dropped))]
-    if all(found is Verdict.NOT_RUNNING for found in here):
+    is_eni = what.network_interface_id is not None
+    # An ENI that runs without a new address of `ip` is here, so that it is looked for without them.
+    any_of = what._replace(addresses=(), others=()) if is_eni else what.and_also(dropped)
+    if all(found is Verdict.NOT_RUNNING for found in _each_locally(run, any_of)):
         return Exit.SUCCESS, ""
-    if before == now or (before is None and all(found is Verdict.RUNNING for found in here)):
+    if before == now or (before is None and all(found is Verdict.RUNNING for found in _each_locally(run, what))):
         return Exit.SUCCESS, ""  # without a record it cannot be told whether the cloud side changes
     last.remember(Configured((*now.addresses, *dropped), ()))  # until all of it is done
-    complete = False
+    complete = taken = False
     try:
         complete = run.failover(values).take_more()
+        taken = True
     except Error as error:
-        if look_locally(local_parts(run.kernel, what)).verdict is not Verdict.RUNNING:
+        if any(found is not Verdict.RUNNING for found in _each_locally(run, what)):
             return Exit.GENERIC, f"the new addresses cannot be added: {error}"
         log.error("%s", error)  # noqa: TRY400  one line, as every failure
-    if dropped:
-        release_all(local_parts(run.kernel, what._replace(addresses=dropped, others=(), network_interface_id=None)))
+    if is_eni and not taken:
+        return Exit.SUCCESS, ""  # which of the dropped ones are the ENI's own is not known: they stay until a stop
+    _give_up(run, what, dropped)
     last.remember(now if complete else now._replace(cloud=()))
     return Exit.SUCCESS, ""
+
+
+def _each_locally(run: Run, what: Held) -> List[Verdict]:
+    return [look_locally([part]).verdict for part in local_parts(run.kernel, what)]
 
 
 def _recorded(last: LastConfigured) -> Tuple[Address, ...]:

@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_DIRECTORY = "/run/resource-agents"
 _LONGEST_FILE = 1_000_000  # characters; 200 tables of 40 routes are a third of it
+_LONGEST_NAME = 150  # characters of a key in a file's name, which can have 255
 
 
 class Memory:
@@ -24,8 +25,7 @@ class Memory:
 
     def __init__(self, environ: Mapping[str, str], key: str) -> None:
         directory = environ.get("HA_RSCTMP") or DEFAULT_DIRECTORY
-        safe = "".join(character if character.isalnum() else "-" for character in key)
-        self._path = os.path.join(directory, f"aws-ipfailover-{safe}.json")
+        self._path = os.path.join(directory, f"aws-ipfailover-{_name_of(key)}.json")
 
     def remember(self, record: Mapping[str, Any]) -> None:
         """Record this, instead of what was recorded before; a failure is only logged."""
@@ -74,6 +74,15 @@ def key_of(things: Iterable[object]) -> str:
     if len(texts) == 1:
         return texts[0]
     return f"{texts[0]}-of-{len(texts)}-{zlib.crc32(' '.join(texts).encode()):08x}" if texts else "none"
+
+
+def _name_of(key: str) -> str:
+    """A part of a file's name for `key`, short enough, and another one for every other key.
+
+    Resources may be called vip-a, vip_a, vip.a and vip:a: the record of one must not become that of another.
+    """
+    safe = "".join(one if one.isascii() and one.isalnum() else "-" for one in key[:_LONGEST_NAME])
+    return safe if safe == key else f"{safe}-{zlib.crc32(os.fsencode(key)):08x}"
 
 
 def _is_private(found: os.stat_result, is_kind: Callable[[int], bool]) -> bool:

@@ -212,6 +212,18 @@ def test_a_bad_combination(many: Node, given: Dict[str, Any], says: str) -> None
     assert here() == []
 
 
+@pytest.mark.parametrize("other", ["192.168.10.99", "192.168.10.98,192.168.10.99"])
+def test_a_probe_of_two_names_that_differ(many: Node, other: str) -> None:
+    """Some of `ip` are here, and none of what `address` gives: 1, so that they are stopped, and not 7."""
+    ip("address", "add", host(FOUR[0]), "dev", "eth0")
+    probe = many.agent.run("monitor", {"address": other})
+    assert probe.code == 1, probe
+    assert FOUR[1] in probe.reason
+    assert many.agent.run("monitor", {"address": other}, interval=10).code == 7
+    assert many.agent.run("stop", {"address": other}).code == 0
+    assert many.agent.run("monitor", {"address": other}).code == 7
+
+
 def test_a_wrong_one_among_good_ones_keeps_stop_from_nothing(many: Node) -> None:
     """stop: what is refused names nothing, the others are removed."""
     many.started()

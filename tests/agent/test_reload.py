@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Dict, List, Optional
 
 import pytest
 
 from aws_ipfailover.lab.aws import Fault
-from sandbox import Node, Ran, addresses, eventually, ip
+from sandbox import EniNode, Node, Ran, addresses, eventually, ip
 
 KEPT, ADDED, THIRD = "192.168.10.10", "192.168.10.11", "192.168.10.12"
 OWNED = "192.168.10.0/24"
@@ -16,6 +17,11 @@ OWNED = "192.168.10.0/24"
 def here() -> List[str]:
     """The service addresses on this node."""
     return [one.address.split("/")[0] for one in addresses() if one.address.startswith("192.168.10.")]
+
+
+def is_here(address: str) -> bool:
+    """Whether that service address is on this node."""
+    return address in here()
 
 
 def to(node: Node, destination: str) -> List[Optional[str]]:
@@ -189,6 +195,37 @@ def test_stop_forgets(served: Node) -> None:
     assert here() == [KEPT]
 
 
+def test_a_start_after_a_start_with_other_addresses(served: Node) -> None:
+    """What an earlier start of the resource has brought, and no stop has removed, goes when another address starts."""
+    ran = served.agent.run("start", {"ip": f"{ADDED},{THIRD}"})
+    assert ran.code == 0, ran
+    assert here() == [ADDED, THIRD]
+
+
+@pytest.mark.parametrize("signal", ["kill", "terminate"])
+def test_a_start_after_a_reload_that_was_killed(served: Node, signal: str) -> None:
+    """Also where that start is ended itself: a stop with the last parameters removes all of them."""
+    served.aws.faults.add(Fault("hang", action="ReplaceRoute"))
+    for action, given in (("reload-agent", ADDED), ("start", THIRD)):
+        with served.agent.begin(action, {"ip": given}, timeout=20) as running:
+            eventually(partial(is_here, given), "the new address is there")
+            getattr(running.process, "kill" if action == "reload-agent" else signal)()
+            running.end()
+    assert here() == ([KEPT, ADDED, THIRD] if signal == "kill" else [])
+    assert served.agent.run("stop", {"ip": THIRD}).code == 0
+    assert here() == []
+
+
+def test_a_resource_with_a_similar_id(served: Node) -> None:
+    """What a resource records is its own: the stop of `the_vip` takes nothing of `the-vip`, and leaves its record."""
+    other = {"OCF_RESOURCE_INSTANCE": "the_vip"}
+    assert served.agent.run("start", {"ip": THIRD}, other).code == 0
+    assert served.agent.run("stop", {"ip": THIRD}, other).code == 0
+    assert here() == [KEPT]
+    assert reload(served, ip=ADDED).code == 0
+    assert here() == [ADDED]
+
+
 def test_private_addresses(node: Node) -> None:
     """private-ip: a new one is assigned and added, one that is left out goes."""
     node.agent.environ["OCF_RESOURCE_INSTANCE"] = "the-vip"
@@ -199,3 +236,43 @@ def test_private_addresses(node: Node) -> None:
     assert {"10.0.1.51/24", "10.0.1.52/24"} <= {one.address for one in addresses()}
     assert "10.0.1.50/24" not in {one.address for one in addresses()}
     assert node.agent.run("monitor", level=10, interval=10).code == 0
+
+
+OWN, EXTRA, FURTHER = "10.0.1.60", "10.0.1.77", "10.0.1.78"
+
+
+def eni_started(node: EniNode, given: str) -> None:
+    """The ENI is here, with these addresses besides its own one."""
+    node.agent.environ["OCF_RESOURCE_INSTANCE"] = "the-eni"
+    node.agent.parameters["ip"] = given
+    assert node.agent.run("start").code == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("", EXTRA), (EXTRA, ""), (EXTRA, FURTHER), (OWN, ""), (f"{OWN},{EXTRA}", EXTRA)]
+)
+def test_an_eni(eni_node: EniNode, before: str, after: str) -> None:
+    """eni: a further address comes and goes; the ENI's own ones stay, also where `ip` named one of them."""
+    eni_started(eni_node, before)
+    eni_node.agent.parameters["ip"] = after
+    ran = eni_node.agent.run("reload-agent", timeout=20)
+    assert ran.code == 0, ran
+    there = sorted({OWN, *filter(None, [after])})
+    assert eni_node.on_nic() == [f"{one}/32" for one in there]
+    assert eni_node.rules() == there
+    assert eni_node.agent.run("monitor", interval=10).code == 0
+
+
+@pytest.mark.parametrize("fault", [Fault("error", service="ec2"), Fault("hang", service="ec2")])
+def test_an_eni_and_ec2_does_not_answer(eni_node: EniNode, fault: Fault) -> None:
+    """An address that is left out stays until it is known not to be the ENI's own: the service is not interrupted."""
+    eni_started(eni_node, f"{OWN},{EXTRA}")
+    number = eni_node.aws.faults.add(fault)
+    eni_node.agent.parameters["ip"] = ""
+    ran = eni_node.agent.run("reload-agent", timeout=6)
+    assert ran.code == 0, ran
+    assert eni_node.agent.run("monitor", interval=10).code == 0
+    eni_node.aws.faults.remove(number)
+    assert eni_node.agent.run("reload-agent", timeout=20).code == 0
+    assert eni_node.on_nic() == [f"{OWN}/32"]
+    assert eni_node.agent.run("monitor", interval=10).code == 0
