@@ -404,8 +404,7 @@ class Node:
 
     def remembered(self) -> List[Path]:
         """The files in which the agent remembers its own writes."""
-        others = ("aws-ipfailover-configured-", "aws-ipfailover-tables-")
-        return sorted(one for one in self.directory.glob("aws-ipfailover-*.json") if not one.name.startswith(others))
+        return writes_remembered(self.directory)
 
     def hold(self) -> None:
         """Make this node the active one without the agent, as a start long ago has left it."""
@@ -441,6 +440,12 @@ def syslog(node: Node, directory: Path, action: str) -> Tuple[Ran, List[str]]:
                 lines.append(log.recv(65536).decode())
             except BlockingIOError:
                 return ran, lines
+
+
+def writes_remembered(directory: Path) -> List[Path]:
+    """The files in which an agent remembers its own writes, and not what it was configured with."""
+    others = ("aws-ipfailover-configured-", "aws-ipfailover-tables-")
+    return sorted(one for one in directory.glob("aws-ipfailover-*.json") if not one.name.startswith(others))
 
 
 def create_eni(aws: RunningAws, subnet_id: str, *addresses: str) -> str:
@@ -557,7 +562,7 @@ class EniNode:
 
     def forget_writes(self) -> None:
         """Make what the agent remembers of its own writes older than the minute in which reads may lag."""
-        for path in self.directory.glob("aws-ipfailover-*.json"):
+        for path in writes_remembered(self.directory):
             noted = json.loads(path.read_text())
             noted["at"] -= 61
             path.write_text(json.dumps(noted))

@@ -520,8 +520,8 @@ def _shown(text: str) -> str:
 class Held(NamedTuple):
     """What a resource can hold on a node, by its parameters: all that stop and a probe need.
 
-    `mode`: eni where the parameter names none of the modes, because the ENI can still be here. `addresses`: the valid
-    ones of `ip`. `others`: those that only another name of `ip` gives, against what start accepts. `complaints`: what
+    `mode`: eni where the parameter names none of the modes, because the ENI can still be here. `addresses`: those of
+    `ip`. `others`: those that only another name of `ip` gives, against what start accepts. `complaints`: what
     is wrong with the parameters.
     """
 
@@ -544,7 +544,7 @@ _NAMES_OF_IP = ("ip", *(parameter.name for parameter in PARAMETERS if parameter.
 def held(given: Mapping[str, str]) -> Held:
     """Read the valid ones of these parameters: an error in another one must not keep stop from removing an address.
 
-    Never raises. An address that is invalid itself is ignored, because what it seems to name may be another resource's.
+    Never raises. An invalid `ip` names nothing, because what it seems to name may be another resource's.
     """
     named: List[Tuple[Address, ...]] = []
     complaints: List[str] = []
@@ -558,7 +558,7 @@ def held(given: Mapping[str, str]) -> Held:
 
     for name in _NAMES_OF_IP:
         if given.get(name, "").strip():
-            found = attempt(name) or _valid_addresses(given[name])
+            found = attempt(name)
             named += [found] if found else []
     addresses = named[0] if named else ()
     others = dict.fromkeys(one for more in named[1:] for one in more if one not in addresses)
@@ -568,17 +568,6 @@ def held(given: Mapping[str, str]) -> Held:
     if not addresses and eni is None and not complaints:
         complaints.append(f"parameter {mode_named(mode).required[0]} is missing")
     return Held(mode, addresses, tuple(others), eni, tuple(complaints))
-
-
-def _valid_addresses(text: str) -> Tuple[Address, ...]:
-    """Those parts of a list of addresses that are valid."""
-    found: Dict[Address, None] = {}
-    for part in text.split(","):
-        try:
-            found[_address(part.strip())] = None
-        except ValueError:
-            continue
-    return tuple(found)
 
 
 def parse(given: Mapping[str, str]) -> Values:

@@ -105,7 +105,7 @@ def test_overlay_ip(node: Node) -> None:
         ran = node.agent.run(action, level=10, interval=10)
         assert ran.code == 0, ran
         refused = {call.action for call in ran.calls if call.outcome == "UnauthorizedOperation"}
-        assert refused <= {"DescribeVpcs"}  # which can be missing
+        assert refused <= {"DescribeVpcs", "DescribeSubnets"}  # which can be missing
 
 
 @pytest.mark.parametrize(
