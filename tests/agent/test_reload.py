@@ -135,6 +135,18 @@ def test_without_a_memory_what_stays_is_safe(served: Node) -> None:
     assert here() == []
 
 
+def test_a_full_disk(served: Node) -> None:
+    """Nothing is recorded then: a stop removes nothing that the resource has given up, and another one may have."""
+    served.agent.parameters["ip"] = ADDED
+    ran = served.agent.begin("reload-agent", timeout=20, command=["prlimit", "--fsize=0"]).end()
+    assert ran.code == 0, ran
+    assert "cannot remember" in ran.stderr
+    assert here() == [ADDED]
+    ip("address", "add", f"{KEPT}/32", "dev", "eth0")
+    assert served.agent.run("stop").code == 0
+    assert here() == [KEPT]
+
+
 @pytest.mark.parametrize(
     "fault",
     [
