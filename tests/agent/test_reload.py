@@ -147,6 +147,16 @@ def test_a_full_disk(served: Node) -> None:
     assert here() == [KEPT]
 
 
+def test_all_of_them_change_without_a_memory(served: Node) -> None:
+    """Which address was there before is not known: a warning says that it has to be removed by hand."""
+    served.agent.environ["HA_RSCTMP"] = "/dev/null"
+    ran = reload(served, ip=ADDED)
+    assert ran.code == 0, ran
+    assert here() == [KEPT]
+    (told,) = [line for line in ran.stderr.splitlines() if line.startswith("WARNING:")]
+    assert "removed by hand" in told
+
+
 @pytest.mark.parametrize(
     "fault",
     [
