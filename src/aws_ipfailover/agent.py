@@ -258,6 +258,12 @@ def _validate(run: Run) -> Tuple[Exit, str]:
     return Exit.SUCCESS, ""
 
 
+_NO_RECORD = (
+    "nothing of this resource is here, and HA_RSCTMP has no record of the addresses that it had before: one that is"
+    " still on this node has to be removed by hand"
+)
+
+
 def _reload(run: Run) -> Tuple[Exit, str]:
     """Take what the new parameters add and give up what they leave out; nothing that stays is touched.
 
@@ -272,6 +278,8 @@ def _reload(run: Run) -> Tuple[Exit, str]:
     # An ENI that runs without a new address of `ip` is here, so that it is looked for without them.
     any_of = what._replace(addresses=(), others=()) if is_eni else what.and_also(dropped)
     if all(found is Verdict.NOT_RUNNING for found in _each_locally(run, any_of)):
+        if before is None:  # Pacemaker reloads what runs
+            log.warning("%s", _NO_RECORD)
         return Exit.SUCCESS, ""
     if before == now or (before is None and all(found is Verdict.RUNNING for found in _each_locally(run, what))):
         return Exit.SUCCESS, ""  # without a record it cannot be told whether the cloud side changes

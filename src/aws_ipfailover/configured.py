@@ -43,8 +43,12 @@ class LastConfigured:
         )
 
     def remember(self, what: Configured) -> None:
-        """Record this; a failure is only logged."""
-        self._memory.remember({"addresses": list(map(str, what.addresses)), "cloud": list(what.cloud)})
+        """Record this; after a failure, which is only logged, nothing is recorded.
+
+        What was recorded before can be another resource's by the next stop, which would remove it.
+        """
+        if not self._memory.remember({"addresses": list(map(str, what.addresses)), "cloud": list(what.cloud)}):
+            self._memory.forget()
 
     def forget(self) -> None:
         """Delete the record."""

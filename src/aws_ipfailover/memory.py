@@ -27,8 +27,8 @@ class Memory:
         directory = environ.get("HA_RSCTMP") or DEFAULT_DIRECTORY
         self._path = os.path.join(directory, f"aws-ipfailover-{_name_of(key)}.json")
 
-    def remember(self, record: Mapping[str, Any]) -> None:
-        """Record this, instead of what was recorded before; a failure is only logged."""
+    def remember(self, record: Mapping[str, Any]) -> bool:
+        """Record this, instead of what was recorded before; a failure is only logged, and returns `False`."""
         directory = os.path.dirname(self._path)
         temporary = f"{self._path}.{os.urandom(8).hex()}"
         try:
@@ -41,6 +41,8 @@ class Memory:
         except OSError as error:
             log.info("cannot remember anything in %s: %s", directory, error.strerror)
             _unlink(temporary)
+            return False
+        return True
 
     def forget(self) -> None:
         """Delete the record."""

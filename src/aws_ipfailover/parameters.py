@@ -155,7 +155,7 @@ def _route_tables(text: str) -> TableNames:
         key, equals, value = part[len("tag:") :].partition("=")
         if part == "auto":
             auto = True
-        elif part.startswith("tag:") and equals and 0 < len(key) <= _LONGEST_TAG_KEY and len(value) <= _LONGEST_TAG:
+        elif part.startswith("tag:") and equals and _is_tag(key, value):
             tags.append((key, value))
         elif re.fullmatch("rtb-" + _RESOURCE_ID, part):
             ids.append(part)
@@ -164,6 +164,12 @@ def _route_tables(text: str) -> TableNames:
                 "route table ids such as rtb-0123456789abcdef0, tag:KEY=VALUE or auto, separated by commas"
             )
     return TableNames(tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(tags)), auto)
+
+
+def _is_tag(key: str, value: str) -> bool:
+    """Whether EC2 takes it for a tag; bytes that are no UTF-8, which Python has as surrogates, cannot be sent."""
+    is_text = not any("\ud800" <= one <= "\udfff" for one in key + value)
+    return 0 < len(key) <= _LONGEST_TAG_KEY and len(value) <= _LONGEST_TAG and is_text
 
 
 def _allocation_id(text: str) -> str:

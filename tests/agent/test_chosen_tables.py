@@ -391,7 +391,8 @@ def test_validation_without_the_right_to_read_subnets(box: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["tag:ha", "tag:=x", "tag:", "Auto", "all", f"tag:{'k' * 129}=v", f"tag:k={'v' * 257}"]
+    "text",
+    ["tag:ha", "tag:=x", "tag:", "Auto", "all", f"tag:{'k' * 129}=v", f"tag:k={'v' * 257}", "tag:k=\udcff"],
 )
 def test_a_bad_name(box: Node, text: str) -> None:
     """6, naming parameter, value and what would be right; nothing asked."""

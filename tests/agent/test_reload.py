@@ -135,6 +135,28 @@ def test_without_a_memory_what_stays_is_safe(served: Node) -> None:
     assert here() == []
 
 
+def test_a_full_disk(served: Node) -> None:
+    """Nothing is recorded then: a stop removes nothing that the resource has given up, and another one may have."""
+    served.agent.parameters["ip"] = ADDED
+    ran = served.agent.begin("reload-agent", timeout=20, command=["prlimit", "--fsize=0"]).end()
+    assert ran.code == 0, ran
+    assert "cannot remember" in ran.stderr
+    assert here() == [ADDED]
+    ip("address", "add", f"{KEPT}/32", "dev", "eth0")
+    assert served.agent.run("stop").code == 0
+    assert here() == [KEPT]
+
+
+def test_all_of_them_change_without_a_memory(served: Node) -> None:
+    """Which address was there before is not known: a warning says that it has to be removed by hand."""
+    served.agent.environ["HA_RSCTMP"] = "/dev/null"
+    ran = reload(served, ip=ADDED)
+    assert ran.code == 0, ran
+    assert here() == [KEPT]
+    (told,) = [line for line in ran.stderr.splitlines() if line.startswith("WARNING:")]
+    assert "removed by hand" in told
+
+
 @pytest.mark.parametrize(
     "fault",
     [
