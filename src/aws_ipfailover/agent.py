@@ -224,6 +224,9 @@ def _look(run: Run) -> Finding:
 def _look_locally(run: Run) -> Finding:
     what = held(run.environment.parameters())
     here = Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints))
+    if not what.addresses and not what.others and what.network_interface_id is None:
+        # A refused `ip` names nothing. With 7 to a probe, what is here would be stopped by nobody.
+        what = what.and_also(_recorded(run.last_configured()))
     for part in local_parts(run.kernel, what):
         found = look_locally([part])
         if found.verdict is Verdict.RUNNING:

@@ -197,6 +197,24 @@ def test_a_wrong_value_changes_nothing(served: Node) -> None:
     assert here() == []
 
 
+@pytest.mark.parametrize("given", ["garbage", f"{KEPT},{ADDED},garbage", ""])
+def test_a_wrong_value_hides_nothing(served: Node, given: str) -> None:
+    """Probe and monitor look for what the record has: 7 would leave it to nobody, and a typo interrupts no service."""
+    reload(served, ip=f"{KEPT},{ADDED}")
+    served.agent.parameters["ip"] = given
+    assert served.agent.run("monitor").code == 0
+    assert served.agent.run("monitor", interval=10).code == 0
+    deep = served.agent.run("monitor", interval=10, level=10)
+    assert deep.code == 190, deep
+    assert "parameter ip" in deep.reason
+    ip("address", "del", f"{KEPT}/32", "dev", "eth0")
+    assert served.agent.run("monitor").code == 1
+    assert served.agent.run("monitor", interval=10).code == 7
+    assert served.agent.run("stop").code == 0
+    assert here() == []
+    assert served.agent.run("monitor").code == 7
+
+
 def test_a_reload_that_was_killed(served: Node) -> None:
     """Whatever it had done, stop removes the old addresses and the new ones."""
     served.aws.faults.add(Fault("hang", action="ReplaceRoute"))
