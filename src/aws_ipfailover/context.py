@@ -72,9 +72,9 @@ class Context:
         return self.memory(key_of(addresses))
 
     @staticmethod
-    def tables_memory(addresses: Sequence[Address]) -> Memory:
-        """The record of the route tables that this node saw lead to these addresses."""
-        return Memory(os.environ, f"tables-{key_of(addresses)}")
+    def tables_memory(values: Values) -> Memory:
+        """The record of the tables that this node saw lead to the addresses, for the present `routing_table` alone."""
+        return Memory(os.environ, f"tables-{key_of((*values.ip, values.routing_table))}")
 
 
 class MetadataLookup:

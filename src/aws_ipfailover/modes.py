@@ -108,7 +108,7 @@ def chosen_tables(context: Context, values: Values) -> ChosenTables:
         destinations_of(values),
         context.role_ec2,
         context.node.vpc_id,
-        context.tables_memory(values.ip),
+        context.tables_memory(values),
         context.deadline,
     )
 

@@ -296,6 +296,18 @@ def test_what_a_monitor_saw_is_remembered_too(box: Node, fail: Callable[[Node], 
     assert written(ran) == sorted([*both(box), third])
 
 
+def test_other_names_are_not_what_is_remembered(box: Node) -> None:
+    """After a change of routing_table the tables of before are not written by a start whose lookup fails."""
+    box.agent.parameters["routing_table"] = "auto"
+    box.started()
+    assert box.agent.run("stop").code == 0
+    tag(box, both(box)[0], key="name", value="one")
+    FAILING["denied"](box)
+    ran = box.agent.run("start", {"routing_table": "tag:name=one"})
+    assert ran.code == 4, ran
+    assert written(ran) == []
+
+
 @TWO_FAILURES
 def test_a_standby_knows_the_tables_by_validation(box: Node, fail: Callable[[Node], object]) -> None:
     """validate-all at level 10 on a node that was never active: what it found is remembered there."""
