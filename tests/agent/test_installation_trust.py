@@ -49,7 +49,8 @@ def run() -> Callable[[str], subprocess.CompletedProcess[str]]:
     def shell(case: str) -> subprocess.CompletedProcess[str]:
         package = str(Path(aws_ipfailover.__file__).parent)
         command = ["unshare", "--mount", "--propagation", "private", "bash", "-c", _SCRIPT, "sh"]
-        arguments = [sys.executable, package, str(agent_file()), case]
+        # Not the one of an environment: before 3.11 a new environment would lead through that one's directory.
+        arguments = [os.path.realpath(sys.executable), package, str(agent_file()), case]
         environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         return subprocess.run([*command, *arguments], check=False, capture_output=True, text=True, env=environ, cwd="/")
 
