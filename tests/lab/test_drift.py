@@ -73,7 +73,10 @@ def forget_writes(lab: Lab) -> None:
     older = (
         "import json, pathlib\n"
         "for path in pathlib.Path('/run/resource-agents').glob('aws-ipfailover-*.json'):\n"
-        "    noted = json.loads(path.read_text()); noted['at'] -= 61; path.write_text(json.dumps(noted))\n"
+        "    noted = json.loads(path.read_text())\n"
+        "    if 'at' in noted:\n"
+        "        noted['at'] -= 61\n"
+        "        path.write_text(json.dumps(noted))\n"
     )
     for node in lab.nodes():
         lab.exec(node, ["python3", "-c", older])
