@@ -170,7 +170,7 @@ def test_a_deleted_table_stops_nothing_and_hinders_no_failover(lab: Lab) -> None
     before = starts(lab, old)
     table = lab.status()["route_tables"][-1]
     lab.order("delete-route-table", route_table_id=table)
-    wait_degraded(lab, f"{table}: does not exist: remove it from routing_table")
+    wait_degraded(lab, f"{table} does not exist: remove it from routing_table")
     assert starts(lab, old) == before
     assert reaches(lab, "consumer-a")
     lab.power_off(old)
