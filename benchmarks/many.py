@@ -33,7 +33,7 @@ ITS_DESTINATION = "198.18.0.1/32"
 
 def measure(out: Callable[[str], None], quick: bool) -> Dict[str, Any]:
     """Each layout through both events, in turns."""
-    rounds = 1 if quick else 3
+    rounds = 1 if quick else 2
     count = 4 if quick else COUNT
     result: Dict[str, Any] = {"addresses": count, "runs": []}
     with Lab.running("bench", Settings(fencing=False)) as lab:

@@ -143,7 +143,8 @@ def test_the_nodes_own_address_stays(agent: Callable[[Case], Agent], name: str) 
     assert ran.code == 0, ran
     assert held(case) == before
     assert before
-    assert routes_here() == routes
+    # The kernel may still add some of its own, for a link that has just come up.
+    assert [one for one in routes if one not in routes_here()] == []
 
 
 @pytest.mark.parametrize("name", NOT_OWN)
