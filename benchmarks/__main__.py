@@ -26,7 +26,14 @@ from . import peer
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "bench"
 DOCS = ROOT / "docs"
-NAMES = ("actions", "failover", "propagation", "scale", "many")
+# Each benchmark, and the heading of its section.
+NAMES = {
+    "actions": "## Actions",
+    "failover": "## Failover",
+    "propagation": "## Make before break while routes take effect",
+    "scale": "## Many addresses",
+    "many": "## Many addresses of one service",
+}
 INTRODUCTION = """# Performance
 
 What users wait for is the gap in answers. These figures are of one machine and one day, beside what is used today:
@@ -63,12 +70,16 @@ def main() -> None:
 
 
 def write() -> None:
-    """Write the page and its plots from the results that there are."""
+    """Write the page and its plots from the results that there are; other sections stay as they are."""
     parts, plots = [INTRODUCTION], DOCS / "performance"
     plots.mkdir(exist_ok=True)
-    for name in NAMES:
+    page = (DOCS / "performance.md").read_text(encoding="utf-8")
+    sections = {"## " + part.partition("\n")[0]: "## " + part for part in page.split("\n## ")[1:]}
+    for name, heading in NAMES.items():
         path = RESULTS / f"{name}.json"
-        if path.exists():
+        if not path.exists():
+            parts += [sections[heading].rstrip() + "\n"] if heading in sections else []
+        else:
             kept: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             module = importlib.import_module(f"benchmarks.{name}")
             module.plots(kept["result"], plots)
