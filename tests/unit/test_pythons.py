@@ -62,7 +62,8 @@ class Checkout:
         """Run the script with PYTHONS set to `pythons`."""
         chosen = {} if pythons is None else {"PYTHONS": pythons}
         return subprocess.run(
-            [str(self.directory / "scripts" / "pythons"), *arguments],
+            # A shell cannot trap a signal that was ignored when it began, as SIGINT is in the background of another.
+            ["env", "--default-signal=INT,TERM", str(self.directory / "scripts" / "pythons"), *arguments],
             check=False,
             capture_output=True,
             text=True,
