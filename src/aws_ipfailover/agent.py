@@ -9,7 +9,6 @@ import sys
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type
 
 from aws_ipfailover.address import Address
-from aws_ipfailover.configured import Configured, LastConfigured, configured
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, ParameterError
 from aws_ipfailover.failover import Failover, Finding, Verdict, look_locally, not_checked, release_all
@@ -24,6 +23,7 @@ from aws_ipfailover.ocf.name import name_of
 from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, without_effect
 
 if TYPE_CHECKING:
+    from aws_ipfailover.configured import LastConfigured
     from aws_ipfailover.consistency import WriteMemory
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,8 @@ class Run:
 
     def last_configured(self) -> LastConfigured:
         """The record of what this resource was last started or reloaded with."""
+        from aws_ipfailover.configured import LastConfigured  # a probe needs it only where `ip` is refused
+
         return LastConfigured(self.environ, self.environment.resource_id(), held(self.environment.parameters()))
 
     def failover(self, values: Values, deadline: Optional[Deadline] = None) -> Failover:
@@ -114,6 +116,8 @@ class Run:
 
 
 def _start(run: Run) -> Tuple[Exit, str]:
+    from aws_ipfailover.configured import configured
+
     values = run.values()
     if os.geteuid() != 0:
         raise DeniedError(f"{run.action}: root is needed to change addresses")
@@ -273,6 +277,8 @@ def _reload(run: Run) -> Tuple[Exit, str]:
     What EC2 refuses, or does not answer, is logged, and mended by the next monitor at level 10: a failed reload would
     make Pacemaker stop the resource.
     """
+    from aws_ipfailover.configured import Configured, configured
+
     values = run.values()
     what, last = held(run.environment.parameters()), run.last_configured()
     before, now = last.read(), configured(values)

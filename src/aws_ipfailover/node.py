@@ -108,13 +108,7 @@ class Node:
         Raises:
             Error: neither IMDS nor EC2 tells it.
         """
-        own = self._interface()
-        try:
-            found = self._imds.vpc_id(own.mac)
-        except Error as error:
-            log.info("%s", error)
-            found = None
-        return found or self._ec2.network_interface(own.network_interface_id).vpc_id
+        return self._told(self._imds.vpc_id) or self._described().vpc_id
 
     def vpc_cidrs(self) -> List[Cidr]:
         """Every CIDR of this node's VPC that IMDS lists; empty if it does not answer."""
@@ -126,17 +120,22 @@ class Node:
 
     def subnet_id(self) -> str:
         """The subnet that the interface's ENI is in; raises `Error` if neither IMDS nor EC2 tells."""
-        own = self._interface()
-        try:
-            told = self._imds.subnet_id(own.mac)
-        except Error as error:
-            log.info("%s", error)
-            told = None
-        return told or self._ec2.network_interface(own.network_interface_id).subnet_id
+        return self._told(self._imds.subnet_id) or self._described().subnet_id
 
     def metadata_addresses(self) -> List[str]:
         """The addresses of the interface's ENI as IMDS lists them now; raises `Error` if IMDS does not answer."""
         return self._imds.addresses(self._interface().mac)
+
+    def _told(self, ask: Callable[[str], Optional[str]]) -> Optional[str]:
+        """What IMDS tells of the interface's ENI; `None` if it does not answer, or does not know."""
+        try:
+            return ask(self._interface().mac)
+        except Error as error:
+            log.info("%s", error)
+            return None
+
+    def _described(self) -> NetworkInterface:
+        return self._ec2.network_interface(self._interface().network_interface_id)
 
     @staticmethod
     def _cidrs(ask: Callable[[str], List[str]], mac: str) -> List[Cidr]:

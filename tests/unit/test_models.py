@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 import pytest
 
 from aws_ipfailover.aws.models import Route, instance, network_interface, route_table
+from aws_ipfailover.holdings.destinations import Destinations
 
 OVERLAY = ip_network("192.168.10.10/32")
 
@@ -65,10 +66,10 @@ def test_the_route_that_ec2_uses() -> None:
         ([propagated, wider, static], "eni-1"),
         ([wider, propagated], "eni-2"),
     ):
-        used = route_table({"Routes": described}).in_use(OVERLAY)
+        used = Destinations([], [OVERLAY]).routes_in(route_table({"Routes": described})).get(OVERLAY)
         assert used is not None
         assert used.network_interface_id == target
-    assert route_table({"Routes": [wider]}).in_use(OVERLAY) is None
+    assert Destinations([], [OVERLAY]).routes_in(route_table({"Routes": [wider]})) == {}
 
 
 def test_device_indexes_of_secondary_interfaces() -> None:

@@ -38,14 +38,6 @@ class RouteTable(NamedTuple):
     subnet_ids: Tuple[str, ...] = ()
     main: bool = False
 
-    def in_use(self, destination: Cidr) -> Optional[Route]:
-        """The route for exactly this destination that EC2 uses: a static one before a propagated one.
-
-        Fact: "Route table concepts", route priority.
-        """
-        found = [route for route in self.routes if route.destination == destination]
-        return min(found, key=lambda route: not route.static, default=None)
-
 
 class RouteTables(NamedTuple):
     """Route tables as a read shows them; `missing` are the ids that EC2 does not know."""

@@ -17,8 +17,8 @@ class Destinations:
     def __init__(self, addresses: Sequence[Address], cidrs: Sequence[Cidr]) -> None:
         self.cidrs = tuple(cidrs)
         self._known = frozenset(cidrs)
-        wide = [cidr for cidr in cidrs if cidr.prefixlen < cidr.max_prefixlen]
-        self._in_wide = {address: [cidr for cidr in wide if address in cidr] for address in addresses}
+        self._addresses = tuple(addresses)
+        self._wide = [cidr for cidr in cidrs if cidr.prefixlen < cidr.max_prefixlen]
 
     def __str__(self) -> str:
         """The CIDRs, separated by commas."""
@@ -41,14 +41,14 @@ class Destinations:
         EC2 uses the most specific route for an address.
         """
         found: Dict[Cidr, Route] = {}
-        for address, wide in self._in_wide.items():
-            host = ip_network(address)
-            for route in table.routes if wide else ():
-                if address in route.destination and any(_is_inside(route.destination, cidr) for cidr in wide):
-                    best = found.get(host)
-                    narrower = best is None or route.destination.prefixlen > best.destination.prefixlen
-                    if narrower or (best and route.destination == best.destination and _comes_first(route, best)):
-                        found[host] = route
+        for route in table.routes:
+            if not any(_is_inside(route.destination, cidr) for cidr in self._wide):
+                continue
+            for host in (ip_network(address) for address in self._addresses if address in route.destination):
+                best = found.get(host)
+                narrower = best is None or route.destination.prefixlen > best.destination.prefixlen
+                if narrower or (best and route.destination == best.destination and _comes_first(route, best)):
+                    found[host] = route
         return {host: route for host, route in found.items() if route.destination not in self._known}
 
 
@@ -57,5 +57,5 @@ def _comes_first(route: Route, other: Route | None) -> bool:
 
 
 def _is_inside(cidr: Cidr, other: Cidr) -> bool:
-    """Whether a CIDR is a part of another one, and not all of it; both hold one address."""
-    return cidr.prefixlen > other.prefixlen
+    """Whether a CIDR is a part of another one, and not all of it."""
+    return cidr.version == other.version and cidr.prefixlen > other.prefixlen and cidr.network_address in other

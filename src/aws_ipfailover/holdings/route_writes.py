@@ -12,7 +12,7 @@ from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 if TYPE_CHECKING:
     from aws_ipfailover.deadline import Progress
 
-# Routes that are written at the same time, at most.
+# Routes of one `add` that are written at the same time, at most.
 MOST_PARALLEL = 256
 # Stand in the text of a failure for table and destination, so that the same failure of many routes has one text.
 TABLE, DESTINATION = "{table}", "{destination}"
@@ -33,11 +33,12 @@ class RouteWrites:
 
     def add(self, routes: Iterable[RouteId]) -> None:
         """Begin to write these too."""
-        new = [route for route in dict.fromkeys(routes) if route not in self._outcomes and route not in self._waiting]
+        known = set(self.routes)
+        new = [route for route in dict.fromkeys(routes) if route not in known]
         self.routes += new
         self._waiting.extend(new)
-        for _ in range(min(len(new), MOST_PARALLEL - len(self._workers))):
-            self._workers.append(Task(self._work))
+        # Workers of an earlier call cannot be counted on: they end when nothing is waiting.
+        self._workers += [Task(self._work) for _ in new[:MOST_PARALLEL]]
 
     def failures(self, deadline: Deadline, progress: Progress) -> Dict[RouteId, Error]:
         """Wait for the writes; returns those that failed, or have no outcome at the deadline."""
