@@ -1,10 +1,8 @@
-"""The server itself: keep-alive, many at once, TLS under the real names, a process of its own."""
+"""The server itself: keep-alive, many at once, TLS under the real names."""
 
 from __future__ import annotations
 
 import stat
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from aws_ipfailover.lab.aws import Consistency, ControlError, Fault, RunningAws, aws_process, running_aws
+from aws_ipfailover.lab.aws import Fault, RunningAws, running_aws
 from aws_ipfailover.lab.aws.account import Account
 from aws_ipfailover.lab.aws.running import start_aws
 from aws_ipfailover.lab.aws.tls import make_certificates
@@ -126,83 +124,6 @@ def test_close_ends_hanging_calls() -> None:
         aws.close()
         with pytest.raises(requests.ConnectionError):
             hanging.result(timeout=10)
-
-
-def test_process() -> None:
-    """An AWS in its own process is steered over its control socket."""
-    with aws_process(extra_route_tables=1, macs={"node1": "02:00:5E:00:53:01"}) as aws:
-        assert aws.instance("node1").mac == "02:00:5e:00:53:01"
-        aws.put_route(OVERLAY, "node1")
-        assert set(aws.routes_to(OVERLAY).values()) == {aws.instance("node1").network_interface_id}
-        assert len(aws.route_table_ids) == 3
-        aws.add_fault(Fault("error", code="RequestLimitExceeded", times=1))
-        answer = requests.post(aws.ec2_url, DESCRIBE, headers=FORM, timeout=5)
-        assert answer.status_code == 503
-        assert [call.outcome for call in aws.calls("DescribeRouteTables")] == ["RequestLimitExceeded"]
-        aws.set_consistency(Consistency(lag=3600))
-        assert OVERLAY.encode() not in requests.post(aws.ec2_url, DESCRIBE, headers=FORM, timeout=5).content
-        aws.set_source_dest_check("node1", True)
-        aws.administer("StopInstances", InstanceId=aws.instance("node1").instance_id)
-        with pytest.raises(ControlError, match="NotFound"):
-            aws.administer("StopInstances", InstanceId="i-0123456789abcdef0")
-        token = requests.put(
-            aws.imds_url + "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"}, timeout=5
-        )
-        assert token.status_code == 200
-
-
-def test_process_is_steered() -> None:
-    """An AWS in another process takes routes of any origin, deleted tables, policies, expiry and IMDS off as well."""
-    with aws_process() as aws:
-        first, second = aws.route_table_ids
-        aws.put_route(OVERLAY, "node1", first)
-        aws.put_route(OVERLAY, "node2", first, origin="Advertisement")
-        aws.delete_route(OVERLAY, first, origin="CreateRoute")
-        assert aws.routes_to(OVERLAY)[first] == aws.instance("node2").network_interface_id
-        aws.put_route(OVERLAY, "node2", first, origin="Advertisement", state="filtered")
-        assert aws.routes_to(OVERLAY)[first] is None
-        aws.delete_route_table(first)
-        assert aws.route_table_ids == (second,)
-        url, headers = aws.imds_url + "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-
-        def asked() -> requests.Response:
-            """The role's credentials, from IMDS."""
-            token = requests.put(url, headers=headers, timeout=5).text
-            path = aws.imds_url + "/latest/meta-data/iam/security-credentials/lab-node"
-            return requests.get(path, headers={"X-aws-ec2-metadata-token": token}, timeout=5)
-
-        known = asked().json()["AccessKeyId"]
-        aws.expire_credentials(renew=False)
-        assert asked().json()["AccessKeyId"] == known
-        aws.renew_credentials()
-        keys = asked().json()
-        assert keys["AccessKeyId"] != known
-        aws.restrict_account({"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}})
-        scope = f"Credential={keys['AccessKeyId']}/20260101/eu-central-1/ec2/aws4_request, SignedHeaders=host"
-        signed = {**FORM, "Authorization": f"AWS4-HMAC-SHA256 {scope}", "X-Amz-Security-Token": keys["Token"]}
-        answer = requests.post(aws.ec2_url, DESCRIBE, headers=signed, timeout=5)
-        assert b"explicit deny in a service control policy" in answer.content
-        aws.disable_metadata("*")
-        assert requests.put(url, headers=headers, timeout=5).status_code == 403
-
-
-def test_process_ends_with_its_parent(tmp_path: Path) -> None:
-    """The process ends when its standard input does, as it does when the parent is killed."""
-    command = [sys.executable, "-m", "aws_ipfailover.lab.aws", "--control", str(tmp_path / "control")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert b"ec2_url" in process.stdout.readline()
-        process.stdin.close()
-        assert process.wait(timeout=20) == 0
-
-
-def test_process_that_cannot_start() -> None:
-    """A process that cannot listen where it should is an error, not a wait."""
-    with running_aws() as running:
-        host, port = running.api_listener.addresses[0]
-        with pytest.raises(ControlError), aws_process(api=[f"{host}:{port}"]):
-            pass
 
 
 def test_administrator(aws: RunningAws) -> None:

@@ -17,17 +17,14 @@ from aws_ipfailover.lab.aws.calls import Call
 from aws_ipfailover.lab.aws.faults import Fault
 from aws_ipfailover.lab.aws.identity import Credentials, Role
 from aws_ipfailover.lab.aws.policies import Condition, Policy, Statement
-from aws_ipfailover.lab.aws.process import AwsProcess, ControlError, aws_process
 from aws_ipfailover.lab.aws.running import RunningAws, environment, key_environment, running_aws, start_aws
 
 __all__ = [
     "EVERY_INSTANCE",
     "Account",
-    "AwsProcess",
     "Call",
     "Condition",
     "Consistency",
-    "ControlError",
     "Credentials",
     "Fault",
     "LabInstance",
@@ -36,7 +33,6 @@ __all__ = [
     "RunningAws",
     "Statement",
     "Timing",
-    "aws_process",
     "environment",
     "key_environment",
     "running_aws",
