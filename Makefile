@@ -22,8 +22,9 @@ SUPPLY := $(VENV)/supply
 # The arguments of an interpreter that install locks, by their names in requirements/: only what has one of their hashes,
 # and no source, whose build would fetch what has none.
 locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst %,--requirement requirements/%.txt,$(1))
-# The same for this package in the working directory: everything that it needs, its build backend too, is there by then.
-itself := -m pip install --quiet --no-deps --no-build-isolation --editable .
+# The same for the packages in the working directory, the agent's and the lab's: everything that they need, their build
+# backend too, is there by then.
+itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
 .PHONY: demo test pythons bench check install clean debian lock audit sbom
 
@@ -80,13 +81,13 @@ $(VENV)/.build: requirements/build.txt | $(BIN)/python
 	@$(BIN)/python $(call locked,build)
 	@touch $@
 
-$(VENV)/.lab: pyproject.toml requirements/lab.txt $(VENV)/.build
+$(VENV)/.lab: pyproject.toml lab/pyproject.toml requirements/lab.txt $(VENV)/.build
 	@echo "Installing aws-ipfailover with the lab (moto, cryptography, rich) into $(VENV)"
 	@$(BIN)/python $(call locked,lab)
 	@$(BIN)/python $(itself)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml requirements/lab.txt requirements/dev.txt $(VENV)/.build
+$(VENV)/.dev: pyproject.toml lab/pyproject.toml requirements/lab.txt requirements/dev.txt $(VENV)/.build
 	@echo "Installing aws-ipfailover with the lab and the test tools (pytest, mypy, ruff) into $(VENV)"
 	@$(BIN)/python $(call locked,lab dev)
 	@$(BIN)/python $(itself)

@@ -19,11 +19,11 @@ import boto3
 import botocore
 from botocore.config import Config
 
-from aws_ipfailover.lab.aws.account import Account
-from aws_ipfailover.lab.aws.faults import Fault
-from aws_ipfailover.lab.aws.running import RunningAws, environment, start_aws
-from aws_ipfailover.lab.aws.tls import make_certificates
-from aws_ipfailover.lab.plan import Plan
+from vpc_lab.ec2.account import Account
+from vpc_lab.ec2.faults import Fault
+from vpc_lab.ec2.running import RunningAws, environment, start_aws
+from vpc_lab.ec2.tls import make_certificates
+from vpc_lab.topology import Plan
 
 from . import peer
 from .measuring import Launcher, Ran, Spread, spread

@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple, cast
 
-from aws_ipfailover.lab import examples
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.demo import LOGS
-from aws_ipfailover.lab.supervisor import Settings
-from aws_ipfailover.lab.timeline import Moment, of_log, pacemaker_patterns
-from aws_ipfailover.lab.traffic.analysis import Switch, rows
-from aws_ipfailover.lab.traffic.measurement import Measurement
+from vpc_lab import examples
+from vpc_lab.judge.timeline import Moment, of_log, pacemaker_patterns
+from vpc_lab.lab import Lab
+from vpc_lab.scenarios.demo import LOGS
+from vpc_lab.settings import Settings
+from vpc_lab.traffic.analysis import Switch, rows
+from vpc_lab.traffic.recorder import Measurement
 
 from . import peer
 from .measuring import spread

@@ -15,8 +15,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
 
 from .failover import LATENCY
 from .scale import WRITES, addresses, asking, responders

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping
 
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
 
 from .failover import LATENCY, OURS, RESOURCE, load, losses, moves, reasons
 

@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
 
 from . import peer
 from .failover import LATENCY, OURS, PEER, UDP_SERVER, write_profile

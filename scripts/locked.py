@@ -33,14 +33,14 @@ class Source:
 SOURCES: Dict[str, Source] = {
     "build": Source("pip, and the backend that builds this package", groups=("build",)),
     "agent": Source("what the agent needs on a cluster node", project=True),
-    "lab": Source("what the agent needs, and the lab", extras=("cli", "lab"), project=True),
+    "lab": Source("what the agent needs, and the lab", extras=("cli",), groups=("lab",), project=True),
     "test": Source("what the tests need beside lab.txt", groups=("test",)),
     "dev": Source("what the tests and `make check` need beside lab.txt", groups=("dev",)),
     "bench": Source("what `make bench` needs beside lab.txt", groups=("bench",)),
     "oldest": Source(
         "what the agent, the lab and the tests need, with the oldest SDK",
-        extras=("cli", "lab"),
-        groups=("oldest",),
+        extras=("cli",),
+        groups=("lab", "oldest"),
         project=True,
         together=False,
     ),

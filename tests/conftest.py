@@ -10,9 +10,9 @@ from typing import Any, Callable, Iterator, Optional
 
 import pytest
 
-from aws_ipfailover.lab.aws import Account, running_aws
-from aws_ipfailover.lab.plan import Plan, PlannedSubnet
 from sandbox import Agent, EniNode, HotPlug, Node, create_eni, instance, ip, need_commands, need_root
+from vpc_lab.ec2 import Account, running_aws
+from vpc_lab.topology import Plan, PlannedSubnet
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 import pytest
 
 from aws_ipfailover.holdings.eni_interface import table_of
-from aws_ipfailover.lab.aws import Call, LabInstance, RunningAws
-from aws_ipfailover.lab.aws.world import Interface
-from aws_ipfailover.lab.network import Network
+from vpc_lab.ec2 import Call, LabInstance, RunningAws
+from vpc_lab.ec2.world import Interface
+from vpc_lab.vpc import Network
 
 AGENT = Path(__file__).resolve().parents[1] / "heartbeat" / "aws-ipfailover"
 REASON_PREFIX = "ocf-exit-reason:"

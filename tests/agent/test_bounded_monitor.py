@@ -6,8 +6,8 @@ from typing import Callable, Iterable
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault
 from sandbox import Node, Running, crm_resource_stub, eventually, ip
+from vpc_lab.ec2 import Fault
 
 DEGRADED = 190
 

@@ -22,8 +22,8 @@ from urllib.parse import quote, quote_plus
 import botocore
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Role, key_environment
 from sandbox import Node, Ran, addresses, secrets_of, without_packages
+from vpc_lab.ec2 import Fault, Role, key_environment
 
 LONGEST_LINE = 500
 FRAGMENT = 8

@@ -7,8 +7,8 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Role, Statement
 from sandbox import Node, Ran, crm_resource_stub
+from vpc_lab.ec2 import Fault, Policy, Role, Statement
 
 DEGRADED = 190
 TAG = "tag:ha=hana"

@@ -7,8 +7,8 @@ from typing import Any, Dict
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Role, key_environment
 from sandbox import Node, Ran, eventually, ip, proxy
+from vpc_lab.ec2 import Fault, Policy, Role, key_environment
 
 DEGRADED = 190
 TABLE = "arn:aws:ec2:eu-central-1:123456789012:route-table/*"
@@ -183,7 +183,7 @@ def test_a_plain_http_endpoint_that_is_accepted(node: Node) -> None:
     """insecure_endpoint=true: an endpoint over plain http beyond loopback is accepted, with a warning at each
     action."""
     # EC2 at an address of this node that is not loopback's.
-    from aws_ipfailover.lab.aws.server import api_server
+    from vpc_lab.ec2.server import api_server
 
     ip("address", "add", "10.9.9.9/32", "dev", "lo")
     server = api_server(node.aws.api, [("10.9.9.9", 8080)])

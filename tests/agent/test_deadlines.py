@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault
 from sandbox import Agent, Node, answers_on, dribble, ip, serving, silent_address, with_files
+from vpc_lab.ec2 import Fault
 
 # Seconds Pacemaker gives; it kills what is not done by then.
 TIMEOUT = 5.0

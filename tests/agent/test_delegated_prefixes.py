@@ -7,8 +7,8 @@ from typing import Callable, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault
 from sandbox import EniNode, Node, addresses, create_eni, with_profile
+from vpc_lab.ec2 import Fault
 
 MakeNode = Callable[..., Node]
 IPV4, PREFIX4 = "10.0.1.200", "10.0.1.192/28"

@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Statement
 from sandbox import Node, Ran, crm_resource_stub, need_commands
+from vpc_lab.ec2 import Fault, Policy, Statement
 
 DEGRADED = 190
 READS = ("ec2:DescribeRouteTables", "ec2:DescribeNetworkInterfaces")

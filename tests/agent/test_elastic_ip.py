@@ -8,9 +8,9 @@ from typing import Any, Callable, List, Optional, Union
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Statement, Timing
-from aws_ipfailover.lab.aws.world import ElasticIp
 from sandbox import EniNode, Node, Ran, answers_on, crm_resource_stub, eventually, ip
+from vpc_lab.ec2 import Fault, Policy, Statement, Timing
+from vpc_lab.ec2.world import ElasticIp
 
 DEGRADED = 190
 NOT_RUNNING = 7

@@ -9,7 +9,6 @@ from typing import Any, Callable, Dict
 
 import pytest
 
-from aws_ipfailover.lab.aws import Consistency, Fault, Timing
 from sandbox import (
     EniNode,
     HotPlug,
@@ -23,6 +22,7 @@ from sandbox import (
     silent_address,
     without_packages,
 )
+from vpc_lab.ec2 import Consistency, Fault, Timing
 
 NOT_RUNNING = 7
 DEGRADED = 190

@@ -6,8 +6,8 @@ from typing import Callable, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Timing
 from sandbox import EniNode, Ran, crm_resource_stub, eventually, ip
+from vpc_lab.ec2 import Fault, Timing
 
 DEGRADED = 190
 MakeEniNode = Callable[..., EniNode]

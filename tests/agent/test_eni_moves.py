@@ -7,8 +7,8 @@ from typing import Callable, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Timing
 from sandbox import EniNode, HotPlug, eventually, silent_address
+from vpc_lab.ec2 import Fault, Timing
 
 MakeEniNode = Callable[..., EniNode]
 LONG = 600.0  # seconds: longer than any test

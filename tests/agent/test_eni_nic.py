@@ -12,8 +12,8 @@ from typing import Callable, Dict, Iterator, List, Set
 import pytest
 
 from aws_ipfailover.kernel.announcements import gratuitous_arp, neighbour_advertisement
-from aws_ipfailover.lab.aws import Timing
 from sandbox import EniNode, HotPlug, eventually, ip
+from vpc_lab.ec2 import Timing
 
 MakeEniNode = Callable[..., EniNode]
 ETH_P_ALL = 3

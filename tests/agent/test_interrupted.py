@@ -7,8 +7,8 @@ from typing import Callable
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault
 from sandbox import Node, answers_on, eventually, ip
+from vpc_lab.ec2 import Fault
 
 # Each is a moment of start that a hanging answer holds the agent at.
 MOMENTS = [

@@ -13,8 +13,6 @@ from typing import Dict
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Role, key_environment, running_aws
-from aws_ipfailover.lab.aws.tls import make_certificates
 from sandbox import (
     AGENT,
     REASON_PREFIX,
@@ -28,6 +26,8 @@ from sandbox import (
     with_files,
     without_packages,
 )
+from vpc_lab.ec2 import Fault, Role, key_environment, running_aws
+from vpc_lab.ec2.tls import make_certificates
 
 ACTIONS = [
     "start",
@@ -145,7 +145,7 @@ def test_a_huge_error_message_is_cut(node: Node) -> None:
 
 def test_a_refusals_encoded_message_stays_out(node: Node) -> None:
     """A refusal's encoded authorization message says nothing to anybody, and is not repeated."""
-    from aws_ipfailover.lab.aws import Policy
+    from vpc_lab.ec2 import Policy
 
     node.aws.account.identities.restrict_instances(Policy(()))
     ran = node.agent.run("start")
@@ -350,8 +350,8 @@ def test_credentials_of_the_instance(node: Node) -> None:
 
 def test_the_default_metadata_address(node: Node) -> None:
     """Without AWS_EC2_METADATA_SERVICE_ENDPOINT, IMDS is at 169.254.169.254, or fd00:ec2::254 in mode IPv6."""
-    from aws_ipfailover.lab.aws.server import imds_server
     from sandbox import ip
+    from vpc_lab.ec2.server import imds_server
 
     ip("address", "add", "169.254.169.254/32", "dev", "lo")
     ip("-6", "address", "add", "fd00:ec2::254/128", "dev", "lo", "nodad")
@@ -481,7 +481,7 @@ def test_any_partition(shared: Node, partition: str) -> None:
 def test_the_regional_endpoint(shared: Node, tmp_path: Path) -> None:
     """routing_table_role: by the regional endpoint of STS, and EC2's own name, region and CA bundle for both."""
     need_root()
-    from aws_ipfailover.lab.aws.server import api_server
+    from vpc_lab.ec2.server import api_server
 
     names = ["ec2.eu-central-1.amazonaws.com", "sts.eu-central-1.amazonaws.com", "sts.amazonaws.com"]
     certificates = make_certificates(tmp_path / "tls", names)

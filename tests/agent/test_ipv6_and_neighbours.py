@@ -6,8 +6,8 @@ from typing import Callable, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Statement
 from sandbox import Agent, Held, Node, addresses, answers_on, eventually, ip
+from vpc_lab.ec2 import Fault, Policy, Statement
 
 OVERLAY6 = "fd00:10::10"
 

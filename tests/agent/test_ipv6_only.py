@@ -10,10 +10,10 @@ from typing import Callable, Dict, Iterator, Optional, Union
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault
-from aws_ipfailover.lab.aws.server import imds_server
-from aws_ipfailover.lab.plan import Plan
 from sandbox import EniNode, Node, addresses, answers_on, ip, proxy, with_profile
+from vpc_lab.ec2 import Fault
+from vpc_lab.ec2.server import imds_server
+from vpc_lab.topology import Plan
 
 MakeNode = Callable[..., Node]
 MakeEniNode = Callable[..., EniNode]

@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault
 from sandbox import Node, Ran, addresses, crm_resource_stub, ip
+from vpc_lab.ec2 import Fault
 
 FOUR = ("192.168.10.10", "192.168.10.11", "192.168.10.12", "192.168.10.13")
 SIX = ("fd00:10::10", "fd00:10::11")

@@ -9,9 +9,9 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Consistency, Fault
-from aws_ipfailover.lab.aws.world import RouteOrigin
 from sandbox import Node, Ran, crm_resource_stub, eventually, ip, make_interface, with_files, without_packages
+from vpc_lab.ec2 import Consistency, Fault
+from vpc_lab.ec2.world import RouteOrigin
 
 NOT_RUNNING = 7
 DEGRADED = 190

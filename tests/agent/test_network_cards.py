@@ -6,8 +6,8 @@ from typing import Callable, Dict, Tuple
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault
 from sandbox import EniNode, create_eni
+from vpc_lab.ec2 import Fault
 
 MakeEniNode = Callable[..., EniNode]
 SEVERAL = "p4d.24xlarge"  # four network cards

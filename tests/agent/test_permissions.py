@@ -9,8 +9,8 @@ from typing import Callable, Dict, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Policy
 from sandbox import EniNode, Node, Ran, crm_resource_stub
+from vpc_lab.ec2 import Policy
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operations.md"
 MODES: Dict[str, List[str]] = {

@@ -9,7 +9,6 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Consistency, Fault, LabInstance
 from sandbox import (
     Held,
     Node,
@@ -23,6 +22,7 @@ from sandbox import (
     make_interface,
     without_packages,
 )
+from vpc_lab.ec2 import Consistency, Fault, LabInstance
 
 NOT_RUNNING = 7
 DEGRADED = 190

@@ -11,8 +11,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set
 import pytest
 
 from aws_ipfailover.kernel.announcements import gratuitous_arp, neighbour_advertisement
-from aws_ipfailover.lab.aws import Fault, LabInstance, Timing
 from sandbox import Node, Ran, answers_on, crm_resource_stub, eventually, ip
+from vpc_lab.ec2 import Fault, LabInstance, Timing
 
 NOT_RUNNING = 7
 DEGRADED = 190

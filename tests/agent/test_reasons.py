@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Statement
 from sandbox import Node, addresses, answers_on, crm_resource_stub, without_packages
+from vpc_lab.ec2 import Fault, Policy, Statement
 
 # Where Pacemaker cuts an exit reason.
 SHOWN = 110

@@ -7,8 +7,8 @@ from typing import Dict, List, Optional
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault
 from sandbox import EniNode, Node, Ran, addresses, eventually, ip
+from vpc_lab.ec2 import Fault
 
 KEPT, ADDED, THIRD = "192.168.10.10", "192.168.10.11", "192.168.10.12"
 OWNED = "192.168.10.0/24"

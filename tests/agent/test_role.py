@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Call, Fault, Policy, Role, Statement
 from sandbox import Node, Ran
+from vpc_lab.ec2 import Call, Fault, Policy, Role, Statement
 
 OWNER = "210987654321"
 ARN = f"arn:aws:iam::{OWNER}:role/network"

@@ -50,7 +50,7 @@ def test_the_agent_runs_in_a_namespace_of_its_own(make_node: Callable[..., Node]
 def test_leaving_restores_the_host_also_after_a_failure() -> None:
     """When the block ends, by an exception too, the thread is back where it was and the host's network unchanged."""
     need_root()
-    from aws_ipfailover.lab.aws import running_aws
+    from vpc_lab.ec2 import running_aws
 
     before, threads = host(), threading.active_count()
 

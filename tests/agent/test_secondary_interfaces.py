@@ -9,9 +9,9 @@ from typing import Callable, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import LabInstance
-from aws_ipfailover.lab.plan import Plan, PlannedSubnet
 from sandbox import Node, addresses, answers_on, attach, create_eni, crm_resource_stub, ip, make_interface, with_profile
+from vpc_lab.ec2 import LabInstance
+from vpc_lab.topology import Plan, PlannedSubnet
 
 DEGRADED = 190
 SUBNET = PlannedSubnet("service", "eu-central-1a", IPv4Network("10.0.3.0/24"), IPv6Network("2001:db8:1000:3::/64"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Statement
 from sandbox import Node, Ran, crm_resource_stub, eventually
+from vpc_lab.ec2 import Fault, Policy, Statement
 
 DEGRADED = 190
 ROUTES = ("ec2:ReplaceRoute", "ec2:DescribeRouteTables")

@@ -7,8 +7,8 @@ from typing import Callable, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Statement
 from sandbox import Held, Node, Ran, eventually, ip, make_interface
+from vpc_lab.ec2 import Fault, Policy, Statement
 
 MANY = 30
 
@@ -308,7 +308,7 @@ def test_a_blackhole_is_moved(node: Node) -> None:
 
 def test_stale_reads_do_not_disturb_start(node: Node) -> None:
     """Trust the write: start asks for no read, and a read that is old for a minute changes nothing."""
-    from aws_ipfailover.lab.aws import Consistency
+    from vpc_lab.ec2 import Consistency
 
     node.aws.account.consistency = Consistency(lag=60.0)
     ran = node.started()

@@ -7,8 +7,8 @@ from typing import Dict, List
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault
 from sandbox import Node, answers_on, ip, make_interface, network_namespace, silent_address, without_packages
+from vpc_lab.ec2 import Fault
 
 
 def hold(node: Node, prefix: int = 32, device: str = "eth0", *more: str) -> None:

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from aws_ipfailover.lab.aws.server import api_server
-from aws_ipfailover.lab.aws.tls import make_certificates
 from sandbox import Node, eventually, ip, serving
+from vpc_lab.ec2.server import api_server
+from vpc_lab.ec2.tls import make_certificates
 
 DEGRADED = 190
 SETTINGS = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle")

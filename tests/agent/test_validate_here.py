@@ -7,8 +7,8 @@ from typing import Any, Callable
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, Policy, Statement
 from sandbox import Node, Ran, addresses, ip, with_files, without_packages
+from vpc_lab.ec2 import Fault, Policy, Statement
 
 UNKNOWN_TABLE = "rtb-0123456789abcdef0"
 

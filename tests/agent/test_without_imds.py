@@ -8,7 +8,6 @@ from typing import Callable, Union
 
 import pytest
 
-from aws_ipfailover.lab.aws import Fault, LabInstance, RunningAws
 from sandbox import (
     EniNode,
     Node,
@@ -21,6 +20,7 @@ from sandbox import (
     silent_address,
     with_profile,
 )
+from vpc_lab.ec2 import Fault, LabInstance, RunningAws
 
 PRIVATE = {"ipv4": "10.0.1.50", "ipv6": "2001:db8:1000:1::50"}
 Any = Union[Node, EniNode]

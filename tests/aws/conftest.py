@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from aws_ipfailover.lab.aws import Credentials, RunningAws, running_aws
+from vpc_lab.ec2 import Credentials, RunningAws, running_aws
 
 # boto3-stubs is installed without EC2's own types.
 EC2Client = Any

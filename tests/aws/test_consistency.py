@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_ipfailover.lab.aws import Consistency, RunningAws
+from vpc_lab.ec2 import Consistency, RunningAws
 
 from .conftest import OVERLAY, EC2Client, eventually
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from aws_ipfailover.lab.aws import Policy, RunningAws
-from aws_ipfailover.lab.aws.api import Caller
-from aws_ipfailover.lab.aws.errors import ApiError
-from aws_ipfailover.lab.aws.query import Query
+from vpc_lab.ec2 import Policy, RunningAws
+from vpc_lab.ec2.dispatch import Caller
+from vpc_lab.ec2.errors import ApiError
+from vpc_lab.ec2.wire import Query
 
 from .conftest import OVERLAY, EC2Client, refused
 

@@ -6,8 +6,8 @@ from typing import Any, Iterator
 
 import pytest
 
-from aws_ipfailover.lab.aws import RunningAws, running_aws
-from aws_ipfailover.lab.plan import PUBLIC, plan_for
+from vpc_lab.ec2 import RunningAws, running_aws
+from vpc_lab.topology import PUBLIC, plan_for
 
 from .conftest import EC2Client, client, refused
 

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from aws_ipfailover.lab.aws import Fault, Policy, RunningAws
+from vpc_lab.ec2 import Fault, Policy, RunningAws
 
 from .conftest import OVERLAY, EC2Client, eventually, refused
 

@@ -9,8 +9,8 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from aws_ipfailover.lab.aws import Policy, Role, RunningAws, running_aws
-from aws_ipfailover.lab.plan import Plan
+from vpc_lab.ec2 import Policy, Role, RunningAws, running_aws
+from vpc_lab.topology import Plan
 
 from .conftest import OVERLAY, client, refused
 

@@ -10,7 +10,7 @@ import boto3
 import pytest
 import requests
 
-from aws_ipfailover.lab.aws import EVERY_INSTANCE, Fault, RunningAws, Timing
+from vpc_lab.ec2 import EVERY_INSTANCE, Fault, RunningAws, Timing
 
 from .conftest import EC2Client, eventually
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from aws_ipfailover.lab.aws import RunningAws, running_aws
-from aws_ipfailover.lab.aws.account import Timing
-from aws_ipfailover.lab.network import Network
+from vpc_lab.ec2 import RunningAws, running_aws
+from vpc_lab.ec2.account import Timing
+from vpc_lab.vpc import Network
 
 from .conftest import EC2Client, client, eventually, refused
 

@@ -8,9 +8,9 @@ from typing import Any, Iterator
 
 import pytest
 
-from aws_ipfailover.lab.aws import RunningAws, Timing, running_aws
-from aws_ipfailover.lab.aws.imds import look_up, metadata
-from aws_ipfailover.lab.plan import Plan
+from vpc_lab.ec2 import RunningAws, Timing, running_aws
+from vpc_lab.ec2.imds import look_up, metadata
+from vpc_lab.topology import Plan
 
 from .conftest import EC2Client, client, refused
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aws_ipfailover.lab.aws import RunningAws, Timing
+from vpc_lab.ec2 import RunningAws, Timing
 
 from .conftest import EC2Client, eventually
 from .test_imds import TTL, Metadata

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aws_ipfailover.lab.aws import RunningAws, running_aws
+from vpc_lab.ec2 import RunningAws, running_aws
 
 from .conftest import OVERLAY, OVERLAY6, EC2Client, client, refused
 

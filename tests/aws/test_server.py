@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import requests
 
-from aws_ipfailover.lab.aws import Fault, RunningAws, running_aws
-from aws_ipfailover.lab.aws.account import Account
-from aws_ipfailover.lab.aws.running import start_aws
-from aws_ipfailover.lab.aws.tls import make_certificates
-from aws_ipfailover.lab.plan import Plan
+from vpc_lab.ec2 import Fault, RunningAws, running_aws
+from vpc_lab.ec2.account import Account
+from vpc_lab.ec2.running import start_aws
+from vpc_lab.ec2.tls import make_certificates
+from vpc_lab.topology import Plan
 
 from .conftest import OVERLAY, client, eventually, refused
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aws_ipfailover.lab.aws import RunningAws
+from vpc_lab.ec2 import RunningAws
 
 from .conftest import EC2Client, refused
 

@@ -13,10 +13,10 @@ import pytest
 from aws_ipfailover.aws.imds import Credentials, Imds
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, UnknownError
-from aws_ipfailover.lab.aws import Fault, RunningAws, running_aws
-from aws_ipfailover.lab.aws.connection import HttpServer
-from aws_ipfailover.lab.aws.server import imds_server
 from sandbox import dribble, ip, need_root, network_namespace, proxy, serving, silent_address
+from vpc_lab.ec2 import Fault, RunningAws, running_aws
+from vpc_lab.ec2.http import HttpServer
+from vpc_lab.ec2.server import imds_server
 
 TOKEN = "/latest/api/token"
 MAC = "/latest/meta-data/mac"

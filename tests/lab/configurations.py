@@ -6,9 +6,9 @@ import contextlib
 from pathlib import Path
 from typing import Callable, Iterator, List, cast
 
-from aws_ipfailover.lab import examples
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.plan import Plan
+from vpc_lab import examples
+from vpc_lab.lab import Lab
+from vpc_lab.topology import Plan
 
 PLAN = Plan()
 DIRECTORY = cast("Path", examples.directory())

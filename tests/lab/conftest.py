@@ -9,9 +9,9 @@ from typing import Generator, Iterator, List
 
 import pytest
 
-from aws_ipfailover.lab.audits import Auditor
-from aws_ipfailover.lab.client import Lab, missing_programs
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.judge.audits import Auditor
+from vpc_lab.lab import Lab, missing_programs
+from vpc_lab.settings import Settings
 
 # One name for each process that runs tests: they may run beside each other, and beside a user's lab.
 NAME = f"test-{os.getpid()}"

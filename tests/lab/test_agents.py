@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.instance import AGENTS
+from vpc_lab.host.instance import AGENTS
+from vpc_lab.lab import Lab
 
 pytestmark = pytest.mark.root
 

@@ -8,8 +8,9 @@ from typing import Any, List
 
 import pytest
 
-from aws_ipfailover.lab.audits import Auditor, Snapshot, complaints, orphan_processes
-from aws_ipfailover.lab.client import Lab, eventually
+from vpc_lab.judge.audits import Auditor, Snapshot, complaints, orphan_processes
+from vpc_lab.lab import Lab
+from vpc_lab.waiting import eventually
 
 OVERLAY = "192.168.10.10"
 

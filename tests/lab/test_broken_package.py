@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from aws_ipfailover.lab.audits import held
-from aws_ipfailover.lab.client import Lab
+from vpc_lab.judge.audits import held
+from vpc_lab.lab import Lab
 
 from .conftest import Audited
 

@@ -10,9 +10,10 @@ from typing import Callable, Dict, List, cast
 
 import pytest
 
-from aws_ipfailover.lab.audits import held
-from aws_ipfailover.lab.client import Lab, eventually
-from aws_ipfailover.lab.cluster import ClusterStatus, Failure
+from vpc_lab.cluster import ClusterStatus, Failure
+from vpc_lab.judge.audits import held
+from vpc_lab.lab import Lab
+from vpc_lab.waiting import eventually
 
 from .conftest import Audited
 

@@ -10,11 +10,12 @@ from typing import Iterator, List, cast
 
 import pytest
 
-from aws_ipfailover.lab.audits import Auditor
-from aws_ipfailover.lab.client import Lab, eventually
-from aws_ipfailover.lab.plan import Layout
-from aws_ipfailover.lab.traffic.analysis import Switch
-from aws_ipfailover.lab.traffic.measurement import Measurement
+from vpc_lab.judge.audits import Auditor
+from vpc_lab.lab import Lab
+from vpc_lab.topology import Layout
+from vpc_lab.traffic.analysis import Switch
+from vpc_lab.traffic.recorder import Measurement
+from vpc_lab.waiting import eventually
 
 from .conftest import NAME
 from .test_eni import agent, assert_switched, load, other, service, settings

@@ -14,9 +14,10 @@ from typing import Any, Dict, Iterator, List, cast
 
 import pytest
 
-from aws_ipfailover.lab.capabilities import KEPT
-from aws_ipfailover.lab.client import Lab, eventually
-from aws_ipfailover.lab.instance import AGENTS
+from vpc_lab.host.capabilities import KEPT
+from vpc_lab.host.instance import AGENTS
+from vpc_lab.lab import Lab
+from vpc_lab.waiting import eventually
 
 pytestmark = pytest.mark.root
 

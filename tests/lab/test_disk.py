@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from aws_ipfailover.lab import disk
-from aws_ipfailover.lab.interpreter import places, python_paths
+from vpc_lab.host import disk
+from vpc_lab.host.interpreter import places, python_paths
 
 # In namespaces of its own, as process 1 of an instance is.
 BUILD = """
 import json, os, sys
 from pathlib import Path
-from aws_ipfailover.lab.boot import Boot
-from aws_ipfailover.lab.disk import mount_disk
+from vpc_lab.host.boot import Boot
+from vpc_lab.host.disk import mount_disk
 top, shown = Path(sys.argv[1]), sys.argv[2:]
 os.umask(0o022)
 mount_disk(Boot(hostname="node1", root=str(top / "root"), etc=str(top / "etc"), shown=tuple(shown), directories={},

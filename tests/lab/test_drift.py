@@ -7,10 +7,11 @@ from typing import Iterator, List, cast
 
 import pytest
 
-from aws_ipfailover.lab.audits import held
-from aws_ipfailover.lab.client import Lab, eventually
-from aws_ipfailover.lab.cluster import ClusterStatus, Failure
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.cluster import ClusterStatus, Failure
+from vpc_lab.judge.audits import held
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
+from vpc_lab.waiting import eventually
 
 pytestmark = pytest.mark.root
 

@@ -9,13 +9,13 @@ from typing import Callable, Iterator, List, cast
 
 import pytest
 
-from aws_ipfailover.lab import examples
-from aws_ipfailover.lab.audits import Auditor, held
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.plan import INTERNET, Plan
-from aws_ipfailover.lab.supervisor import Settings
-from aws_ipfailover.lab.traffic.analysis import Row, Switch, overlap_ms, rows
-from aws_ipfailover.lab.traffic.measurement import Measurement
+from vpc_lab import examples
+from vpc_lab.judge.audits import Auditor, held
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
+from vpc_lab.topology import INTERNET, Plan
+from vpc_lab.traffic.analysis import Row, Switch, overlap_ms, rows
+from vpc_lab.traffic.recorder import Measurement
 
 from .conftest import NAME
 

@@ -13,15 +13,16 @@ from typing import Dict, Iterator, List, Tuple, cast
 
 import pytest
 
-from aws_ipfailover.lab import examples
-from aws_ipfailover.lab.audits import Auditor, held
-from aws_ipfailover.lab.client import Completed, Lab, eventually
-from aws_ipfailover.lab.demo import resource_of
-from aws_ipfailover.lab.fabric import device_of
-from aws_ipfailover.lab.plan import INTERNET, PUBLIC, Layout, Mode
-from aws_ipfailover.lab.supervisor import Settings
-from aws_ipfailover.lab.traffic.analysis import Switch, overlap_ms, rows
-from aws_ipfailover.lab.traffic.measurement import PORT, Measurement
+from vpc_lab import examples
+from vpc_lab.fabric.devices import device_of
+from vpc_lab.judge.audits import Auditor, held
+from vpc_lab.lab import Completed, Lab
+from vpc_lab.scenarios.demo import resource_of
+from vpc_lab.settings import Settings
+from vpc_lab.topology import INTERNET, PUBLIC, Layout, Mode
+from vpc_lab.traffic.analysis import Switch, overlap_ms, rows
+from vpc_lab.traffic.recorder import PORT, Measurement
+from vpc_lab.waiting import eventually
 
 from .configurations import DIRECTORY
 from .conftest import NAME

@@ -8,13 +8,13 @@ from typing import Iterator, List, cast
 
 import pytest
 
-from aws_ipfailover.lab import examples
-from aws_ipfailover.lab.audits import Auditor, held
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.demo import AGENT, resource_of
-from aws_ipfailover.lab.supervisor import Settings
-from aws_ipfailover.lab.traffic.analysis import Switch, overlap_ms, rows
-from aws_ipfailover.lab.traffic.measurement import Measurement
+from vpc_lab import examples
+from vpc_lab.judge.audits import Auditor, held
+from vpc_lab.lab import Lab
+from vpc_lab.scenarios.demo import AGENT, resource_of
+from vpc_lab.settings import Settings
+from vpc_lab.traffic.analysis import Switch, overlap_ms, rows
+from vpc_lab.traffic.recorder import Measurement
 
 from .configurations import DIRECTORY, PLAN, SECOND_ADDRESS, emptied, load
 

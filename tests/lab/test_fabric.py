@@ -7,9 +7,10 @@ from typing import Iterator, Set
 
 import pytest
 
-from aws_ipfailover.lab.audits import held
-from aws_ipfailover.lab.client import Lab, eventually
-from aws_ipfailover.lab.rundir import LabError
+from vpc_lab.errors import LabError
+from vpc_lab.judge.audits import held
+from vpc_lab.lab import Lab
+from vpc_lab.waiting import eventually
 
 pytestmark = pytest.mark.root
 

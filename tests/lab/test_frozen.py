@@ -9,14 +9,15 @@ from typing import Dict, Iterator, List, cast
 
 import pytest
 
-from aws_ipfailover.lab.audits import held
-from aws_ipfailover.lab.client import Completed, Lab, eventually
-from aws_ipfailover.lab.fabric import device_of
-from aws_ipfailover.lab.plan import Mode
-from aws_ipfailover.lab.rundir import LabError
-from aws_ipfailover.lab.supervisor import Settings
-from aws_ipfailover.lab.traffic.analysis import Switch, overlap_ms, rows
-from aws_ipfailover.lab.traffic.measurement import PORT, Measurement
+from vpc_lab.errors import LabError
+from vpc_lab.fabric.devices import device_of
+from vpc_lab.judge.audits import held
+from vpc_lab.lab import Completed, Lab
+from vpc_lab.settings import Settings
+from vpc_lab.topology import Mode
+from vpc_lab.traffic.analysis import Switch, overlap_ms, rows
+from vpc_lab.traffic.recorder import PORT, Measurement
+from vpc_lab.waiting import eventually
 
 from .conftest import NAME
 from .test_eni import Capture

@@ -12,10 +12,12 @@ from typing import Dict, Iterator, List, Set, Tuple
 
 import pytest
 
-from aws_ipfailover.lab import rundir as rundirs
-from aws_ipfailover.lab.client import Lab, eventually
-from aws_ipfailover.lab.rundir import LabError, RunDir, start_time
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.errors import LabError
+from vpc_lab.host import rundir as rundirs
+from vpc_lab.host.rundir import RunDir, start_time
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
+from vpc_lab.waiting import eventually
 
 pytestmark = pytest.mark.root
 
@@ -24,8 +26,8 @@ CLI = [sys.executable, "-m", "aws_ipfailover.cli.main", "lab"]
 HOLDER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children ignore it
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
 with Lab.running(sys.argv[1], Settings(boot_cluster=False), say=lambda text: print(text, flush=True)):
     print("held", flush=True)
     signal.pause()
@@ -194,8 +196,8 @@ def test_a_detached_lab_outlives_its_holder_and_ends_with_down(name: str) -> Non
 
 DETACH = """
 import sys
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
 Lab.up(sys.argv[1], Settings(boot_cluster=False))
 print("up")
 """

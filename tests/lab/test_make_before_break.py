@@ -9,13 +9,13 @@ from typing import Iterator, List, cast
 
 import pytest
 
-from aws_ipfailover.lab import examples
-from aws_ipfailover.lab.audits import held
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.plan import Plan
-from aws_ipfailover.lab.supervisor import Settings
-from aws_ipfailover.lab.traffic.analysis import Row, Switch, rows
-from aws_ipfailover.lab.traffic.measurement import Measurement
+from vpc_lab import examples
+from vpc_lab.judge.audits import held
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
+from vpc_lab.topology import Plan
+from vpc_lab.traffic.analysis import Row, Switch, rows
+from vpc_lab.traffic.recorder import Measurement
 
 pytestmark = pytest.mark.root
 

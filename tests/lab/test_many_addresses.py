@@ -8,11 +8,12 @@ from typing import Callable, Dict, Iterator, List, Set, cast
 
 import pytest
 
-from aws_ipfailover.lab.audits import held
-from aws_ipfailover.lab.client import Lab, eventually
-from aws_ipfailover.lab.supervisor import Settings
-from aws_ipfailover.lab.traffic.analysis import Switch, rows
-from aws_ipfailover.lab.traffic.measurement import Measurement
+from vpc_lab.judge.audits import held
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
+from vpc_lab.traffic.analysis import Switch, rows
+from vpc_lab.traffic.recorder import Measurement
+from vpc_lab.waiting import eventually
 
 from .configurations import PLAN, SECOND_ADDRESS, emptied, load
 

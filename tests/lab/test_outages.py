@@ -12,10 +12,11 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple, cas
 
 import pytest
 
-from aws_ipfailover.lab.audits import held
-from aws_ipfailover.lab.client import Lab, eventually
-from aws_ipfailover.lab.cluster import ClusterStatus
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.cluster import ClusterStatus
+from vpc_lab.judge.audits import held
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
+from vpc_lab.waiting import eventually
 
 from .configurations import PLAN, SECOND_ADDRESS, emptied, load
 

@@ -7,8 +7,9 @@ from typing import Dict, Iterator
 
 import pytest
 
-from aws_ipfailover.lab.client import Lab, eventually
-from aws_ipfailover.lab.supervisor import Settings
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
+from vpc_lab.waiting import eventually
 
 from .conftest import NAME
 

@@ -13,12 +13,12 @@ from typing import Dict, Iterator, List, cast
 
 import pytest
 
-from aws_ipfailover.lab.audits import Auditor, held
-from aws_ipfailover.lab.client import Lab
-from aws_ipfailover.lab.rundir import LabError
-from aws_ipfailover.lab.supervisor import Settings
-from aws_ipfailover.lab.traffic.analysis import Switch, overlap_ms, rows
-from aws_ipfailover.lab.traffic.measurement import Measurement
+from vpc_lab.errors import LabError
+from vpc_lab.judge.audits import Auditor, held
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
+from vpc_lab.traffic.analysis import Switch, overlap_ms, rows
+from vpc_lab.traffic.recorder import Measurement
 
 from .configurations import PLAN
 

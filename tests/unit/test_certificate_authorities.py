@@ -18,8 +18,8 @@ from aws_ipfailover.aws.models import NetworkInterface
 from aws_ipfailover.aws.session import Account, ec2_calls
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import Error, NodeError
-from aws_ipfailover.lab.aws.running import RunningAws, running_aws
-from aws_ipfailover.lab.aws.tls import make_certificates
+from vpc_lab.ec2.running import RunningAws, running_aws
+from vpc_lab.ec2.tls import make_certificates
 
 
 @pytest.fixture(autouse=True)

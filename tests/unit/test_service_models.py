@@ -28,7 +28,7 @@ from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.session import Account, ServiceClient, ec2_calls
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import Error, RouteExistsError
-from aws_ipfailover.lab.aws.running import RunningAws, running_aws
+from vpc_lab.ec2.running import RunningAws, running_aws
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("ec2", "sts")

@@ -15,9 +15,9 @@ from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.session import Account, ec2_calls
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import Error, UnknownError
-from aws_ipfailover.lab.aws import Fault, Role, RunningAws, running_aws
 from aws_ipfailover.output import line
 from sandbox import proxy, serving
+from vpc_lab.ec2 import Fault, Role, RunningAws, running_aws
 
 
 @pytest.fixture

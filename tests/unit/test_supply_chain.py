@@ -238,10 +238,28 @@ def test_the_package_builds_with_nothing_fetched(tmp_path: Path) -> None:
     subprocess.run(backend, cwd=ROOT, check=True, capture_output=True)
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     with ZipFile(wheel) as archive:
-        assert {"aws_ipfailover/agent.py", "aws_ipfailover/aws/trimmed/source"} <= set(archive.namelist())
+        inside = archive.namelist()
+    assert {"aws_ipfailover/agent.py", "aws_ipfailover/aws/trimmed/source"} <= set(inside)
+    # A production node gets no metadata service of the lab's, nor anything else that only tests use.
+    assert {name.split("/")[0] for name in inside} == {"aws_ipfailover", f"aws_ipfailover-{__version__}.dist-info"}
+    assert [name for name in inside if "lab" in name.split("/")] == []
     with tarfile.open(sdist) as tar:
         names = {name.split("/", 1)[-1] for name in tar.getnames()}
     assert {"heartbeat/aws-ipfailover", "requirements/build.txt", "scripts/locked.py"} <= names
+
+
+def test_the_lab_is_a_wheel_of_its_own(tmp_path: Path) -> None:
+    """With the examples in it; what it depends on is what the locks of the lab are made from, and the agent."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(ROOT / "lab")], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.startswith(f"aws_ipfailover_lab-{__version__}-")
+    with ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    assert {"vpc_lab/lab.py", "vpc_lab/crm-examples/overlay-ip.crm"} <= inside
+    lab: Dict[str, Any] = tomllib.loads((ROOT / "lab" / "pyproject.toml").read_text(encoding="utf-8"))
+    assert lab["project"]["dependencies"] == ["aws-ipfailover", *PROJECT["dependency-groups"]["lab"]]
+    assert lab["build-system"] == PROJECT["build-system"]
 
 
 # A pip-audit that answers as the file `answer` says: by name, a list of vulnerabilities or why it was skipped.

@@ -6,8 +6,8 @@ from typing import Dict, List, Optional, Tuple
 
 import pytest
 
-from aws_ipfailover.lab.traffic.analysis import Switch, answered_by, overlap_ms, row, rows
-from aws_ipfailover.lab.traffic.question import Failure, Protocol, Question
+from vpc_lab.traffic.analysis import Switch, answered_by, overlap_ms, row, rows
+from vpc_lab.traffic.question import Failure, Protocol, Question
 
 T = 1_000_000.0  # the trigger
 SWITCH = Switch("node1", "node2", T)

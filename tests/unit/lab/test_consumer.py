@@ -13,9 +13,9 @@ from typing import IO, Iterator, List, cast
 
 import pytest
 
-from aws_ipfailover.lab.traffic import consumer
-from aws_ipfailover.lab.traffic.consumer import Reply
-from aws_ipfailover.lab.traffic.question import Question
+from vpc_lab.traffic import consumer
+from vpc_lab.traffic.consumer import Reply
+from vpc_lab.traffic.question import Question
 
 COOKIE = b"12345678"
 
@@ -108,7 +108,7 @@ def free_port() -> int:
 def port() -> Iterator[int]:
     """A running responder called node1; it signs no packets here, where the namespace is the machine's own."""
     number = free_port()
-    command = [sys.executable, "-m", "aws_ipfailover.lab.traffic.responder", "--name", "node1", "--port", str(number)]
+    command = [sys.executable, "-m", "vpc_lab.traffic.responder", "--name", "node1", "--port", str(number)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert b"node1 answers" in cast("IO[bytes]", process.stdout).readline()
         yield number
@@ -118,7 +118,7 @@ def port() -> Iterator[int]:
 
 def outcomes(address: str, port: int, protocol: str, count: int, stop: str = "eof") -> List[Question]:
     """What a consumer has to say: `count` lines, and those that follow once it is told to stop."""
-    command = [sys.executable, "-m", "aws_ipfailover.lab.traffic.consumer", "--address", address]
+    command = [sys.executable, "-m", "vpc_lab.traffic.consumer", "--address", address]
     command += ["--port", str(port), "--interval", "0.01", "--protocol", protocol]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         output = cast("IO[str]", process.stdout)
@@ -189,7 +189,7 @@ def test_an_endless_line_ends_the_connection_and_no_other(port: int) -> None:
 
 def test_a_taken_port_is_a_sentence(port: int) -> None:
     """No traceback: exit code 1 and the reason."""
-    command = [sys.executable, "-m", "aws_ipfailover.lab.traffic.responder", "--name", "node2", "--port", str(port)]
+    command = [sys.executable, "-m", "vpc_lab.traffic.responder", "--name", "node2", "--port", str(port)]
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
     assert result.returncode == 1
     assert result.stderr.startswith("responder: ")

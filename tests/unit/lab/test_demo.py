@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from aws_ipfailover.lab.demo import Failover, script, show, write
-from aws_ipfailover.lab.narrator import PlainNarrator
-from aws_ipfailover.lab.rundir import LabError
-from aws_ipfailover.lab.timeline import Moment
-from aws_ipfailover.lab.traffic.analysis import Switch, rows
-from aws_ipfailover.lab.traffic.question import Question
+from vpc_lab.errors import LabError
+from vpc_lab.judge.timeline import Moment
+from vpc_lab.scenarios.demo import Failover, script, show, write
+from vpc_lab.scenarios.narrator import PlainNarrator
+from vpc_lab.traffic.analysis import Switch, rows
+from vpc_lab.traffic.question import Question
 
 SWITCH = Switch("node1", "node2", 1000.0)
 HISTORY = [

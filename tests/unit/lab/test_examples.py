@@ -8,8 +8,8 @@ from typing import List, Mapping, cast
 
 import pytest
 
-from aws_ipfailover.lab import examples
-from aws_ipfailover.lab.plan import plan_for
+from vpc_lab import examples
+from vpc_lab.topology import plan_for
 
 DIRECTORY = cast("Path", examples.directory())
 FILES = sorted([*DIRECTORY.glob("*.crm"), *DIRECTORY.glob("*.pcs")])

@@ -8,21 +8,13 @@ from typing import Dict, Optional
 
 import pytest
 
-from aws_ipfailover.lab.aws.account import Account
-from aws_ipfailover.lab.fabric import (
-    KernelState,
-    Name,
-    _difference,
-    desired,
-    device_of,
-    link_local,
-    named,
-    plugged,
-    table_number,
-    tables_of,
-)
-from aws_ipfailover.lab.network import Attachment, AttachmentStatus, Interface, Network, Route, RouteTable
-from aws_ipfailover.lab.plan import Layout, Plan, plan_for
+from vpc_lab.ec2.account import Account
+from vpc_lab.fabric.desired import KernelState, desired, tables_of
+from vpc_lab.fabric.devices import Name, device_of, link_local, named, plugged
+from vpc_lab.fabric.difference import difference
+from vpc_lab.fabric.tables import table_number
+from vpc_lab.topology import Layout, Plan, plan_for
+from vpc_lab.vpc import Attachment, AttachmentStatus, Interface, Network, Route, RouteTable
 
 LOCAL = 99
 
@@ -213,7 +205,7 @@ def test_an_ipv6_route_that_changes_is_never_missing(vpc: Vpc) -> None:
         return desired(vpc.network, vpc.plan, vpc.hosts, tables=tables)
 
     one, other = sorted(eni.network_interface_id for eni in plugged(vpc.network, vpc.hosts).values())[:2]
-    lines = [line for line in _difference(led_to(one), led_to(other), 6) if str(block) in line]
+    lines = [line for line in difference(led_to(one), led_to(other), 6) if str(block) in line]
     # One for each ENI, and one for the transit gateway.
     assert len(lines) == 2 * (len(vpc.hosts) + 1)
     for new, old in zip(lines[::2], lines[1::2]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List
 
-from aws_ipfailover.lab.interpreter import places, python_paths
+from vpc_lab.host.interpreter import places, python_paths
 
 
 def places_below(top: Path, *paths: Path) -> List[Path]:

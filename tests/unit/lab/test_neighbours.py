@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
-from aws_ipfailover.lab.neighbours import Segment, mac_bytes, replies
+from vpc_lab.fabric.neighbours import Segment, mac_bytes, replies
 
 OLD, NEW, ASKER, FAR = (mac_bytes(f"02:00:00:00:00:0{number}") for number in range(1, 5))
 BROADCAST = b"\xff" * 6

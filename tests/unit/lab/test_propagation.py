@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import Dict, Optional
 
-from aws_ipfailover.lab.network import Route, RouteTable
-from aws_ipfailover.lab.propagation import Propagation
+from vpc_lab.fabric.propagation import Propagation
+from vpc_lab.vpc import Route, RouteTable
 
 BLOCK = IPv4Network("192.168.10.10/32")
 OTHER = IPv4Network("192.168.10.11/32")

@@ -7,15 +7,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from aws_ipfailover.lab.timeline import (
-    COROSYNC,
-    Moment,
-    of_answers,
-    of_events,
-    of_log,
-    pacemaker_patterns,
-    timeline,
-)
+from vpc_lab.judge.timeline import COROSYNC, Moment, of_answers, of_events, of_log, pacemaker_patterns, timeline
 
 CORO = """\
 Nov 22 23:02:42.394 [2] node2 corosync info    [KNET  ] link: host: 1 link: 0 is down

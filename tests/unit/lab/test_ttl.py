@@ -6,7 +6,7 @@ from typing import Optional
 
 import pytest
 
-from aws_ipfailover.lab.traffic.ttl import NODES, initial_ttl, node_of
+from vpc_lab.traffic.ttl import NODES, initial_ttl, node_of
 
 SIGNED = {f"node{index + 1}": initial_ttl(index) for index in range(NODES)}
 

@@ -1,0 +1,1 @@
+"""`aws-ipfailover lab`: what an administrator types."""

@@ -1,0 +1,125 @@
+"""A cluster's state, read: `crm_mon`'s XML as values."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from typing import Mapping, Optional, Tuple
+
+# The fence device that a lab's cluster has from the start, as the examples call it.
+FENCE_DEVICE = "fence_aws"
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node as one of them sees it."""
+
+    name: str
+    online: bool
+    unclean: bool
+    standby: bool
+    is_dc: bool
+
+
+@dataclass(frozen=True)
+class ResourceState:
+    """A resource as a node sees it. `nodes` are where it is active; more than one is never right for an address."""
+
+    resource_id: str
+    agent: str
+    role: str
+    active: bool
+    failed: bool
+    blocked: bool
+    nodes: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One entry of `crm_mon`'s failed (or degraded) actions."""
+
+    operation: str
+    node: str
+    exit_code: int
+    exit_reason: str
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """What `crm_mon` says."""
+
+    dc: Optional[str]
+    quorum: bool
+    nodes: Tuple[NodeState, ...]
+    resources: Tuple[ResourceState, ...]
+    failures: Tuple[Failure, ...]
+    fail_counts: Mapping[Tuple[str, str], str]
+
+    @property
+    def online(self) -> Tuple[str, ...]:
+        """The names of the nodes that are members, healthy and no longer joining."""
+        return tuple(node.name for node in self.nodes if node.online and not node.unclean)
+
+    def resource(self, resource_id: str) -> Optional[ResourceState]:
+        """The resource of that id, if it is configured."""
+        return next((one for one in self.resources if one.resource_id == resource_id), None)
+
+    def where(self, resource_id: str) -> Optional[str]:
+        """The one node on which the resource is started; None if it is nowhere, or not on exactly one."""
+        found = self.resource(resource_id)
+        if found is None or found.role != "Started" or len(found.nodes) != 1:
+            return None
+        return found.nodes[0]
+
+
+def parse_status(text: str) -> ClusterStatus:
+    """`crm_mon --output-as=xml --group-by-node=no` of Pacemaker 2.1, as values. ValueError if it is not that."""
+    try:
+        root = ET.fromstring(text)  # noqa: S314 - what the installed Pacemaker prints
+    except ET.ParseError as error:
+        raise ValueError(f"crm_mon did not print XML: {error}") from error
+    dc = root.find("./summary/current_dc")
+    nodes = tuple(
+        NodeState(
+            node.get("name", ""),
+            node.get("online") == "true" and node.get("pending") != "true",
+            node.get("unclean") == "true",
+            node.get("standby") == "true",
+            node.get("is_dc") == "true",
+        )
+        for node in root.findall("./nodes/node")
+    )
+    resources = tuple(
+        ResourceState(
+            resource.get("id", ""),
+            resource.get("resource_agent", ""),
+            resource.get("role", ""),
+            resource.get("active") == "true",
+            resource.get("failed") == "true",
+            resource.get("blocked") == "true",
+            tuple(node.get("name", "") for node in resource.findall("node")),
+        )
+        for resource in root.findall("./resources//resource")
+    )
+    failures = tuple(
+        Failure(
+            failure.get("op_key", ""),
+            failure.get("node", ""),
+            int(failure.get("exitcode", "1")),
+            failure.get("exitreason", ""),
+        )
+        for failure in root.findall("./failures/failure")
+    )
+    counts = {
+        (node.get("name", ""), history.get("id", "")): history.get("fail-count", "0")
+        for node in root.findall("./node_history/node")
+        for history in node.findall("resource_history")
+    }
+    return ClusterStatus(
+        dc.get("name") if dc is not None and dc.get("present") == "true" else None,
+        dc is not None and dc.get("with_quorum") == "true",
+        nodes,
+        resources,
+        failures,
+        counts,
+    )

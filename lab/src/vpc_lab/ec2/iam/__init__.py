@@ -1,0 +1,1 @@
+"""IAM: who a caller is, what a policy allows, and what an operation needs permission for."""

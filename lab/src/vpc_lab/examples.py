@@ -1,0 +1,105 @@
+"""The configurations of `crm-examples/`: where they are, and how their placeholders are filled in.
+
+A placeholder is `@NAME@`, upper-case letters, digits and underscores: something `sed` replaces as easily as this does.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib import resources
+from ipaddress import ip_network
+from pathlib import Path
+from typing import FrozenSet, List, Mapping, Optional, Sequence, Tuple, cast
+
+from vpc_lab.topology import Mode, Plan
+
+# The account that owns the route tables where a lab plays a shared VPC, and the role that it lends.
+NETWORK_ACCOUNT = "210987654321"
+NETWORK_ROLE = "route-tables"
+NETWORK_ROLE_ARN = f"arn:aws:iam::{NETWORK_ACCOUNT}:role/{NETWORK_ROLE}"
+
+PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
+
+
+def directory() -> Optional[Path]:
+    """Where the examples lie: in the package when installed from a wheel, else in the checkout; None if nowhere."""
+    package = Path(str(resources.files("vpc_lab")))
+    places = (package / "crm-examples", package.parents[2] / "crm-examples")
+    return next((place for place in places if place.is_dir()), None)
+
+
+def mode_of(text: str) -> Mode:
+    """The mode of the agent that a configuration uses."""
+    found = re.search(r"\bmode=(eni|private-ip)\b", _without_comments(text))
+    return "overlay-ip" if found is None else cast("Mode", found[1])
+
+
+def placeholders(text: str) -> FrozenSet[str]:
+    """The names of the placeholders in `text`, those in comments left out."""
+    return frozenset(PLACEHOLDER.findall(_without_comments(text)))
+
+
+def render(text: str, values: Mapping[str, str]) -> str:
+    """`text` with every placeholder replaced. ValueError names those that `values` lacks.
+
+    A placeholder in a comment that has no value stays as it is. Values are put in as they are, and only once: one that
+    looks like a placeholder itself is not replaced again.
+    """
+    missing = placeholders(text) - values.keys()
+    if missing:
+        raise ValueError(f"no value for {', '.join(f'@{name}@' for name in sorted(missing))}")
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def pcs_commands(text: str) -> List[List[str]]:
+    """The commands of a `.pcs` file as argument lists. ValueError for a line that is not a `pcs` command."""
+    commands = [shlex.split(line) for line in _without_comments(text).splitlines() if line.strip()]
+    for command in commands:
+        if command[0] != "pcs":
+            raise ValueError(f"not a pcs command: {shlex.join(command)}")
+    return commands
+
+
+def values_of(
+    plan: Plan,
+    instance_ids: Mapping[str, str],
+    route_table_ids: Sequence[str],
+    *,
+    second_address: str = "192.168.10.11",
+    service_eni: Optional[str] = None,
+) -> Mapping[str, str]:
+    """What a lab puts in: its region, its first two nodes with the ids of their instances, its route tables.
+
+    What the plan does not have, such as a network interface that moves, has no value.
+    """
+    one, two = nodes_of(plan)
+    return {
+        "REGION": plan.region,
+        "ROUTE_TABLES": ",".join(route_table_ids),
+        "OVERLAY_IP": str(plan.overlay),
+        "OVERLAY_IP2": second_address,
+        "OVERLAY_CIDR": str(ip_network(f"{plan.overlay}/24", strict=False)),
+        "OVERLAY_IPV6": str(plan.overlay_ipv6),
+        "NODE1": one,
+        "NODE2": two,
+        "INSTANCE1": instance_ids[one],
+        "INSTANCE2": instance_ids[two],
+        "NETWORK_ACCOUNT": NETWORK_ACCOUNT,
+        "NETWORK_ROLE": NETWORK_ROLE,
+        **({"SERVICE_ENI": service_eni} if service_eni else {}),
+        **({"PRIVATE_IP": str(plan.private)} if plan.private else {}),
+        **({"PRIVATE_IPV6": str(plan.private_ipv6)} if plan.private_ipv6 else {}),
+    }
+
+
+def nodes_of(plan: Plan) -> Tuple[str, str]:
+    """The names of the plan's first two cluster nodes. ValueError if there are fewer."""
+    names = [instance.name for instance in plan.instances if instance.role == "node"]
+    if len(names) < 2:
+        raise ValueError("the examples are for clusters of two nodes")
+    return names[0], names[1]
+
+
+def _without_comments(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))

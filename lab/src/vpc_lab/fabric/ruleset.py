@@ -1,0 +1,162 @@
+"""The fabric's nftables rules: links cut, the source/destination check, Elastic IPs, frames by MAC. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, FrozenSet, List, Mapping, Set, Tuple
+
+from vpc_lab.fabric.devices import INTERNET_GATEWAY, TRANSIT_GATEWAY, link_local
+from vpc_lab.fabric.neighbours import Segment, mac_bytes
+from vpc_lab.fabric.tables import TO_MAC, table_number
+from vpc_lab.topology import METADATA_ADDRESS, Plan
+from vpc_lab.vpc import Interface, Network
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Pairs of places between which nothing passes: instances' names, zones, `api`, `imds`, `onprem`."""
+
+    pairs: FrozenSet[FrozenSet[str]] = frozenset()
+
+    def plus(self, one: str, other: str) -> Cuts:
+        """These and the link between `one` and `other`."""
+        return Cuts(self.pairs | {frozenset((one, other))})
+
+
+NO_CUTS = Cuts()
+
+
+def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: Cuts) -> str:
+    """The nftables rules: links cut, and the source/destination check. Applied as one transaction."""
+    checked = sorted(device for device, eni in enis.items() if eni.source_dest_check)
+    own: Dict[int, List[str]] = {4: [], 6: []}
+    for device, eni in sorted(enis.items()):
+        for address in (*eni.addresses, link_local(eni.mac)):
+            own[address.version].append(f'"{device}" . {address}')
+    pairs, services = _cut_devices(network, enis, cuts)
+    to_private = [f"{one.public} : {one.private}" for one in network.elastic_ips]
+    to_public = [f"{one.private} : {one.public}" for one in network.elastic_ips]
+    lines = [
+        "table inet lab { }",
+        "delete table inet lab",
+        "table inet lab {",
+        _set("checked", "ifname", [f'"{device}"' for device in checked]),
+        _set("own4", "ifname . ipv4_addr", own[4]),
+        _set("own6", "ifname . ipv6_addr", own[6]),
+        _set("cut", "ifname . ifname", sorted(f'"{a}" . "{b}"' for a, b in pairs)),
+        *(_set(f"cut_{name}", "ifname", sorted(f'"{d}"' for d in found)) for name, found in services.items()),
+        _set("public", "ipv4_addr", [f"{one.public}" for one in network.elastic_ips]),
+        _set("private", "ipv4_addr", [f"{one.private}" for one in network.elastic_ips]),
+        _map("to_private", to_private),
+        _map("to_public", to_public),
+        " chain from_internet {",
+        "  type filter hook prerouting priority raw; policy accept;",
+        # Before routing.
+        f'  iifname "{INTERNET_GATEWAY}" meta nfproto ipv4 ip daddr != @public counter drop',
+        f'  iifname "{INTERNET_GATEWAY}" ip daddr set ip daddr map @to_private',
+        " }",
+        " chain to_internet {",
+        "  type filter hook postrouting priority srcnat; policy accept;",
+        f'  oifname "{INTERNET_GATEWAY}" ip saddr set ip saddr map @to_public',
+        " }",
+        " chain leaves {",
+        "  iifname @checked meta nfproto ipv4 iifname . ip saddr != @own4 counter drop",
+        "  iifname @checked meta nfproto ipv6 iifname . ip6 saddr != @own6 counter drop",
+        " }",
+        " chain forward {",
+        "  type filter hook forward priority filter; policy accept;",
+        '  oifname "lo" drop',
+        f'  oifname "{INTERNET_GATEWAY}" meta nfproto ipv4 ip saddr != @private counter drop',
+        "  iifname . oifname @cut counter drop",
+        "  jump leaves",
+        "  oifname @checked meta nfproto ipv4 oifname . ip daddr != @own4 counter drop",
+        "  oifname @checked meta nfproto ipv6 oifname . ip6 daddr != @own6 counter drop",
+        " }",
+        " chain input {",
+        "  type filter hook input priority filter; policy accept;",
+        f"  iifname @cut_api ip daddr {plan.api_address} counter drop",
+        f"  iifname @cut_imds ip daddr {METADATA_ADDRESS} counter drop",
+        "  jump leaves",
+        " }",
+        " chain output {",
+        "  type filter hook output priority filter; policy accept;",
+        f"  oifname @cut_api ip saddr {plan.api_address} counter drop",
+        f"  oifname @cut_imds ip saddr {METADATA_ADDRESS} counter drop",
+        " }",
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def ingress(enis: Mapping[str, Interface]) -> str:
+    """The nftables rules that take a frame to the ENI whose MAC it carries, one of the sender's subnet."""
+    marks = [
+        f'"{device}" . {other.mac} : {TO_MAC + table_number(beside)}'
+        for device, eni in sorted(enis.items())
+        for beside, other in sorted(enis.items())
+        if are_neighbours(eni, other)
+    ]
+    lines = ["table netdev lab { }", "delete table netdev lab"]
+    if marks:
+        devices = ", ".join(f'"{device}"' for device in sorted(enis))
+        lines += [
+            "table netdev lab {",
+            f" map to {{ type ifname . ether_addr : mark; elements = {{ {', '.join(marks)} }}; }}",
+            " chain in {",
+            f"  type filter hook ingress devices = {{ {devices} }} priority 0; policy accept;",
+            # For the kernel a frame to another MAC is somebody else's.
+            "  meta mark set iifname . ether daddr map @to meta pkttype set host",
+            " }",
+            "}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def segment(network: Network, enis: Mapping[str, Interface], cuts: Cuts) -> Segment:
+    """What is known of ENIs and addresses, for those who ask in a subnet."""
+    return Segment(
+        {device: (eni.subnet_id, mac_bytes(eni.mac)) for device, eni in enis.items()},
+        {(eni.subnet_id, address): mac_bytes(eni.mac) for eni in network.interfaces for address in eni.addresses},
+        frozenset(_cut_devices(network, enis, cuts)[0]),
+    )
+
+
+def _cut_devices(
+    network: Network, enis: Mapping[str, Interface], cuts: Cuts
+) -> Tuple[Set[Tuple[str, str]], Dict[str, Set[str]]]:
+    """The pairs of devices between which nothing passes, and those that do not reach the API or IMDS."""
+    devices = _devices_by_place(network, enis)
+    pairs: Set[Tuple[str, str]] = set()
+    services: Dict[str, Set[str]] = {"api": set(), "imds": set()}
+    for one, other in (tuple(sorted(pair)) if len(pair) == 2 else (*pair, *pair) for pair in cuts.pairs):
+        for left, right in ((one, other), (other, one)):
+            if left in services:
+                services[left] |= devices.get(right, set())
+            pairs |= {(a, b) for a in devices.get(left, set()) for b in devices.get(right, set())}
+    return pairs, services
+
+
+def _set(name: str, kind: str, elements: List[str]) -> str:
+    body = f" elements = {{ {', '.join(elements)} }};" if elements else ""
+    return f" set {name} {{ type {kind};{body} }}"
+
+
+def _map(name: str, elements: List[str]) -> str:
+    body = f" elements = {{ {', '.join(elements)} }};" if elements else ""
+    return f" map {name} {{ type ipv4_addr : ipv4_addr;{body} }}"
+
+
+def _devices_by_place(network: Network, enis: Mapping[str, Interface]) -> Dict[str, Set[str]]:
+    names = {instance.instance_id: instance.name for instance in network.instances}
+    zones = {subnet.subnet_id: subnet.availability_zone for subnet in network.subnets}
+    places: Dict[str, Set[str]] = {"onprem": {TRANSIT_GATEWAY}, "internet": {INTERNET_GATEWAY}}
+    for device, eni in enis.items():
+        if eni.attachment is not None:
+            places.setdefault(names.get(eni.attachment.instance_id, ""), set()).add(device)
+        places.setdefault(zones[eni.subnet_id], set()).add(device)
+    return places
+
+
+def are_neighbours(one: Interface, other: Interface) -> bool:
+    """Whether these are two ENIs of one subnet."""
+    return one.subnet_id == other.subnet_id and one.network_interface_id != other.network_interface_id

@@ -1,0 +1,54 @@
+"""The agents that the nodes see: the host's OCF agents and fencing plugins, with ours and further ones, as a copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+from vpc_lab.errors import LabError
+from vpc_lab.host.instance import AGENT_PLACES, AGENTS
+
+
+def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[str] = None) -> Optional[Path]:
+    """Copy the host's agents below `root` and install ours there; None if the host has no agents.
+
+    Ours comes through the command that an administrator uses, run by the interpreter that runs the lab; with `alias`
+    under that name, PROVIDER:NAME, as well. What is in `more` comes on top of all that: it is laid out as a system.
+
+    Raises:
+        LabError: `more` is not laid out so, or ours cannot have that name.
+    """
+    if not Path(AGENTS).is_dir():
+        return None
+    places = [place for place in AGENT_PLACES if Path(place).is_dir()]
+    for place in places:
+        shutil.copytree(place, root / place.lstrip("/"), symlinks=True)
+    for names in [[], *([["--as", alias]] if alias else [])]:
+        command = [sys.executable, "-m", "aws_ipfailover.cli.main", "install", "--root", str(root), *names]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise LabError(done.stderr.strip())
+    if more is not None:
+        _add(more, root, places)
+    return root
+
+
+def _add(more: Path, root: Path, places: List[str]) -> None:
+    if not more.is_dir():
+        raise LabError(f"the directory of further agents, {more}, is not there")
+    for folder, _, files in os.walk(more):
+        for file in (Path(folder, name) for name in files):
+            place = file.relative_to(more)
+            if not any(Path("/", place).is_relative_to(known) for known in places):
+                names = " and ".join(known.lstrip("/") for known in places)
+                raise LabError(f"{file} is no agent of a node: in {more} they have their places in {names}")
+            target = root / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+            # Pacemaker asks for metadata as the user hacluster, whatever the umask was when somebody made the file.
+            target.chmod(0o755 if file.stat().st_mode & stat.S_IXUSR else 0o644)

@@ -1,0 +1,530 @@
+"""A lab as seen from the host: bring it up, give it orders, run commands in its instances, take it down.
+
+`Lab.running()` holds a lab in the foreground: it ends with the holder, even when that gets SIGKILL. `Lab.up()`
+leaves one behind that `Lab.down()` ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from vpc_lab import examples
+from vpc_lab.cluster import FENCE_DEVICE, ClusterStatus, parse_status
+from vpc_lab.errors import LabError, LabTimeoutError
+from vpc_lab.host import capabilities
+from vpc_lab.host.rundir import DEFAULT_NAME, RunDir, start_time
+from vpc_lab.settings import Settings
+from vpc_lab.topology import INTERNET, plan_for
+from vpc_lab.waiting import eventually
+
+Say = Callable[[str], None]
+DEFAULTS = Settings()
+PROGRAMS = ("corosync", "pacemakerd", "crm_mon", "crm", "fence_aws", "ip", "nft", "nsenter", "setpriv")
+PACKAGES = "pacemaker corosync crmsh pcs resource-agents fence-agents iproute2 nftables util-linux"
+
+
+def _silence(_: str) -> None:
+    """What hears progress when nobody wants to."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a command in an instance ended."""
+
+    argv: Tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def missing_programs() -> Tuple[str, ...]:
+    """The programs that a lab runs and this machine does not have."""
+    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+    return tuple(program for program in PROGRAMS if shutil.which(program, path=path) is None)
+
+
+class Api:
+    """EC2's API in the lab, seen as something that can fail."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def fail(self, mode: str, **more: Any) -> None:
+        """Let calls fail: `unreachable`, `hang`, `reset`, `latency`, …, or an EC2 error code.
+
+        `more`: `action` (a pattern), `caller` (an instance's name), `seconds`, `times`, `lasting` (seconds).
+        """
+        self._lab.order("api", mode=mode, **more)
+
+    def ok(self) -> None:
+        """Let calls succeed again."""
+        self._lab.order("api", mode="ok")
+
+
+class Lab:
+    """The running lab called `name`."""
+
+    def __init__(self, name: str = DEFAULT_NAME) -> None:
+        self.rundir = RunDir(name)
+        self.api = Api(self)
+        self._launcher: Optional[subprocess.Popen[str]] = None
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(
+        cls,
+        name: str = DEFAULT_NAME,
+        settings: Settings = DEFAULTS,
+        *,
+        say: Say = _silence,
+        online: bool = True,
+    ) -> Iterator[Lab]:
+        """A lab for the length of a `with` block, with its cluster online."""
+        lab = cls(name)
+        leash = lab._launch(settings, say)
+        try:
+            if online and settings.boot_cluster:
+                say("waiting for the cluster to be online")
+                lab.wait_online()
+            yield lab
+        finally:
+            os.close(leash)
+            lab.wait_gone()
+
+    @classmethod
+    def up(cls, name: str = DEFAULT_NAME, settings: Settings = DEFAULTS, *, say: Say = _silence) -> Lab:
+        """Bring a lab up that stays when this process ends; LabError if there is one of that name."""
+        lab = cls(name)
+        leash = lab._launch(settings, say)
+        try:
+            if settings.boot_cluster:
+                say("waiting for the cluster to be online")
+                lab.wait_online()
+            os.write(leash, b"detach\n")
+        except BaseException:
+            os.close(leash)
+            lab.wait_gone()
+            raise
+        os.close(leash)
+        return lab
+
+    def _launch(self, settings: Settings, say: Say) -> int:
+        """Start the launcher and wait until the lab is built; the leash, a file descriptor that keeps it alive."""
+        if os.geteuid() != 0:
+            raise LabError("a lab is made of namespaces: it takes root (try sudo)")
+        missing = missing_programs()
+        if missing:
+            raise LabError(
+                f"the lab needs {', '.join(missing)}; on Debian: apt-get install --no-install-recommends {PACKAGES}"
+            )
+        lock = self.rundir.acquire()
+        if lock is None:
+            raise LabError(f"lab '{self.rundir.name}' is already up")
+        if self.rundir.leftovers():
+            say("clearing away what a lab that crashed has left")
+            self.rundir.empty()
+        leash_end, leash = os.pipe()
+        try:
+            self._launcher = _spawn_launcher(self.rundir, settings, lock, leash_end)
+        except BaseException:
+            os.close(leash)
+            self.rundir.remove()
+            raise
+        finally:
+            os.close(leash_end)
+            os.close(lock)
+        try:
+            with self._launcher.stdout or contextlib.nullcontext() as lines:
+                self._follow(lines, say)
+        except BaseException as error:
+            log = _tail(self.rundir.log)
+            os.close(leash)
+            self.wait_gone()
+            if isinstance(error, LabError) and log:
+                raise LabError(f"{error}\n{log}") from error
+            raise
+        return leash
+
+    def _follow(self, lines: Optional[IO[str]], say: Say) -> None:
+        for line in lines or ():
+            word = json.loads(line)
+            if "error" in word:
+                raise LabError(f"the lab does not come up: {word['error']}")
+            if word.get("ready"):
+                return
+            say(word["progress"])
+        raise LabError("the lab ended while it came up")
+
+    def wait_gone(self, within: float = 20.0) -> None:
+        """Wait until no process of the lab is left."""
+        eventually(f"the end of lab '{self.rundir.name}'", lambda: not self.rundir.in_use(), within, every=0.02)
+        if self._launcher is not None:
+            self._launcher.wait()
+
+    def down(self) -> bool:
+        """End the lab and remove every trace of it; False if there was nothing to do."""
+        if not self.rundir.path.exists():
+            return False
+        if self.rundir.in_use():
+            try:
+                self.order("down")
+                self.wait_gone(5.0)
+            except LabError:
+                self._kill()
+        lock = self.rundir.acquire()
+        if lock is None:
+            raise LabError(f"lab '{self.rundir.name}' is being brought up at this moment")
+        self.rundir.remove()
+        os.close(lock)
+        return True
+
+    def _kill(self) -> None:
+        """End a lab that takes no orders, by its launcher's pid, if that is still the process it was."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
+            pid, started = (int(word) for word in self.rundir.pid_file.read_text(encoding="ascii").split())
+            handle = os.pidfd_open(pid)
+            try:
+                if start_time(pid) == started:
+                    signal.pidfd_send_signal(handle, signal.SIGTERM)
+            finally:
+                os.close(handle)
+        self.wait_gone()
+
+    # -- orders -------------------------------------------------------------------------------------------------
+
+    def order(self, verb: str, **about: Any) -> Any:
+        """Send one order to the supervisor and return its result; LabError with its sentence if it refuses."""
+        with self._connection() as connection:
+            # A supervisor that hangs must not hang its users; `down` has other means.
+            connection.settimeout(3.0 if verb == "down" else 120.0)
+            try:
+                connection.sendall(json.dumps({"do": verb, **about}).encode() + b"\n")
+                with connection.makefile("r", encoding="utf-8") as lines:
+                    line = lines.readline()
+            except OSError as error:
+                raise LabError(f"lab '{self.rundir.name}' does not answer: {error}") from error
+        if not line:
+            if verb == "down":
+                return None
+            raise LabError(f"lab '{self.rundir.name}' ended before it answered")
+        reply = json.loads(line)
+        if not reply["ok"]:
+            raise LabError(reply["error"])
+        return reply["result"]
+
+    def _connection(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(self.rundir.socket))
+        except OSError as error:
+            connection.close()
+            if isinstance(error, PermissionError):
+                raise LabError("only root may talk to a lab (try sudo)") from error
+            raise LabError(f"lab '{self.rundir.name}' is not up") from error
+        return connection
+
+    def status(self) -> Dict[str, Any]:
+        """What there is and how it is; see `Supervisor.do_status`."""
+        found: Dict[str, Any] = self.order("status")
+        return found
+
+    def power_off(self, name: str) -> None:
+        """Take an instance's power away at once."""
+        self.order("power-off", name=name)
+
+    def power_on(self, name: str) -> None:
+        """Give a stopped instance power again."""
+        self.order("power-on", name=name)
+
+    def stop(self, name: str, *, force: bool = False, skip_os_shutdown: bool = False) -> None:
+        """Call StopInstances; returns at once, when EC2 says `stopping`."""
+        self.order("stop", name=name, force=force, skip_os_shutdown=skip_os_shutdown)
+
+    def freeze(self, name: str, *, kernel: bool = True) -> None:
+        """Let nothing run in an instance, nor, unless not `kernel`, its kernel answer: as when its host stands still.
+
+        Commands that run in it are stopped too, and none can be run.
+        """
+        self.order("freeze", name=name, kernel=kernel)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen instance go on where it stood."""
+        self.order("thaw", name=name)
+
+    def route_lag(self, seconds: float) -> None:
+        """Let routes written from now on become effective up to `seconds` later; 0: all of them at once."""
+        self.order("route-lag", seconds=seconds)
+
+    def settle_network(self) -> None:
+        """Wait until packets find all that EC2 has been told so far, but for what takes its time on purpose."""
+        self.order("settle")
+
+    def cut(self, one: str, other: str) -> None:
+        """Cut the link between two places: instances, zones, `api`, `imds`, `onprem`."""
+        self.order("cut", one=one, other=other)
+
+    def heal(self) -> None:
+        """Mend every link."""
+        self.order("heal")
+
+    def calls(self, since: float = 0.0) -> List[Dict[str, Any]]:
+        """The API calls since that wall-clock time."""
+        found: List[Dict[str, Any]] = self.order("calls", since=since)
+        return found
+
+    def events(self, since: float = 0.0) -> List[Dict[str, Any]]:
+        """What happened since that wall-clock time, in order."""
+        found: List[Dict[str, Any]] = self.order("events", since=since)
+        return found
+
+    # -- commands in instances ----------------------------------------------------------------------------------
+
+    def supervisor_pid(self) -> int:
+        """The supervisor's process id in the caller's pid namespace, as the kernel gives it for the socket's peer."""
+        with self._connection() as connection:
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        pid: int = struct.unpack("3i", peer)[0]
+        return pid
+
+    def enter(self, name: str, argv: Sequence[str], *, with_parent: bool = True) -> Tuple[List[str], Dict[str, str]]:
+        """The host command that runs `argv` in an instance, and its environment.
+
+        With `with_parent`, the command dies with the process that runs it. LabError if there is no such instance, it
+        has no power, or it is frozen.
+        """
+        one = next((one for one in self.status()["instances"] if one["name"] == name), None)
+        if one is None:
+            raise LabError(f"there is no instance '{name}' in lab '{self.rundir.name}'")
+        if one["pid"] is None:
+            raise LabError(f"{name} has no power")
+        if one["frozen"]:
+            raise LabError(f"{name} is frozen")
+        process_1 = Path(f"/proc/{self.supervisor_pid()}/root/proc/{one['pid']}")
+        root = process_1 / "root"
+        # Who waits outside is a shell: nsenter itself would stop with a child that is stopped, and then neither go on
+        # with it nor let the kernel clear the instance away.
+        command = ["nsenter", "--no-fork", *(f"--{kind}={process_1 / 'ns' / file}" for kind, file in _NAMESPACES)]
+        # Without --wd it would take the directory along that it is called in, one of the host's.
+        command += [f"--root={root}", f"--wd={root}", "--", *capabilities.dropping()]
+        command += ["/bin/sh", "-c", '"$@"; exit $?', "sh"]
+        if with_parent:
+            command += ["setpriv", "--pdeathsig", "KILL", "--"]
+        environment = {**one["environment"], **{key: os.environ[key] for key in ("TERM",) if key in os.environ}}
+        return [*command, *argv], environment
+
+    def exec(
+        self, name: str, argv: Sequence[str], *, stdin: str = "", timeout: float = 60.0, check: bool = True
+    ) -> Completed:
+        """Run a command in an instance to its end; LabError if it fails (unless not `check`) or takes too long."""
+        command, environment = self.enter(name, argv)
+        try:
+            done = subprocess.run(
+                command, env=environment, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise LabTimeoutError(f"'{' '.join(argv)}' on {name} took more than {timeout:.0f} s") from error
+        if check and done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()
+            raise LabError(f"'{' '.join(argv)}' on {name} exited with {done.returncode}: {said}")
+        return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+    def spawn(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] = {},
+        **popen: Any,
+    ) -> subprocess.Popen[Any]:
+        """Start a command in an instance. It dies with the returned process, with the instance, and with the lab."""
+        command, base = self.enter(name, argv)
+        return subprocess.Popen(command, env={**base, **environment}, **popen)
+
+    # -- the cluster --------------------------------------------------------------------------------------------
+
+    def nodes(self) -> List[str]:
+        """The cluster's nodes, with power or without."""
+        return [one["name"] for one in self.status()["instances"] if one["role"] == "node"]
+
+    def powered_nodes(self) -> List[str]:
+        """The nodes that have power."""
+        return [one["name"] for one in self.status()["instances"] if one["role"] == "node" and one["pid"] is not None]
+
+    def awake_nodes(self) -> List[str]:
+        """The nodes that have power and are not frozen."""
+        return [one["name"] for one in self.status()["instances"] if one["role"] == "node" and _awake(one)]
+
+    def questions(self, address: str) -> Dict[str, str]:
+        """What every consumer asks to reach the service at `address`: that, or from the Internet its Elastic IP.
+
+        Without an Elastic IP nobody on the Internet can ask for a private address, and is not listed.
+        """
+        status = self.status()
+        asked: Dict[str, str] = {}
+        for one in status["instances"]:
+            if one["role"] == "node":
+                continue
+            if one["name"] != INTERNET.name or ":" in address:
+                asked[one["name"]] = address
+            elif address in status["service"].get("elastic_ips", {}):
+                asked[one["name"]] = status["service"]["elastic_ips"][address]
+        return asked
+
+    def cluster_status(self, node: Optional[str] = None) -> Optional[ClusterStatus]:
+        """The cluster as `node` sees it, or the first node that can tell; None while none can."""
+        for name in [node] if node else self.awake_nodes():
+            try:
+                done = self.exec(name, ["crm_mon", "--output-as=xml", "--inactive"], check=False)
+                if done.returncode == 0:
+                    return parse_status(done.stdout)
+            except (LabError, ValueError):
+                continue
+        return None
+
+    def wait_cluster(
+        self, what: str, condition: Callable[[ClusterStatus], bool], within: float = 30.0
+    ) -> ClusterStatus:
+        """Poll the cluster until `condition` holds; LabTimeoutError naming `what`."""
+
+        def holds() -> Optional[ClusterStatus]:
+            status = self.cluster_status()
+            return status if status is not None and condition(status) else None
+
+        return eventually(what, holds, within)
+
+    def wait_online(self, *names: str, within: float = 60.0) -> ClusterStatus:
+        """Wait until these nodes, by default every node that runs, are online and the cluster has settled."""
+        wanted = names or tuple(self.awake_nodes())
+
+        def everywhere() -> Optional[ClusterStatus]:
+            found = None
+            for name in wanted:
+                found = self.cluster_status(name)
+                if found is None or found.dc is None or not set(wanted) <= set(found.online):
+                    return None
+            return found
+
+        found = eventually(f"the cluster with {', '.join(wanted)} online", everywhere, within)
+        self.settle(within=within)
+        return found
+
+    def wait_fenced(self, name: str, within: float = 60.0) -> ClusterStatus:
+        """Wait until EC2 has stopped the instance and the other nodes know that it is safely gone."""
+
+        def fenced() -> Optional[ClusterStatus]:
+            one = next(one for one in self.status()["instances"] if one["name"] == name)
+            status = self.cluster_status()
+            gone = status is not None and any(
+                node.name == name and not node.online and not node.unclean for node in status.nodes
+            )
+            return status if gone and one["state"] == "stopped" else None
+
+        return eventually(f"the fencing of {name}", fenced, within)
+
+    def instance_ids(self) -> Dict[str, str]:
+        """The EC2 id of each instance, by name."""
+        return {one["name"]: one["instance_id"] for one in self.status()["instances"] if one["instance_id"]}
+
+    def load(self, text: str, node: Optional[str] = None, *, pcs: bool = False) -> str:
+        """Load a configuration of `crm configure` (or of `pcs` commands), with this lab's values for its placeholders.
+
+        What the tools had to say. LabError when they refuse it, or it has a placeholder that nothing is known for.
+        """
+        name = node or self.awake_nodes()[0]
+        status = self.status()
+        values = examples.values_of(
+            plan_for(status["mode"], status["layout"]),
+            self.instance_ids(),
+            status["route_tables"],
+            service_eni=status["service"].get("network_interface_id"),
+        )
+        try:
+            text = examples.render(text, values)
+            commands = examples.pcs_commands(text) if pcs else [["crm", "configure", "load", "update", "-"]]
+        except ValueError as error:
+            raise LabError(f"this configuration cannot be loaded: {error}") from error
+        if pcs and any(command[:4] == ["pcs", "stonith", "create", FENCE_DEVICE] for command in commands):
+            # It brings a fence device of that name, where `crm` would change the lab's own.
+            found = self.cluster_status(name)
+            if found is not None and found.resource(FENCE_DEVICE) is not None:
+                self.exec(name, ["pcs", "stonith", "delete", FENCE_DEVICE])
+        done = [self.exec(name, command, stdin="" if pcs else text) for command in commands]
+        return "".join(one.stdout + one.stderr for one in done)
+
+    def settle(self, within: float = 60.0) -> None:
+        """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""
+        self.exec(self.awake_nodes()[0], ["crm_resource", "--wait", f"--timeout={within:.0f}s"], timeout=within + 5)
+
+    def disk(self, name: str) -> Path:
+        """Where an instance's private files are, for reading: its /var/log is at `disk / "var/log"`.
+
+        The path leads through the supervisor's view of the file system and ends with the lab.
+        """
+        private = str(self.rundir.private).lstrip("/")
+        return Path(f"/proc/{self.supervisor_pid()}/root") / private / name
+
+    def save_logs(self, target: Path) -> Path:
+        """Copy what the instances logged, and what the supervisor did, to `target`; for a test that failed."""
+        target.mkdir(parents=True, exist_ok=True)
+        for one in self.status()["instances"]:
+            disk = self.disk(one["name"])
+            configuration = [path for path in files_below(disk / "etc/corosync") if path.suffix == ".conf"]
+            for path in [*files_below(disk / "var/log"), disk / "console.log", *configuration]:
+                copy = target / one["name"] / path.relative_to(disk)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(path.read_bytes())
+        (target / "supervisor.log").write_text(self.rundir.log.read_text(encoding="utf-8"), encoding="utf-8")
+        (target / "events.json").write_text(json.dumps(self.events(), indent=1), encoding="utf-8")
+        return target
+
+
+def files_below(top: Path) -> Tuple[Path, ...]:
+    """The regular files below `top`, sorted.
+
+    Who runs in an instance may put a symbolic link there, which would lead to a file of the host's out here.
+    """
+    # os.walk follows no link to a directory.
+    found = [Path(directory, name) for directory, _, names in os.walk(top) for name in names]
+    return tuple(sorted(path for path in found if stat.S_ISREG(path.lstat().st_mode)))
+
+
+_NAMESPACES = (("ipc", "ipc"), ("uts", "uts"), ("net", "net"), ("pid", "pid"), ("mount", "mnt"))
+
+
+def _awake(instance: Mapping[str, Any]) -> bool:
+    return instance["pid"] is not None and not instance["frozen"]
+
+
+def _spawn_launcher(rundir: RunDir, settings: Settings, lock: int, leash: int) -> subprocess.Popen[str]:
+    with rundir.log.open("a", encoding="utf-8") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "vpc_lab.host.launcher", rundir.name, settings.to_json()],
+            stdin=leash,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            cwd="/",
+            # A Ctrl-C at the holder's terminal is the holder's to handle; the leash tells the lab.
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+
+
+def _tail(path: Path, lines: int = 15) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    return ""

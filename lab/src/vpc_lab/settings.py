@@ -1,0 +1,74 @@
+"""What a holder may choose about a lab, apart from its topology."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from ipaddress import ip_address
+from typing import Optional, Tuple
+
+from vpc_lab.topology import Layout, Mode, Plan, plan_for
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a holder may choose about a lab, apart from its plan."""
+
+    # Corosync's token timeout, milliseconds: how long a silent node is waited for.
+    token_ms: int = 1000
+    fencing: bool = True
+    boot_cluster: bool = True
+    # Route tables that no subnet uses: a real VPC has many, and the agent moves the address in all it is told of.
+    extra_route_tables: int = 0
+    # The account that owns the route tables, where the VPC is one that another account shares.
+    shared_vpc_owner: Optional[str] = None
+    # What the lab is laid out for, and where a moving ENI lives.
+    mode: Mode = "overlay-ip"
+    layout: Layout = "service-subnet"
+    # Seconds that EC2 takes to attach and detach an ENI, also by force; that the NIC is later than EC2 says; that IMDS
+    # knows of it later.
+    attach_seconds: float = 0.0
+    detach_seconds: float = 0.0
+    forced_detach_seconds: float = 0.0
+    nic_seconds: float = 0.0
+    imds_lag_seconds: float = 0.0
+    # StopInstances, also with Force, first lets the system shut down: everything runs on for `shutdown_seconds`, as
+    # while other units stop, then Pacemaker and corosync are stopped. After the limit the power goes anyhow.
+    graceful_stop: bool = False
+    shutdown_seconds: float = 0.0
+    shutdown_limit_seconds: float = 300.0
+    # Until a written route is effective, at most: each source of traffic in each table draws its own delay.
+    route_lag_seconds: float = 0.0
+    # From the appearance of a NIC, as eth1, to its renaming, as udev does: half as long to half as long again.
+    rename_seconds: float = 0.0
+    # Instances of one subnet know each other by MAC, and a moved address is sent to its old ENI until it is announced.
+    stale_neighbours: bool = False
+    # Until packets find a private address that moved, and how much later IMDS lists it.
+    remap_seconds: float = 0.0
+    imds_address_lag_seconds: float = 0.0
+    # After a detachment by force no NIC appears at that device index until the instance has been stopped.
+    dead_indexes: bool = False
+    # overlay-ip: an internet gateway with a consumer behind it, and an Elastic IP to be associated with the nodes.
+    internet: bool = False
+    # Of everything that is drawn.
+    seed: int = 0
+    # Further overlay addresses that on-premises has routes for.
+    overlays: Tuple[str, ...] = ()
+    # A directory of further agents and fencing plugins for the nodes, laid out as a system; and another name,
+    # PROVIDER:NAME, under which the agent is installed as well.
+    agents: Optional[str] = None
+    alias: Optional[str] = None
+
+    def plan(self) -> Plan:
+        """The plan for these settings."""
+        planned = plan_for(self.mode, self.layout, internet=self.internet)
+        return replace(planned, more_overlays=tuple(map(ip_address, self.overlays)))
+
+    def to_json(self) -> str:
+        """For the launcher's command line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """The inverse of `to_json`."""
+        return cls(**json.loads(text))
