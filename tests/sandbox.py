@@ -25,8 +25,8 @@ import pytest
 
 from aws_ipfailover.holdings.eni_interface import table_of
 from vpc_lab.ec2 import Call, LabInstance, RunningAws
-from vpc_lab.ec2.world import Interface
-from vpc_lab.vpc import Network
+from vpc_lab.vpc import Interface
+from vpc_lab.world import World
 
 AGENT = Path(__file__).resolve().parents[1] / "heartbeat" / "aws-ipfailover"
 REASON_PREFIX = "ocf-exit-reason:"
@@ -179,12 +179,12 @@ class HotPlug:
         self._number = 0
         self._lock = threading.Lock()
 
-    def __call__(self, network: Network) -> None:
+    def __call__(self, world: World) -> None:
         """Make the NICs those of the ENIs that are attached."""
-        me = next(one.instance_id for one in network.instances if one.name == self.instance)
+        me = next(one for one in world.instances if world.name_of(one) == self.instance)
         here = {
             eni.network_interface_id: eni.mac
-            for eni in network.interfaces
+            for eni in world.interfaces.values()
             if eni.attachment is not None
             and eni.attachment.instance_id == me
             and not eni.attachment.is_primary

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox import Node, Ran, crm_resource_stub, eventually, ip, make_interface, with_files, without_packages
 from vpc_lab.ec2 import Consistency, Fault
-from vpc_lab.ec2.world import RouteOrigin
+from vpc_lab.vpc import RouteOrigin
 
 NOT_RUNNING = 7
 DEGRADED = 190

@@ -206,7 +206,7 @@ def test_source_dest_check(aws: RunningAws, ec2: EC2Client) -> None:
     node, consumer = aws.account.instance("node1"), aws.account.instance("consumer-a")
 
     def checked(eni: str) -> bool:
-        (one,) = [one for one in aws.account.network().interfaces if one.network_interface_id == eni]
+        one = aws.account.world.interfaces[eni]
         assert described(ec2, eni)["SourceDestCheck"] is one.source_dest_check
         return bool(one.source_dest_check)
 
@@ -239,7 +239,7 @@ def test_describe_by_filter(aws: RunningAws, ec2: EC2Client) -> None:
 
 def plugged(aws: RunningAws, eni: str) -> bool:
     """Whether the instance that an ENI is attached to has a NIC for it."""
-    (one,) = [one for one in aws.account.network().interfaces if one.network_interface_id == eni]
+    one = aws.account.world.interfaces[eni]
     return one.attachment is not None and one.attachment.plugged
 
 

@@ -169,7 +169,7 @@ def test_overlay_inside_the_vpc(aws: RunningAws, ec2: EC2Client, inside: str) ->
 def test_dry_run(aws: RunningAws, ec2: EC2Client) -> None:
     """With DryRun nothing changes, and the answer is DryRunOperation with status 412."""
     table = aws.account.route_table_ids[0]
-    before = aws.account.network()
+    before = aws.account.world
     with refused("DryRunOperation", "Request would have succeeded, but DryRun flag is set."):
         ec2.create_route(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws), DryRun=True)
     with refused("DryRunOperation"):
@@ -183,7 +183,7 @@ def test_dry_run(aws: RunningAws, ec2: EC2Client) -> None:
             NetworkInterfaceId=eni(aws),
             DryRun=True,
         )
-    assert aws.account.network() == before
+    assert aws.account.world == before
     assert aws.calls("CreateRoute")[0].status == 412
 
 
@@ -254,7 +254,7 @@ def test_main_table_serves_subnets_without_their_own(aws: RunningAws, ec2: EC2Cl
     node = aws.account.instance(NODE1)
 
     def used() -> str:
-        return next(one.route_table_id for one in aws.account.network().subnets if one.subnet_id == node.subnet_id)
+        return aws.account.world.route_table_of(node.subnet_id).route_table_id
 
     (table,) = ec2.describe_route_tables(RouteTableIds=[node.route_table_id])["RouteTables"]
     ec2.disassociate_route_table(AssociationId=table["Associations"][0]["RouteTableAssociationId"])
@@ -286,10 +286,8 @@ def test_table_deleted_behind_the_back(aws: RunningAws, ec2: EC2Client) -> None:
     node = aws.account.instance(NODE1)
     aws.account.put_route(OVERLAY, NODE1)
     aws.account.delete_route_table(node.route_table_id)
-    network = aws.account.network()
-    assert node.route_table_id not in [one.route_table_id for one in network.route_tables]
-    (subnet,) = [one for one in network.subnets if one.subnet_id == node.subnet_id]
-    assert subnet.route_table_id == aws.account.route_table_id("main")
+    assert node.route_table_id not in aws.account.world.route_tables
+    assert aws.account.world.route_table_of(node.subnet_id).route_table_id == aws.account.route_table_id("main")
     assert node.route_table_id not in aws.account.route_table_ids
     assert list(aws.account.routes_to(OVERLAY)) == list(aws.account.route_table_ids)
     with refused("InvalidRouteTableID.NotFound"):
@@ -329,8 +327,9 @@ def shown(ec2: EC2Client, table: str) -> list[tuple[str, str]]:
 
 def used(aws: RunningAws, table: str) -> list[tuple[str, str]]:
     """Target and state of what the network uses for the overlay address."""
-    (found,) = [one for one in aws.account.network().route_tables if one.route_table_id == table]
-    return [(one.target, one.state) for one in found.routes if str(one.destination) == OVERLAY]
+    world = aws.account.world
+    found = world.route_tables[table].routes_in_use()
+    return [(one.target, world.state_of(one)) for one in found if str(one.destination) == OVERLAY]
 
 
 @pytest.mark.parametrize("origin", OTHER_ORIGINS)
@@ -404,7 +403,7 @@ def test_target_of_other_vpc(aws: RunningAws, ec2: EC2Client, call: str) -> None
         getattr(ec2, call)(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=foreign)
     (described,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[foreign])["NetworkInterfaces"]
     assert described["VpcId"] != aws.account.vpc_id
-    assert foreign not in [one.network_interface_id for one in aws.account.network().interfaces]
+    assert foreign not in [one.network_interface_id for one in aws.account.world.interfaces_in_network()]
 
 
 @pytest.mark.parametrize("call", ["create_route", "replace_route"])

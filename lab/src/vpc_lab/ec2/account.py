@@ -20,9 +20,11 @@ from vpc_lab.ec2.errors import ApiError
 from vpc_lab.ec2.iam.identity import Identities
 from vpc_lab.ec2.operations.interfaces import mac_of
 from vpc_lab.ec2.operations.routes import local_routes
-from vpc_lab.ec2.world import (
+from vpc_lab.topology import Plan
+from vpc_lab.vpc import (
     Association,
     Attachment,
+    Cidr,
     Instance,
     Interface,
     Route,
@@ -32,12 +34,9 @@ from vpc_lab.ec2.world import (
     SecondaryInterface,
     Subnet,
     Vpc,
-    World,
     identifier,
-    network_of,
 )
-from vpc_lab.topology import Plan
-from vpc_lab.vpc import Cidr, Network
+from vpc_lab.world import World
 
 # In `Account.imds_disabled`: the metadata endpoint of every instance is off, as an account's default can have it.
 EVERY_INSTANCE = "*"
@@ -96,7 +95,7 @@ class LabInstance:
 class Account:
     """The AWS of one lab.
 
-    `on_network` gets the whole network after every change that took effect, one call at a time, in order; changes
+    `on_network` gets the world after every change that took effect, one call at a time, in order; changes
     that happen while it works are handed over together. `on_power(instance_id, "shutdown" | "off" | "on")` does the
     real thing and returns when it is done; the instance's state becomes final then. Both run in threads of the account.
     An exception in either is logged and kept in `callback_errors`; where `on_power` raises, the instance stays in
@@ -111,7 +110,7 @@ class Account:
         self,
         plan: Plan,
         *,
-        on_network: Optional[Callable[[Network], None]] = None,
+        on_network: Optional[Callable[[World], None]] = None,
         on_power: Optional[Callable[[str, Power], None]] = None,
         extra_route_tables: int = 0,
         macs: Optional[Mapping[str, str]] = None,
@@ -163,10 +162,6 @@ class Account:
     def world(self) -> World:
         """The truth now."""
         return self._world
-
-    def network(self) -> Network:
-        """The truth now, for the fabric."""
-        return network_of(self._world)
 
     @property
     def vpc_id(self) -> str:
@@ -594,7 +589,7 @@ class Account:
                 self._telling = True
             try:
                 if self._on_network is not None:
-                    self._on_network(network_of(world))
+                    self._on_network(world)
             except Exception as error:
                 logger.exception("the fabric did not take a change")
                 self.callback_errors.append(error)

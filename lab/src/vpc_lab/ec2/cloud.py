@@ -12,10 +12,10 @@ from typing import Any, Callable, Dict, List, Optional
 from vpc_lab.ec2 import Account, Consistency, Fault, RunningAws, start_aws
 from vpc_lab.ec2.account import Power, Timing
 from vpc_lab.ec2.tls import Certificates, make_certificates
-from vpc_lab.ec2.world import ElasticIp
 from vpc_lab.errors import LabError
 from vpc_lab.topology import METADATA_ADDRESS, Plan
-from vpc_lab.vpc import Address, InstanceState, Network
+from vpc_lab.vpc import Address, ElasticIp, InstanceState
+from vpc_lab.world import World
 
 # What `lab api MODE` takes besides an EC2 error code.
 KINDS = ("hang", "reset", "close", "refuse", "html", "truncate", "empty", "empty_set", "latency", "clock")
@@ -31,7 +31,7 @@ class Cloud:
     def __init__(
         self,
         plan: Plan,
-        on_network: Callable[[Network], None],
+        on_network: Callable[[World], None],
         on_power: Callable[[str, Power], None],
         *,
         extra_route_tables: int = 0,

@@ -32,8 +32,8 @@ from vpc_lab.ec2.wire import (
     sts_answer,
     sts_error,
 )
-from vpc_lab.ec2.world import Instance, World
-from vpc_lab.vpc import Address, InstanceState
+from vpc_lab.vpc import Address, Instance, InstanceState
+from vpc_lab.world import World
 
 YES: Structure = {"return": True}
 

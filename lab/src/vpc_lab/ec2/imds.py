@@ -18,7 +18,8 @@ from vpc_lab.ec2.http import HttpRequest
 from vpc_lab.ec2.iam.identity import partition
 from vpc_lab.ec2.operations.interfaces import network_cards, timestamp
 from vpc_lab.ec2.reply import Reply, faulty
-from vpc_lab.ec2.world import Interface, World
+from vpc_lab.vpc import Interface
+from vpc_lab.world import World
 
 Leaf = Union[str, Callable[[], str]]
 Tree = Mapping[str, Union[Leaf, "Tree"]]

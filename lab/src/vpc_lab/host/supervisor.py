@@ -25,7 +25,6 @@ from vpc_lab.ec2.cloud import Cloud
 from vpc_lab.ec2.errors import ApiError
 from vpc_lab.ec2.iam.identity import Role
 from vpc_lab.ec2.iam.policies import Policy
-from vpc_lab.ec2.world import RouteOrigin, RouteState
 from vpc_lab.errors import LabError
 from vpc_lab.fabric.kernel import Fabric
 from vpc_lab.host import cluster_files
@@ -37,7 +36,7 @@ from vpc_lab.host.instance import FILES, Instance, Machine
 from vpc_lab.host.rundir import RunDir
 from vpc_lab.settings import Settings
 from vpc_lab.topology import Outside, Plan, PlannedInstance
-from vpc_lab.vpc import Address
+from vpc_lab.vpc import Address, RouteOrigin, RouteState
 
 Values = Dict[str, Any]
 Files = Mapping[str, Tuple[str, int, Optional[str]]]
@@ -87,7 +86,7 @@ class Supervisor:
         say("laying out the VPC")
         self._fabric.open()
         # The addresses of the API have to exist before it can listen on them.
-        self._fabric.apply(self._cloud.account.network())
+        self._fabric.apply(self._cloud.account.world)
         authority = self._cloud.serve(self._rundir.private / "tls").authority.read_text(encoding="ascii")
         self._rundir.ca_certificate.write_text(authority, encoding="ascii")
         self._ids = {one.name: one.instance_id for one in self._cloud.account.instances()}

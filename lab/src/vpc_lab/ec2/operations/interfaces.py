@@ -11,8 +11,8 @@ from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 from vpc_lab.ec2.errors import ApiError, invalid_value, missing, not_found
 from vpc_lab.ec2.operations.routes import paged
 from vpc_lab.ec2.wire import Query, Structure, matches, specified_tags, tag_attributes, tag_set
-from vpc_lab.ec2.world import Attachment, ElasticIp, Instance, Interface, Subnet, World, identifier
-from vpc_lab.vpc import Address, Cidr
+from vpc_lab.vpc import Address, Attachment, Cidr, ElasticIp, Instance, Interface, Subnet, identifier
+from vpc_lab.world import World
 
 # ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
 LIMITS: Dict[str, Tuple[int, int]] = {
