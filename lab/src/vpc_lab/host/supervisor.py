@@ -32,7 +32,7 @@ from vpc_lab.host.agents import agents_directory
 from vpc_lab.host.boot import Service
 from vpc_lab.host.disk import copy_etc
 from vpc_lab.host.event_log import EventLog
-from vpc_lab.host.instance import FILES, Instance, Machine
+from vpc_lab.host.guest import FILES, Guest, Image
 from vpc_lab.host.rundir import RunDir
 from vpc_lab.settings import Settings
 from vpc_lab.topology import Outside, Plan, PlannedInstance
@@ -78,7 +78,7 @@ class Supervisor:
             ),
         )
         self._cloud.account.dead_indexes_after_force = settings.dead_indexes
-        self._instances: Dict[str, Instance] = {}
+        self._instances: Dict[str, Guest] = {}
         self._ids: Dict[str, str] = {}
 
     def build(self, say: Callable[[str], None]) -> None:
@@ -92,7 +92,7 @@ class Supervisor:
         self._ids = {one.name: one.instance_id for one in self._cloud.account.instances()}
         etc = self._rundir.private / "etc"
         copy_etc(etc, map(Path, FILES))
-        machine = Machine(
+        image = Image(
             private=self._rundir.private,
             etc=etc,
             ca_bundle=self._ca_bundle(authority),
@@ -105,9 +105,9 @@ class Supervisor:
         )
         for planned in self._plan.instances:
             files, services = self._cluster_parts(planned)
-            self._instances[planned.name] = Instance(planned.name, machine, files=files, services=services)
+            self._instances[planned.name] = Guest(planned.name, image, files=files, services=services)
         for there in self._plan.outside:
-            self._instances[there.name] = Instance(there.name, machine, files={}, services=())
+            self._instances[there.name] = Guest(there.name, image, files={}, services=())
         if self._plan.service_interface is not None:
             self.do_elastic_ip()
         elif self._settings.mode == "overlay-ip" and self._plan.internet is not None:
