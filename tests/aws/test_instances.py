@@ -133,7 +133,7 @@ def test_fabric_is_told() -> None:
     with running_aws(on_network=told.append) as aws:
         ec2 = client(aws)
         node1, node2 = aws.account.instance("node1"), aws.account.instance("node2")
-        table = node1.route_table_id
+        table = node1.subnet.route_table_id
         targets: list[Any] = []
         for call, eni in (
             (ec2.create_route, node1.network_interface_id),

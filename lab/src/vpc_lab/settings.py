@@ -1,18 +1,19 @@
-"""What a holder may choose about a lab, apart from its topology."""
+"""What a holder may choose about a lab: how it behaves, and which preset of a topology it has."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from typing import Optional, Tuple
 
-from vpc_lab.topology import Layout, Mode, Plan, plan_for
+from vpc_lab.errors import LabError
+from vpc_lab.topology import Layout, Mode, Topology, topology_for
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a holder may choose about a lab, apart from its plan."""
+    """What a holder may choose about a lab, and a preset of its topology."""
 
     # Corosync's token timeout, milliseconds: how long a silent node is waited for.
     token_ms: int = 1000
@@ -59,10 +60,20 @@ class Settings:
     agents: Optional[str] = None
     alias: Optional[str] = None
 
-    def plan(self) -> Plan:
-        """The plan for these settings."""
-        planned = plan_for(self.mode, self.layout, internet=self.internet)
-        return replace(planned, more_overlays=tuple(map(ip_address, self.overlays)))
+    def topology(self) -> Topology:
+        """The topology of these settings. LabError for one that cannot be."""
+        try:
+            more_overlays = tuple(map(ip_address, self.overlays))
+        except ValueError as error:
+            raise LabError(f"an overlay address is an IPv4 or IPv6 address: {error}") from error
+        return topology_for(
+            self.mode,
+            self.layout,
+            internet=self.internet,
+            extra_route_tables=self.extra_route_tables,
+            shared_vpc_owner=self.shared_vpc_owner,
+            more_overlays=more_overlays,
+        )
 
     def to_json(self) -> str:
         """For the launcher's command line."""

@@ -22,6 +22,12 @@ def identifier(prefix: str, *names: str) -> str:
     return f"{prefix}-0{sha256('/'.join((prefix, *names)).encode()).hexdigest()[:16]}"
 
 
+def mac_of(network_interface_id: str) -> str:
+    """A locally administered MAC address that belongs to this ENI in every run."""
+    digits = network_interface_id.rpartition("-")[2].rjust(10, "0")[-10:]
+    return ":".join(("06", *(digits[i : i + 2] for i in range(0, 10, 2))))
+
+
 @dataclass(frozen=True)
 class Vpc:
     """The VPC; `cidrs` are all its associated blocks, the primary IPv4 block first."""

@@ -13,7 +13,7 @@ from vpc_lab.fabric.desired import KernelState, desired, tables_of
 from vpc_lab.fabric.devices import Name, device_of, link_local, named, plugged
 from vpc_lab.fabric.difference import difference
 from vpc_lab.fabric.tables import table_number
-from vpc_lab.topology import Layout, Plan, plan_for
+from vpc_lab.topology import Layout, Topology, topology_for
 from vpc_lab.vpc import Attachment, AttachmentStatus, Interface, Route
 from vpc_lab.world import World
 
@@ -24,8 +24,8 @@ class Vpc:
     """A VPC with an ENI that moves, and three instances with power."""
 
     def __init__(self, layout: Layout) -> None:
-        self.plan: Plan = plan_for("eni", layout)
-        account = Account(self.plan)
+        self.topology: Topology = topology_for("eni", layout)
+        account = Account(self.topology)
         self.world = account.world
         self.eni_id = account.interface_id("service")
         self.ids = {one.name: one.instance_id for one in account.instances()}
@@ -44,7 +44,7 @@ class Vpc:
 
     def state(self, name: Optional[str], status: AttachmentStatus = "attached") -> KernelState:
         """The kernel's objects."""
-        return desired(self.with_attachment(name, status), self.plan, self.hosts)
+        return desired(self.with_attachment(name, status), self.topology, self.hosts)
 
 
 @pytest.fixture(params=["service-subnet", "same-subnet"])
@@ -72,13 +72,13 @@ def test_a_free_eni_has_no_link(vpc: Vpc) -> None:
     """Nor does one of an instance without power."""
     assert vpc.device not in vpc.state(None).links
     world = vpc.with_attachment("node1")
-    assert vpc.device not in desired(world, vpc.plan, {vpc.ids["node2"]: 1002}).links
+    assert vpc.device not in desired(world, vpc.topology, {vpc.ids["node2"]: 1002}).links
 
 
 def test_a_hidden_device_is_not_there_yet(vpc: Vpc) -> None:
     """EC2 says attached before the instance has the NIC: no link, and nothing leads to it."""
     world = vpc.with_attachment("node1")
-    state = desired(world, vpc.plan, vpc.hosts, hidden=frozenset([vpc.device]))
+    state = desired(world, vpc.topology, vpc.hosts, hidden=frozenset([vpc.device]))
     assert vpc.device not in state.links
     assert state.routes[4, LOCAL, f"{vpc.eni().addresses[0]}/32"] == "dev lo scope link"
 
@@ -117,7 +117,7 @@ def test_what_leaves_the_eni_follows_its_own_subnet_s_table(vpc: Vpc) -> None:
     tables = tables_of(world, vpc.hosts)
     assert tables[vpc.device] == own
     tables[vpc.device] = replace(own, routes=(Route(block, vpc.eni_id),))
-    state = desired(world, vpc.plan, vpc.hosts, tables=tables)
+    state = desired(world, vpc.topology, vpc.hosts, tables=tables)
     for family in (4, 6):
         assert (family, f"pref 100 iif {vpc.device} lookup {table_number(vpc.device)}") in state.rules
     found = {table for family, table, destination in state.routes if destination == str(block)}
@@ -160,24 +160,24 @@ def test_a_nic_never_comes_back_under_the_name_it_had(vpc: Vpc) -> None:
 def test_the_name_is_the_link_s(vpc: Vpc) -> None:
     """What `named` chose is what the instance gets."""
     world = vpc.with_attachment("node1")
-    state = desired(world, vpc.plan, vpc.hosts, names={vpc.device: "eth7"})
+    state = desired(world, vpc.topology, vpc.hosts, names={vpc.device: "eth7"})
     assert state.links[vpc.device].inside == "eth7"
 
 
 def test_a_private_address_is_delivered_to_the_eni_that_has_it() -> None:
     """AssignPrivateIpAddresses moves the local route, and what the check lets pass."""
-    plan = plan_for("private-ip")
-    assert plan.private is not None
-    account = Account(plan)
+    topology = topology_for("private-ip")
+    assert topology.private is not None
+    account = Account(topology)
     world, ids = account.world, {one.name: one.instance_id for one in account.instances()}
     hosts = {ids["node1"]: 1, ids["node2"]: 2}
     for name in ("node1", "node2"):
         eni = account.instance(name).network_interface_id
         one = world.interfaces[eni]
-        moved = world.with_interface(replace(one, ipv4=(*one.ipv4, plan.private)))
-        state = desired(moved, plan, hosts)
-        assert state.routes[4, LOCAL, f"{plan.private}/32"] == f"dev {device_of(eni)} scope link"
-        assert f'"{device_of(eni)}" . {plan.private}' in state.ruleset
+        moved = world.with_interface(replace(one, ipv4=(*one.ipv4, topology.private)))
+        state = desired(moved, topology, hosts)
+        assert state.routes[4, LOCAL, f"{topology.private}/32"] == f"dev {device_of(eni)} scope link"
+        assert f'"{device_of(eni)}" . {topology.private}' in state.ruleset
     account.close()
 
 
@@ -190,7 +190,7 @@ def test_an_ipv6_route_that_changes_is_never_missing(vpc: Vpc) -> None:
             device: replace(table, routes=(*table.routes, Route(block, eni)))
             for device, table in tables_of(vpc.world, vpc.hosts).items()
         }
-        return desired(vpc.world, vpc.plan, vpc.hosts, tables=tables)
+        return desired(vpc.world, vpc.topology, vpc.hosts, tables=tables)
 
     one, other = sorted(eni.network_interface_id for eni in plugged(vpc.world, vpc.hosts).values())[:2]
     lines = [line for line in difference(led_to(one), led_to(other), 6) if str(block) in line]

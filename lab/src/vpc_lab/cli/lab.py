@@ -276,7 +276,7 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
     _table(rows)
     for address, routes in status["routes"].items():
         if status["mode"] != MODES[0] and not any(routes.values()):
-            continue  # the plan's overlay addresses, which this mode does not use
+            continue  # the topology's overlay addresses, which this mode does not use
         targets = ", ".join(f"{table} -> {target or 'no route'}" for table, target in routes.items())
         sys.stdout.write(f"{address}: {targets}\n")
     service = status["service"]

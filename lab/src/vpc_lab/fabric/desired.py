@@ -10,7 +10,7 @@ from vpc_lab.fabric.commands import FabricError
 from vpc_lab.fabric.devices import GATEWAYS, INTERNET_GATEWAY, TRANSIT_GATEWAY, inside_of, link_local, plugged
 from vpc_lab.fabric.ruleset import NO_CUTS, Cuts, are_neighbours, ingress, ruleset
 from vpc_lab.fabric.tables import TO_MAC, TRANSIT_TABLE, table_number
-from vpc_lab.topology import METADATA_ADDRESS, Plan
+from vpc_lab.topology import METADATA_ADDRESS, Topology
 from vpc_lab.vpc import Address, Cidr, Interface, RouteTable
 from vpc_lab.world import World
 
@@ -77,7 +77,7 @@ def tables_of(world: World, hosts: Mapping[str, int]) -> Dict[str, RouteTable]:
 
 def desired(
     world: World,
-    plan: Plan,
+    topology: Topology,
     hosts: Mapping[str, int],
     cuts: Cuts = NO_CUTS,
     *,
@@ -101,7 +101,7 @@ def desired(
     neighbours: Dict[Tuple[int, str, str], str] = {}
     rules: Set[Tuple[int, str]] = set()
     proxies: Set[Tuple[str, str]] = set()
-    addresses = {f"{plan.api_address}/32", f"{METADATA_ADDRESS}/32"}
+    addresses = {f"{topology.api_address}/32", f"{METADATA_ADDRESS}/32"}
 
     for subnet in world.subnets.values():
         addresses |= {f"{_router(cidr)}/32" for cidr in subnet.cidrs if cidr.version == 4}
@@ -141,7 +141,7 @@ def desired(
     for source, route_table in {**tables_of(world, hosts), **tables}.items():
         if source == TRANSIT_GATEWAY or source in enis:
             routes.update(_routes(world, route_table, table_number(source), by_id, gateways))
-    for cidr in (*world.vpc.cidrs, *map(ip_network, (plan.overlay, plan.overlay_ipv6, *plan.more_overlays))):
+    for cidr in (*world.vpc.cidrs, *map(ip_network, topology.overlays)):
         rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {TRANSIT_TABLE}"))
         rules.add((cidr.version, f"pref {_RULE_TRANSIT_LOCAL} iif {TRANSIT_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     if INTERNET_GATEWAY in gateways:
@@ -154,7 +154,7 @@ def desired(
         frozenset(proxies),
         frozenset(rules),
         frozenset(addresses),
-        ruleset(world, plan, enis, cuts),
+        ruleset(world, topology, enis, cuts),
         ingress(enis) if stale_neighbours else "",
     )
 

@@ -34,7 +34,7 @@ from vpc_lab.fabric.difference import difference, without
 from vpc_lab.fabric.neighbours import Neighbours
 from vpc_lab.fabric.propagation import Propagation
 from vpc_lab.fabric.ruleset import Cuts, segment
-from vpc_lab.topology import Outside, Plan
+from vpc_lab.topology import Outside, Topology
 from vpc_lab.vpc import Cidr, RouteTable
 from vpc_lab.world import World
 
@@ -47,7 +47,7 @@ class Fabric:
 
     def __init__(
         self,
-        plan: Plan,
+        topology: Topology,
         nic_delay: float = 0.0,
         *,
         route_lag: float = 0.0,
@@ -65,7 +65,7 @@ class Fabric:
         self._neighbours: Optional[Neighbours] = None
         self._rename_after = rename_after
         self._seed = seed
-        self._plan = plan
+        self._topology = topology
         self._nic_delay = nic_delay
         self._propagation = Propagation(route_lag, seed)
         self._alarm: Optional[Tuple[float, threading.Timer]] = None
@@ -97,7 +97,7 @@ class Fabric:
 
     def plug_outside(self, there: Outside, pid: int) -> None:
         """Connect the network namespace of process `pid` as the consumer beyond a gateway of the VPC."""
-        device = INTERNET_GATEWAY if there == self._plan.internet else TRANSIT_GATEWAY
+        device = INTERNET_GATEWAY if there == self._topology.internet else TRANSIT_GATEWAY
         router, router6 = there.cidr.network_address + 1, there.ipv6_cidr.network_address + 1
         batch([f"link add {device} type veth peer name eth0 netns {pid}"])
         self._router_end(device)
@@ -174,7 +174,7 @@ class Fabric:
         with self._lock:
             if self._world is None:
                 return ()
-            sources = {TRANSIT_GATEWAY: self._plan.on_premises.name}
+            sources = {TRANSIT_GATEWAY: self._topology.on_premises.name}
             for device, eni in plugged(self._world, self._hosts).items():
                 if eni.attachment is not None:
                     sources[device] = self._world.name_of(eni.attachment.instance_id)
@@ -183,7 +183,7 @@ class Fabric:
     def places(self) -> Tuple[str, ...]:
         """Every name that `cut` takes."""
         world = self._world
-        names: List[str] = ["api", "imds", *(there.name for there in self._plan.outside)]
+        names: List[str] = ["api", "imds", *(there.name for there in self._topology.outside)]
         if world is not None:
             names += [world.name_of(instance_id) for instance_id in world.instances]
             names += sorted({subnet.availability_zone for subnet in world.subnets.values()})
@@ -232,7 +232,7 @@ class Fabric:
             self._now,
             desired(
                 self._world,
-                self._plan,
+                self._topology,
                 self._hosts,
                 self._cuts,
                 gateways=self._gateways,

@@ -8,7 +8,7 @@ from typing import Dict, FrozenSet, List, Mapping, Set, Tuple
 from vpc_lab.fabric.devices import INTERNET_GATEWAY, TRANSIT_GATEWAY, link_local
 from vpc_lab.fabric.neighbours import Segment, mac_bytes
 from vpc_lab.fabric.tables import TO_MAC, table_number
-from vpc_lab.topology import METADATA_ADDRESS, Plan
+from vpc_lab.topology import METADATA_ADDRESS, Topology
 from vpc_lab.vpc import Interface
 from vpc_lab.world import World
 
@@ -27,7 +27,7 @@ class Cuts:
 NO_CUTS = Cuts()
 
 
-def ruleset(world: World, plan: Plan, enis: Mapping[str, Interface], cuts: Cuts) -> str:
+def ruleset(world: World, topology: Topology, enis: Mapping[str, Interface], cuts: Cuts) -> str:
     """The nftables rules: links cut, and the source/destination check. Applied as one transaction."""
     checked = sorted(device for device, eni in enis.items() if eni.source_dest_check)
     own: Dict[int, List[str]] = {4: [], 6: []}
@@ -74,13 +74,13 @@ def ruleset(world: World, plan: Plan, enis: Mapping[str, Interface], cuts: Cuts)
         " }",
         " chain input {",
         "  type filter hook input priority filter; policy accept;",
-        f"  iifname @cut_api ip daddr {plan.api_address} counter drop",
+        f"  iifname @cut_api ip daddr {topology.api_address} counter drop",
         f"  iifname @cut_imds ip daddr {METADATA_ADDRESS} counter drop",
         "  jump leaves",
         " }",
         " chain output {",
         "  type filter hook output priority filter; policy accept;",
-        f"  oifname @cut_api ip saddr {plan.api_address} counter drop",
+        f"  oifname @cut_api ip saddr {topology.api_address} counter drop",
         f"  oifname @cut_imds ip saddr {METADATA_ADDRESS} counter drop",
         " }",
         "}",
