@@ -124,6 +124,8 @@ class Lab:
 
     def _launch(self, settings: Settings, say: Say) -> int:
         """Start the launcher and wait until the lab is built; the leash, a file descriptor that keeps it alive."""
+        # Refuses what cannot be, before anything is made.
+        settings.topology()
         if os.geteuid() != 0:
             raise LabError("a lab is made of namespaces: it takes root (try sudo)")
         missing = missing_programs()

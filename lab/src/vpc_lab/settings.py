@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Optional, Tuple
 
 from vpc_lab.errors import LabError
-from vpc_lab.topology import Layout, Mode, Topology, topology_for
+from vpc_lab.topology import Layout, Mode, Topology, node_names, topology_for
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Settings:
     token_ms: int = 1000
     fencing: bool = True
     boot_cluster: bool = True
+    # Of the cluster: two or three.
+    nodes: int = 2
     # Route tables that no subnet uses: a real VPC has many, and the agent moves the address in all it is told of.
     extra_route_tables: int = 0
     # The account that owns the route tables, where the VPC is one that another account shares.
@@ -69,6 +71,7 @@ class Settings:
         return topology_for(
             self.mode,
             self.layout,
+            nodes=node_names(self.nodes),
             internet=self.internet,
             extra_route_tables=self.extra_route_tables,
             shared_vpc_owner=self.shared_vpc_owner,

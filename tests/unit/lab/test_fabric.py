@@ -124,6 +124,27 @@ def test_what_leaves_the_eni_follows_its_own_subnet_s_table(vpc: Vpc) -> None:
     assert found == {table_number(vpc.device)}
 
 
+def test_the_route_in_use_decides_and_leads_where_ec2_says(vpc: Vpc) -> None:
+    """Not a filtered one, not a propagated one beside a static one; a blackhole leads nowhere, whoever it names."""
+    block = IPv4Network("192.168.10.10/32")
+    node1, node2 = (
+        next(one for one in vpc.world.interfaces_of(vpc.ids[name]) if one.attachment) for name in ("node1", "node2")
+    )
+
+    def leads(*routes: Route) -> str:
+        own = vpc.world.route_table_of(vpc.world.interfaces[node1.network_interface_id].subnet_id)
+        world = vpc.world.with_route_table(replace(own, routes=(*own.routes, *routes)))
+        state = desired(world, vpc.topology, vpc.hosts)
+        return state.routes[4, table_number(device_of(node1.network_interface_id)), str(block)]
+
+    static = Route(block, node2.network_interface_id)
+    propagated = Route(block, node1.network_interface_id, "EnableVgwRoutePropagation")
+    filtered = Route(block, node1.network_interface_id, "Advertisement", "filtered")
+    assert device_of(static.target) in leads(static, filtered, propagated)
+    assert device_of(propagated.target) in leads(propagated, filtered)
+    assert leads(replace(static, state="blackhole"), propagated) == "blackhole"
+
+
 def test_the_source_destination_check_is_on_and_knows_the_eni_s_addresses(vpc: Vpc) -> None:
     """The ENI, and here the primary ENI as well: a reply by the wrong one is dropped."""
     rules = vpc.state("node1").ruleset

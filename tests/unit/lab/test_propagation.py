@@ -124,6 +124,16 @@ def test_a_new_source_starts_with_the_newest_routes() -> None:
     assert propagation.under_way() == ()
 
 
+def test_only_the_route_in_use_travels() -> None:
+    """A propagated route beside a static one for the same destination, in whichever order, changes nothing."""
+    propagation = Propagation(1.0)
+    propagation.write(0.0, tables("one"))
+    both = (Route(BLOCK, "one"), Route(BLOCK, "two", "EnableVgwRoutePropagation"))
+    propagation.write(1.0, dict.fromkeys(SOURCES, RouteTable("rtb-1", OWNER, both)))
+    assert propagation.under_way() == ()
+    assert set(targets(propagation, 1.0).values()) == {"one"}
+
+
 def test_a_black_hole_is_one_for_everybody_at_once() -> None:
     """Only the target travels: the state of the route that is in effect is the one that EC2 has."""
     propagation = Propagation(1.0)

@@ -10,6 +10,7 @@ import pytest
 
 from vpc_lab import examples
 from vpc_lab.errors import LabError
+from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
 from vpc_lab.topology import (
     Consumer,
@@ -86,11 +87,23 @@ def test_a_preset_is_for_two_or_three_nodes(count: int) -> None:
     """Another number is refused before anything is made."""
     with pytest.raises(LabError, match=f"2 or 3 nodes, not {count}"):
         topology_for(nodes=[f"node{number}" for number in range(count)])
+    with pytest.raises(LabError, match=f"2 or 3 nodes, not {count}"):
+        Settings(nodes=count).topology()
+
+
+def test_a_lab_that_cannot_be_leaves_nothing_behind() -> None:
+    """It is refused before there is a process, or a directory."""
+    with pytest.raises(LabError, match=r"^a lab has 2 or 3 nodes, not 5"):
+        Lab.up("five-nodes", Settings(nodes=5))
+    assert not Lab("five-nodes").rundir.path.exists()
 
 
 def test_settings_choose_the_topology() -> None:
     """Whatever of it they name; all else is the preset's."""
-    chosen = Settings(extra_route_tables=2, shared_vpc_owner="210987654321", overlays=("192.168.10.20",)).topology()
+    chosen = Settings(
+        nodes=3, extra_route_tables=2, shared_vpc_owner="210987654321", overlays=("192.168.10.20",)
+    ).topology()
+    assert [one.name for one in chosen.nodes] == ["node1", "node2", "node3"]
     assert len(chosen.extra_route_tables) == 2
     assert chosen.table_owner_id == "210987654321"
     assert IPv4Address("192.168.10.20") in chosen.overlays
