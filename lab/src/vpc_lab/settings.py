@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
 from typing import Optional, Tuple
 
 from vpc_lab.errors import LabError
-from vpc_lab.topology import Layout, Mode, Topology, node_names, topology_for
+from vpc_lab.topology import Layout, Mode, Topology, from_plain, node_names, to_plain, topology_for
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,14 @@ class Settings:
     # PROVIDER:NAME, under which the agent is installed as well.
     agents: Optional[str] = None
     alias: Optional[str] = None
+    # A topology made by hand, which takes the place of the preset and of all that chooses one; `mode` says what it is
+    # for.
+    described: Optional[Topology] = None
 
     def topology(self) -> Topology:
-        """The topology of these settings. LabError for one that cannot be."""
+        """`described`, or else the preset for these settings. LabError for one that cannot be."""
+        if self.described is not None:
+            return self.described
         try:
             more_overlays = tuple(map(ip_address, self.overlays))
         except ValueError as error:
@@ -80,9 +85,12 @@ class Settings:
 
     def to_json(self) -> str:
         """For the launcher's command line."""
-        return json.dumps(asdict(self))
+        described = None if self.described is None else to_plain(self.described)
+        return json.dumps({**asdict(replace(self, described=None)), "described": described})
 
     @classmethod
     def from_json(cls, text: str) -> Settings:
         """The inverse of `to_json`."""
-        return cls(**json.loads(text))
+        values = json.loads(text)
+        overlays, described = tuple(values.pop("overlays")), values.pop("described")
+        return cls(**values, overlays=overlays, described=None if described is None else from_plain(described))

@@ -173,6 +173,23 @@ def test_what_cannot_be_is_refused_with_a_sentence(sentence: str) -> None:
         WRONG[sentence]()
 
 
+@pytest.mark.parametrize(
+    "topology",
+    [
+        topology_for("eni", nodes=["a1", "b2", "c3"], extra_route_tables=2, more_overlays=[IPv6Address("fd00::9")]),
+        topology_for("private-ip", region="us-west-2", shared_vpc_owner="210987654321"),
+    ],
+    ids=["eni", "private-ip"],
+)
+def test_a_topology_made_by_hand_reaches_the_lab_as_it_is(topology: Topology) -> None:
+    """It goes through the launcher's command line, and takes the place of the preset."""
+    settings = Settings(token_ms=700, described=topology)
+    arrived = Settings.from_json(settings.to_json())
+    assert arrived == settings
+    assert arrived.topology() == topology
+    assert Settings.from_json(Settings(nodes=3).to_json()) == Settings(nodes=3)
+
+
 def test_roles_are_types() -> None:
     """A node runs the cluster; a consumer only asks."""
     assert {(type(one), one.role) for one in TWO.instances} == {(Node, "node"), (Consumer, "consumer")}
