@@ -23,7 +23,7 @@ from vpc_lab.ec2.account import Account
 from vpc_lab.ec2.faults import Fault
 from vpc_lab.ec2.running import RunningAws, environment, start_aws
 from vpc_lab.ec2.tls import make_certificates
-from vpc_lab.topology import Plan
+from vpc_lab.topology import topology_for
 
 from . import peer
 from .measuring import Launcher, Ran, Spread, spread
@@ -112,7 +112,7 @@ class Bench:
         self.aws = aws
         self._launcher = launcher
         self.tables = aws.account.route_table_ids[:tables]
-        region, ip = aws.account.plan.region, str(aws.account.plan.overlay)
+        region, ip = aws.account.topology.region, str(aws.account.topology.overlay)
         common = {
             "PATH": os.environ["PATH"],
             "OCF_ROOT": "/usr/lib/ocf",
@@ -155,7 +155,7 @@ class Bench:
         bundle = directory / "bundle.pem"
         bundle.write_bytes(certificates.authority.read_bytes() + sdks.read_bytes())
         (directory / "memory").mkdir(exist_ok=True)
-        account = Account(Plan(), extra_route_tables=max(0, tables - 2))
+        account = Account(topology_for(extra_route_tables=max(0, tables - 2)))
         mac = account.instance("node1").mac
         subprocess.run(["ip", "link", "set", "dev", "eth0", "address", mac], check=True)
         aws = start_aws(account, imds_addresses=((IMDS, 80),), tls=certificates.server_context(), who=lambda _: "node1")

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox import Agent, EniNode, HotPlug, Node, create_eni, instance, ip, need_commands, need_root
 from vpc_lab.ec2 import Account, running_aws
-from vpc_lab.topology import Plan, PlannedSubnet
+from vpc_lab.topology import SubnetSpec, topology_for
 
 
 @pytest.fixture
@@ -23,17 +23,17 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
     with ExitStack() as stack:
 
         def make(**options: Any) -> Node:
-            plan = options.pop("plan", Plan())
-            # Ids and MAC addresses follow from the plan alone.
-            account = Account(plan)
+            topology = options.pop("topology", topology_for())
+            # Ids and MAC addresses follow from the topology alone.
+            account = Account(topology)
             me = account.instance("node1")
             account.close()
-            stack.enter_context(instance(me, ipv6_only=plan.subnet("a").ipv6_only))
-            aws = stack.enter_context(running_aws(plan, **options))
+            stack.enter_context(instance(me))
+            aws = stack.enter_context(running_aws(topology, **options))
             directory = tmp_path / "rsctmp"
             directory.mkdir()
             agent = Agent(
-                parameters={"ip": str(plan.overlay), "routing_table": ",".join(aws.account.route_table_ids)},
+                parameters={"ip": str(topology.overlay), "routing_table": ",".join(aws.account.route_table_ids)},
                 environ={**aws.environment(), "HA_RSCTMP": str(directory)},
                 aws=aws,
             )
@@ -51,9 +51,7 @@ def node(make_node: Callable[..., Node]) -> Node:
     return make_node()
 
 
-SERVICE_SUBNET = PlannedSubnet(
-    "service", "eu-central-1a", IPv4Network("10.0.3.0/24"), IPv6Network("2001:db8:1000:3::/64")
-)
+SERVICE_SUBNET = SubnetSpec("service", "eu-central-1a", IPv4Network("10.0.3.0/24"), IPv6Network("2001:db8:1000:3::/64"))
 
 
 @pytest.fixture
@@ -69,20 +67,18 @@ def make_eni_node(tmp_path: Path) -> Iterator[Callable[..., EniNode]]:
         def make(
             *addresses: str, service_subnet: bool = False, hot_plug: Optional[HotPlug] = None, **options: Any
         ) -> EniNode:
-            plan = options.pop("plan", Plan())
-            ipv6_only = plan.subnet("a").ipv6_only
+            topology = options.pop("topology", topology_for())
             if service_subnet:
-                plan = replace(plan, subnets=(*plan.subnets, SERVICE_SUBNET))
-            account = Account(plan)
+                topology = replace(topology, subnets=(*topology.subnets, SERVICE_SUBNET))
+            account = Account(topology)
             me = account.instance("node1")
             account.close()
-            stack.enter_context(instance(me, ipv6_only=ipv6_only))
-            if not ipv6_only:
+            stack.enter_context(instance(me))
+            if not me.subnet.ipv6_only:
                 ip("route", "add", "default", "via", "10.0.1.1", "dev", "eth0")
             plug = hot_plug or HotPlug()
-            aws = stack.enter_context(running_aws(plan, on_network=plug, **options))
-            cidr = plan.subnet("service" if service_subnet else "a").ipv6_cidr
-            subnet = next(one for one in aws.account.world.subnets.values() if cidr in one.cidrs)
+            aws = stack.enter_context(running_aws(topology, on_network=plug, **options))
+            subnet = topology.subnet("service" if service_subnet else "a")
             addresses = addresses or (("10.0.3.60",) if service_subnet else ("10.0.1.60",))
             eni = create_eni(aws, subnet.subnet_id, *addresses)
             directory = tmp_path / "rsctmp"

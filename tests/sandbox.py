@@ -24,9 +24,10 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 import pytest
 
 from aws_ipfailover.holdings.eni_interface import table_of
-from vpc_lab.ec2 import Call, LabInstance, RunningAws
-from vpc_lab.ec2.world import Interface
-from vpc_lab.vpc import Network
+from vpc_lab.ec2 import Call, RunningAws
+from vpc_lab.topology import InstanceSpec
+from vpc_lab.vpc import Interface
+from vpc_lab.world import World
 
 AGENT = Path(__file__).resolve().parents[1] / "heartbeat" / "aws-ipfailover"
 REASON_PREFIX = "ocf-exit-reason:"
@@ -147,15 +148,15 @@ def make_interface(name: str, mac: Optional[str] = None) -> None:
 
 
 @contextmanager
-def instance(node: LabInstance, *, ipv6_only: bool = False) -> Iterator[None]:
+def instance(node: InstanceSpec) -> Iterator[None]:
     """A namespace as an EC2 instance finds its network: lo, and eth0 with the ENI's MAC and addresses.
 
-    `ipv6_only`: as in an IPv6-only subnet, and without the link-local IPv4 address that many systems set up there.
+    In an IPv6-only subnet without the link-local IPv4 address that many systems set up there.
     """
     with network_namespace():
         ip("link", "set", "dev", "lo", "up")
         make_interface("eth0", node.mac)
-        if not ipv6_only:
+        if not node.subnet.ipv6_only:
             ip("address", "add", f"{node.address}/24", "dev", "eth0")
         ip("-6", "address", "add", f"{node.ipv6_address}/64", "dev", "eth0", "nodad")
         yield
@@ -179,12 +180,12 @@ class HotPlug:
         self._number = 0
         self._lock = threading.Lock()
 
-    def __call__(self, network: Network) -> None:
+    def __call__(self, world: World) -> None:
         """Make the NICs those of the ENIs that are attached."""
-        me = next(one.instance_id for one in network.instances if one.name == self.instance)
+        me = next(one for one in world.instances if world.name_of(one) == self.instance)
         here = {
             eni.network_interface_id: eni.mac
-            for eni in network.interfaces
+            for eni in world.interfaces.values()
             if eni.attachment is not None
             and eni.attachment.instance_id == me
             and not eni.attachment.is_primary
@@ -363,7 +364,7 @@ class Node:
 
     aws: RunningAws
     agent: Agent
-    me: LabInstance
+    me: InstanceSpec
     directory: Path
 
     @property
@@ -464,7 +465,7 @@ def create_eni(aws: RunningAws, subnet_id: str, *addresses: str) -> str:
     return made
 
 
-def attach(aws: RunningAws, eni: str, to: LabInstance, index: int) -> None:
+def attach(aws: RunningAws, eni: str, to: InstanceSpec, index: int) -> None:
     """Begin to attach an ENI."""
     aws.api.administer(
         "AttachNetworkInterface", NetworkInterfaceId=eni, InstanceId=to.instance_id, DeviceIndex=str(index)
@@ -477,14 +478,14 @@ class EniNode:
 
     aws: RunningAws
     agent: Agent
-    me: LabInstance
+    me: InstanceSpec
     directory: Path
     eni: str
     hot_plug: HotPlug
     addresses: Tuple[str, ...]
 
     @property
-    def other(self) -> LabInstance:
+    def other(self) -> InstanceSpec:
         """Another instance of the same availability zone."""
         return self.aws.account.instance("consumer-a")
 
@@ -502,7 +503,7 @@ class EniNode:
         attachment = self.interface().attachment
         return "available" if attachment is None else attachment.status
 
-    def attach(self, to: LabInstance, index: int = 1) -> None:
+    def attach(self, to: InstanceSpec, index: int = 1) -> None:
         """Attach the ENI; what it brings is here when this returns, if EC2 has finished."""
         attach(self.aws, self.eni, to, index)
         self.aws.account.settle()
@@ -584,7 +585,7 @@ def with_profile(node: Union[Node, EniNode], directory: Path) -> None:
         f"aws_session_token = {role.session_token}\n"
     )
     node.agent.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(shared)
-    node.agent.parameters.update(profile="cluster", region=node.aws.account.plan.region)
+    node.agent.parameters.update(profile="cluster", region=node.aws.account.topology.region)
 
 
 def secrets_of(aws: RunningAws) -> set[str]:

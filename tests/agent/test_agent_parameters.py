@@ -308,7 +308,7 @@ def test_the_label_is_set(node: Node) -> None:
 def second_eni(node: Node) -> str:
     """Attach another ENI to this instance, as eth1; its id."""
     before = set(node.aws.account.world.interfaces)
-    node.aws.api.administer("CreateNetworkInterface", SubnetId=node.me.subnet_id)
+    node.aws.api.administer("CreateNetworkInterface", SubnetId=node.me.subnet.subnet_id)
     (eni,) = set(node.aws.account.world.interfaces) - before
     node.aws.api.administer(
         "AttachNetworkInterface", NetworkInterfaceId=eni, InstanceId=node.me.instance_id, DeviceIndex="1"

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict
 import pytest
 
 from sandbox import Node, Ran, without_packages
+from vpc_lab.topology import topology_for
 
 LOCAL: Dict[str, Dict[str, Any]] = {
     "probe, here": {"action": "monitor", "interval": 0},
@@ -70,7 +71,7 @@ def test_without_boto3_and_requests(node: Node, tmp_path: Path, name: str) -> No
 def test_calls_of_start(make_node: Callable[..., Node], tables: int) -> None:
     """start, overlay-ip, N tables: N ReplaceRoute per destination, 1 DescribeNetworkInterfaces beside them and nothing
     else; IMDS is asked for each thing once."""
-    node = make_node(extra_route_tables=max(0, tables - 2))
+    node = make_node(topology=topology_for(extra_route_tables=max(0, tables - 2)))
     node.agent.parameters["routing_table"] = ",".join(node.tables[:tables])
     ran = node.started()
     assert sorted(ran.ec2) == ["DescribeNetworkInterfaces", *["ReplaceRoute"] * tables]
@@ -80,7 +81,7 @@ def test_calls_of_start(make_node: Callable[..., Node], tables: int) -> None:
 
 def test_calls_of_start_where_routes_are_missing(make_node: Callable[..., Node]) -> None:
     """start: CreateRoute only for a table without the route."""
-    node = make_node(extra_route_tables=3)
+    node = make_node(topology=topology_for(extra_route_tables=3))
     for table in node.tables[:2]:
         node.aws.account.delete_route(node.destination, table)
     ran = node.started()

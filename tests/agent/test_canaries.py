@@ -269,14 +269,14 @@ def of_the_instance(node: Node, _: Path) -> List[str]:
 
 def of_a_role(node: Node, _: Path) -> List[str]:
     """The role of a parameter, assumed with the instance's."""
-    node.aws.account.identities.put_role(Role(ROLE, None, frozenset({node.aws.account.plan.account_id})))
+    node.aws.account.identities.put_role(Role(ROLE, None, frozenset({node.aws.account.topology.account_id})))
     node.agent.parameters["routing_table_role"] = ROLE
     return []
 
 
 def of_a_role_with_an_external_id(node: Node, _: Path) -> List[str]:
     """The role of a parameter, whose trust policy asks for the external id of another one."""
-    account = node.aws.account.plan.account_id
+    account = node.aws.account.topology.account_id
     node.aws.account.identities.put_role(Role(ROLE, None, frozenset({account}), external_id=EXTERNAL_ID))
     node.agent.parameters.update(routing_table_role=ROLE, external_id=EXTERNAL_ID)
     return [EXTERNAL_ID]
@@ -284,7 +284,7 @@ def of_a_role_with_an_external_id(node: Node, _: Path) -> List[str]:
 
 def of_the_role_of_a_profile(node: Node, directory: Path) -> List[str]:
     """The role of a profile, which the SDK itself assumes with another profile's keys and an external id."""
-    node.aws.account.identities.put_role(Role(ROLE, None, frozenset({node.aws.account.plan.account_id})))
+    node.aws.account.identities.put_role(Role(ROLE, None, frozenset({node.aws.account.topology.account_id})))
     text = f"[profile cluster]\nrole_arn = {ROLE}\nsource_profile = base\nexternal_id = {EXTERNAL_ID}\n"
     profiles(node, directory, "AWS_CONFIG_FILE", f"{text}[profile base]\n{keys(node)}")
     return [EXTERNAL_ID]

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import Node, Ran, crm_resource_stub
 from vpc_lab.ec2 import Fault, Policy, Role, Statement
+from vpc_lab.topology import topology_for
 
 DEGRADED = 190
 TAG = "tag:ha=hana"
@@ -74,7 +75,7 @@ def box(node: Node) -> Node:
 
 
 def both(node: Node) -> Tuple[str, ...]:
-    """The two tables that the service is about: those that the lab's plan has."""
+    """The two tables that the service is about: those that the topology has."""
     return node.aws.account.route_table_ids[:2]
 
 
@@ -114,10 +115,10 @@ def test_a_value_is_taken_as_it_stands(box: Node, value: str) -> None:
 def test_through_the_role(make_node: Callable[..., Node], named: str) -> None:
     """A shared VPC's tables: `routing_table_role` looks them up too."""
     owner = "210987654321"
-    node = make_node(shared_vpc_owner=owner)
+    node = make_node(topology=topology_for(shared_vpc_owner=owner))
     arn = f"arn:aws:iam::{owner}:role/network"
     account = node.aws.account
-    account.identities.put_role(Role(arn, None, frozenset({account.plan.account_id})))
+    account.identities.put_role(Role(arn, None, frozenset({account.topology.account_id})))
     tag(node, *both(node))
     ran = node.agent.run("start", {"routing_table": named, "routing_table_role": arn})
     assert ran.code == 0, ran

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import Node, Ran, eventually, ip, proxy
 from vpc_lab.ec2 import Fault, Policy, Role, key_environment
+from vpc_lab.topology import topology_for
 
 DEGRADED = 190
 TABLE = "arn:aws:ec2:eu-central-1:123456789012:route-table/*"
@@ -67,10 +68,10 @@ def test_expired_credentials_in_a_monitor(node: Node) -> None:
 @pytest.fixture
 def shared(make_node: Any) -> Node:
     """A node whose route tables belong to another account, which has a role for it."""
-    node: Node = make_node(shared_vpc_owner="210987654321")
+    node: Node = make_node(topology=topology_for(shared_vpc_owner="210987654321"))
     account = node.aws.account
     arn = "arn:aws:iam::210987654321:role/network"
-    account.identities.put_role(Role(arn, None, frozenset({account.plan.account_id})))
+    account.identities.put_role(Role(arn, None, frozenset({account.topology.account_id})))
     node.agent.parameters["routing_table_role"] = arn
     return node
 

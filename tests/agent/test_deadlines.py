@@ -10,6 +10,7 @@ import pytest
 
 from sandbox import Agent, Node, answers_on, dribble, ip, serving, silent_address, with_files
 from vpc_lab.ec2 import Fault
+from vpc_lab.topology import topology_for
 
 # Seconds Pacemaker gives; it kills what is not done by then.
 TIMEOUT = 5.0
@@ -126,7 +127,7 @@ def test_a_timeout_far_too_short(node: Node, timeout: float) -> None:
 
 def test_one_table_that_hangs(make_node: Callable[..., Node]) -> None:
     """One table that never answers costs itself alone: the start succeeds in time, with that table in an error."""
-    node = make_node(extra_route_tables=3)
+    node = make_node(topology=topology_for(extra_route_tables=3))
     slow = node.tables[2]
     node.aws.faults.add(Fault("hang", action="ReplaceRoute", resource=slow))
     ran = node.agent.run("start", timeout=TIMEOUT)

@@ -62,7 +62,7 @@ def test_a_prefix_of_this_node(node: Node, action: str) -> None:
 @pytest.mark.parametrize("action", ["start", "validate-all"])
 def test_a_prefix_of_another_eni(node: Node, action: str) -> None:
     """2 with address, prefix and that ENI, attached or not; start tells EC2's refusal too; nothing has changed."""
-    eni = create_eni(node.aws, node.me.subnet_id, "10.0.1.77")
+    eni = create_eni(node.aws, node.me.subnet.subnet_id, "10.0.1.77")
     delegate(node, eni, PREFIXES[node.address])
     before = addresses()
     ran = node.agent.run(action, level=10)
@@ -93,7 +93,7 @@ def test_one_of_several(make_node: MakeNode) -> None:
     given = {"NetworkInterfaceId": other.network_interface_id}
     node.aws.api.administer("AssignIpv6Addresses", **given, **{"Ipv6Addresses.1": "2001:db8:1000:1::50"})
     for prefix in PREFIXES.values():
-        delegate(node, create_eni(node.aws, node.me.subnet_id), prefix)
+        delegate(node, create_eni(node.aws, node.me.subnet.subnet_id), prefix)
     node.agent.parameters = {"mode": "private-ip", "ip": ",".join(ips)}
     before = addresses()
     ran = node.agent.run("start")

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import Node, Ran, crm_resource_stub, need_commands
 from vpc_lab.ec2 import Fault, Policy, Statement
+from vpc_lab.topology import topology_for
 
 DEGRADED = 190
 READS = ("ec2:DescribeRouteTables", "ec2:DescribeNetworkInterfaces")
@@ -259,7 +260,7 @@ def test_a_repair_that_is_not_confirmed(drifted: Node, fault: Fault) -> None:
 def test_a_deleted_table_after_a_start(make_node: Callable[..., Node]) -> None:
     """A start that could not write each table: the level-10 monitor that follows answers 190, with the table and what
     to do in the first 110 characters."""
-    node = make_node(extra_route_tables=1)
+    node = make_node(topology=topology_for(extra_route_tables=1))
     crm_resource_stub(node, "managed")
     gone = node.tables[1]
     node.aws.account.delete_route_table(gone)
@@ -289,7 +290,7 @@ def test_a_denied_table_after_a_start(node: Node) -> None:
 def test_what_can_be_mended_is_mended(make_node: Callable[..., Node]) -> None:
     """The level-10 monitor that follows answers 190 and mends what can be mended: at once, as what a start could not
     write cannot be contradicted by an old read."""
-    node = make_node(extra_route_tables=1)
+    node = make_node(topology=topology_for(extra_route_tables=1))
     crm_resource_stub(node, "managed")
     denied, throttled, _ = node.tables
     deny(node, denied)

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox import EniNode, Node, Ran, answers_on, crm_resource_stub, eventually, ip
 from vpc_lab.ec2 import Fault, Policy, Statement, Timing
-from vpc_lab.ec2.world import ElasticIp
+from vpc_lab.vpc import ElasticIp
 
 DEGRADED = 190
 NOT_RUNNING = 7

@@ -197,7 +197,7 @@ def test_start_under_another_name(eni_node: EniNode) -> None:
 def test_the_index_is_taken_meanwhile(make_eni_node: MakeEniNode) -> None:
     """An index that no read shows as taken is refused by EC2: the next one is used."""
     node = make_eni_node()
-    other = create_eni(node.aws, node.me.subnet_id, "10.0.1.70")
+    other = create_eni(node.aws, node.me.subnet.subnet_id, "10.0.1.70")
     let_reads_lag(node, other)
     attach(node.aws, other, node.me, 1)
     ran = node.started()
@@ -232,7 +232,7 @@ def test_reads_that_alternate(make_eni_node: MakeEniNode) -> None:
 @pytest.mark.parametrize("action", ["start", "validate-all"])
 def test_another_zone(eni_node: EniNode, action: str) -> None:
     """2: an ENI of another availability zone, with a sentence that names overlay-ip; nothing is changed."""
-    far = create_eni(eni_node.aws, eni_node.aws.account.instance("node2").subnet_id, "10.0.2.60")
+    far = create_eni(eni_node.aws, eni_node.aws.account.instance("node2").subnet.subnet_id, "10.0.2.60")
     ran = eni_node.agent.run(action, {"network_interface_id": far}, level=10)
     assert ran.code == 2, ran
     assert "eu-central-1b" in ran.reason
@@ -271,7 +271,7 @@ def test_an_unknown_interface(eni_node: EniNode, action: str) -> None:
 def test_too_many_interfaces(eni_node: EniNode) -> None:
     """2: AttachmentLimitExceeded. The ENI has left its holder by then, and is free for another node; stop is 0."""
     for number in (1, 2):
-        other = create_eni(eni_node.aws, eni_node.me.subnet_id, f"10.0.1.{70 + number}")
+        other = create_eni(eni_node.aws, eni_node.me.subnet.subnet_id, f"10.0.1.{70 + number}")
         attach(eni_node.aws, other, eni_node.me, number)
     eni_node.attach(eni_node.other)
     ran = eni_node.agent.run("start")
@@ -285,7 +285,7 @@ def test_too_many_interfaces(eni_node: EniNode) -> None:
 
 def test_device_index(eni_node: EniNode) -> None:
     """device_index is where it is attached; 2 where another ENI has it."""
-    other = create_eni(eni_node.aws, eni_node.me.subnet_id, "10.0.1.70")
+    other = create_eni(eni_node.aws, eni_node.me.subnet.subnet_id, "10.0.1.70")
     attach(eni_node.aws, other, eni_node.me, 1)
     ran = eni_node.agent.run("start", {"device_index": "1"})
     assert ran.code == 2, ran

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import Node, answers_on, eventually, ip
 from vpc_lab.ec2 import Fault
+from vpc_lab.topology import topology_for
 
 # Each is a moment of start that a hanging answer holds the agent at.
 MOMENTS = [
@@ -47,7 +48,7 @@ def test_start_killed_while_it_waits(node: Node, service: str, path: str) -> Non
 @pytest.mark.parametrize("done", [0, 1, 2, 3])
 def test_start_killed_after_some_tables(make_node: Callable[..., Node], done: int) -> None:
     """Start is killed when some of its tables are written: stop is 0 and gone, start is 0 and held."""
-    node = make_node(extra_route_tables=1)
+    node = make_node(topology=topology_for(extra_route_tables=1))
     for table in node.tables[done:]:
         node.aws.faults.add(Fault("hang", action="ReplaceRoute", resource=table))
     # The write has been made, but its answer is never heard.

@@ -28,6 +28,7 @@ from sandbox import (
 )
 from vpc_lab.ec2 import Fault, Role, key_environment, running_aws
 from vpc_lab.ec2.tls import make_certificates
+from vpc_lab.topology import topology_for
 
 ACTIONS = [
     "start",
@@ -412,9 +413,9 @@ SHARED = f"arn:aws:iam::{OWNER}:role/network"
 @pytest.fixture
 def shared(make_node: object) -> Node:
     """A node whose route tables belong to another account, which has a role for it."""
-    node: Node = make_node(shared_vpc_owner=OWNER)  # type: ignore[operator]
+    node: Node = make_node(topology=topology_for(shared_vpc_owner=OWNER))  # type: ignore[operator]
     account = node.aws.account
-    account.identities.put_role(Role(SHARED, None, frozenset({account.plan.account_id}), may_be_tagged=True))
+    account.identities.put_role(Role(SHARED, None, frozenset({account.topology.account_id}), may_be_tagged=True))
     node.agent.parameters["routing_table_role"] = SHARED
     return node
 
@@ -473,7 +474,7 @@ def test_any_partition(shared: Node, partition: str) -> None:
     """routing_table_role: any partition."""
     arn = SHARED.replace("arn:aws:", f"arn:{partition}:")
     account = shared.aws.account
-    account.identities.put_role(Role(arn, None, frozenset({account.plan.account_id})))
+    account.identities.put_role(Role(arn, None, frozenset({account.topology.account_id})))
     ran = shared.agent.run("start", {"routing_table_role": arn})
     assert ran.code == 0, ran
 

@@ -13,11 +13,11 @@ import pytest
 from sandbox import EniNode, Node, addresses, answers_on, ip, proxy, with_profile
 from vpc_lab.ec2 import Fault
 from vpc_lab.ec2.server import imds_server
-from vpc_lab.topology import Plan
+from vpc_lab.topology import topology_for
 
 MakeNode = Callable[..., Node]
 MakeEniNode = Callable[..., EniNode]
-IPV6_ONLY = replace(Plan(), subnets=tuple(replace(one, ipv6_only=True) for one in Plan().subnets))
+IPV6_ONLY = topology_for().with_subnets(lambda one: replace(one, ipv6_only=True))
 OVERLAY, PRIVATE, ENI = "fd00:10::10", "2001:db8:1000:1::50", "2001:db8:1000:1::60"
 AnyNode = Union[Node, EniNode]
 
@@ -25,7 +25,7 @@ AnyNode = Union[Node, EniNode]
 @pytest.fixture
 def node(make_node: MakeNode) -> Node:
     """A node of an IPv6-only subnet, without any IPv4 address but loopback's."""
-    node = make_node(plan=IPV6_ONLY)
+    node = make_node(topology=IPV6_ONLY)
     assert not [one for one in addresses() if "." in one.address and one.device != "lo"]
     return node
 
@@ -50,7 +50,7 @@ def private(node: Node) -> Node:
 @pytest.fixture
 def eni(make_eni_node: MakeEniNode) -> EniNode:
     """mode=eni; another instance has the ENI."""
-    node = make_eni_node(ENI, plan=IPV6_ONLY)
+    node = make_eni_node(ENI, topology=IPV6_ONLY)
     assert node.interface().ipv4 == ()
     node.attach(node.other)
     return node

@@ -11,7 +11,8 @@ import pytest
 
 from sandbox import Node, Ran, crm_resource_stub, eventually, ip, make_interface, with_files, without_packages
 from vpc_lab.ec2 import Consistency, Fault
-from vpc_lab.ec2.world import RouteOrigin
+from vpc_lab.topology import topology_for
+from vpc_lab.vpc import RouteOrigin
 
 NOT_RUNNING = 7
 DEGRADED = 190
@@ -256,7 +257,7 @@ def test_one_table_of_many_elsewhere(node: Node) -> None:
 
 def test_every_kind_of_elsewhere(make_node: Callable[..., Node]) -> None:
     """ELSEWHERE: also absent, and a route to something that is no ENI. A wider route is not the address's route."""
-    node = make_node(extra_route_tables=2)
+    node = make_node(topology=topology_for(extra_route_tables=2))
     node.hold()
     right, absent, gateway, wider = node.tables
     account = node.aws.account
@@ -547,7 +548,7 @@ def test_a_failed_start_is_not_remembered(node: Node) -> None:
 
 def test_monitor_calls_per_hundred_tables(make_node: Callable[..., Node]) -> None:
     """monitor level 10, N tables: 1 call per 100 tables, and 1 for the ENI."""
-    node = make_node(extra_route_tables=199)
+    node = make_node(topology=topology_for(extra_route_tables=199))
     node.hold()
     for count in (1, 100, 101, 200, 201):
         ran = node.agent.run("monitor", {"routing_table": ",".join(node.tables[:count])}, level=10, interval=10)

@@ -30,7 +30,7 @@ def place(node: EniNode) -> Tuple[int, int]:
 
 def occupy(node: EniNode, index: int, card: int) -> None:
     """Attach another ENI to the node."""
-    other = create_eni(node.aws, node.me.subnet_id, f"10.0.1.{100 + 10 * card + index}")
+    other = create_eni(node.aws, node.me.subnet.subnet_id, f"10.0.1.{100 + 10 * card + index}")
     node.aws.api.administer(
         "AttachNetworkInterface",
         NetworkInterfaceId=other,

@@ -22,7 +22,8 @@ from sandbox import (
     make_interface,
     without_packages,
 )
-from vpc_lab.ec2 import Consistency, Fault, LabInstance
+from vpc_lab.ec2 import Consistency, Fault
+from vpc_lab.topology import InstanceSpec
 
 NOT_RUNNING = 7
 DEGRADED = 190
@@ -49,7 +50,7 @@ def on_the_other(node: Node, address: str) -> Node:
     return node
 
 
-def other(node: Node) -> LabInstance:
+def other(node: Node) -> InstanceSpec:
     """Another instance of the subnet."""
     return node.aws.account.instance("consumer-a")
 
@@ -281,7 +282,7 @@ def test_what_is_here_cannot_be_assigned_again(make_node: Callable[..., Node]) -
 
 def test_another_interface(node4: Node) -> None:
     """`interface`: the ENI is the one with its MAC address."""
-    eni = create_eni(node4.aws, node4.me.subnet_id, "10.0.1.70")
+    eni = create_eni(node4.aws, node4.me.subnet.subnet_id, "10.0.1.70")
     attach(node4.aws, eni, node4.me, 1)
     make_interface("eth1", node4.aws.account.world.interfaces[eni].mac)
     ran = node4.agent.run("start", {"interface": "eth1", "iflabel": "vip"})

@@ -12,7 +12,8 @@ import pytest
 
 from aws_ipfailover.kernel.announcements import gratuitous_arp, neighbour_advertisement
 from sandbox import Node, Ran, answers_on, crm_resource_stub, eventually, ip
-from vpc_lab.ec2 import Fault, LabInstance, Timing
+from vpc_lab.ec2 import Fault, Timing
+from vpc_lab.topology import InstanceSpec
 
 NOT_RUNNING = 7
 DEGRADED = 190
@@ -40,7 +41,7 @@ def node(standby: Callable[..., Node]) -> Node:
     return standby()
 
 
-def other(node: Node) -> LabInstance:
+def other(node: Node) -> InstanceSpec:
     """Another instance of the subnet."""
     return node.aws.account.instance("consumer-a")
 
@@ -51,7 +52,7 @@ def holders(node: Node) -> List[str]:
     return [one.network_interface_id for one in found if node.address in map(str, (*one.ipv4, *one.ipv6))]
 
 
-def give(node: Node, to: Optional[LabInstance]) -> None:
+def give(node: Node, to: Optional[InstanceSpec]) -> None:
     """Give an instance the address, or nobody, as an administrator does."""
     kind, field = ("Ipv6Addresses", "Ipv6Addresses.1") if ":" in node.address else ("Private", "PrivateIpAddress.1")
     names = {"Private": ("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses")}
@@ -143,7 +144,7 @@ def monitor(node: Node, level: int = 10, **parameters: str) -> Ran:
     return node.agent.run("monitor", parameters, level=level, interval=10, timeout=60)
 
 
-LOSSES: Dict[str, Callable[[Node], Optional[LabInstance]]] = {"to another": other, "to nobody": lambda _: None}
+LOSSES: Dict[str, Callable[[Node], Optional[InstanceSpec]]] = {"to another": other, "to nobody": lambda _: None}
 
 
 @pytest.mark.parametrize("to", LOSSES)

@@ -74,7 +74,7 @@ def without_metadata(node: Node) -> None:
 def without_metadata_but_with_a_region(node: Node) -> None:
     """The same, and only the region is a parameter."""
     without_metadata(node)
-    node.agent.parameters["region"] = node.aws.account.plan.region
+    node.agent.parameters["region"] = node.aws.account.topology.region
 
 
 def check_on_and_deny(node: Node) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import Node, Ran
 from vpc_lab.ec2 import Call, Fault, Policy, Role, Statement
+from vpc_lab.topology import topology_for
 
 OWNER = "210987654321"
 ARN = f"arn:aws:iam::{OWNER}:role/network"
@@ -21,9 +22,9 @@ def trusting(make_node: Callable[..., Node]) -> Callable[..., Node]:
     """Make a node whose route tables are another account's, with a role; the arguments are the trust policy's."""
 
     def make(**trust: Any) -> Node:
-        node = make_node(shared_vpc_owner=OWNER)
+        node = make_node(topology=topology_for(shared_vpc_owner=OWNER))
         account = node.aws.account
-        account.identities.put_role(Role(ARN, None, frozenset({account.plan.account_id}), **trust))
+        account.identities.put_role(Role(ARN, None, frozenset({account.topology.account_id}), **trust))
         node.agent.parameters["routing_table_role"] = ARN
         return node
 
@@ -135,7 +136,7 @@ def test_it_is_remembered_for_a_day(trusting: Callable[..., Node]) -> None:
     older(node, DAY - 60)
     assert [bool(tags(call)) for call in assumed(node.agent.run("start"))] == [False]
     account = node.aws.account
-    role = Role(ARN, None, frozenset({account.plan.account_id}), may_be_tagged=True)
+    role = Role(ARN, None, frozenset({account.topology.account_id}), may_be_tagged=True)
     account.identities.put_role(role)
     assert [bool(tags(call)) for call in assumed(node.agent.run("start"))] == [False]
     older(node, 120)
@@ -146,7 +147,7 @@ def test_a_trust_policy_that_asks_for_tags_now(trusting: Callable[..., Node]) ->
     """A role that took no tags, and is denied without them now: assumed with tags, and so by one call afterwards."""
     node = trusting()
     node.started()
-    role = Role(ARN, None, frozenset({node.aws.account.plan.account_id}), may_be_tagged=True)
+    role = Role(ARN, None, frozenset({node.aws.account.topology.account_id}), may_be_tagged=True)
     node.aws.account.identities.put_role(role)
     node.aws.faults.add(Fault("error", service="sts", code="AccessDenied", times=1))
     ran = node.agent.run("start")
@@ -160,7 +161,7 @@ def test_another_role_is_another_matter(trusting: Callable[..., Node]) -> None:
     node = trusting()
     node.started()
     account = node.aws.account
-    account.identities.put_role(Role(ARN + "-2", None, frozenset({account.plan.account_id}), may_be_tagged=True))
+    account.identities.put_role(Role(ARN + "-2", None, frozenset({account.topology.account_id}), may_be_tagged=True))
     ran = node.agent.run("start", {"routing_table_role": ARN + "-2"})
     assert [bool(tags(call)) for call in assumed(ran)] == [True]
 
@@ -204,7 +205,7 @@ def test_a_role_with_a_long_name(trusting: Callable[..., Node]) -> None:
     """It is remembered of a role whose ARN is longer than the name of a file can be."""
     node = trusting()
     arn = ARN.replace("network", f"{'path/' * 60}network")
-    node.aws.account.identities.put_role(Role(arn, None, frozenset({node.aws.account.plan.account_id})))
+    node.aws.account.identities.put_role(Role(arn, None, frozenset({node.aws.account.topology.account_id})))
     node.agent.parameters["routing_table_role"] = arn
     node.started()
     assert [bool(tags(call)) for call in assumed(node.agent.run("start"))] == [False]

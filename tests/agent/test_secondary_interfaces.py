@@ -10,19 +10,18 @@ from typing import Callable, List
 import pytest
 
 from sandbox import Node, addresses, answers_on, attach, create_eni, crm_resource_stub, ip, make_interface, with_profile
-from vpc_lab.ec2 import LabInstance
-from vpc_lab.topology import Plan, PlannedSubnet
+from vpc_lab.topology import InstanceSpec, SubnetSpec, topology_for
 
 DEGRADED = 190
-SUBNET = PlannedSubnet("service", "eu-central-1a", IPv4Network("10.0.3.0/24"), IPv6Network("2001:db8:1000:3::/64"))
+SUBNET = SubnetSpec("service", "eu-central-1a", IPv4Network("10.0.3.0/24"), IPv6Network("2001:db8:1000:3::/64"))
 IPV4, IPV6 = "10.0.3.50", "2001:db8:1000:3::50"
 
 
 @pytest.fixture
 def node(make_node: Callable[..., Node]) -> Node:
     """A node whose second ENI, in the service subnet, is eth1; the source/destination check of both is on."""
-    plan = Plan()
-    node = make_node(plan=replace(plan, subnets=(*plan.subnets, SUBNET), source_dest_check=True))
+    topology = topology_for()
+    node = make_node(topology=replace(topology, subnets=(*topology.subnets, SUBNET), source_dest_check=True))
     eni = service_eni(node, node.me, "10.0.3.11", "2001:db8:1000:3::11")
     make_interface("eth1", node.aws.account.world.interfaces[eni].mac)
     ip("link", "property", "add", "dev", "eth1", "altname", "enp0s6")
@@ -32,11 +31,9 @@ def node(make_node: Callable[..., Node]) -> Node:
     return node
 
 
-def service_eni(node: Node, to: LabInstance, *texts: str) -> str:
+def service_eni(node: Node, to: InstanceSpec, *texts: str) -> str:
     """Attach an ENI of the service subnet to an instance; its id."""
-    cidrs = node.aws.account.world.subnets.values()
-    subnet = next(one for one in cidrs if SUBNET.cidr in one.cidrs)
-    eni = create_eni(node.aws, subnet.subnet_id, *texts)
+    eni = create_eni(node.aws, SUBNET.subnet_id, *texts)
     attach(node.aws, eni, to, 1)
     return eni
 

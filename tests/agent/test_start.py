@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import Held, Node, Ran, eventually, ip, make_interface
 from vpc_lab.ec2 import Fault, Policy, Statement
+from vpc_lab.topology import topology_for
 
 MANY = 30
 
@@ -61,7 +62,7 @@ def test_the_address_comes_before_the_routes(node: Node) -> None:
 
 def test_all_tables_are_written_at_once(make_node: Callable[..., Node]) -> None:
     """start: every table at once. With every answer held back, all the calls are under way together."""
-    node = make_node(extra_route_tables=MANY - 2)
+    node = make_node(topology=topology_for(extra_route_tables=MANY - 2))
     node.aws.faults.add(Fault("hang", action="ReplaceRoute"))
     with node.agent.begin("start", timeout=60) as running:
         eventually(lambda: len(node.aws.calls("ReplaceRoute")) == MANY, "all tables are being written")
@@ -135,7 +136,7 @@ def test_a_failed_table(node: Node) -> None:
 @pytest.mark.parametrize("failing", [0, 2, 4])
 def test_all_tables_are_tried_whichever_fails(make_node: Callable[..., Node], failing: int) -> None:
     """start: every table at once, all tried, whichever of them fails."""
-    node = make_node(extra_route_tables=3)
+    node = make_node(topology=topology_for(extra_route_tables=3))
     bad = node.tables[failing]
     node.aws.faults.add(Fault("error", action="ReplaceRoute", resource=bad, code="UnauthorizedOperation"))
     node.started()
@@ -146,7 +147,7 @@ def test_all_tables_are_tried_whichever_fails(make_node: Callable[..., Node], fa
 def test_several_failures_are_all_named(make_node: Callable[..., Node]) -> None:
     """start: each table that could not be written (deleted, denied, throttled to the end) is logged as an error with
     its AWS error code."""
-    node = make_node(extra_route_tables=3)
+    node = make_node(topology=topology_for(extra_route_tables=3))
     denied, deleted, throttled, full, good = node.tables
     node.aws.faults.add(Fault("error", action="ReplaceRoute", resource=denied, code="UnauthorizedOperation"))
     node.aws.account.delete_route_table(deleted)
@@ -199,7 +200,7 @@ def test_no_table_was_written(node: Node, codes: List[str], expected: int) -> No
 
 def test_many_tables_that_fail_alike(make_node: Callable[..., Node]) -> None:
     """Exit reason: what it means and what to do in the first 110 characters, however many tables it is about."""
-    node = make_node(extra_route_tables=10)
+    node = make_node(topology=topology_for(extra_route_tables=10))
     ran = fail_all(node, "UnauthorizedOperation")
     assert ran.code == 4, ran
     for expected in (node.tables[0], "11 more", "ReplaceRoute: UnauthorizedOperation", "allow it in this node's IAM"):
@@ -209,7 +210,7 @@ def test_many_tables_that_fail_alike(make_node: Callable[..., Node]) -> None:
 
 def test_one_table_that_stays_throttled(make_node: Callable[..., Node]) -> None:
     """start: a table that is throttled to the end costs itself: the others lead here, and the start succeeds."""
-    node = make_node(extra_route_tables=1)
+    node = make_node(topology=topology_for(extra_route_tables=1))
     bad = node.tables[1]
     node.aws.faults.add(Fault("error", action="ReplaceRoute", resource=bad, code="RequestLimitExceeded", status=503))
     ran = node.agent.run("start", timeout=4)
@@ -221,7 +222,7 @@ def test_one_table_that_stays_throttled(make_node: Callable[..., Node]) -> None:
 @pytest.mark.parametrize("kind", ["hang", "reset", "html"])
 def test_one_table_without_an_answer(make_node: Callable[..., Node], kind: str) -> None:
     """start: a table for which EC2 gives no answer to the end costs itself, whatever way it does not answer."""
-    node = make_node(extra_route_tables=1)
+    node = make_node(topology=topology_for(extra_route_tables=1))
     bad = node.tables[1]
     node.aws.faults.add(Fault(kind, action="ReplaceRoute", resource=bad))  # type: ignore[arg-type]
     ran = node.agent.run("start", timeout=4)
@@ -231,7 +232,7 @@ def test_one_table_without_an_answer(make_node: Callable[..., Node], kind: str) 
 
 def test_throttling_is_retried(make_node: Callable[..., Node]) -> None:
     """Throttling is retried: a start whose first calls are all refused succeeds."""
-    node = make_node(extra_route_tables=8)
+    node = make_node(topology=topology_for(extra_route_tables=8))
     node.aws.faults.add(
         Fault("error", action="ReplaceRoute", code="RequestLimitExceeded", status=503, times=len(node.tables))
     )
@@ -242,7 +243,7 @@ def test_throttling_is_retried(make_node: Callable[..., Node]) -> None:
 
 def test_hundreds_of_tables_under_ec2s_real_limits(make_node: Callable[..., Node]) -> None:
     """1 to 250 tables: with EC2's own token bucket (50, then 5 a second), a start gets through in the end."""
-    node = make_node(extra_route_tables=68)
+    node = make_node(topology=topology_for(extra_route_tables=68))
     node.aws.throttle.enabled = True
     ran = node.agent.run("start", timeout=60)
     assert ran.code == 0, ran
@@ -253,7 +254,7 @@ def test_hundreds_of_tables_under_ec2s_real_limits(make_node: Callable[..., Node
 @pytest.mark.parametrize("tables", [1, 250])
 def test_number_of_tables(make_node: Callable[..., Node], tables: int) -> None:
     """1 to 250 tables in one resource."""
-    node = make_node(extra_route_tables=max(0, tables - 2))
+    node = make_node(topology=topology_for(extra_route_tables=max(0, tables - 2)))
     node.agent.parameters["routing_table"] = ",".join(node.tables[:tables])
     ran = node.started()
     assert len(node.tables) == tables

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import Node, Ran, addresses, ip, with_files, without_packages
 from vpc_lab.ec2 import Fault, Policy, Statement
+from vpc_lab.topology import topology_for
 
 UNKNOWN_TABLE = "rtb-0123456789abcdef0"
 
@@ -95,7 +96,7 @@ def test_a_filtered_read_that_comes_back_empty_once(node: Node) -> None:
 
 def test_every_table_is_looked_at(make_node: Callable[..., Node]) -> None:
     """validate-all, level 10: every table, also the last of more than a hundred."""
-    node = make_node(extra_route_tables=118)
+    node = make_node(topology=topology_for(extra_route_tables=118))
     assert validate(node).code == 0
     ran = validate(node, routing_table=",".join([*node.tables, UNKNOWN_TABLE]))
     assert ran.code == 2, ran

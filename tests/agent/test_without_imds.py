@@ -20,7 +20,8 @@ from sandbox import (
     silent_address,
     with_profile,
 )
-from vpc_lab.ec2 import Fault, LabInstance, RunningAws
+from vpc_lab.ec2 import Fault, RunningAws
+from vpc_lab.topology import InstanceSpec
 
 PRIVATE = {"ipv4": "10.0.1.50", "ipv6": "2001:db8:1000:1::50"}
 Any = Union[Node, EniNode]
@@ -51,7 +52,7 @@ def holders(aws: RunningAws, address: str) -> list[str]:
     return [one.network_interface_id for one in found if address in map(str, (*one.ipv4, *one.ipv6))]
 
 
-def other(node: Any) -> LabInstance:
+def other(node: Any) -> InstanceSpec:
     """Another instance of the subnet."""
     return node.aws.account.instance("consumer-a")
 
@@ -109,7 +110,7 @@ def test_eni_without_a_profile(eni: EniNode) -> None:
 
 def test_eni_of_a_node_with_several(eni: EniNode) -> None:
     """The primary NIC, whose MTU the ENI's gets, is the one at device index 0, in whatever order EC2 lists them."""
-    more = create_eni(eni.aws, eni.me.subnet_id, "10.0.1.70")
+    more = create_eni(eni.aws, eni.me.subnet.subnet_id, "10.0.1.70")
     attach(eni.aws, more, eni.me, 1)
     eni.aws.account.settle()
     eni.aws.account.change(lambda world: replace(world, interfaces=dict(reversed([*world.interfaces.items()]))))
@@ -166,7 +167,7 @@ def test_private_by_a_silent_imds(private: Node) -> None:
 
 def test_private_on_another_interface(private: Node) -> None:
     """`interface`: its ENI is the one with its MAC address, by EC2 too."""
-    eni = create_eni(private.aws, private.me.subnet_id, "10.0.1.70", "2001:db8:1000:1::70")
+    eni = create_eni(private.aws, private.me.subnet.subnet_id, "10.0.1.70", "2001:db8:1000:1::70")
     attach(private.aws, eni, private.me, 1)
     make_interface("eth1", private.aws.account.world.interfaces[eni].mac)
     ran = private.agent.run("start", {"interface": "eth1"})

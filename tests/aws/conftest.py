@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from vpc_lab.ec2 import Credentials, RunningAws, running_aws
+from vpc_lab.topology import topology_for
 
 # boto3-stubs is installed without EC2's own types.
 EC2Client = Any
@@ -37,7 +38,7 @@ def client(aws: RunningAws, service: str = "ec2", credentials: Credentials | Non
     settings: dict[str, Any] = {"retries": {"total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 10}
     return SESSION.client(
         service,  # type: ignore[call-overload]
-        region_name=aws.account.plan.region,
+        region_name=aws.account.topology.region,
         endpoint_url=aws.ec2_url,
         aws_access_key_id="AKIDEXAMPLE" if credentials is None else credentials.access_key_id,
         aws_secret_access_key="secret" if credentials is None else credentials.secret_access_key,
@@ -59,7 +60,7 @@ def refused(code: str, message: str = "") -> Iterator[None]:
 @pytest.fixture
 def aws() -> Iterator[RunningAws]:
     """An AWS with one table for each subnet and two more."""
-    with running_aws(extra_route_tables=2) as running:
+    with running_aws(topology_for(extra_route_tables=2)) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from .conftest import OVERLAY, EC2Client, eventually
 
 def seen(aws: RunningAws, ec2: EC2Client) -> str | None:
     """Where node1's table leads the overlay address, by DescribeRouteTables: the name of the node."""
-    table = aws.account.instance("node1").route_table_id
+    table = aws.account.instance("node1").subnet.route_table_id
     names = {one.network_interface_id: one.name for one in aws.account.instances()}
     (described,) = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]
     for route in described["Routes"]:
@@ -22,7 +22,7 @@ def move(aws: RunningAws, ec2: EC2Client, name: str) -> None:
     """ReplaceRoute in node1's table."""
     node = aws.account.instance(name)
     ec2.replace_route(
-        RouteTableId=aws.account.instance("node1").route_table_id,
+        RouteTableId=aws.account.instance("node1").subnet.route_table_id,
         DestinationCidrBlock=OVERLAY,
         NetworkInterfaceId=node.network_interface_id,
     )

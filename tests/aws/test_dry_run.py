@@ -28,7 +28,7 @@ def operations(aws: RunningAws) -> dict[str, dict[str, str]]:
         "DestinationCidrBlock": OVERLAY,
         "NetworkInterfaceId": eni,
     }
-    association = account.world.route_tables[node.route_table_id].associations[0].association_id
+    association = account.world.route_tables[node.subnet.route_table_id].associations[0].association_id
     given: dict[str, dict[str, str]] = {
         "CreateRoute": {**route, "DestinationCidrBlock": "192.168.77.1/32"},
         "ReplaceRoute": route,
@@ -37,14 +37,14 @@ def operations(aws: RunningAws) -> dict[str, dict[str, str]]:
         "CreateRouteTable": {"VpcId": account.vpc_id},
         "AssociateRouteTable": {
             "RouteTableId": account.route_table_id("extra-1"),
-            "SubnetId": account.instance("node2").subnet_id,
+            "SubnetId": account.instance("node2").subnet.subnet_id,
         },
         "DisassociateRouteTable": {"AssociationId": association},
         "ReplaceRouteTableAssociation": {
             "RouteTableId": account.route_table_id("extra-1"),
             "AssociationId": association,
         },
-        "CreateNetworkInterface": {"SubnetId": node.subnet_id},
+        "CreateNetworkInterface": {"SubnetId": node.subnet.subnet_id},
         "DeleteNetworkInterface": free,
         "AssignPrivateIpAddresses": {"NetworkInterfaceId": eni, "PrivateIpAddress.1": "10.0.1.50"},
         "UnassignPrivateIpAddresses": {"NetworkInterfaceId": eni, "PrivateIpAddress.1": "10.0.1.60"},
@@ -79,7 +79,7 @@ def prepare(aws: RunningAws, ec2: EC2Client) -> dict[str, str]:
     aws.account.put_route(OVERLAY, "node2")
     ec2.assign_private_ip_addresses(NetworkInterfaceId=node.network_interface_id, PrivateIpAddresses=["10.0.1.60"])
     free, held = (
-        ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
+        ec2.create_network_interface(SubnetId=node.subnet.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
         for _ in range(2)
     )
     attached = ec2.attach_network_interface(DeviceIndex=5, InstanceId=node.instance_id, NetworkInterfaceId=held)
@@ -165,7 +165,7 @@ def test_state_does_not_matter(aws: RunningAws, ec2: EC2Client) -> None:
         )
     with refused("DryRunOperation"):
         ec2.replace_route(
-            RouteTableId=node.route_table_id,
+            RouteTableId=node.subnet.route_table_id,
             DestinationCidrBlock=OVERLAY,
             NetworkInterfaceId=node.network_interface_id,
             DryRun=True,

@@ -7,7 +7,7 @@ from typing import Any, Iterator
 import pytest
 
 from vpc_lab.ec2 import RunningAws, running_aws
-from vpc_lab.topology import PUBLIC, plan_for
+from vpc_lab.topology import PUBLIC, topology_for
 
 from .conftest import EC2Client, client, refused
 
@@ -15,7 +15,7 @@ from .conftest import EC2Client, client, refused
 @pytest.fixture
 def aws() -> Iterator[RunningAws]:
     """The AWS of a lab with an ENI that moves and an internet gateway."""
-    with running_aws(plan_for("eni")) as running:
+    with running_aws(topology_for("eni")) as running:
         yield running
 
 
@@ -125,12 +125,12 @@ def test_an_internet_gateway(aws: RunningAws, ec2: EC2Client) -> None:
     only where that is asked for."""
     (gateway,) = ec2.describe_internet_gateways()["InternetGateways"]
     assert gateway["Attachments"][0]["VpcId"] == aws.account.vpc_id
-    for table in aws.account.network().route_tables:
+    for table in aws.account.world.route_tables.values():
         targets = {str(route.destination): route.target for route in table.routes}
         assert targets["0.0.0.0/0"] == targets["::/0"] == gateway["InternetGatewayId"]
-    with running_aws(plan_for("overlay-ip")) as plain:
+    with running_aws(topology_for("overlay-ip")) as plain:
         assert client(plain).describe_internet_gateways()["InternetGateways"] == []
-    with running_aws(plan_for("overlay-ip", internet=True)) as connected:
+    with running_aws(topology_for("overlay-ip", internet=True)) as connected:
         assert len(client(connected).describe_internet_gateways()["InternetGateways"]) == 1
-        (table, *_) = connected.account.network().route_tables
+        (table, *_) = connected.account.world.route_tables.values()
         assert "0.0.0.0/0" in {str(route.destination) for route in table.routes}

@@ -10,7 +10,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from vpc_lab.ec2 import Policy, Role, RunningAws, running_aws
-from vpc_lab.topology import Plan
+from vpc_lab.topology import topology_for
 
 from .conftest import OVERLAY, client, refused
 
@@ -142,7 +142,7 @@ class Replacing:
 
     def __init__(self, aws: RunningAws, connect: Callable[..., Any]) -> None:
         self.aws = aws
-        self.table = aws.account.instance("node1").route_table_id
+        self.table = aws.account.instance("node1").subnet.route_table_id
         self.arn = f"arn:aws:ec2:eu-central-1:123456789012:route-table/{self.table}"
         self.ec2 = connect("ec2", aws.account.identities.of_instance("i-1"))
         aws.account.put_route(OVERLAY, "node2")
@@ -344,7 +344,7 @@ def test_session_tags(aws: RunningAws, connect: Callable[..., Any]) -> None:
 
 def test_shared_vpc() -> None:
     """In a shared VPC the tables are seen and changed only with the owner's role, and no instance id shows."""
-    with running_aws(shared_vpc_owner=OWNER) as aws:
+    with running_aws(topology_for(shared_vpc_owner=OWNER)) as aws:
         aws.account.identities.put_role(Role(ROLE, trusted_accounts=frozenset({"123456789012"})))
         own = aws.account.identities.of_instance("i-1")
         table, node = aws.account.route_table_ids[0], aws.account.instance("node1")
@@ -391,16 +391,7 @@ def test_shared_vpc() -> None:
 
 def test_other_partition() -> None:
     """In another partition, ARNs and the metadata say so."""
-    from dataclasses import replace
-
-    plan = replace(
-        Plan(),
-        region="cn-north-1",
-        subnets=tuple(
-            replace(one, availability_zone="cn-north-1" + one.availability_zone[-1]) for one in Plan().subnets
-        ),
-    )
-    with running_aws(plan) as aws:
+    with running_aws(topology_for(region="cn-north-1")) as aws:
         token = requests.put(
             aws.imds_url + "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"}, timeout=5
         ).text

@@ -195,7 +195,7 @@ def test_ec2_faults_spare_imds(aws: RunningAws, metadata: Metadata) -> None:
 def test_new_interface_lags(aws: RunningAws, ec2: EC2Client, metadata: Metadata) -> None:
     """A newly attached ENI shows after the lag only, although EC2 already calls it attached."""
     node = aws.account.instance("node1")
-    made = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]
+    made = ec2.create_network_interface(SubnetId=node.subnet.subnet_id)["NetworkInterface"]
     aws.account.timing = Timing(imds_interface_lag=3600)
     ec2.attach_network_interface(
         DeviceIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=made["NetworkInterfaceId"]

@@ -10,7 +10,7 @@ import pytest
 
 from vpc_lab.ec2 import RunningAws, running_aws
 from vpc_lab.ec2.account import Timing
-from vpc_lab.vpc import Network
+from vpc_lab.world import World
 
 from .conftest import EC2Client, client, eventually, refused
 
@@ -128,12 +128,12 @@ def test_status(aws: RunningAws, ec2: EC2Client) -> None:
 
 
 def test_fabric_is_told() -> None:
-    """The fabric gets the network after each change, in order, and ends with the truth; refused calls tell nothing."""
-    told: list[Network] = []
+    """The fabric gets the world after each change, in order, and ends with the truth; refused calls tell nothing."""
+    told: list[World] = []
     with running_aws(on_network=told.append) as aws:
         ec2 = client(aws)
         node1, node2 = aws.account.instance("node1"), aws.account.instance("node2")
-        table = node1.route_table_id
+        table = node1.subnet.route_table_id
         targets: list[Any] = []
         for call, eni in (
             (ec2.create_route, node1.network_interface_id),
@@ -141,10 +141,9 @@ def test_fabric_is_told() -> None:
         ):
             call(RouteTableId=table, DestinationCidrBlock="192.168.10.10/32", NetworkInterfaceId=eni)
             aws.account.settle()
-            (told_table,) = [one for one in told[-1].route_tables if one.route_table_id == table]
-            targets.append(told_table.routes[-1].target)
+            targets.append(told[-1].route_tables[table].routes[-1].target)
         assert targets == [node1.network_interface_id, node2.network_interface_id]
-        assert told[-1] == aws.account.network()
+        assert told[-1] is aws.account.world
         before = len(told)
         with refused("RouteAlreadyExists"):
             ec2.create_route(
@@ -160,7 +159,7 @@ def test_fabric_is_told() -> None:
 def test_failing_fabric() -> None:
     """A fabric that raises does not stop the account; the error is kept."""
 
-    def broken(network: Network) -> None:
+    def broken(world: World) -> None:
         raise RuntimeError("no fabric")
 
     with running_aws(on_network=broken) as aws:

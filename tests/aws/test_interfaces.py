@@ -10,7 +10,7 @@ import pytest
 
 from vpc_lab.ec2 import RunningAws, Timing, running_aws
 from vpc_lab.ec2.imds import look_up, metadata
-from vpc_lab.topology import Plan
+from vpc_lab.topology import topology_for
 
 from .conftest import EC2Client, client, refused
 
@@ -18,7 +18,7 @@ from .conftest import EC2Client, client, refused
 @pytest.fixture
 def moving(aws: RunningAws, ec2: EC2Client) -> str:
     """A free ENI in node1's subnet."""
-    subnet = aws.account.instance("node1").subnet_id
+    subnet = aws.account.instance("node1").subnet.subnet_id
     return str(ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"])
 
 
@@ -61,7 +61,7 @@ def test_in_use(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
 @pytest.mark.parametrize("index", [0, 1])
 def test_index_taken(aws: RunningAws, ec2: EC2Client, moving: str, index: int) -> None:
     """A device index that is taken, 0 always, is InvalidParameterValue."""
-    subnet = aws.account.instance("node1").subnet_id
+    subnet = aws.account.instance("node1").subnet.subnet_id
     other = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
     attach(ec2, aws, other)
     with refused("InvalidParameterValue", f"already has an interface attached at device index '{index}'"):
@@ -76,7 +76,7 @@ def test_other_availability_zone(aws: RunningAws, ec2: EC2Client, moving: str) -
 
 def test_attachment_limit(aws: RunningAws, ec2: EC2Client) -> None:
     """An m5.large holds three ENIs; the fourth is AttachmentLimitExceeded."""
-    subnet = aws.account.instance("node1").subnet_id
+    subnet = aws.account.instance("node1").subnet.subnet_id
     enis = [ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"] for _ in range(3)]
     attach(ec2, aws, enis[0], index=1)
     attach(ec2, aws, enis[1], index=2)
@@ -206,7 +206,7 @@ def test_source_dest_check(aws: RunningAws, ec2: EC2Client) -> None:
     node, consumer = aws.account.instance("node1"), aws.account.instance("consumer-a")
 
     def checked(eni: str) -> bool:
-        (one,) = [one for one in aws.account.network().interfaces if one.network_interface_id == eni]
+        one = aws.account.world.interfaces[eni]
         assert described(ec2, eni)["SourceDestCheck"] is one.source_dest_check
         return bool(one.source_dest_check)
 
@@ -239,7 +239,7 @@ def test_describe_by_filter(aws: RunningAws, ec2: EC2Client) -> None:
 
 def plugged(aws: RunningAws, eni: str) -> bool:
     """Whether the instance that an ENI is attached to has a NIC for it."""
-    (one,) = [one for one in aws.account.network().interfaces if one.network_interface_id == eni]
+    one = aws.account.world.interfaces[eni]
     return one.attachment is not None and one.attachment.plugged
 
 
@@ -299,7 +299,7 @@ def test_network_card(several_cards: RunningAws) -> None:
     """An ENI shows its network card, everywhere; a device index is taken on its own card only."""
     aws, ec2 = several_cards, client(several_cards)
     node = aws.account.instance("node1")
-    moving = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
+    moving = ec2.create_network_interface(SubnetId=node.subnet.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
     answer = ec2.attach_network_interface(
         DeviceIndex=1, NetworkCardIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=moving
     )
@@ -311,7 +311,7 @@ def test_network_card(several_cards: RunningAws) -> None:
         for one in reservation["Instances"][0]["NetworkInterfaces"]
     ]
     assert found == [(0, 0), (1, 1)]
-    subnet = node.subnet_id
+    subnet = node.subnet.subnet_id
     other = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
     attach(ec2, aws, other)
     third = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
@@ -361,8 +361,8 @@ def test_secondary_interface(aws: RunningAws, ec2: EC2Client, moving: str) -> No
 @pytest.fixture
 def ipv6_only() -> Iterator[RunningAws]:
     """An AWS whose subnets are IPv6-only."""
-    plan = Plan()
-    with running_aws(replace(plan, subnets=tuple(replace(one, ipv6_only=True) for one in plan.subnets))) as running:
+    topology = topology_for().with_subnets(lambda one: replace(one, ipv6_only=True))
+    with running_aws(topology) as running:
         yield running
 
 
@@ -370,10 +370,10 @@ def test_an_ipv6_only_subnet(ipv6_only: RunningAws) -> None:
     """Neither the subnet nor an ENI nor an instance has anything of IPv4; what would give it one is refused."""
     aws, ec2 = ipv6_only, client(ipv6_only)
     node = aws.account.instance("node1")
-    (subnet,) = ec2.describe_subnets(SubnetIds=[node.subnet_id])["Subnets"]
+    (subnet,) = ec2.describe_subnets(SubnetIds=[node.subnet.subnet_id])["Subnets"]
     assert "CidrBlock" not in subnet
     assert subnet["Ipv6Native"] is True
-    made = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
+    made = ec2.create_network_interface(SubnetId=node.subnet.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
     for eni in (made, node.network_interface_id):
         shown = described(ec2, eni)
         assert "PrivateIpAddress" not in shown
@@ -383,7 +383,7 @@ def test_an_ipv6_only_subnet(ipv6_only: RunningAws) -> None:
     assert "PrivateIpAddress" not in reservation["Instances"][0]
     assert reservation["Instances"][0]["PrivateDnsName"].startswith("i-")
     with refused("InvalidParameterValue", "subnet"):
-        ec2.create_network_interface(SubnetId=node.subnet_id, PrivateIpAddress="10.0.1.50")
+        ec2.create_network_interface(SubnetId=node.subnet.subnet_id, PrivateIpAddress="10.0.1.50")
     with refused("InvalidParameterValue", "subnet"):
         ec2.assign_private_ip_addresses(NetworkInterfaceId=made, SecondaryPrivateIpAddressCount=1)
     allocation = ec2.allocate_address(Domain="vpc")["AllocationId"]
@@ -428,7 +428,7 @@ def test_prefixes(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
 
 def test_prefixes_of_a_new_interface(aws: RunningAws, ec2: EC2Client) -> None:
     """CreateNetworkInterface takes them too; the lab chooses none by itself."""
-    subnet = aws.account.instance("node1").subnet_id
+    subnet = aws.account.instance("node1").subnet.subnet_id
     made = ec2.create_network_interface(
         SubnetId=subnet, Ipv4Prefixes=[{"Ipv4Prefix": PREFIX4}], Ipv6Prefixes=[{"Ipv6Prefix": PREFIX6}]
     )["NetworkInterface"]
@@ -452,7 +452,9 @@ def test_an_address_inside_a_prefix(aws: RunningAws, ec2: EC2Client, moving: str
     with refused("InvalidParameterValue", "2001:db8:1000:1:9::5"):
         ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6Addresses=["2001:db8:1000:1:9::5"])
     with refused("InvalidParameterValue", "10.0.1.200"):
-        ec2.create_network_interface(SubnetId=aws.account.instance("node1").subnet_id, PrivateIpAddress="10.0.1.200")
+        ec2.create_network_interface(
+            SubnetId=aws.account.instance("node1").subnet.subnet_id, PrivateIpAddress="10.0.1.200"
+        )
     ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["10.0.1.191"], AllowReassignment=True)
 
 

@@ -39,7 +39,7 @@ class Places:
         return self._names([one["NetworkInterfaceId"] for one in found])
 
     def in_network(self) -> list[str]:
-        interfaces = self.aws.account.network().interfaces
+        interfaces = self.aws.account.world.interfaces_in_network()
         return self._names([one.network_interface_id for one in interfaces if ADDRESS in map(str, one.addresses)])
 
     def by_metadata(self) -> list[str]:
@@ -107,7 +107,9 @@ def test_new_address_in_metadata(places: Places) -> None:
         NetworkInterfaceId=node.network_interface_id, Ipv6Addresses=["2001:db8:1000:1::51"]
     )
     (eni,) = [
-        one for one in places.aws.account.network().interfaces if one.network_interface_id == node.network_interface_id
+        one
+        for one in places.aws.account.world.interfaces_in_network()
+        if one.network_interface_id == node.network_interface_id
     ]
     assert [str(address) for address in eni.addresses] == [
         "10.0.1.11",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from vpc_lab.ec2 import RunningAws, running_aws
+from vpc_lab.topology import topology_for
 
 from .conftest import OVERLAY, OVERLAY6, EC2Client, client, refused
 
@@ -71,7 +72,7 @@ def test_described_route(aws: RunningAws, ec2: EC2Client) -> None:
         "DestinationCidrBlock": OVERLAY,
         "NetworkInterfaceId": node.network_interface_id,
         "InstanceId": node.instance_id,
-        "InstanceOwnerId": aws.account.plan.account_id,
+        "InstanceOwnerId": aws.account.topology.account_id,
         "Origin": "CreateRoute",
         "State": "active",
     }
@@ -86,7 +87,7 @@ def test_blackhole(aws: RunningAws, ec2: EC2Client) -> None:
         assert found is not None
         return str(found["State"])
 
-    made = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
+    made = ec2.create_network_interface(SubnetId=node.subnet.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
     ec2.create_route(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=made)
     assert state() == "blackhole"
     attachment = ec2.attach_network_interface(DeviceIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=made)
@@ -143,7 +144,7 @@ def test_targets(aws: RunningAws, ec2: EC2Client, call: str) -> None:
 def test_instance_with_two_interfaces(aws: RunningAws, ec2: EC2Client) -> None:
     """An instance with several ENIs is no target: InvalidInstanceID."""
     node = aws.account.instance(NODE1)
-    made = ec2.create_network_interface(SubnetId=node.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
+    made = ec2.create_network_interface(SubnetId=node.subnet.subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
     ec2.attach_network_interface(DeviceIndex=1, InstanceId=node.instance_id, NetworkInterfaceId=made)
     with refused("InvalidInstanceID", "Please specify an interface ID"):
         ec2.create_route(
@@ -169,7 +170,7 @@ def test_overlay_inside_the_vpc(aws: RunningAws, ec2: EC2Client, inside: str) ->
 def test_dry_run(aws: RunningAws, ec2: EC2Client) -> None:
     """With DryRun nothing changes, and the answer is DryRunOperation with status 412."""
     table = aws.account.route_table_ids[0]
-    before = aws.account.network()
+    before = aws.account.world
     with refused("DryRunOperation", "Request would have succeeded, but DryRun flag is set."):
         ec2.create_route(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=eni(aws), DryRun=True)
     with refused("DryRunOperation"):
@@ -183,7 +184,7 @@ def test_dry_run(aws: RunningAws, ec2: EC2Client) -> None:
             NetworkInterfaceId=eni(aws),
             DryRun=True,
         )
-    assert aws.account.network() == before
+    assert aws.account.world == before
     assert aws.calls("CreateRoute")[0].status == 412
 
 
@@ -196,7 +197,7 @@ def test_delete(aws: RunningAws, ec2: EC2Client) -> None:
     with refused("InvalidRoute.NotFound"):
         ec2.delete_route(RouteTableId=table, DestinationCidrBlock=OVERLAY)
     with refused("InvalidParameterValue", "cannot remove local route"):
-        ec2.delete_route(RouteTableId=table, DestinationCidrBlock=str(aws.account.plan.cidr))
+        ec2.delete_route(RouteTableId=table, DestinationCidrBlock=str(aws.account.topology.cidr))
 
 
 def test_route_quota(aws: RunningAws, ec2: EC2Client) -> None:
@@ -229,7 +230,7 @@ def test_describe_by_filter(aws: RunningAws, ec2: EC2Client) -> None:
     assert chosen(vpc_id=[aws.account.vpc_id]) == every
     assert chosen(vpc_id=["vpc-0123456789abcdef0"]) == []
     assert chosen(route_table_id=every[:2]) == every[:2]
-    assert chosen(association__subnet_id=[node.subnet_id]) == [node.route_table_id]
+    assert chosen(association__subnet_id=[node.subnet.subnet_id]) == [node.subnet.route_table_id]
     assert chosen(association__main=["true"]) == [aws.account.route_table_id("main")]
     assert chosen(route__destination_cidr_block=[OVERLAY]) == [aws.account.route_table_id("extra-1")]
     assert chosen(route__destination_cidr_block=[OVERLAY], association__main=["true"]) == []
@@ -240,7 +241,7 @@ def test_describe_by_filter(aws: RunningAws, ec2: EC2Client) -> None:
 
 def test_pages() -> None:
     """A page holds 100 tables at most, and the token leads to the next."""
-    with running_aws(extra_route_tables=247) as aws:
+    with running_aws(topology_for(extra_route_tables=247)) as aws:
         ec2 = client(aws)
         sizes = [len(page["RouteTables"]) for page in ec2.get_paginator("describe_route_tables").paginate()]
         assert sizes == [100, 100, 50]
@@ -254,47 +255,45 @@ def test_main_table_serves_subnets_without_their_own(aws: RunningAws, ec2: EC2Cl
     node = aws.account.instance(NODE1)
 
     def used() -> str:
-        return next(one.route_table_id for one in aws.account.network().subnets if one.subnet_id == node.subnet_id)
+        return aws.account.world.route_table_of(node.subnet.subnet_id).route_table_id
 
-    (table,) = ec2.describe_route_tables(RouteTableIds=[node.route_table_id])["RouteTables"]
+    (table,) = ec2.describe_route_tables(RouteTableIds=[node.subnet.route_table_id])["RouteTables"]
     ec2.disassociate_route_table(AssociationId=table["Associations"][0]["RouteTableAssociationId"])
     assert used() == aws.account.route_table_id("main")
     other = aws.account.route_table_id("extra-1")
-    ec2.associate_route_table(RouteTableId=other, SubnetId=node.subnet_id)
+    ec2.associate_route_table(RouteTableId=other, SubnetId=node.subnet.subnet_id)
     assert used() == other
 
 
 def test_delete_table(aws: RunningAws, ec2: EC2Client) -> None:
     """A table is deleted only once no subnet is associated with it; the main table never is."""
     node = aws.account.instance(NODE1)
-    message = f"The routeTable '{node.route_table_id}' has dependencies and cannot be deleted."
+    message = f"The routeTable '{node.subnet.route_table_id}' has dependencies and cannot be deleted."
     with refused("DependencyViolation", message):
-        ec2.delete_route_table(RouteTableId=node.route_table_id)
+        ec2.delete_route_table(RouteTableId=node.subnet.route_table_id)
     with refused("DependencyViolation"):
         ec2.delete_route_table(RouteTableId=aws.account.route_table_id("main"))
-    (table,) = ec2.describe_route_tables(RouteTableIds=[node.route_table_id])["RouteTables"]
+    (table,) = ec2.describe_route_tables(RouteTableIds=[node.subnet.route_table_id])["RouteTables"]
     ec2.disassociate_route_table(AssociationId=table["Associations"][0]["RouteTableAssociationId"])
-    ec2.delete_route_table(RouteTableId=node.route_table_id)
+    ec2.delete_route_table(RouteTableId=node.subnet.route_table_id)
     with refused("InvalidRouteTableID.NotFound"):
-        ec2.describe_route_tables(RouteTableIds=[node.route_table_id])
+        ec2.describe_route_tables(RouteTableIds=[node.subnet.route_table_id])
     with refused("InvalidRouteTableID.NotFound"):
-        ec2.delete_route_table(RouteTableId=node.route_table_id)
+        ec2.delete_route_table(RouteTableId=node.subnet.route_table_id)
 
 
 def test_table_deleted_behind_the_back(aws: RunningAws, ec2: EC2Client) -> None:
     """`delete_route_table` takes a table away with its association; its subnet uses the main table then."""
     node = aws.account.instance(NODE1)
     aws.account.put_route(OVERLAY, NODE1)
-    aws.account.delete_route_table(node.route_table_id)
-    network = aws.account.network()
-    assert node.route_table_id not in [one.route_table_id for one in network.route_tables]
-    (subnet,) = [one for one in network.subnets if one.subnet_id == node.subnet_id]
-    assert subnet.route_table_id == aws.account.route_table_id("main")
-    assert node.route_table_id not in aws.account.route_table_ids
+    aws.account.delete_route_table(node.subnet.route_table_id)
+    assert node.subnet.route_table_id not in aws.account.world.route_tables
+    assert aws.account.world.route_table_of(node.subnet.subnet_id).route_table_id == aws.account.route_table_id("main")
+    assert node.subnet.route_table_id not in aws.account.route_table_ids
     assert list(aws.account.routes_to(OVERLAY)) == list(aws.account.route_table_ids)
     with refused("InvalidRouteTableID.NotFound"):
         ec2.replace_route(
-            RouteTableId=node.route_table_id,
+            RouteTableId=node.subnet.route_table_id,
             DestinationCidrBlock=OVERLAY,
             NetworkInterfaceId=node.network_interface_id,
         )
@@ -310,7 +309,7 @@ def test_main_table_without_association(aws: RunningAws, ec2: EC2Client) -> None
         return [table["RouteTableId"] for table in ec2.describe_route_tables(Filters=filters)["RouteTables"]]
 
     assert aws.account.route_table_id("extra-1") not in chosen("true") + chosen("false")
-    assert aws.account.instance(NODE1).route_table_id in chosen("false")
+    assert aws.account.instance(NODE1).subnet.route_table_id in chosen("false")
 
 
 VGW = "vgw-0123456789abcdef0"
@@ -329,8 +328,9 @@ def shown(ec2: EC2Client, table: str) -> list[tuple[str, str]]:
 
 def used(aws: RunningAws, table: str) -> list[tuple[str, str]]:
     """Target and state of what the network uses for the overlay address."""
-    (found,) = [one for one in aws.account.network().route_tables if one.route_table_id == table]
-    return [(one.target, one.state) for one in found.routes if str(one.destination) == OVERLAY]
+    world = aws.account.world
+    found = world.route_tables[table].routes_in_use()
+    return [(one.target, world.state_of(one)) for one in found if str(one.destination) == OVERLAY]
 
 
 @pytest.mark.parametrize("origin", OTHER_ORIGINS)
@@ -404,7 +404,7 @@ def test_target_of_other_vpc(aws: RunningAws, ec2: EC2Client, call: str) -> None
         getattr(ec2, call)(RouteTableId=table, DestinationCidrBlock=OVERLAY, NetworkInterfaceId=foreign)
     (described,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[foreign])["NetworkInterfaces"]
     assert described["VpcId"] != aws.account.vpc_id
-    assert foreign not in [one.network_interface_id for one in aws.account.network().interfaces]
+    assert foreign not in [one.network_interface_id for one in aws.account.world.interfaces_in_network()]
 
 
 @pytest.mark.parametrize("call", ["create_route", "replace_route"])

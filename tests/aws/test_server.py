@@ -16,7 +16,7 @@ from vpc_lab.ec2 import Fault, RunningAws, running_aws
 from vpc_lab.ec2.account import Account
 from vpc_lab.ec2.running import start_aws
 from vpc_lab.ec2.tls import make_certificates
-from vpc_lab.topology import Plan
+from vpc_lab.topology import topology_for
 
 from .conftest import OVERLAY, client, eventually, refused
 
@@ -53,7 +53,7 @@ def test_garbage_request(aws: RunningAws) -> None:
 
 def test_many_at_once() -> None:
     """250 concurrent ReplaceRoute calls all succeed."""
-    with running_aws(extra_route_tables=248) as aws:
+    with running_aws(topology_for(extra_route_tables=248)) as aws:
         aws.account.put_route(OVERLAY, "node1")
         target = aws.account.instance("node2").network_interface_id
         ec2 = client(aws, max_pool_connections=250)
@@ -81,7 +81,7 @@ def test_nobody_waits_for_others(aws: RunningAws) -> None:
 
 def test_tls(tmp_path: Path) -> None:
     """With the lab's own authority the API is served under its real names; the key is its owner's alone."""
-    certificates = make_certificates(tmp_path / "tls", [*Plan().api_host_names(), "127.0.0.1"])
+    certificates = make_certificates(tmp_path / "tls", [*topology_for().api_host_names(), "127.0.0.1"])
     assert stat.S_IMODE(certificates.key.stat().st_mode) == 0o600
     with running_aws(tls=certificates.server_context()) as aws:
         assert aws.ec2_url.startswith("https://127.0.0.1:")
@@ -105,7 +105,7 @@ def test_tls(tmp_path: Path) -> None:
 
 def test_address_in_use() -> None:
     """An address that is taken is an error at once, and nothing is left listening."""
-    account = Account(Plan())
+    account = Account(topology_for())
     first = start_aws(account)
     try:
         taken = first.imds_listener.addresses[0]

@@ -14,10 +14,10 @@ KINDS = ["route-table", "network-interface", "instance"]
 
 
 def identifier(aws: RunningAws, kind: str) -> str:
-    """A resource of this kind: one that the lab's plan made."""
+    """A resource of this kind: one that the topology has."""
     node = aws.account.instance("node1")
     return {
-        "route-table": node.route_table_id,
+        "route-table": node.subnet.route_table_id,
         "network-interface": node.network_interface_id,
         "instance": node.instance_id,
     }[kind]

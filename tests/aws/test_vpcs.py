@@ -43,11 +43,11 @@ def test_tags(aws: RunningAws, ec2: EC2Client) -> None:
 
 def test_on_premises(aws: RunningAws) -> None:
     """Every table leads to the on-premises network through the transit gateway."""
-    plan = aws.account.plan
-    for table in aws.account.network().route_tables:
+    topology = aws.account.topology
+    for table in aws.account.world.route_tables.values():
         targets = {route.destination: route.target for route in table.routes}
-        assert targets[plan.on_premises.cidr] == aws.account.transit_gateway_id
-        assert targets[plan.on_premises.ipv6_cidr] == aws.account.transit_gateway_id
+        assert targets[topology.on_premises.cidr] == aws.account.transit_gateway_id
+        assert targets[topology.on_premises.ipv6_cidr] == aws.account.transit_gateway_id
 
 
 def test_moto_answers_the_rest(aws: RunningAws, ec2: EC2Client) -> None:

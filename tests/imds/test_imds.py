@@ -48,11 +48,11 @@ def asked(aws: RunningAws) -> list[str]:
 
 def test_everything_it_is_asked(aws: RunningAws, imds: Imds) -> None:
     """Who this node is: MAC, ENI, region, the VPC's CIDRs, credentials."""
-    me, plan = aws.account.instance("node1"), aws.account.plan
+    me, topology = aws.account.instance("node1"), aws.account.topology
     assert imds.primary_mac() == me.mac
     assert imds.network_interface_id(me.mac) == me.network_interface_id
-    assert imds.region() == plan.region
-    assert imds.vpc_cidrs(me.mac) == [str(plan.cidr), str(plan.ipv6_cidr)]
+    assert imds.region() == topology.region
+    assert imds.vpc_cidrs(me.mac) == [str(topology.cidr), str(topology.ipv6_cidr)]
     credentials = imds.credentials()
     assert credentials is not None
     assert credentials.access_key_id.startswith("ASIA")
@@ -62,7 +62,7 @@ def test_delegated_prefixes(aws: RunningAws, imds: Imds) -> None:
     """Those of the IP versions that are asked for, `ipv4-prefix` and `ipv6-prefix`; 404: none. And the subnet."""
     me = aws.account.instance("node1")
     assert imds.prefixes(me.mac, {4, 6}) == []
-    assert imds.subnet_id(me.mac) == me.subnet_id
+    assert imds.subnet_id(me.mac) == me.subnet.subnet_id
     assert imds.subnet_id("02:00:00:00:00:99") is None
     assign = {"NetworkInterfaceId": me.network_interface_id}
     aws.api.administer("AssignPrivateIpAddresses", **assign, **{"Ipv4Prefix.1": "10.0.1.16/28"})
@@ -88,7 +88,7 @@ def test_an_expired_token(aws: RunningAws, imds: Imds) -> None:
     """401: a new token is fetched, once, and the question asked again."""
     imds.primary_mac()
     aws.imds.expire_tokens()
-    assert imds.region() == aws.account.plan.region
+    assert imds.region() == aws.account.topology.region
     assert asked(aws).count(TOKEN) == 2
 
 
@@ -177,7 +177,7 @@ def test_credentials_that_make_no_sense(aws: RunningAws, hasty: Imds, text: str)
 def test_region_by_availability_zone(aws: RunningAws, imds: Imds) -> None:
     """Where there is no placement/region, the region is that of the availability zone."""
     aws.imds.overrides["/latest/meta-data/placement/region"] = None
-    assert imds.region() == aws.account.plan.region
+    assert imds.region() == aws.account.topology.region
 
 
 @pytest.mark.parametrize("path", [TOKEN, MAC])
@@ -464,7 +464,7 @@ def test_no_route_to_the_first_endpoint(without_route: RunningAws, caplog: pytes
     caplog.set_level(logging.INFO)
     session = Imds(NOWHERE, Deadline(20), without_route.imds_url)
     assert session.primary_mac() == without_route.account.instance("node1").mac
-    assert session.region() == without_route.account.plan.region
+    assert session.region() == without_route.account.topology.region
     assert caplog.text.count("no route") == 1
     assert asked(without_route).count(TOKEN) == 1
 

@@ -8,9 +8,9 @@ from typing import Callable, Iterator, List, cast
 
 from vpc_lab import examples
 from vpc_lab.lab import Lab
-from vpc_lab.topology import Plan
+from vpc_lab.topology import topology_for
 
-PLAN = Plan()
+TOPOLOGY = topology_for()
 DIRECTORY = cast("Path", examples.directory())
 SECOND_ADDRESS = "192.168.10.11"
 # What crmsh before 4.5 says of a meta-attribute that Pacemaker has since 2.1.0, and sets all the same.
@@ -28,9 +28,8 @@ def load(lab: Lab, name: str, edit: Callable[[str], str] = unchanged) -> List[st
     Everything that the tools and the verification of the result had to say, but for `UNKNOWN_TO_CRMSH`.
     """
     status = lab.status()
-    ids = {one["name"]: one["instance_id"] for one in status["instances"]}
     text = edit((DIRECTORY / name).read_text(encoding="utf-8"))
-    text = examples.render(text, examples.values_of(PLAN, ids, status["route_tables"], second_address=SECOND_ADDRESS))
+    text = examples.render(text, examples.values_of(TOPOLOGY, status["route_tables"], second_address=SECOND_ADDRESS))
     if name.endswith(".pcs"):
         done = [lab.exec("node1", command) for command in examples.pcs_commands(text)]
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vpc_lab.host.instance import AGENTS
+from vpc_lab.host.guest import AGENTS
 from vpc_lab.lab import Lab
 
 pytestmark = pytest.mark.root

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, cast
 import pytest
 
 from vpc_lab.host.capabilities import KEPT
-from vpc_lab.host.instance import AGENTS
+from vpc_lab.host.guest import AGENTS
 from vpc_lab.lab import Lab
 from vpc_lab.waiting import eventually
 

@@ -13,7 +13,7 @@ from vpc_lab import examples
 from vpc_lab.judge.audits import Auditor, held
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
-from vpc_lab.topology import INTERNET, Plan
+from vpc_lab.topology import INTERNET, topology_for
 from vpc_lab.traffic.analysis import Row, Switch, overlap_ms, rows
 from vpc_lab.traffic.recorder import Measurement
 
@@ -21,7 +21,7 @@ from .conftest import NAME
 
 pytestmark = pytest.mark.root
 
-OVERLAY = str(Plan().overlay)
+OVERLAY = str(topology_for().overlay)
 EXAMPLE = cast("Path", examples.directory()) / "overlay-ip.crm"
 RESOURCE = "ip_service"
 

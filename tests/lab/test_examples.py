@@ -16,7 +16,7 @@ from vpc_lab.settings import Settings
 from vpc_lab.traffic.analysis import Switch, overlap_ms, rows
 from vpc_lab.traffic.recorder import Measurement
 
-from .configurations import DIRECTORY, PLAN, SECOND_ADDRESS, emptied, load
+from .configurations import DIRECTORY, SECOND_ADDRESS, TOPOLOGY, emptied, load
 
 pytestmark = pytest.mark.root
 
@@ -55,20 +55,20 @@ def test_an_example_for_a_shared_vpc_loads_and_fails_over() -> None:
     """The same where the route tables belong to an account that lends a role for them."""
     settings = Settings(fencing=False, shared_vpc_owner=examples.NETWORK_ACCOUNT)
     with Lab.running(f"test-{os.getpid()}-shared", settings) as lab:
-        lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[PLAN.account_id])
+        lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[TOPOLOGY.account_id])
         loads_and_fails_over(lab, SHARED)
 
 
 def loads_and_fails_over(lab: Lab, name: str) -> None:
     """Load an example into an empty cluster and cut the power of the node that holds the address."""
-    auditor = Auditor(lab, [str(PLAN.overlay), str(PLAN.overlay_ipv6), SECOND_ADDRESS])
+    auditor = Auditor(lab, [str(TOPOLOGY.overlay), str(TOPOLOGY.overlay_ipv6), SECOND_ADDRESS])
     assert load(lab, name) == []
     lab.settle()
     status = lab.cluster_status()
     assert status is not None
     assert status.failures == ()
     assert [one.resource_id for one in status.resources if not one.active] == []
-    address = str(PLAN.overlay_ipv6 if "ipv6" in name else PLAN.overlay)
+    address = str(TOPOLOGY.overlay_ipv6 if "ipv6" in name else TOPOLOGY.overlay)
     resource = resource_of(lab, "node1", address)
     old = cast("str", status.where(resource))
     new = next(node for node in lab.nodes() if node != old)
@@ -98,7 +98,7 @@ def test_make_before_break_moves_without_a_gap(lab: Lab) -> None:
     status = lab.cluster_status()
     old = cast("str", status.where("ip_service") if status else None)
     new = next(node for node in lab.nodes() if node != old)
-    with Measurement.running(lab, lab.nodes(), lab.questions(str(PLAN.overlay))) as measurement:
+    with Measurement.running(lab, lab.nodes(), lab.questions(str(TOPOLOGY.overlay))) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
         switch = Switch(old, new, time.time())
         lab.exec(old, ["crm", "resource", "move", "ip_service", new])
@@ -107,7 +107,7 @@ def test_make_before_break_moves_without_a_gap(lab: Lab) -> None:
     assert [problem for row in seen for problem in row.problems()] == []
     assert sum(row.lost for row in seen) == 0
     lab.settle()
-    assert str(PLAN.overlay) not in held(lab, old)
+    assert str(TOPOLOGY.overlay) not in held(lab, old)
 
 
 def test_hana_s_addresses_follow_the_roles(lab: Lab) -> None:
@@ -126,7 +126,7 @@ def test_hana_s_addresses_follow_the_roles(lab: Lab) -> None:
     status = lab.cluster_status()
     assert status is not None
     assert status.where("ip_secondary") == primary
-    assert str(PLAN.overlay) in held(lab, secondary)
+    assert str(TOPOLOGY.overlay) in held(lab, secondary)
 
 
 def test_hana_s_address_has_no_say_in_where_the_database_is_promoted(lab: Lab) -> None:
@@ -138,7 +138,7 @@ def test_hana_s_address_has_no_say_in_where_the_database_is_promoted(lab: Lab) -
     lab.exec(primary, ["crm", "resource", "move", "ip_primary", secondary])
     lab.settle()
     assert promoted(lab) == [primary]
-    assert str(PLAN.overlay) in held(lab, primary)
+    assert str(TOPOLOGY.overlay) in held(lab, primary)
 
 
 def promoted(lab: Lab) -> List[str]:

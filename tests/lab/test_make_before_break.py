@@ -13,13 +13,13 @@ from vpc_lab import examples
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
-from vpc_lab.topology import Plan
+from vpc_lab.topology import topology_for
 from vpc_lab.traffic.analysis import Row, Switch, rows
 from vpc_lab.traffic.recorder import Measurement
 
 pytestmark = pytest.mark.root
 
-OVERLAY = str(Plan().overlay)
+OVERLAY = str(topology_for().overlay)
 EXAMPLE = cast("Path", examples.directory()) / "make-before-break.crm"
 # Of an HTTP request whose TCP connection was under way when its source's route changed: the new node knows no such one.
 UNDER_WAY = {"ConnectionResetError", "RemoteDisconnected", "timeout", "TimeoutError"}

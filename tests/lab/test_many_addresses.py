@@ -15,11 +15,11 @@ from vpc_lab.traffic.analysis import Switch, rows
 from vpc_lab.traffic.recorder import Measurement
 from vpc_lab.waiting import eventually
 
-from .configurations import PLAN, SECOND_ADDRESS, emptied, load
+from .configurations import SECOND_ADDRESS, TOPOLOGY, emptied, load
 
 pytestmark = pytest.mark.root
 
-FIRST = str(PLAN.overlay)
+FIRST = str(TOPOLOGY.overlay)
 THIRD = "192.168.10.12"
 RESOURCE = "ip_many"
 

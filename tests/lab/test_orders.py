@@ -90,7 +90,7 @@ def test_routes_of_any_origin_are_written_and_deleted(lab: Lab) -> None:
 
 
 def test_status_shows_every_overlay_address_in_use(lab: Lab) -> None:
-    """Also one that the plan does not have, as the second one of an example, and who does not follow its route yet."""
+    """Also one that no preset has, as the second one of an example, and who does not follow its route yet."""
     succeeds(lab, "route-lag", "3600")
     succeeds(lab, "put-route", f"{SECOND}/32", "node2")
     said = succeeds(lab, "status")

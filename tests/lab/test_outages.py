@@ -18,12 +18,12 @@ from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
 from vpc_lab.waiting import eventually
 
-from .configurations import PLAN, SECOND_ADDRESS, emptied, load
+from .configurations import SECOND_ADDRESS, TOPOLOGY, emptied, load
 
 pytestmark = pytest.mark.root
 
 FATAL = "1000000"  # the fail count with which Pacemaker bans a node: INFINITY
-PRIMARY = str(PLAN.overlay)
+PRIMARY = str(TOPOLOGY.overlay)
 # In the order in which they are applied. Fencing first: its monitor is the one with an interval of 300 s.
 HASTENED = (
     (r"op monitor interval=300s timeout=60s", "op monitor interval=3s timeout=3s"),

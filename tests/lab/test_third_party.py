@@ -20,7 +20,7 @@ from vpc_lab.settings import Settings
 from vpc_lab.traffic.analysis import Switch, overlap_ms, rows
 from vpc_lab.traffic.recorder import Measurement
 
-from .configurations import PLAN
+from .configurations import TOPOLOGY
 
 pytestmark = pytest.mark.root
 
@@ -47,7 +47,7 @@ def lab() -> Iterator[Lab]:
         for name in lab.nodes():
             lab.order("tag", resource=name, key="pacemaker", value=name)
             write = "umask 077; mkdir ~/.aws; cat >~/.aws/config"
-            lab.exec(name, ["sh", "-c", write], stdin=f"[profile cluster]\nregion = {PLAN.region}\noutput = text\n")
+            lab.exec(name, ["sh", "-c", write], stdin=f"[profile cluster]\nregion = {TOPOLOGY.region}\noutput = text\n")
         yield lab
 
 

@@ -43,7 +43,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningAws]
 
 def ask(aws: RunningAws, times: int, seconds: float = 60) -> List[NetworkInterface]:
     """Ask EC2 that often at once, each through a connection of its own."""
-    region = aws.account.plan.region
+    region = aws.account.topology.region
     client = Ec2(
         ec2_calls(Account(region), Deadline(seconds), Imds(aws.imds_url, Deadline(seconds)), Progress(""), times),
         region,

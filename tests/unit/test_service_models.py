@@ -204,7 +204,7 @@ def imds_of(aws: RunningAws) -> Imds:
 
 def client_of(aws: RunningAws, seconds: float = 60.0) -> Ec2:
     """Our client; its calls are tried again for so many seconds."""
-    region = aws.account.plan.region
+    region = aws.account.topology.region
     return Ec2(ec2_calls(Account(region), Deadline(seconds), imds_of(aws), Progress("")), region)
 
 

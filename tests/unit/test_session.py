@@ -40,7 +40,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningAws]
 
 def connect(aws: RunningAws, imds: Optional[Imds] = None, seconds: float = 20.0, profile: Optional[str] = None) -> Ec2:
     """Our client of EC2 on node1."""
-    region, deadline = aws.account.plan.region, Deadline(seconds)
+    region, deadline = aws.account.topology.region, Deadline(seconds)
     metadata = imds or Imds(aws.imds_url, deadline)
     return Ec2(ec2_calls(Account(region, profile), deadline, metadata, Progress("")), region)
 
@@ -161,7 +161,7 @@ def test_a_role_without_credentials_is_an_unknown(
 ) -> None:
     """STS's answer has none: UnknownError that names AssumeRole."""
     page = f"<AssumeRoleResponse>{result}</AssumeRoleResponse>"
-    account = Account(aws.account.plan.region, role="arn:aws:iam::123456789012:role/tables")
+    account = Account(aws.account.topology.region, role="arn:aws:iam::123456789012:role/tables")
     deadline = Deadline(1.0)
     with serving(answering(page, 200)) as (host, port):
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://{host}:{port}")
@@ -189,8 +189,8 @@ def test_keys_of_a_profile_are_secret_before_they_are_used(aws: RunningAws, tmp_
 def test_keys_of_a_role_are_secret_before_they_are_used(aws: RunningAws) -> None:
     """Keys that were found are kept from all output before a request is signed with them: of a role."""
     arn = "arn:aws:iam::123456789012:role/canary"
-    identities, region = aws.account.identities, aws.account.plan.region
-    identities.put_role(Role(arn, None, frozenset({aws.account.plan.account_id})))
+    identities, region = aws.account.identities, aws.account.topology.region
+    identities.put_role(Role(arn, None, frozenset({aws.account.topology.account_id})))
     before = set(identities._credentials)
     deadline = Deadline(20)
     ec2_calls(Account(region, role=arn), deadline, Imds(aws.imds_url, deadline), Progress(""))

@@ -10,9 +10,9 @@ import shlex
 from importlib import resources
 from ipaddress import ip_network
 from pathlib import Path
-from typing import FrozenSet, List, Mapping, Optional, Sequence, Tuple, cast
+from typing import FrozenSet, List, Mapping, Optional, Sequence, cast
 
-from vpc_lab.topology import Mode, Plan
+from vpc_lab.topology import Mode, Topology
 
 # The account that owns the route tables where a lab plays a shared VPC, and the role that it lends.
 NETWORK_ACCOUNT = "210987654321"
@@ -62,43 +62,29 @@ def pcs_commands(text: str) -> List[List[str]]:
 
 
 def values_of(
-    plan: Plan,
-    instance_ids: Mapping[str, str],
-    route_table_ids: Sequence[str],
-    *,
-    second_address: str = "192.168.10.11",
-    service_eni: Optional[str] = None,
+    topology: Topology, route_table_ids: Sequence[str], *, second_address: str = "192.168.10.11"
 ) -> Mapping[str, str]:
-    """What a lab puts in: its region, its first two nodes with the ids of their instances, its route tables.
+    """What a lab puts in: its region, its nodes with the ids of their instances (NODE1, INSTANCE1, ...), route tables.
 
-    What the plan does not have, such as a network interface that moves, has no value.
+    What the topology does not have, such as a third node or a network interface that moves, has no value.
     """
-    one, two = nodes_of(plan)
-    return {
-        "REGION": plan.region,
+    values = {
+        "REGION": topology.region,
         "ROUTE_TABLES": ",".join(route_table_ids),
-        "OVERLAY_IP": str(plan.overlay),
+        "OVERLAY_IP": str(topology.overlay),
         "OVERLAY_IP2": second_address,
-        "OVERLAY_CIDR": str(ip_network(f"{plan.overlay}/24", strict=False)),
-        "OVERLAY_IPV6": str(plan.overlay_ipv6),
-        "NODE1": one,
-        "NODE2": two,
-        "INSTANCE1": instance_ids[one],
-        "INSTANCE2": instance_ids[two],
+        "OVERLAY_CIDR": str(ip_network(f"{topology.overlay}/24", strict=False)),
+        "OVERLAY_IPV6": str(topology.overlay_ipv6),
         "NETWORK_ACCOUNT": NETWORK_ACCOUNT,
         "NETWORK_ROLE": NETWORK_ROLE,
-        **({"SERVICE_ENI": service_eni} if service_eni else {}),
-        **({"PRIVATE_IP": str(plan.private)} if plan.private else {}),
-        **({"PRIVATE_IPV6": str(plan.private_ipv6)} if plan.private_ipv6 else {}),
     }
-
-
-def nodes_of(plan: Plan) -> Tuple[str, str]:
-    """The names of the plan's first two cluster nodes. ValueError if there are fewer."""
-    names = [instance.name for instance in plan.instances if instance.role == "node"]
-    if len(names) < 2:
-        raise ValueError("the examples are for clusters of two nodes")
-    return names[0], names[1]
+    for number, node in enumerate(topology.nodes, start=1):
+        values.update({f"NODE{number}": node.name, f"INSTANCE{number}": node.instance_id})
+    if topology.service_interface is not None:
+        values["SERVICE_ENI"] = topology.service_interface.network_interface_id
+    if topology.private is not None and topology.private_ipv6 is not None:
+        values.update(PRIVATE_IP=str(topology.private), PRIVATE_IPV6=str(topology.private_ipv6))
+    return values
 
 
 def _without_comments(text: str) -> str:

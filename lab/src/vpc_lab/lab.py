@@ -26,7 +26,7 @@ from vpc_lab.errors import LabError, LabTimeoutError
 from vpc_lab.host import capabilities
 from vpc_lab.host.rundir import DEFAULT_NAME, RunDir, start_time
 from vpc_lab.settings import Settings
-from vpc_lab.topology import INTERNET, plan_for
+from vpc_lab.topology import INTERNET
 from vpc_lab.waiting import eventually
 
 Say = Callable[[str], None]
@@ -124,6 +124,8 @@ class Lab:
 
     def _launch(self, settings: Settings, say: Say) -> int:
         """Start the launcher and wait until the lab is built; the leash, a file descriptor that keeps it alive."""
+        # Refuses what cannot be, before anything is made.
+        settings.topology()
         if os.geteuid() != 0:
             raise LabError("a lab is made of namespaces: it takes root (try sudo)")
         missing = missing_programs()
@@ -445,15 +447,8 @@ class Lab:
         What the tools had to say. LabError when they refuse it, or it has a placeholder that nothing is known for.
         """
         name = node or self.awake_nodes()[0]
-        status = self.status()
-        values = examples.values_of(
-            plan_for(status["mode"], status["layout"]),
-            self.instance_ids(),
-            status["route_tables"],
-            service_eni=status["service"].get("network_interface_id"),
-        )
         try:
-            text = examples.render(text, values)
+            text = examples.render(text, self.order("values"))
             commands = examples.pcs_commands(text) if pcs else [["crm", "configure", "load", "update", "-"]]
         except ValueError as error:
             raise LabError(f"this configuration cannot be loaded: {error}") from error

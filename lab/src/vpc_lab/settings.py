@@ -1,4 +1,4 @@
-"""What a holder may choose about a lab, apart from its topology."""
+"""What a holder may choose about a lab: how it behaves, and which preset of a topology it has."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
 from typing import Optional, Tuple
 
-from vpc_lab.topology import Layout, Mode, Plan, plan_for
+from vpc_lab.errors import LabError
+from vpc_lab.topology import Layout, Mode, Topology, from_plain, node_names, to_plain, topology_for
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a holder may choose about a lab, apart from its plan."""
+    """What a holder may choose about a lab, and a preset of its topology."""
 
     # Corosync's token timeout, milliseconds: how long a silent node is waited for.
     token_ms: int = 1000
     fencing: bool = True
     boot_cluster: bool = True
+    # Of the cluster: two or three.
+    nodes: int = 2
     # Route tables that no subnet uses: a real VPC has many, and the agent moves the address in all it is told of.
     extra_route_tables: int = 0
     # The account that owns the route tables, where the VPC is one that another account shares.
@@ -58,17 +61,36 @@ class Settings:
     # PROVIDER:NAME, under which the agent is installed as well.
     agents: Optional[str] = None
     alias: Optional[str] = None
+    # A topology made by hand, which takes the place of the preset and of all that chooses one; `mode` says what it is
+    # for.
+    described: Optional[Topology] = None
 
-    def plan(self) -> Plan:
-        """The plan for these settings."""
-        planned = plan_for(self.mode, self.layout, internet=self.internet)
-        return replace(planned, more_overlays=tuple(map(ip_address, self.overlays)))
+    def topology(self) -> Topology:
+        """`described`, or else the preset for these settings. LabError for one that cannot be."""
+        if self.described is not None:
+            return self.described
+        try:
+            more_overlays = tuple(map(ip_address, self.overlays))
+        except ValueError as error:
+            raise LabError(f"an overlay address is an IPv4 or IPv6 address: {error}") from error
+        return topology_for(
+            self.mode,
+            self.layout,
+            nodes=node_names(self.nodes),
+            internet=self.internet,
+            extra_route_tables=self.extra_route_tables,
+            shared_vpc_owner=self.shared_vpc_owner,
+            more_overlays=more_overlays,
+        )
 
     def to_json(self) -> str:
         """For the launcher's command line."""
-        return json.dumps(asdict(self))
+        described = None if self.described is None else to_plain(self.described)
+        return json.dumps({**asdict(replace(self, described=None)), "described": described})
 
     @classmethod
     def from_json(cls, text: str) -> Settings:
         """The inverse of `to_json`."""
-        return cls(**json.loads(text))
+        values = json.loads(text)
+        overlays, described = tuple(values.pop("overlays")), values.pop("described")
+        return cls(**values, overlays=overlays, described=None if described is None else from_plain(described))

@@ -9,7 +9,7 @@ from typing import List, Mapping, cast
 import pytest
 
 from vpc_lab import examples
-from vpc_lab.topology import plan_for
+from vpc_lab.topology import topology_for
 
 DIRECTORY = cast("Path", examples.directory())
 FILES = sorted([*DIRECTORY.glob("*.crm"), *DIRECTORY.glob("*.pcs")])
@@ -17,10 +17,7 @@ FILES = sorted([*DIRECTORY.glob("*.crm"), *DIRECTORY.glob("*.pcs")])
 
 def values(text: str) -> Mapping[str, str]:
     """What a lab of the mode that a configuration is for puts in."""
-    mode = examples.mode_of(text)
-    eni = "eni-1" if mode == "eni" else None
-    ids = {"node1": "i-1", "node2": "i-2"}
-    return examples.values_of(plan_for(mode), ids, ["rtb-1", "rtb-2"], service_eni=eni)
+    return examples.values_of(topology_for(examples.mode_of(text)), ["rtb-1", "rtb-2"])
 
 
 def test_render_replaces_every_placeholder() -> None:

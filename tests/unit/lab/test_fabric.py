@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Dict, Optional
 
 import pytest
@@ -13,8 +13,9 @@ from vpc_lab.fabric.desired import KernelState, desired, tables_of
 from vpc_lab.fabric.devices import Name, device_of, link_local, named, plugged
 from vpc_lab.fabric.difference import difference
 from vpc_lab.fabric.tables import table_number
-from vpc_lab.topology import Layout, Plan, plan_for
-from vpc_lab.vpc import Attachment, AttachmentStatus, Interface, Network, Route, RouteTable
+from vpc_lab.topology import Layout, Topology, topology_for
+from vpc_lab.vpc import Attachment, AttachmentStatus, Interface, Route
+from vpc_lab.world import World
 
 LOCAL = 99
 
@@ -23,33 +24,27 @@ class Vpc:
     """A VPC with an ENI that moves, and three instances with power."""
 
     def __init__(self, layout: Layout) -> None:
-        self.plan: Plan = plan_for("eni", layout)
-        account = Account(self.plan)
-        self.network = account.network()
+        self.topology: Topology = topology_for("eni", layout)
+        account = Account(self.topology)
+        self.world = account.world
         self.eni_id = account.interface_id("service")
         self.ids = {one.name: one.instance_id for one in account.instances()}
         account.close()
         self.hosts: Dict[str, int] = {self.ids["node1"]: 1001, self.ids["node2"]: 1002, self.ids["consumer-a"]: 1003}
         self.device = device_of(self.eni_id)
 
-    def with_attachment(self, name: Optional[str], status: AttachmentStatus = "attached", index: int = 1) -> Network:
-        """The network with the ENI on that instance."""
-        held = None if name is None else Attachment(self.ids[name], index, status)
-        return replace(
-            self.network,
-            interfaces=tuple(
-                replace(one, attachment=held) if one.network_interface_id == self.eni_id else one
-                for one in self.network.interfaces
-            ),
-        )
+    def with_attachment(self, name: Optional[str], status: AttachmentStatus = "attached", index: int = 1) -> World:
+        """The world with the ENI on that instance."""
+        held = None if name is None else Attachment("eni-attach-1", self.ids[name], index, status, False, 0.0)
+        return self.world.with_interface(replace(self.eni(), attachment=held))
 
     def eni(self) -> Interface:
         """The ENI."""
-        return next(one for one in self.network.interfaces if one.network_interface_id == self.eni_id)
+        return self.world.interfaces[self.eni_id]
 
     def state(self, name: Optional[str], status: AttachmentStatus = "attached") -> KernelState:
         """The kernel's objects."""
-        return desired(self.with_attachment(name, status), self.plan, self.hosts)
+        return desired(self.with_attachment(name, status), self.topology, self.hosts)
 
 
 @pytest.fixture(params=["service-subnet", "same-subnet"])
@@ -76,14 +71,14 @@ def test_the_link_is_there_from_attached_to_the_end_of_detaching(
 def test_a_free_eni_has_no_link(vpc: Vpc) -> None:
     """Nor does one of an instance without power."""
     assert vpc.device not in vpc.state(None).links
-    network = vpc.with_attachment("node1")
-    assert vpc.device not in desired(network, vpc.plan, {vpc.ids["node2"]: 1002}).links
+    world = vpc.with_attachment("node1")
+    assert vpc.device not in desired(world, vpc.topology, {vpc.ids["node2"]: 1002}).links
 
 
 def test_a_hidden_device_is_not_there_yet(vpc: Vpc) -> None:
     """EC2 says attached before the instance has the NIC: no link, and nothing leads to it."""
-    network = vpc.with_attachment("node1")
-    state = desired(network, vpc.plan, vpc.hosts, hidden=frozenset([vpc.device]))
+    world = vpc.with_attachment("node1")
+    state = desired(world, vpc.topology, vpc.hosts, hidden=frozenset([vpc.device]))
     assert vpc.device not in state.links
     assert state.routes[4, LOCAL, f"{vpc.eni().addresses[0]}/32"] == "dev lo scope link"
 
@@ -109,24 +104,45 @@ def test_an_address_without_a_device_is_dropped_and_still_resolved(vpc: Vpc) -> 
     assert 'oifname "lo" drop' in free.ruleset
     service6 = next(str(address) for address in vpc.eni().addresses if address.version == 6)
     beside = {device for device, address in free.proxies if address == service6}
-    same = {device for device, one in plugged(vpc.network, vpc.hosts).items() if one.subnet_id == vpc.eni().subnet_id}
+    same = {device for device, one in plugged(vpc.world, vpc.hosts).items() if one.subnet_id == vpc.eni().subnet_id}
     assert beside == same
     assert (vpc.device, service6) not in held.proxies
 
 
 def test_what_leaves_the_eni_follows_its_own_subnet_s_table(vpc: Vpc) -> None:
     """Not that of the instance's primary ENI, nor that of another ENI whose view of the table is older."""
-    network = vpc.with_attachment("node1")
-    subnet = next(one for one in network.subnets if one.subnet_id == vpc.eni().subnet_id)
+    world = vpc.with_attachment("node1")
+    own = world.route_table_of(vpc.eni().subnet_id)
     block = IPv4Network("192.168.10.10/32")
-    tables = tables_of(network, vpc.hosts)
-    assert tables[vpc.device].route_table_id == subnet.route_table_id
-    tables[vpc.device] = RouteTable(subnet.route_table_id, (Route(block, vpc.eni_id, "active"),))
-    state = desired(network, vpc.plan, vpc.hosts, tables=tables)
+    tables = tables_of(world, vpc.hosts)
+    assert tables[vpc.device] == own
+    tables[vpc.device] = replace(own, routes=(Route(block, vpc.eni_id),))
+    state = desired(world, vpc.topology, vpc.hosts, tables=tables)
     for family in (4, 6):
         assert (family, f"pref 100 iif {vpc.device} lookup {table_number(vpc.device)}") in state.rules
     found = {table for family, table, destination in state.routes if destination == str(block)}
     assert found == {table_number(vpc.device)}
+
+
+def test_the_route_in_use_decides_and_leads_where_ec2_says(vpc: Vpc) -> None:
+    """Not a filtered one, not a propagated one beside a static one; a blackhole leads nowhere, whoever it names."""
+    block = IPv4Network("192.168.10.10/32")
+    node1, node2 = (
+        next(one for one in vpc.world.interfaces_of(vpc.ids[name]) if one.attachment) for name in ("node1", "node2")
+    )
+
+    def leads(*routes: Route) -> str:
+        own = vpc.world.route_table_of(vpc.world.interfaces[node1.network_interface_id].subnet_id)
+        world = vpc.world.with_route_table(replace(own, routes=(*own.routes, *routes)))
+        state = desired(world, vpc.topology, vpc.hosts)
+        return state.routes[4, table_number(device_of(node1.network_interface_id)), str(block)]
+
+    static = Route(block, node2.network_interface_id)
+    propagated = Route(block, node1.network_interface_id, "EnableVgwRoutePropagation")
+    filtered = Route(block, node1.network_interface_id, "Advertisement", "filtered")
+    assert device_of(static.target) in leads(static, filtered, propagated)
+    assert device_of(propagated.target) in leads(propagated, filtered)
+    assert leads(replace(static, state="blackhole"), propagated) == "blackhole"
 
 
 def test_the_source_destination_check_is_on_and_knows_the_eni_s_addresses(vpc: Vpc) -> None:
@@ -134,7 +150,7 @@ def test_the_source_destination_check_is_on_and_knows_the_eni_s_addresses(vpc: V
     rules = vpc.state("node1").ruleset
     primary = next(
         device
-        for device, one in plugged(vpc.network, vpc.hosts).items()
+        for device, one in plugged(vpc.world, vpc.hosts).items()
         if one.attachment is not None and one.attachment.instance_id == vpc.ids["node1"]
     )
     checked = next(line for line in rules.splitlines() if line.startswith(" set checked"))
@@ -164,32 +180,25 @@ def test_a_nic_never_comes_back_under_the_name_it_had(vpc: Vpc) -> None:
 
 def test_the_name_is_the_link_s(vpc: Vpc) -> None:
     """What `named` chose is what the instance gets."""
-    network = vpc.with_attachment("node1")
-    state = desired(network, vpc.plan, vpc.hosts, names={vpc.device: "eth7"})
+    world = vpc.with_attachment("node1")
+    state = desired(world, vpc.topology, vpc.hosts, names={vpc.device: "eth7"})
     assert state.links[vpc.device].inside == "eth7"
 
 
 def test_a_private_address_is_delivered_to_the_eni_that_has_it() -> None:
     """AssignPrivateIpAddresses moves the local route, and what the check lets pass."""
-    plan = plan_for("private-ip")
-    assert plan.private is not None
-    account = Account(plan)
-    network, ids = account.network(), {one.name: one.instance_id for one in account.instances()}
+    topology = topology_for("private-ip")
+    assert topology.private is not None
+    account = Account(topology)
+    world, ids = account.world, {one.name: one.instance_id for one in account.instances()}
     hosts = {ids["node1"]: 1, ids["node2"]: 2}
     for name in ("node1", "node2"):
         eni = account.instance(name).network_interface_id
-        moved = replace(
-            network,
-            interfaces=tuple(
-                replace(one, addresses=(*one.addresses, ip_address(str(plan.private))))
-                if one.network_interface_id == eni
-                else one
-                for one in network.interfaces
-            ),
-        )
-        state = desired(moved, plan, hosts)
-        assert state.routes[4, LOCAL, f"{plan.private}/32"] == f"dev {device_of(eni)} scope link"
-        assert f'"{device_of(eni)}" . {plan.private}' in state.ruleset
+        one = world.interfaces[eni]
+        moved = world.with_interface(replace(one, ipv4=(*one.ipv4, topology.private)))
+        state = desired(moved, topology, hosts)
+        assert state.routes[4, LOCAL, f"{topology.private}/32"] == f"dev {device_of(eni)} scope link"
+        assert f'"{device_of(eni)}" . {topology.private}' in state.ruleset
     account.close()
 
 
@@ -199,12 +208,12 @@ def test_an_ipv6_route_that_changes_is_never_missing(vpc: Vpc) -> None:
 
     def led_to(eni: str) -> KernelState:
         tables = {
-            device: replace(table, routes=(*table.routes, Route(block, eni, "active")))
-            for device, table in tables_of(vpc.network, vpc.hosts).items()
+            device: replace(table, routes=(*table.routes, Route(block, eni)))
+            for device, table in tables_of(vpc.world, vpc.hosts).items()
         }
-        return desired(vpc.network, vpc.plan, vpc.hosts, tables=tables)
+        return desired(vpc.world, vpc.topology, vpc.hosts, tables=tables)
 
-    one, other = sorted(eni.network_interface_id for eni in plugged(vpc.network, vpc.hosts).values())[:2]
+    one, other = sorted(eni.network_interface_id for eni in plugged(vpc.world, vpc.hosts).values())[:2]
     lines = [line for line in difference(led_to(one), led_to(other), 6) if str(block) in line]
     # One for each ENI, and one for the transit gateway.
     assert len(lines) == 2 * (len(vpc.hosts) + 1)

@@ -10,13 +10,14 @@ from vpc_lab.vpc import Route, RouteTable
 
 BLOCK = IPv4Network("192.168.10.10/32")
 OTHER = IPv4Network("192.168.10.11/32")
+OWNER = "123456789012"
 SOURCES = ("e1", "e2", "e3", "e4")
 
 
 def tables(target: Optional[str], other: Optional[str] = None) -> Dict[str, RouteTable]:
     """The same table for every source."""
-    routes = [Route(block, to, "active") for block, to in ((BLOCK, target), (OTHER, other)) if to is not None]
-    return dict.fromkeys(SOURCES, RouteTable("rtb-1", tuple(routes)))
+    routes = [Route(block, to) for block, to in ((BLOCK, target), (OTHER, other)) if to is not None]
+    return dict.fromkeys(SOURCES, RouteTable("rtb-1", OWNER, tuple(routes)))
 
 
 def targets(propagation: Propagation, now: float, block: IPv4Network = BLOCK) -> Dict[str, Optional[str]]:
@@ -123,10 +124,20 @@ def test_a_new_source_starts_with_the_newest_routes() -> None:
     assert propagation.under_way() == ()
 
 
+def test_only_the_route_in_use_travels() -> None:
+    """A propagated route beside a static one for the same destination, in whichever order, changes nothing."""
+    propagation = Propagation(1.0)
+    propagation.write(0.0, tables("one"))
+    both = (Route(BLOCK, "one"), Route(BLOCK, "two", "EnableVgwRoutePropagation"))
+    propagation.write(1.0, dict.fromkeys(SOURCES, RouteTable("rtb-1", OWNER, both)))
+    assert propagation.under_way() == ()
+    assert set(targets(propagation, 1.0).values()) == {"one"}
+
+
 def test_a_black_hole_is_one_for_everybody_at_once() -> None:
     """Only the target travels: the state of the route that is in effect is the one that EC2 has."""
     propagation = Propagation(1.0)
     propagation.write(0.0, tables("one"))
-    stopped = RouteTable("rtb-1", (Route(BLOCK, "one", "blackhole"),))
+    stopped = RouteTable("rtb-1", OWNER, (Route(BLOCK, "one", state="blackhole"),))
     propagation.write(1.0, dict.fromkeys(SOURCES, stopped))
     assert {table.routes[0].state for table in propagation.effective().values()} == {"blackhole"}

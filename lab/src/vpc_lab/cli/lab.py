@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Copies from vpc_lab.topology, which is imported only when a verb runs.
 MODES = ("overlay-ip", "eni", "private-ip")
 LAYOUTS = ("service-subnet", "same-subnet")
+NODES = (2, 3)
 API_EXAMPLES = """\
 Which calls fail is narrowed by --action, --caller, --times and --lasting, all of which have to fit; faults add up,
 and `api ok` takes every one back. The first writes of routes by node2 are throttled, everything else goes well:
@@ -43,8 +44,9 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "lab",
         help="a VPC in a box: a real cluster on an EC2 of its own, on this machine",
-        description="A VPC in a box: two cluster nodes in two availability zones, consumers there and on premises, "
-        "and EC2's API, in namespaces of this machine. Takes root; needs no Internet; leaves nothing behind.",
+        description="A VPC in a box: two or three cluster nodes, each in an availability zone of its own, consumers "
+        "there and on premises, and EC2's API, in namespaces of this machine. Takes root; needs no Internet; leaves "
+        "nothing behind.",
     )
     name = argparse.ArgumentParser(add_help=False)
     name.add_argument("--name", default="default", help="which lab, if there are several (default: %(default)s)")
@@ -56,6 +58,13 @@ def register(commands: Commands) -> None:
         return added
 
     up = add("up", _up, "bring a lab up and leave it running")
+    up.add_argument(
+        "--nodes",
+        type=int,
+        choices=NODES,
+        default=NODES[0],
+        help="how many nodes the cluster has (default: %(default)s)",
+    )
     up.add_argument("--token", type=int, default=1000, metavar="MS", help="corosync's token timeout (default: 1000 ms)")
     up.add_argument("--extra-route-tables", type=int, default=0, metavar="N", help="route tables that no subnet uses")
     up.add_argument("--without-fencing", action="store_true", help="leave fence_aws out of the cluster")
@@ -234,6 +243,7 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
     settings = Settings(
         token_ms=arguments.token,
         fencing=not arguments.without_fencing,
+        nodes=arguments.nodes,
         extra_route_tables=arguments.extra_route_tables,
         mode=arguments.mode,
         layout=arguments.layout,
@@ -276,7 +286,7 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
     _table(rows)
     for address, routes in status["routes"].items():
         if status["mode"] != MODES[0] and not any(routes.values()):
-            continue  # the plan's overlay addresses, which this mode does not use
+            continue  # the topology's overlay addresses, which this mode does not use
         targets = ", ".join(f"{table} -> {target or 'no route'}" for table, target in routes.items())
         sys.stdout.write(f"{address}: {targets}\n")
     service = status["service"]

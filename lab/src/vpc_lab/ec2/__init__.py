@@ -1,6 +1,6 @@
 """The AWS of the lab and of all tests: EC2, STS and IMDS with EC2's own semantics, faults and stale reads.
 
-with running_aws(extra_route_tables=3) as aws:
+with running_aws(topology_for(extra_route_tables=3)) as aws:
     boto3.client("ec2", endpoint_url=aws.ec2_url, ...)
     aws.faults.add(Fault("error", action="ReplaceRoute", code="RequestLimitExceeded", times=2))
     aws.calls("ReplaceRoute")
@@ -12,7 +12,7 @@ the other operations of EC2, out of a state of its own (`moto_backend`).
 
 from __future__ import annotations
 
-from vpc_lab.ec2.account import EVERY_INSTANCE, Account, Consistency, LabInstance, Timing
+from vpc_lab.ec2.account import EVERY_INSTANCE, Account, Consistency, Timing
 from vpc_lab.ec2.call_log import Call
 from vpc_lab.ec2.faults import Fault
 from vpc_lab.ec2.iam.identity import Credentials, Role
@@ -27,7 +27,6 @@ __all__ = [
     "Consistency",
     "Credentials",
     "Fault",
-    "LabInstance",
     "Policy",
     "Role",
     "RunningAws",

@@ -1,4 +1,4 @@
-"""The account: builds the plan's VPC, owns the truth, lets time-consuming changes run, and tells the fabric.
+"""The account: has the topology's VPC, owns the truth, lets time-consuming changes run, and tells the fabric.
 
 Each `Account` is a world of its own: several in one process share nothing.
 """
@@ -14,30 +14,22 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import count
 from threading import Condition, Event, RLock, Thread
-from typing import Callable, Deque, Dict, List, Literal, Mapping, Optional, Set, Tuple, TypeVar, Union
+from typing import Callable, Deque, Dict, List, Literal, Optional, Set, Tuple, TypeVar, Union
 
 from vpc_lab.ec2.errors import ApiError
 from vpc_lab.ec2.iam.identity import Identities
-from vpc_lab.ec2.operations.interfaces import mac_of
-from vpc_lab.ec2.operations.routes import local_routes
-from vpc_lab.ec2.world import (
-    Association,
-    Attachment,
-    Instance,
+from vpc_lab.ec2.provision import MAIN, provision, table_ids
+from vpc_lab.topology import InstanceSpec, Topology
+from vpc_lab.vpc import (
     Interface,
     Route,
     RouteOrigin,
     RouteState,
-    RouteTable,
     SecondaryInterface,
-    Subnet,
-    Vpc,
-    World,
     identifier,
-    network_of,
+    mac_of,
 )
-from vpc_lab.topology import Plan
-from vpc_lab.vpc import Cidr, Network
+from vpc_lab.world import World
 
 # In `Account.imds_disabled`: the metadata endpoint of every instance is off, as an account's default can have it.
 EVERY_INSTANCE = "*"
@@ -78,48 +70,28 @@ class Consistency:
     alternating: bool = False
 
 
-@dataclass(frozen=True)
-class LabInstance:
-    """What is fixed about one planned instance; in an IPv6-only subnet its ENI does not have `address`."""
-
-    name: str
-    instance_id: str
-    network_interface_id: str
-    mac: str
-    address: IPv4Address
-    ipv6_address: IPv6Address
-    subnet_id: str
-    availability_zone: str
-    route_table_id: str
-
-
 class Account:
     """The AWS of one lab.
 
-    `on_network` gets the whole network after every change that took effect, one call at a time, in order; changes
+    `on_network` gets the world after every change that took effect, one call at a time, in order; changes
     that happen while it works are handed over together. `on_power(instance_id, "shutdown" | "off" | "on")` does the
     real thing and returns when it is done; the instance's state becomes final then. Both run in threads of the account.
     An exception in either is logged and kept in `callback_errors`; where `on_power` raises, the instance stays in
     the state between (`stopping`, `pending`).
 
-    `macs`: the primary ENI's MAC address by instance name, where a real NIC has it already.
-    `extra_route_tables`: further tables, not associated with a subnet.
-    `shared_vpc_owner`: the account that owns the route tables, if it is another one.
+    `instance_type`: of every instance.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        topology: Topology,
         *,
-        on_network: Optional[Callable[[Network], None]] = None,
+        on_network: Optional[Callable[[World], None]] = None,
         on_power: Optional[Callable[[str, Power], None]] = None,
-        extra_route_tables: int = 0,
-        macs: Optional[Mapping[str, str]] = None,
         timing: Timing = Timing(),
-        shared_vpc_owner: Optional[str] = None,
         instance_type: str = "m5.large",
     ) -> None:
-        self.plan = plan
+        self.topology = topology
         self.timing = timing
         self.consistency = Consistency()
         self.route_quota = 500
@@ -131,16 +103,16 @@ class Account:
         # The names of instances whose metadata endpoint is off (HttpEndpoint=disabled); EVERY_INSTANCE for all.
         self.imds_disabled: Set[str] = set()
         self.callback_errors: List[BaseException] = []
-        self.identities = Identities(plan.account_id, plan.instance_role, plan.region)
-        self.table_owner_id = shared_vpc_owner or plan.account_id
+        self.identities = Identities(topology.account_id, topology.instance_role, topology.region)
+        self.table_owner_id = topology.table_owner_id
         self._on_network = on_network
         self._on_power = on_power
         self._lock = RLock()
         self._changed = Condition(self._lock)
-        self._instances: Dict[str, LabInstance] = {}
-        self._interface_ids: Dict[str, str] = {}
-        self._table_ids: Dict[str, str] = {}
-        self._world = self._build(plan, extra_route_tables, dict(macs or {}), instance_type)
+        self._instances = {one.name: one for one in topology.instances}
+        self._interface_ids = {one.name: one.network_interface_id for one in topology.interfaces}
+        self._table_ids = table_ids(topology)
+        self._world = provision(topology, time.time(), instance_type=instance_type)
         self._history: Deque[Tuple[float, World]] = deque([(-math.inf, self._world)], maxlen=4096)
         self._alternation = count()
         self._told = self._world
@@ -164,10 +136,6 @@ class Account:
         """The truth now."""
         return self._world
 
-    def network(self) -> Network:
-        """The truth now, for the fabric."""
-        return network_of(self._world)
-
     @property
     def vpc_id(self) -> str:
         """The VPC."""
@@ -175,9 +143,9 @@ class Account:
 
     @property
     def route_table_ids(self) -> Tuple[str, ...]:
-        """The subnets' tables in the plan's order, then the extra ones; without the main table and deleted ones."""
+        """The subnets' tables in the topology's order, then the extra ones; without the main table and deleted ones."""
         there = self._world.route_tables
-        return tuple(value for name, value in self._table_ids.items() if name != "main" and value in there)
+        return tuple(value for name, value in self._table_ids.items() if name != MAIN and value in there)
 
     def route_table_id(self, name: str) -> str:
         """A table by name: a subnet's, `main`, or `extra-N` from 1."""
@@ -198,12 +166,12 @@ class Account:
         names = {one.instance_id: one.name for one in self._instances.values()}
         return not self.imds_disabled & {EVERY_INSTANCE, names.get(instance_id, instance_id)}
 
-    def instance(self, name: str) -> LabInstance:
-        """A planned instance by its Name tag."""
+    def instance(self, name: str) -> InstanceSpec:
+        """An instance of the topology by its name."""
         return self._instances[name]
 
     def interface_id(self, name: str) -> str:
-        """The id of a planned ENI that belongs to no instance."""
+        """The id of an ENI of the topology that belongs to no instance."""
         return self._interface_ids[name]
 
     def holder_of(self, network_interface_id: str) -> Tuple[Optional[str], Optional[str]]:
@@ -223,12 +191,12 @@ class Account:
         )
         return tuple(name for name in found if name is not None)
 
-    def instances(self) -> Tuple[LabInstance, ...]:
-        """All planned instances."""
+    def instances(self) -> Tuple[InstanceSpec, ...]:
+        """All instances of the topology."""
         return tuple(self._instances.values())
 
-    def instance_at(self, address: str) -> Optional[LabInstance]:
-        """The planned instance with this address on an ENI attached to it; its own address counts without power too."""
+    def instance_at(self, address: str) -> Optional[InstanceSpec]:
+        """The instance with this address on an ENI attached to it; its own address counts without power too."""
         for one in self._instances.values():
             if address in (str(one.address), str(one.ipv6_address)):
                 return one
@@ -312,8 +280,8 @@ class Account:
             eni,
             mac_of(eni),
             identifier("subnet", "other VPC"),
-            self.plan.subnets[0].availability_zone,
-            self.plan.account_id,
+            self.topology.subnets[0].availability_zone,
+            self.topology.account_id,
             (IPv4Address("172.31.0.10"),),
             description="in another VPC",
             vpc_id=identifier("vpc", "other"),
@@ -439,107 +407,6 @@ class Account:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _build(self, plan: Plan, extra: int, macs: Dict[str, str], instance_type: str) -> World:
-        now = time.time()
-        vpc = Vpc(identifier("vpc", "lab"), (plan.cidr, plan.ipv6_cidr))
-        gateway = identifier("tgw", "lab")
-        internet = () if plan.internet is None else (identifier("igw", "lab"),)
-        world = World(vpc, identifier("sg", "lab"), gateways=(gateway, *internet))
-        world = world.with_tags(vpc.vpc_id, {"Name": "lab"})
-        onward: Tuple[Cidr, ...] = (plan.on_premises.cidr, plan.on_premises.ipv6_cidr)
-        everywhere: Tuple[Cidr, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
-        routes = (
-            *local_routes(world),
-            *(Route(cidr, gateway) for cidr in onward),
-            *(Route(cidr, target) for target in internet for cidr in everywhere),
-        )
-        subnets: Dict[str, Subnet] = {}
-        for planned in plan.subnets:
-            cidrs: Tuple[Cidr, ...] = (planned.ipv6_cidr,)
-            if not planned.ipv6_only:
-                cidrs = (planned.cidr, planned.ipv6_cidr)
-            subnet = Subnet(identifier("subnet", planned.name), planned.availability_zone, cidrs)
-            subnets[planned.name] = subnet
-            world = world.with_tags(subnet.subnet_id, {"Name": planned.name})
-        world = replace(world, subnets={subnet.subnet_id: subnet for subnet in subnets.values()})
-        names = [*subnets, *(f"extra-{number}" for number in range(1, extra + 1)), "main"]
-        tables: Dict[str, RouteTable] = {}
-        tags = dict(world.tags)
-        for name in names:
-            route_table_id = identifier("rtb", name)
-            self._table_ids[name] = route_table_id
-            associations: Tuple[Association, ...] = ()
-            if name == "main":
-                associations = (Association(identifier("rtbassoc", name), None),)
-            elif name in subnets:
-                associations = (Association(identifier("rtbassoc", name), subnets[name].subnet_id),)
-            tables[route_table_id] = RouteTable(route_table_id, self.table_owner_id, routes, associations)
-            tags[route_table_id] = {"Name": name}
-        world = replace(world, route_tables=tables, tags=tags)
-        for one in plan.instances:
-            subnet = subnets[one.subnet]
-            instance_id, eni = identifier("i", one.name), identifier("eni", one.name)
-            mac = macs.get(one.name, mac_of(eni)).lower()
-            world = world.with_instance(
-                Instance(
-                    instance_id,
-                    instance_type,
-                    subnet.subnet_id,
-                    subnet.availability_zone,
-                    "running",
-                    now,
-                    plan.instance_role if one.role == "node" else None,
-                )
-            )
-            world = world.with_tags(instance_id, {"Name": one.name, "role": one.role})
-            attachment = Attachment(identifier("eni-attach", one.name), instance_id, 0, "attached", True, now)
-            world = world.with_interface(
-                Interface(
-                    eni,
-                    mac,
-                    subnet.subnet_id,
-                    subnet.availability_zone,
-                    plan.account_id,
-                    () if plan.subnet(one.subnet).ipv6_only else (plan.address(one),),
-                    (plan.ipv6_address(one),),
-                    # A node forwards nothing, but receives what is not addressed to its ENI: the overlay address.
-                    source_dest_check=one.role != "node" or plan.source_dest_check,
-                    description=f"primary interface of {one.name}",
-                    groups=(world.group_id,),
-                    attachment=attachment,
-                )
-            )
-            self._instances[one.name] = LabInstance(
-                one.name,
-                instance_id,
-                eni,
-                mac,
-                plan.address(one),
-                plan.ipv6_address(one),
-                subnet.subnet_id,
-                subnet.availability_zone,
-                self._table_ids[one.subnet],
-            )
-        for free in plan.interfaces:
-            subnet, eni = subnets[free.subnet], identifier("eni", free.name)
-            listed = plan.interface_addresses(free)
-            world = world.with_interface(
-                Interface(
-                    eni,
-                    mac_of(eni),
-                    subnet.subnet_id,
-                    subnet.availability_zone,
-                    plan.account_id,
-                    tuple(address for address in listed if isinstance(address, IPv4Address)),
-                    tuple(address for address in listed if isinstance(address, IPv6Address)),
-                    description=free.name,
-                    groups=(world.group_id,),
-                )
-            )
-            world = world.with_tags(eni, {"Name": free.name})
-            self._interface_ids[free.name] = eni
-        return world
-
     def _power(
         self, instance_id: str, turn: int, through: Tuple[Tuple[Power, float], ...], done: Callable[[World], World]
     ) -> None:
@@ -594,7 +461,7 @@ class Account:
                 self._telling = True
             try:
                 if self._on_network is not None:
-                    self._on_network(network_of(world))
+                    self._on_network(world)
             except Exception as error:
                 logger.exception("the fabric did not take a change")
                 self.callback_errors.append(error)

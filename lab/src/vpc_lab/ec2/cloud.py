@@ -12,10 +12,10 @@ from typing import Any, Callable, Dict, List, Optional
 from vpc_lab.ec2 import Account, Consistency, Fault, RunningAws, start_aws
 from vpc_lab.ec2.account import Power, Timing
 from vpc_lab.ec2.tls import Certificates, make_certificates
-from vpc_lab.ec2.world import ElasticIp
 from vpc_lab.errors import LabError
-from vpc_lab.topology import METADATA_ADDRESS, Plan
-from vpc_lab.vpc import Address, InstanceState, Network
+from vpc_lab.topology import METADATA_ADDRESS, Topology
+from vpc_lab.vpc import Address, ElasticIp, InstanceState
+from vpc_lab.world import World
 
 # What `lab api MODE` takes besides an EC2 error code.
 KINDS = ("hang", "reset", "close", "refuse", "html", "truncate", "empty", "empty_set", "latency", "clock")
@@ -26,35 +26,31 @@ _ONE_WORD = ("Blocked", "Throttling", "Unavailable", "Unsupported")
 
 
 class Cloud:
-    """One account with its API and metadata service, listening where the plan says."""
+    """One account with its API and metadata service, listening where the topology says."""
 
     def __init__(
         self,
-        plan: Plan,
-        on_network: Callable[[Network], None],
+        topology: Topology,
+        on_network: Callable[[World], None],
         on_power: Callable[[str, Power], None],
         *,
-        extra_route_tables: int = 0,
-        shared_vpc_owner: Optional[str] = None,
         timing: Optional[Timing] = None,
     ) -> None:
-        self._plan = plan
+        self._topology = topology
         self.account = Account(
-            plan,
+            topology,
             on_network=on_network,
             on_power=on_power,
-            extra_route_tables=extra_route_tables,
-            shared_vpc_owner=shared_vpc_owner,
             timing=timing or Timing(),
         )
         self._aws: Optional[RunningAws] = None
 
     def serve(self, directory: Path) -> Certificates:
         """Start listening; certificates are made in `directory`. The addresses have to exist."""
-        certificates = make_certificates(directory, [*self._plan.api_host_names(), str(self._plan.api_address)])
+        certificates = make_certificates(directory, [*self._topology.api_host_names(), str(self._topology.api_address)])
         self._aws = start_aws(
             self.account,
-            api_addresses=((str(self._plan.api_address), 443),),
+            api_addresses=((str(self._topology.api_address), 443),),
             imds_addresses=((str(METADATA_ADDRESS), 80),),
             tls=certificates.server_context(),
         )

@@ -32,15 +32,15 @@ from vpc_lab.ec2.wire import (
     sts_answer,
     sts_error,
 )
-from vpc_lab.ec2.world import Instance, World
-from vpc_lab.vpc import Address, InstanceState
+from vpc_lab.vpc import Address, Instance, InstanceState
+from vpc_lab.world import World
 
 YES: Structure = {"return": True}
 
 # What DryRun finds out before it looks at permissions only: whether the request itself makes sense.
 SENSELESS = ("MissingParameter", "InvalidParameterCombination")
 
-# Known to EC2, and refused here: the VPC is the plan's.
+# Known to EC2, and refused here: the VPC is the topology's.
 NOT_OFFERED = frozenset(("RunInstances", "CreateVpc", "CreateSubnet", "DeleteVpc", "DeleteSubnet"))
 
 
@@ -65,23 +65,23 @@ class Api:
         self.calls = CallLog()
         self.throttle = Throttle()
         self._assignments = count(1)
-        self._moto = MotoEc2(account.plan.region, account.plan.account_id)
-        self._arns = permissions.Arns(account.plan.region, account.plan.account_id, account.table_owner_id)
+        self._moto = MotoEc2(account.topology.region, account.topology.account_id)
+        self._arns = permissions.Arns(account.topology.region, account.topology.account_id, account.table_owner_id)
         self._reads: Dict[str, Callable[[World, Query, Identity], Structure]] = {
             "DescribeRouteTables": self._describe_route_tables,
             "DescribeNetworkInterfaces": lambda world, query, _: interfaces.describe_network_interfaces(world, query),
             "DescribeNetworkInterfaceAttribute": lambda world, query, _: interfaces.describe_attribute(world, query),
             "DescribeInstances": lambda world, query, _: instances.describe_instances(
-                world, query, account.plan.account_id, account.metadata_is_on
+                world, query, account.topology.account_id, account.metadata_is_on
             ),
             "DescribeInstanceStatus": lambda world, query, _: instances.describe_status(
-                world, query, account.plan.account_id
+                world, query, account.topology.account_id
             ),
             "DescribeInstanceAttribute": lambda world, query, _: instances.describe_attribute(world, query),
             "DescribeVpcs": lambda world, query, _: vpcs.describe_vpcs(world, query, account.table_owner_id),
             "DescribeSubnets": lambda world, query, _: vpcs.describe_subnets(world, query, account.table_owner_id),
             "DescribeInternetGateways": lambda world, query, _: vpcs.describe_internet_gateways(
-                world, query, account.plan.account_id
+                world, query, account.topology.account_id
             ),
             "DescribeAddresses": lambda world, query, _: elastic_ips.describe_addresses(world, query),
             "DescribeTags": lambda world, query, _: vpcs.describe_tags(world, query),
@@ -272,7 +272,7 @@ class Api:
     # -- actions that take time ------------------------------------------------------------------------------------
 
     def _describe_route_tables(self, world: World, query: Query, who: Identity) -> Structure:
-        shared = self.account.table_owner_id != self.account.plan.account_id
+        shared = self.account.table_owner_id != self.account.topology.account_id
         return routes.describe_route_tables(world, query, who.account_id, shared=shared)
 
     def _attach(self, world: World, query: Query, _: Identity) -> Tuple[World, Structure]:

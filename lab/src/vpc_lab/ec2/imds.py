@@ -18,7 +18,8 @@ from vpc_lab.ec2.http import HttpRequest
 from vpc_lab.ec2.iam.identity import partition
 from vpc_lab.ec2.operations.interfaces import network_cards, timestamp
 from vpc_lab.ec2.reply import Reply, faulty
-from vpc_lab.ec2.world import Interface, World
+from vpc_lab.vpc import Interface
+from vpc_lab.world import World
 
 Leaf = Union[str, Callable[[], str]]
 Tree = Mapping[str, Union[Leaf, "Tree"]]
@@ -131,7 +132,7 @@ def metadata(account: Account, name: str) -> Tree:
     world = account.world
     fixed = account.instance(name)
     instance = world.instances[fixed.instance_id]
-    region = account.plan.region
+    region = account.topology.region
     suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
     primary = world.interfaces.get(fixed.network_interface_id)
     ipv4 = str(fixed.address) if primary is None or primary.ipv4 else None
@@ -150,7 +151,7 @@ def metadata(account: Account, name: str) -> Tree:
             found["network-card"] = str(attachment.network_card_index)
         macs[interface.mac] = found
     document = {
-        "accountId": account.plan.account_id,
+        "accountId": account.topology.account_id,
         "architecture": "x86_64",
         "availabilityZone": instance.availability_zone,
         "billingProducts": None,
@@ -183,7 +184,7 @@ def metadata(account: Account, name: str) -> Tree:
             "info": json.dumps(
                 {
                     "Code": "Success",
-                    "InstanceProfileArn": f"arn:{partition(region)}:iam::{account.plan.account_id}:"
+                    "InstanceProfileArn": f"arn:{partition(region)}:iam::{account.topology.account_id}:"
                     f"instance-profile/{instance.role}",
                 }
             ),

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any, Dict, Mapping, Optional, Tuple
 from urllib.parse import urlencode
 
-from vpc_lab.ec2.world import World
+from vpc_lab.world import World
 
 
 class MotoEc2:

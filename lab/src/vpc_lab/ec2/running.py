@@ -17,7 +17,7 @@ from vpc_lab.ec2.iam.identity import Credentials
 from vpc_lab.ec2.imds import Imds
 from vpc_lab.ec2.server import api_server, imds_server
 from vpc_lab.ec2.throttle import Throttle
-from vpc_lab.topology import Plan
+from vpc_lab.topology import Topology, topology_for
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def start_aws(
     tls: Optional[ssl.SSLContext] = None,
     who: Optional[Callable[[str], Optional[str]]] = None,
 ) -> RunningAws:
-    """Serve an account. `who` tells the name of the instance at an address; by default the plan does."""
+    """Serve an account. `who` tells the name of the instance at an address; by default the topology does."""
 
     def planned(caller: str) -> Optional[str]:
         found = account.instance_at(caller)
@@ -115,13 +115,17 @@ def start_aws(
 
 @contextmanager
 def running_aws(
-    plan: Optional[Plan] = None, *, imds_instance: str = "node1", tls: Optional[ssl.SSLContext] = None, **options: Any
+    topology: Optional[Topology] = None,
+    *,
+    imds_instance: str = "node1",
+    tls: Optional[ssl.SSLContext] = None,
+    **options: Any,
 ) -> Iterator[RunningAws]:
-    """An AWS on free ports of 127.0.0.1, gone afterwards.
+    """An AWS on free ports of 127.0.0.1, gone afterwards; two nodes for overlay-ip by default.
 
     Loopback callers are `imds_instance` to the metadata service. `options` are those of `Account`.
     """
-    account = Account(plan or Plan(), **options)
+    account = Account(topology or topology_for(), **options)
 
     def who(caller: str) -> Optional[str]:
         found = account.instance_at(caller)

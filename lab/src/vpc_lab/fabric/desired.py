@@ -1,4 +1,4 @@
-"""The kernel's objects for a network. Pure."""
+"""The kernel's objects for a world: what EC2 says, as devices, routes and rules. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from vpc_lab.fabric.commands import FabricError
 from vpc_lab.fabric.devices import GATEWAYS, INTERNET_GATEWAY, TRANSIT_GATEWAY, inside_of, link_local, plugged
 from vpc_lab.fabric.ruleset import NO_CUTS, Cuts, are_neighbours, ingress, ruleset
 from vpc_lab.fabric.tables import TO_MAC, TRANSIT_TABLE, table_number
-from vpc_lab.topology import METADATA_ADDRESS, Plan
-from vpc_lab.vpc import Address, Cidr, Interface, Network, RouteTable
+from vpc_lab.topology import METADATA_ADDRESS, Topology
+from vpc_lab.vpc import Address, Cidr, Interface, RouteTable
+from vpc_lab.world import World
 
 # The router's link-local address on every link, the gateway of IPv6 as in a VPC.
 ROUTER_IPV6 = IPv6Address("fe80::1")
@@ -62,13 +63,12 @@ class KernelState:
     ingress: str = ""
 
 
-def tables_of(network: Network, hosts: Mapping[str, int]) -> Dict[str, RouteTable]:
+def tables_of(world: World, hosts: Mapping[str, int]) -> Dict[str, RouteTable]:
     """The route table that EC2 has for what comes in by a device: an ENI's, or the transit gateway's."""
-    tables = {table.route_table_id: table for table in network.route_tables}
-    subnets = {subnet.subnet_id: tables[subnet.route_table_id] for subnet in network.subnets}
-    found = {device: subnets[eni.subnet_id] for device, eni in plugged(network, hosts).items()}
+    tables = {subnet_id: world.route_table_of(subnet_id) for subnet_id in world.subnets}
+    found = {device: tables[eni.subnet_id] for device, eni in plugged(world, hosts).items()}
     # The transit gateway's static routes lead into the VPC, where the table of the attachment's subnet decides.
-    found[TRANSIT_GATEWAY] = subnets[network.subnets[0].subnet_id]
+    found[TRANSIT_GATEWAY] = tables[next(iter(world.subnets))]
     numbers = {table_number(source) for source in found}
     if len(numbers) != len(found):
         raise FabricError("two network interfaces need the same kernel table: their ids are too much alike")
@@ -76,8 +76,8 @@ def tables_of(network: Network, hosts: Mapping[str, int]) -> Dict[str, RouteTabl
 
 
 def desired(
-    network: Network,
-    plan: Plan,
+    world: World,
+    topology: Topology,
     hosts: Mapping[str, int],
     cuts: Cuts = NO_CUTS,
     *,
@@ -87,26 +87,25 @@ def desired(
     tables: Mapping[str, RouteTable] = {},
     stale_neighbours: bool = False,
 ) -> KernelState:
-    """The kernel's objects for `network`, with the running instances' process 1 in `hosts` (by instance id).
+    """The kernel's objects for `world`, with the running instances' process 1 in `hosts` (by instance id).
 
     `gateways`: the gateways' devices that are there. `names`: what the instance calls a device, where it
     is not the name by device index. `hidden`: devices that EC2 calls attached and the instance does not have yet.
     `tables`: the routes in effect for what comes in by a device, where they are not those that EC2 has.
     `stale_neighbours`: frames within a subnet go to the ENI whose MAC they carry, not to the one that has the address.
     """
-    enis = {device: eni for device, eni in plugged(network, hosts).items() if device not in hidden}
+    enis = {device: eni for device, eni in plugged(world, hosts).items() if device not in hidden}
     by_id = {eni.network_interface_id: (device, eni) for device, eni in enis.items()}
-    subnets = {subnet.subnet_id: subnet for subnet in network.subnets}
     links: Dict[str, Link] = {}
     routes: Dict[Tuple[int, int, str], str] = {}
     neighbours: Dict[Tuple[int, str, str], str] = {}
     rules: Set[Tuple[int, str]] = set()
     proxies: Set[Tuple[str, str]] = set()
-    addresses = {f"{plan.api_address}/32", f"{METADATA_ADDRESS}/32"}
+    addresses = {f"{topology.api_address}/32", f"{METADATA_ADDRESS}/32"}
 
-    for subnet in network.subnets:
+    for subnet in world.subnets.values():
         addresses |= {f"{_router(cidr)}/32" for cidr in subnet.cidrs if cidr.version == 4}
-    for eni in network.interfaces:
+    for eni in world.interfaces_in_network():
         for address in eni.addresses:
             if address.version == 4:
                 # Dropped (on its way to the loopback device), but ARP is answered: an address in a VPC has a place even
@@ -115,9 +114,9 @@ def desired(
             elif not stale_neighbours:
                 proxies |= {(device, str(address)) for device, other in enis.items() if are_neighbours(other, eni)}
     for device, eni in enis.items():
-        link = _link(device, names.get(device), eni, subnets[eni.subnet_id].cidrs, hosts)
+        link = _link(device, names.get(device), eni, world.subnets[eni.subnet_id].cidrs, hosts)
         if stale_neighbours and link.addresses:
-            on_link = tuple(str(cidr) for cidr in subnets[eni.subnet_id].cidrs if cidr.version == 6)
+            on_link = tuple(str(cidr) for cidr in world.subnets[eni.subnet_id].cidrs if cidr.version == 6)
             link = replace(link, on_link=on_link)
         links[device] = link
         for family in (4, 6):
@@ -139,14 +138,14 @@ def desired(
         if INTERNET_GATEWAY in gateways:
             # It delivers to the ENIs of the VPC, and asks no route table.
             rules.add((family, f"pref {_RULE_INTERNET_END} iif {INTERNET_GATEWAY} blackhole"))
-    for source, route_table in {**tables_of(network, hosts), **tables}.items():
+    for source, route_table in {**tables_of(world, hosts), **tables}.items():
         if source == TRANSIT_GATEWAY or source in enis:
-            routes.update(_routes(route_table, table_number(source), network.cidrs, by_id, gateways))
-    for cidr in (*network.cidrs, *map(ip_network, (plan.overlay, plan.overlay_ipv6, *plan.more_overlays))):
+            routes.update(_routes(world, route_table, table_number(source), by_id, gateways))
+    for cidr in (*world.vpc.cidrs, *map(ip_network, topology.overlays)):
         rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {TRANSIT_TABLE}"))
         rules.add((cidr.version, f"pref {_RULE_TRANSIT_LOCAL} iif {TRANSIT_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     if INTERNET_GATEWAY in gateways:
-        for cidr in network.cidrs:
+        for cidr in world.vpc.cidrs:
             rules.add((cidr.version, f"pref {_RULE_INTERNET} iif {INTERNET_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     return KernelState(
         links,
@@ -155,7 +154,7 @@ def desired(
         frozenset(proxies),
         frozenset(rules),
         frozenset(addresses),
-        ruleset(network, plan, enis, cuts),
+        ruleset(world, topology, enis, cuts),
         ingress(enis) if stale_neighbours else "",
     )
 
@@ -185,18 +184,18 @@ def _link(device: str, name: Optional[str], eni: Interface, cidrs: Iterable[Cidr
 
 
 def _routes(
+    world: World,
     table: RouteTable,
     number: int,
-    cidrs: Tuple[Cidr, ...],
     enis: Mapping[str, Tuple[str, Interface]],
     gateways: FrozenSet[str],
 ) -> Dict[Tuple[int, int, str], str]:
-    found: Dict[Tuple[int, int, str], str] = {(cidr.version, number, str(cidr)): "throw" for cidr in cidrs}
-    for route in table.routes:
+    found: Dict[Tuple[int, int, str], str] = {(cidr.version, number, str(cidr)): "throw" for cidr in world.vpc.cidrs}
+    for route in table.routes_in_use():
         key = (route.destination.version, number, str(route.destination))
         if route.target == "local":
             found[key] = "throw"
-        elif route.state == "blackhole":
+        elif world.state_of(route) == "blackhole":
             found[key] = "blackhole"
         elif GATEWAYS.get(route.target.partition("-")[0]) in gateways:
             found[key] = f"dev {GATEWAYS[route.target.partition('-')[0]]}"

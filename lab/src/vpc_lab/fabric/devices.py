@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Dict, Mapping
 
-from vpc_lab.vpc import Interface, Network
+from vpc_lab.vpc import Interface
+from vpc_lab.world import World
 
 TRANSIT_GATEWAY = "tgw0"
 INTERNET_GATEWAY = "igw0"
@@ -72,7 +73,7 @@ def named(known: Mapping[str, Name], enis: Mapping[str, Interface], hosts: Mappi
     return found
 
 
-def plugged(network: Network, hosts: Mapping[str, int]) -> Dict[str, Interface]:
+def plugged(world: World, hosts: Mapping[str, int]) -> Dict[str, Interface]:
     """The ENIs that have a device now, by device: attached to an instance that has a process 1 in `hosts`.
 
     While EC2 says `detaching` the instance still has it: with an instance that does not let go, for ever. One whose
@@ -80,7 +81,7 @@ def plugged(network: Network, hosts: Mapping[str, int]) -> Dict[str, Interface]:
     """
     return {
         device_of(eni.network_interface_id): eni
-        for eni in network.interfaces
+        for eni in world.interfaces_in_network()
         if eni.attachment is not None
         and eni.attachment.plugged
         and eni.attachment.status != "attaching"

@@ -1,4 +1,4 @@
-"""A VPC's network in the kernel: what `Network` says, done with veths, routing tables and nftables.
+"""A VPC's network in the kernel: what EC2's `World` says, done with veths, routing tables and nftables.
 
 The namespace of whoever uses a `Fabric` becomes the VPC's routers. Every ENI of a running instance is one veth whose
 other end lies in the instance. All traffic, also within a subnet, is routed here:
@@ -13,7 +13,7 @@ other end lies in the instance. All traffic, also within a subnet, is routed her
 * An internet gateway translates Elastic IPs one to one and keeps no state; what has none does not pass.
 * nftables enforces the source/destination check, does that translation, and cuts links.
 
-`desired()` is pure: Network in, kernel objects out. `Fabric` compares that with what it made before and changes only
+`desired()` is pure: a world in, kernel objects out. `Fabric` compares that with what it made before and changes only
 the difference, in one `ip -batch` for each family.
 """
 
@@ -34,8 +34,9 @@ from vpc_lab.fabric.difference import difference, without
 from vpc_lab.fabric.neighbours import Neighbours
 from vpc_lab.fabric.propagation import Propagation
 from vpc_lab.fabric.ruleset import Cuts, segment
-from vpc_lab.topology import Outside, Plan
-from vpc_lab.vpc import Cidr, Network, RouteTable
+from vpc_lab.topology import Outside, Topology
+from vpc_lab.vpc import Cidr, RouteTable
+from vpc_lab.world import World
 
 
 class Fabric:
@@ -46,7 +47,7 @@ class Fabric:
 
     def __init__(
         self,
-        plan: Plan,
+        topology: Topology,
         nic_delay: float = 0.0,
         *,
         route_lag: float = 0.0,
@@ -64,14 +65,14 @@ class Fabric:
         self._neighbours: Optional[Neighbours] = None
         self._rename_after = rename_after
         self._seed = seed
-        self._plan = plan
+        self._topology = topology
         self._nic_delay = nic_delay
         self._propagation = Propagation(route_lag, seed)
         self._alarm: Optional[Tuple[float, threading.Timer]] = None
         self._names: Dict[str, Name] = {}
         self._due: Dict[str, float] = {}
         self._lock = threading.RLock()
-        self._network: Optional[Network] = None
+        self._world: Optional[World] = None
         self._hosts: Dict[str, int] = {}
         self._cuts = Cuts()
         self._gateways: FrozenSet[str] = frozenset()
@@ -96,7 +97,7 @@ class Fabric:
 
     def plug_outside(self, there: Outside, pid: int) -> None:
         """Connect the network namespace of process `pid` as the consumer beyond a gateway of the VPC."""
-        device = INTERNET_GATEWAY if there == self._plan.internet else TRANSIT_GATEWAY
+        device = INTERNET_GATEWAY if there == self._topology.internet else TRANSIT_GATEWAY
         router, router6 = there.cidr.network_address + 1, there.ipv6_cidr.network_address + 1
         batch([f"link add {device} type veth peer name eth0 netns {pid}"])
         self._router_end(device)
@@ -116,10 +117,10 @@ class Fabric:
             self._gateways |= {device}
             self._reconcile()
 
-    def apply(self, network: Network) -> None:
-        """Make the kernel equal to `network`."""
+    def apply(self, world: World) -> None:
+        """Make the kernel equal to `world`."""
         with self._lock:
-            self._network = network
+            self._world = world
             self._reconcile()
 
     def power_on(self, instance_id: str, pid: int) -> None:
@@ -171,27 +172,26 @@ class Fabric:
     def routes_under_way(self) -> Tuple[Tuple[str, Cidr], ...]:
         """Who does not follow the newest route yet, by name, and its destination."""
         with self._lock:
-            if self._network is None:
+            if self._world is None:
                 return ()
-            names = {instance.instance_id: instance.name for instance in self._network.instances}
-            sources = {TRANSIT_GATEWAY: self._plan.on_premises.name}
-            for device, eni in plugged(self._network, self._hosts).items():
+            sources = {TRANSIT_GATEWAY: self._topology.on_premises.name}
+            for device, eni in plugged(self._world, self._hosts).items():
                 if eni.attachment is not None:
-                    sources[device] = names[eni.attachment.instance_id]
+                    sources[device] = self._world.name_of(eni.attachment.instance_id)
             return tuple((sources[device], destination) for device, destination in self._propagation.under_way())
 
     def places(self) -> Tuple[str, ...]:
         """Every name that `cut` takes."""
-        network = self._network
-        names: List[str] = ["api", "imds", *(there.name for there in self._plan.outside)]
-        if network is not None:
-            names += [instance.name for instance in network.instances]
-            names += sorted({subnet.availability_zone for subnet in network.subnets})
+        world = self._world
+        names: List[str] = ["api", "imds", *(there.name for there in self._topology.outside)]
+        if world is not None:
+            names += [world.name_of(instance_id) for instance_id in world.instances]
+            names += sorted({subnet.availability_zone for subnet in world.subnets.values()})
         return tuple(names)
 
-    def _hot_plug(self, network: Network, booting: Optional[str]) -> FrozenSet[str]:
+    def _hot_plug(self, world: World, booting: Optional[str]) -> FrozenSet[str]:
         """Name the NICs that come, forget those that went; the ones whose time has not come."""
-        found = plugged(network, self._hosts)
+        found = plugged(world, self._hosts)
         known = self._names
         self._names = named(known, found, self._hosts)
         now = time.monotonic()
@@ -211,10 +211,10 @@ class Fabric:
         with self._lock:
             self._reconcile()
 
-    def _propagate(self, network: Network) -> Dict[str, RouteTable]:
+    def _propagate(self, world: World) -> Dict[str, RouteTable]:
         """The routes in effect now; whoever waits for one is woken when it is due."""
         now = time.monotonic()
-        self._propagation.write(now, tables_of(network, self._hosts))
+        self._propagation.write(now, tables_of(world, self._hosts))
         due = self._propagation.due()
         if due is not None and (self._alarm is None or due < self._alarm[0] or self._alarm[0] <= now):
             if self._alarm is not None:
@@ -225,20 +225,20 @@ class Fabric:
         return self._propagation.effective()
 
     def _reconcile(self, booting: Optional[str] = None) -> None:
-        if self._network is None:
+        if self._world is None:
             return
-        hidden = self._hot_plug(self._network, booting)
+        hidden = self._hot_plug(self._world, booting)
         old, new = (
             self._now,
             desired(
-                self._network,
-                self._plan,
+                self._world,
+                self._topology,
                 self._hosts,
                 self._cuts,
                 gateways=self._gateways,
                 names={device: name.inside for device, name in self._names.items()},
                 hidden=hidden,
-                tables=self._propagate(self._network),
+                tables=self._propagate(self._world),
                 stale_neighbours=self._stale_neighbours,
             ),
         )
@@ -264,8 +264,8 @@ class Fabric:
             batch(difference(old, new, family), family)
         self._now = new
         if self._neighbours is not None:
-            there = {device: eni for device, eni in plugged(self._network, self._hosts).items() if device in new.links}
-            self._neighbours.segment = segment(self._network, there, self._cuts)
+            there = {device: eni for device, eni in plugged(self._world, self._hosts).items() if device in new.links}
+            self._neighbours.segment = segment(self._world, there, self._cuts)
 
     def _rename(self, device: str, name: Name) -> None:
         """Rename a NIC in its instance, as udev does; also one that is up, where the kernel lets it (Linux 6.2)."""

@@ -65,9 +65,9 @@ class Propagation:
         for source, routes in self._effective.items():
             written = _by_destination(self._written[source])
             # Only targets travel: whether one is a black hole does not depend on who asks.
-            found[source] = RouteTable(
-                self._written[source].route_table_id,
-                tuple(
+            found[source] = replace(
+                self._written[source],
+                routes=tuple(
                     written[destination]
                     if _target(written.get(destination)) == route.target
                     else replace(route, state="active")
@@ -99,7 +99,7 @@ class Propagation:
 
 
 def _by_destination(table: RouteTable) -> Dict[Cidr, Route]:
-    return {route.destination: route for route in table.routes}
+    return {route.destination: route for route in table.routes_in_use()}
 
 
 def _target(route: Optional[Route]) -> Optional[str]:

@@ -8,8 +8,9 @@ from typing import Dict, FrozenSet, List, Mapping, Set, Tuple
 from vpc_lab.fabric.devices import INTERNET_GATEWAY, TRANSIT_GATEWAY, link_local
 from vpc_lab.fabric.neighbours import Segment, mac_bytes
 from vpc_lab.fabric.tables import TO_MAC, table_number
-from vpc_lab.topology import METADATA_ADDRESS, Plan
-from vpc_lab.vpc import Interface, Network
+from vpc_lab.topology import METADATA_ADDRESS, Topology
+from vpc_lab.vpc import Interface
+from vpc_lab.world import World
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,15 @@ class Cuts:
 NO_CUTS = Cuts()
 
 
-def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: Cuts) -> str:
+def ruleset(world: World, topology: Topology, enis: Mapping[str, Interface], cuts: Cuts) -> str:
     """The nftables rules: links cut, and the source/destination check. Applied as one transaction."""
     checked = sorted(device for device, eni in enis.items() if eni.source_dest_check)
     own: Dict[int, List[str]] = {4: [], 6: []}
     for device, eni in sorted(enis.items()):
         for address in (*eni.addresses, link_local(eni.mac)):
             own[address.version].append(f'"{device}" . {address}')
-    pairs, services = _cut_devices(network, enis, cuts)
-    to_private = [f"{one.public} : {one.private}" for one in network.elastic_ips]
-    to_public = [f"{one.private} : {one.public}" for one in network.elastic_ips]
+    pairs, services = _cut_devices(world, enis, cuts)
+    elastic_ips = [(one.public_ip, one.private_ip) for one in world.elastic_ips.values() if one.private_ip is not None]
     lines = [
         "table inet lab { }",
         "delete table inet lab",
@@ -45,10 +45,10 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
         _set("own6", "ifname . ipv6_addr", own[6]),
         _set("cut", "ifname . ifname", sorted(f'"{a}" . "{b}"' for a, b in pairs)),
         *(_set(f"cut_{name}", "ifname", sorted(f'"{d}"' for d in found)) for name, found in services.items()),
-        _set("public", "ipv4_addr", [f"{one.public}" for one in network.elastic_ips]),
-        _set("private", "ipv4_addr", [f"{one.private}" for one in network.elastic_ips]),
-        _map("to_private", to_private),
-        _map("to_public", to_public),
+        _set("public", "ipv4_addr", [str(public) for public, _ in elastic_ips]),
+        _set("private", "ipv4_addr", [str(private) for _, private in elastic_ips]),
+        _map("to_private", [f"{public} : {private}" for public, private in elastic_ips]),
+        _map("to_public", [f"{private} : {public}" for public, private in elastic_ips]),
         " chain from_internet {",
         "  type filter hook prerouting priority raw; policy accept;",
         # Before routing.
@@ -74,13 +74,13 @@ def ruleset(network: Network, plan: Plan, enis: Mapping[str, Interface], cuts: C
         " }",
         " chain input {",
         "  type filter hook input priority filter; policy accept;",
-        f"  iifname @cut_api ip daddr {plan.api_address} counter drop",
+        f"  iifname @cut_api ip daddr {topology.api_address} counter drop",
         f"  iifname @cut_imds ip daddr {METADATA_ADDRESS} counter drop",
         "  jump leaves",
         " }",
         " chain output {",
         "  type filter hook output priority filter; policy accept;",
-        f"  oifname @cut_api ip saddr {plan.api_address} counter drop",
+        f"  oifname @cut_api ip saddr {topology.api_address} counter drop",
         f"  oifname @cut_imds ip saddr {METADATA_ADDRESS} counter drop",
         " }",
         "}",
@@ -112,20 +112,24 @@ def ingress(enis: Mapping[str, Interface]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def segment(network: Network, enis: Mapping[str, Interface], cuts: Cuts) -> Segment:
+def segment(world: World, enis: Mapping[str, Interface], cuts: Cuts) -> Segment:
     """What is known of ENIs and addresses, for those who ask in a subnet."""
     return Segment(
         {device: (eni.subnet_id, mac_bytes(eni.mac)) for device, eni in enis.items()},
-        {(eni.subnet_id, address): mac_bytes(eni.mac) for eni in network.interfaces for address in eni.addresses},
-        frozenset(_cut_devices(network, enis, cuts)[0]),
+        {
+            (eni.subnet_id, address): mac_bytes(eni.mac)
+            for eni in world.interfaces_in_network()
+            for address in eni.addresses
+        },
+        frozenset(_cut_devices(world, enis, cuts)[0]),
     )
 
 
 def _cut_devices(
-    network: Network, enis: Mapping[str, Interface], cuts: Cuts
+    world: World, enis: Mapping[str, Interface], cuts: Cuts
 ) -> Tuple[Set[Tuple[str, str]], Dict[str, Set[str]]]:
     """The pairs of devices between which nothing passes, and those that do not reach the API or IMDS."""
-    devices = _devices_by_place(network, enis)
+    devices = _devices_by_place(world, enis)
     pairs: Set[Tuple[str, str]] = set()
     services: Dict[str, Set[str]] = {"api": set(), "imds": set()}
     for one, other in (tuple(sorted(pair)) if len(pair) == 2 else (*pair, *pair) for pair in cuts.pairs):
@@ -146,14 +150,12 @@ def _map(name: str, elements: List[str]) -> str:
     return f" map {name} {{ type ipv4_addr : ipv4_addr;{body} }}"
 
 
-def _devices_by_place(network: Network, enis: Mapping[str, Interface]) -> Dict[str, Set[str]]:
-    names = {instance.instance_id: instance.name for instance in network.instances}
-    zones = {subnet.subnet_id: subnet.availability_zone for subnet in network.subnets}
+def _devices_by_place(world: World, enis: Mapping[str, Interface]) -> Dict[str, Set[str]]:
     places: Dict[str, Set[str]] = {"onprem": {TRANSIT_GATEWAY}, "internet": {INTERNET_GATEWAY}}
     for device, eni in enis.items():
         if eni.attachment is not None:
-            places.setdefault(names.get(eni.attachment.instance_id, ""), set()).add(device)
-        places.setdefault(zones[eni.subnet_id], set()).add(device)
+            places.setdefault(world.name_of(eni.attachment.instance_id), set()).add(device)
+        places.setdefault(world.subnets[eni.subnet_id].availability_zone, set()).add(device)
     return places
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from vpc_lab.errors import LabError
-from vpc_lab.host.instance import AGENT_PLACES, AGENTS
+from vpc_lab.host.guest import AGENT_PLACES, AGENTS
 
 
 def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[str] = None) -> Optional[Path]:

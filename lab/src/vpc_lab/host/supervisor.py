@@ -20,12 +20,12 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from vpc_lab import examples
 from vpc_lab.ec2.account import Power, Timing
 from vpc_lab.ec2.cloud import Cloud
 from vpc_lab.ec2.errors import ApiError
 from vpc_lab.ec2.iam.identity import Role
 from vpc_lab.ec2.iam.policies import Policy
-from vpc_lab.ec2.world import RouteOrigin, RouteState
 from vpc_lab.errors import LabError
 from vpc_lab.fabric.kernel import Fabric
 from vpc_lab.host import cluster_files
@@ -33,11 +33,11 @@ from vpc_lab.host.agents import agents_directory
 from vpc_lab.host.boot import Service
 from vpc_lab.host.disk import copy_etc
 from vpc_lab.host.event_log import EventLog
-from vpc_lab.host.instance import FILES, Instance, Machine
+from vpc_lab.host.guest import FILES, Guest, Image
 from vpc_lab.host.rundir import RunDir
 from vpc_lab.settings import Settings
-from vpc_lab.topology import Outside, Plan, PlannedInstance
-from vpc_lab.vpc import Address
+from vpc_lab.topology import InstanceSpec, Outside, Topology
+from vpc_lab.vpc import Address, RouteOrigin, RouteState
 
 Values = Dict[str, Any]
 Files = Mapping[str, Tuple[str, int, Optional[str]]]
@@ -46,16 +46,16 @@ Files = Mapping[str, Tuple[str, int, Optional[str]]]
 class Supervisor:
     """The lab's parts and the verbs on them. Each verb may be called from any thread."""
 
-    def __init__(self, rundir: RunDir, plan: Plan, settings: Settings) -> None:
+    def __init__(self, rundir: RunDir, topology: Topology, settings: Settings) -> None:
         self._rundir = rundir
-        self._plan = plan
+        self._topology = topology
         self._settings = settings
         self.timeline = EventLog()
         self.ended = threading.Event()
         # The Elastic IP for the agent to associate, where the lab has one.
         self._allocation: Optional[str] = None
         self._fabric = Fabric(
-            plan,
+            topology,
             settings.nic_seconds,
             route_lag=settings.route_lag_seconds,
             rename_after=settings.rename_seconds,
@@ -63,11 +63,9 @@ class Supervisor:
             seed=settings.seed,
         )
         self._cloud = Cloud(
-            plan,
+            topology,
             self._fabric.apply,
             self._on_power,
-            extra_route_tables=settings.extra_route_tables,
-            shared_vpc_owner=settings.shared_vpc_owner,
             timing=Timing(
                 attach=settings.attach_seconds,
                 detach=settings.detach_seconds,
@@ -79,7 +77,7 @@ class Supervisor:
             ),
         )
         self._cloud.account.dead_indexes_after_force = settings.dead_indexes
-        self._instances: Dict[str, Instance] = {}
+        self._instances: Dict[str, Guest] = {}
         self._ids: Dict[str, str] = {}
 
     def build(self, say: Callable[[str], None]) -> None:
@@ -87,13 +85,13 @@ class Supervisor:
         say("laying out the VPC")
         self._fabric.open()
         # The addresses of the API have to exist before it can listen on them.
-        self._fabric.apply(self._cloud.account.network())
+        self._fabric.apply(self._cloud.account.world)
         authority = self._cloud.serve(self._rundir.private / "tls").authority.read_text(encoding="ascii")
         self._rundir.ca_certificate.write_text(authority, encoding="ascii")
         self._ids = {one.name: one.instance_id for one in self._cloud.account.instances()}
         etc = self._rundir.private / "etc"
         copy_etc(etc, map(Path, FILES))
-        machine = Machine(
+        image = Image(
             private=self._rundir.private,
             etc=etc,
             ca_bundle=self._ca_bundle(authority),
@@ -104,14 +102,14 @@ class Supervisor:
             ),
             hosts=self._hosts(),
         )
-        for planned in self._plan.instances:
+        for planned in self._topology.instances:
             files, services = self._cluster_parts(planned)
-            self._instances[planned.name] = Instance(planned.name, machine, files=files, services=services)
-        for there in self._plan.outside:
-            self._instances[there.name] = Instance(there.name, machine, files={}, services=())
-        if self._plan.service_interface is not None:
+            self._instances[planned.name] = Guest(planned.name, image, files=files, services=services)
+        for there in self._topology.outside:
+            self._instances[there.name] = Guest(there.name, image, files={}, services=())
+        if self._topology.service_interface is not None:
             self.do_elastic_ip()
-        elif self._settings.mode == "overlay-ip" and self._plan.internet is not None:
+        elif self._settings.mode == "overlay-ip" and self._topology.internet is not None:
             self._allocation = self._cloud.allocate_elastic_ip().allocation_id
         say("booting " + ", ".join(self._instances))
         with ThreadPoolExecutor(len(self._instances)) as pool:
@@ -119,16 +117,16 @@ class Supervisor:
         for name in self._ids:
             self.timeline.add("power-on", instance=name, why="the lab came up")
 
-    def _cluster_parts(self, planned: PlannedInstance) -> Tuple[Files, Tuple[Service, ...]]:
-        if planned.role != "node" or not self._settings.boot_cluster:
+    def _cluster_parts(self, one: InstanceSpec) -> Tuple[Files, Tuple[Service, ...]]:
+        if one.role != "node" or not self._settings.boot_cluster:
             return {}, ()
-        nodes = [one for one in self._plan.instances if one.role == "node"]
+        nodes = self._topology.nodes
         conf = cluster_files.corosync_conf(
-            {one.name: str(self._plan.address(one)) for one in nodes}, token_ms=self._settings.token_ms
+            {node.name: str(node.address) for node in nodes}, token_ms=self._settings.token_ms
         )
         cib = cluster_files.seeded_cib(
-            {one.name: self._ids[one.name] for one in nodes},
-            region=self._plan.region,
+            {node.name: node.instance_id for node in nodes},
+            region=self._topology.region,
             fencing=self._settings.fencing,
         )
         files: Files = {
@@ -140,8 +138,8 @@ class Supervisor:
         return files, cluster_files.SERVICES
 
     def _hosts(self) -> str:
-        lines = [f"{self._plan.address(one)} {one.name}\n" for one in self._plan.instances]
-        lines.append(f"{self._plan.api_address} {' '.join(self._plan.api_host_names())}\n")
+        lines = [f"{one.address} {one.name}\n" for one in self._topology.instances]
+        lines.append(f"{self._topology.api_address} {' '.join(self._topology.api_host_names())}\n")
         return "".join(lines)
 
     def _ca_bundle(self, authority: str) -> Path:
@@ -199,7 +197,7 @@ class Supervisor:
 
     def do_status(self) -> Values:
         """What there is and how it is."""
-        roles = {one.name: one.role for one in self._plan.instances}
+        roles = {one.name: one.role for one in self._topology.instances}
         instances = [
             {
                 **instance.describe(),
@@ -213,12 +211,12 @@ class Supervisor:
         account = self._cloud.account
         return {
             "name": self._rundir.name,
-            "region": self._plan.region,
+            "region": self._topology.region,
             "instances": instances,
             "route_tables": list(account.route_table_ids),
             "network_interfaces": {one.name: one.network_interface_id for one in account.instances()},
-            "overlay": str(self._plan.overlay),
-            "overlay_ipv6": str(self._plan.overlay_ipv6),
+            "overlay": str(self._topology.overlay),
+            "overlay_ipv6": str(self._topology.overlay_ipv6),
             "routes": {str(address): self._cloud.routes(address) for address in self._overlays()},
             "route_lag": self._fabric.route_lag,
             "routes_under_way": [[name, str(destination)] for name, destination in self._fabric.routes_under_way()],
@@ -232,8 +230,8 @@ class Supervisor:
         }
 
     def _overlays(self) -> Tuple[Address, ...]:
-        """The plan's overlay addresses, then every other single address that a route leads to an ENI."""
-        found: List[Address] = [self._plan.overlay, self._plan.overlay_ipv6]
+        """The topology's overlay addresses, then every other single address that a route leads to an ENI."""
+        found: List[Address] = [self._topology.overlay, self._topology.overlay_ipv6]
         for table in self._cloud.account.world.route_tables.values():
             for route in table.routes:
                 if route.target.startswith("eni-") and route.destination.prefixlen == route.destination.max_prefixlen:
@@ -245,14 +243,14 @@ class Supervisor:
 
         In overlay-ip the Elastic IP that moves with it, if the lab has one, and who has that; else empty.
         """
-        account, planned = self._cloud.account, self._plan.service_interface
+        account, planned = self._cloud.account, self._topology.service_interface
         if planned is not None:
-            eni = account.interface_id(planned.name)
+            eni = planned.network_interface_id
             holder, attachment = account.holder_of(eni)
             return {
                 "network_interface_id": eni,
                 "mac": account.world.interfaces[eni].mac,
-                "addresses": [str(address) for address in self._plan.interface_addresses(planned)],
+                "addresses": [str(address) for address in planned.addresses],
                 "elastic_ips": self._elastic_ips(),
                 "holder": holder,
                 "attachment": attachment,
@@ -262,30 +260,30 @@ class Supervisor:
             holders = [] if found.private_ip is None else account.holders_of(found.private_ip)
             return {
                 "allocation_id": self._allocation,
-                "addresses": [str(self._plan.overlay)],
-                "elastic_ips": {str(self._plan.overlay): str(found.public_ip)},
+                "addresses": [str(self._topology.overlay)],
+                "elastic_ips": {str(self._topology.overlay): str(found.public_ip)},
                 "holder": ", ".join(holders) or None,
             }
-        if self._plan.private is None or self._plan.private_ipv6 is None:
+        if self._topology.private is None or self._topology.private_ipv6 is None:
             return {}
-        holders = account.holders_of(self._plan.private)
+        holders = account.holders_of(self._topology.private)
         return {
-            "addresses": [str(self._plan.private), str(self._plan.private_ipv6)],
+            "addresses": [str(self._topology.private), str(self._topology.private_ipv6)],
             "elastic_ips": self._elastic_ips(),
             "holder": ", ".join(holders) or None,
         }
 
     def _elastic_ips(self) -> Dict[str, str]:
-        private = self._plan.service_address
+        private = self._topology.service_address
         public = None if private is None else self._cloud.account.public_ip_of(private)
         return {} if public is None else {str(private): str(public)}
 
     def _address(self, name: str) -> str:
-        planned = next((one for one in self._plan.instances if one.name == name), None)
-        return str(self._plan.address(planned) if planned else self._outside(name).address)
+        planned = next((one for one in self._topology.instances if one.name == name), None)
+        return str(planned.address if planned else self._outside(name).address)
 
     def _outside(self, name: str) -> Outside:
-        return next(there for there in self._plan.outside if there.name == name)
+        return next(there for there in self._topology.outside if there.name == name)
 
     def _ec2_instance(self, name: str) -> str:
         if name not in self._instances:
@@ -406,19 +404,18 @@ class Supervisor:
         self.timeline.add("route-table", route_table_id=table, deleted=True)
 
     def do_route_tables(self) -> List[str]:
-        """The ids of all route tables of the VPC, also of those that are not in the plan."""
+        """The ids of all route tables of the VPC, also of those that are not in the topology."""
         return list(self._cloud.account.world.route_tables)
 
     def do_new_route_table(self, subnet: str) -> str:
-        """Give a subnet, by its name in the plan, a route table of its own; returns its id.
+        """Give a subnet, by its name in the topology, a route table of its own; returns its id.
 
         It has the routes of the one before, but none to an ENI: as with a subnet that is added to the VPC.
         """
-        account, names = self._cloud.account, [one.name for one in self._plan.subnets]
+        account, names = self._cloud.account, [one.name for one in self._topology.subnets]
         if subnet not in names:
             raise LabError(f"there is no subnet '{subnet}'; there are {', '.join(names)}")
-        cidr = self._plan.subnet(subnet).cidr
-        subnet_id = next(one.subnet_id for one in account.world.subnets.values() if cidr in one.cidrs)
+        subnet_id = self._topology.subnet(subnet).subnet_id
         table = account.world.route_table_of(subnet_id)
         association = next(one for one in table.associations if one.subnet_id == subnet_id)
         old, before = table.route_table_id, set(account.world.route_tables)
@@ -501,10 +498,10 @@ class Supervisor:
 
     def do_stuck_detach(self, stuck: bool) -> None:
         """Let a plain detachment of the service's ENI never end, or go well again."""
-        planned = self._plan.service_interface
+        planned = self._topology.service_interface
         if planned is None:
             raise LabError("this lab has no network interface that moves; bring it up with --mode eni")
-        eni = self._cloud.account.interface_id(planned.name)
+        eni = planned.network_interface_id
         if stuck:
             self._cloud.account.stuck_detach.add(eni)
         else:
@@ -518,7 +515,7 @@ class Supervisor:
         """
         if self._allocation is not None:
             return str(self._cloud.account.world.elastic_ips[self._allocation].public_ip)
-        service = self._plan.service_address
+        service = self._topology.service_address
         if service is None:
             raise LabError(
                 "an overlay address is no address of a network interface and cannot have an Elastic IP; with"
@@ -536,6 +533,10 @@ class Supervisor:
         self._cloud.account.set_source_dest_check(name, checked)
         self._cloud.account.settle()
         self.timeline.add("source-dest-check", instance=name, checked=checked)
+
+    def do_values(self) -> Mapping[str, str]:
+        """What this lab has for the placeholders of a configuration."""
+        return examples.values_of(self._topology, self._cloud.account.route_table_ids)
 
     def do_calls(self, since: float = 0.0, metadata: bool = False) -> List[Values]:
         """The API calls from the moment `since` on; those to IMDS only with `metadata`."""
@@ -602,7 +603,7 @@ def main(rundir: RunDir, spec: str) -> int:
 
     try:
         settings = Settings.from_json(spec)
-        supervisor = Supervisor(rundir, settings.plan(), settings)
+        supervisor = Supervisor(rundir, settings.topology(), settings)
         supervisor.build(lambda text: tell(progress=text))
         _serve(supervisor, rundir)
     except Exception as error:  # noqa: BLE001 - told to the holder, and in full to the log

@@ -24,7 +24,7 @@ from vpc_lab.judge.timeline import COROSYNC, Moment, of_answers, of_events, of_l
 from vpc_lab.lab import Lab
 from vpc_lab.scenarios.narrator import Narrator, narrator
 from vpc_lab.settings import Settings
-from vpc_lab.topology import Layout, Mode, Plan, plan_for
+from vpc_lab.topology import Layout, Mode, Topology, topology_for
 from vpc_lab.traffic.analysis import Row, Switch, overlap_ms, rows
 from vpc_lab.traffic.recorder import INTERVAL, Measurement
 from vpc_lab.vpc import Address
@@ -137,7 +137,7 @@ def script(
     layout: Layout = "service-subnet",
 ) -> Script:
     """The script for the options of the command line. LabError when the configuration cannot be found."""
-    plan = plan_for(mode, layout)
+    topology = topology_for(mode, layout)
     if configuration is None:
         directory = examples.directory()
         if directory is None:
@@ -147,17 +147,16 @@ def script(
         raise LabError(f"there is no file {configuration}")
     if interval <= 0:
         raise LabError("--interval is more than 0 seconds")
-    return Script(str(service_address(plan, ipv6=ipv6)), configuration, interval, mode, layout)
+    return Script(str(service_address(topology, ipv6=ipv6)), configuration, interval, mode, layout)
 
 
-def service_address(plan: Plan, *, ipv6: bool = False) -> Address:
-    """The address of a plan that moves: an ENI's, a private one, or the overlay address."""
-    if plan.service_interface is not None:
-        addresses = plan.interface_addresses(plan.service_interface)
-        return next(address for address in addresses if (address.version == 6) == ipv6)
-    if plan.private is not None and plan.private_ipv6 is not None:
-        return plan.private_ipv6 if ipv6 else plan.private
-    return plan.overlay_ipv6 if ipv6 else plan.overlay
+def service_address(topology: Topology, *, ipv6: bool = False) -> Address:
+    """The address of a topology that moves: an ENI's, a private one, or the overlay address."""
+    if topology.service_interface is not None:
+        return next(one for one in topology.service_interface.addresses if (one.version == 6) == ipv6)
+    if topology.private is not None and topology.private_ipv6 is not None:
+        return topology.private_ipv6 if ipv6 else topology.private
+    return topology.overlay_ipv6 if ipv6 else topology.overlay
 
 
 def run(
@@ -221,7 +220,7 @@ def perform(name: str, chosen: Script, voice: Narrator) -> Tuple[List[Failover],
         nodes = lab.nodes()
         auditor = Auditor(lab, [chosen.address])
         if chosen.shared_vpc:
-            lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[Plan().account_id])
+            lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[topology_for().account_id])
         with voice.step(f"Loading {chosen.configuration.name} and waiting for its resources, a few seconds"):
             load(lab, chosen.configuration, nodes[0])
             lab.settle()

@@ -11,7 +11,7 @@ from typing import Callable, Dict, Mapping, Sequence, Tuple
 from vpc_lab.ec2.iam.identity import partition
 from vpc_lab.ec2.operations.vpcs import KIND
 from vpc_lab.ec2.wire import Query
-from vpc_lab.ec2.world import World
+from vpc_lab.world import World
 
 # What an operation without resource-level permissions is about.
 EVERYTHING = ("*",)

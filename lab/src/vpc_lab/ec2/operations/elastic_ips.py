@@ -14,8 +14,9 @@ from typing import Dict, List, Optional, Tuple
 from vpc_lab.ec2.errors import ApiError, invalid_value, missing, not_found
 from vpc_lab.ec2.operations.interfaces import interface
 from vpc_lab.ec2.wire import Query, Structure, matches, specified_tags, tag_attributes, tag_set
-from vpc_lab.ec2.world import ElasticIp, Interface, World, identifier
 from vpc_lab.topology import PUBLIC
+from vpc_lab.vpc import ElasticIp, Interface, identifier
+from vpc_lab.world import World
 
 # Elastic IPs of an account in a Region, unless it asks for more.
 QUOTA = 5

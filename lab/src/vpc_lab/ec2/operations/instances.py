@@ -9,8 +9,8 @@ from vpc_lab.ec2.errors import ApiError, invalid_value, not_found
 from vpc_lab.ec2.operations.interfaces import addresses, prefixes, timestamp
 from vpc_lab.ec2.operations.routes import paged
 from vpc_lab.ec2.wire import Query, Structure, matches, tag_attributes, tag_set
-from vpc_lab.ec2.world import Instance, Interface, SecondaryInterface, World, identifier
-from vpc_lab.vpc import InstanceState
+from vpc_lab.vpc import Instance, InstanceState, Interface, SecondaryInterface, identifier
+from vpc_lab.world import World
 
 CODE: Dict[InstanceState, int] = {
     "pending": 0,

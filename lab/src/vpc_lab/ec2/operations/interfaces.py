@@ -11,8 +11,8 @@ from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 from vpc_lab.ec2.errors import ApiError, invalid_value, missing, not_found
 from vpc_lab.ec2.operations.routes import paged
 from vpc_lab.ec2.wire import Query, Structure, matches, specified_tags, tag_attributes, tag_set
-from vpc_lab.ec2.world import Attachment, ElasticIp, Instance, Interface, Subnet, World, identifier
-from vpc_lab.vpc import Address, Cidr
+from vpc_lab.vpc import Address, Attachment, Cidr, ElasticIp, Instance, Interface, Subnet, identifier, mac_of
+from vpc_lab.world import World
 
 # ENIs that an instance type can hold, and addresses of each ENI; from the EC2 user guide's table.
 LIMITS: Dict[str, Tuple[int, int]] = {
@@ -190,12 +190,6 @@ def delete(world: World, query: Query) -> World:
     if one.attachment is not None:
         raise invalid_value(f"Network interface '{one.network_interface_id}' is currently in use.")
     return world.without_interface(one.network_interface_id)
-
-
-def mac_of(network_interface_id: str) -> str:
-    """A locally administered MAC address that belongs to this ENI in every run."""
-    digits = network_interface_id[-10:]
-    return ":".join(("06", *(digits[i : i + 2] for i in range(0, 10, 2))))
 
 
 def _cidrs(world: World, subnet_id: str) -> Tuple[Cidr, ...]:

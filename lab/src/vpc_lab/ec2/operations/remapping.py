@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import List, Literal, Tuple
 
-from vpc_lab.ec2.world import Remap, World
-from vpc_lab.vpc import Address
+from vpc_lab.vpc import Address, Remap
+from vpc_lab.world import World
 
 Step = Literal["network", "metadata"]
 

@@ -8,8 +8,8 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.ec2.errors import ApiError, invalid_value, missing, not_found
 from vpc_lab.ec2.wire import Query, Structure, matches, specified_tags, tag_attributes, tag_set
-from vpc_lab.ec2.world import Association, Route, RouteTable, World, identifier
-from vpc_lab.vpc import Cidr
+from vpc_lab.vpc import Association, Cidr, Route, RouteTable, identifier
+from vpc_lab.world import World
 
 PAGE = 100  # DescribeRouteTables never returns more tables at once.
 

@@ -9,8 +9,8 @@ from typing import Dict, List, Tuple
 from vpc_lab.ec2.errors import ApiError, invalid_value, not_found
 from vpc_lab.ec2.operations.routes import paged
 from vpc_lab.ec2.wire import Query, Structure, matches, tag_attributes, tag_set
-from vpc_lab.ec2.world import Route, Subnet, World, identifier
-from vpc_lab.vpc import Cidr
+from vpc_lab.vpc import Cidr, Route, Subnet, identifier
+from vpc_lab.world import World
 
 KIND = {
     "i": "instance",

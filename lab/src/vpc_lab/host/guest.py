@@ -1,4 +1,4 @@
-"""An instance: a host name, a disk that survives a power-off, and a process 1 that does not."""
+"""The guest behind an instance of EC2: a host name, a disk that survives a power-off, and a process 1 that does not."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ AGENTS = "/usr/lib/ocf/resource.d/heartbeat"
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What all instances of a lab share: where its private files are, and what its clients must trust.
+class Image:
+    """What all guests of a lab boot from: where its private files are, and what its clients must trust.
 
     `agents`: a directory that has the agents in the places of `AGENT_PLACES`.
     """
@@ -73,19 +73,22 @@ class Machine:
         }
 
 
-class Instance:
-    """One instance. Its files are under `Machine.private / name`; `power_on` makes its process 1."""
+class Guest:
+    """The guest behind one instance, or outside the VPC. Its files are under `Image.private / name`.
+
+    `start` makes its process 1.
+    """
 
     def __init__(
         self,
         name: str,
-        machine: Machine,
+        image: Image,
         *,
         files: Mapping[str, Tuple[str, int, Optional[str]]],
         services: Tuple[Service, ...],
     ) -> None:
         self.name = name
-        self._machine = machine
+        self._image = image
         self._services = services
         self._launcher: Optional[subprocess.Popen[str]] = None
         self._process_1: Optional[int] = None
@@ -93,7 +96,7 @@ class Instance:
         self.frozen = False
         self._silenced = False
         self.lock = threading.RLock()
-        self.disk = machine.private / name
+        self.disk = image.private / name
         self._install(files)
 
     def _install(self, files: Mapping[str, Tuple[str, int, Optional[str]]]) -> None:
@@ -110,7 +113,7 @@ class Instance:
             shutil.copytree(self._agents(agents), self._at(agents), symlinks=True)
         texts: Dict[str, Tuple[str, int, Optional[str]]] = {
             "/etc/hostname": (f"{self.name}\n", 0o644, None),
-            "/etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n{self._machine.hosts}", 0o644, None),
+            "/etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n{self._image.hosts}", 0o644, None),
             # A host name that is not in the hosts file does not exist: no packet looks for a name server.
             "/etc/resolv.conf": ("", 0o644, None),
             "/etc/machine-id": (f"{os.urandom(16).hex()}\n", 0o444, None),
@@ -125,7 +128,7 @@ class Instance:
                 shutil.chown(place, *owner.split(":"))
 
     def _agents(self, place: str) -> Path:
-        return Path(self._machine.agents or "/nowhere", place.lstrip("/"))
+        return Path(self._image.agents or "/nowhere", place.lstrip("/"))
 
     def _agent_places(self) -> Tuple[str, ...]:
         return tuple(place for place in AGENT_PLACES if self._agents(place).is_dir())
@@ -137,12 +140,12 @@ class Instance:
         return Boot(
             hostname=self.name,
             root=str(self.disk / "root"),
-            etc=str(self._machine.etc),
+            etc=str(self._image.etc),
             shown=tuple(str(path) for path in places((*map(Path, SYSTEM), *python_paths()))),
             directories={path: str(self._at(path)) for path in (*_DIRECTORIES, _HOME, *self._agent_places())},
-            files={**{path: str(self._at(path)) for path in _OWN_FILES}, _CA_BUNDLE: str(self._machine.ca_bundle)},
+            files={**{path: str(self._at(path)) for path in _OWN_FILES}, _CA_BUNDLE: str(self._image.ca_bundle)},
             memory=_MEMORY,
-            environment=self._machine.environment(),
+            environment=self._image.environment(),
             make=_MADE,
             services=self._services,
         )
@@ -252,7 +255,7 @@ class Instance:
             "name": self.name,
             "pid": self.pid,
             "frozen": self.frozen,
-            "environment": self._machine.environment(),
+            "environment": self._image.environment(),
         }
 
 

@@ -1,0 +1,123 @@
+"""The world that a topology describes, as EC2 has it before anybody has called it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Dict, Tuple
+
+from vpc_lab.ec2.operations.routes import local_routes
+from vpc_lab.topology import InstanceSpec, InterfaceSpec, SubnetSpec, Topology
+from vpc_lab.vpc import (
+    Association,
+    Attachment,
+    Cidr,
+    Instance,
+    Interface,
+    Route,
+    RouteTable,
+    Subnet,
+    Vpc,
+    identifier,
+    mac_of,
+)
+from vpc_lab.world import World
+
+MAIN = "main"
+
+
+def table_ids(topology: Topology) -> Dict[str, str]:
+    """The route tables by name: the subnets' (by theirs), those that no subnet uses (extra-1 ...), the main one."""
+    return {
+        **{one.name: one.route_table_id for one in topology.subnets},
+        **{f"extra-{number}": one for number, one in enumerate(topology.extra_route_tables, 1)},
+        MAIN: identifier("rtb", MAIN),
+    }
+
+
+def provision(topology: Topology, now: float, *, instance_type: str) -> World:
+    """Every instance runs since `now` (wall time); the ENIs of none are available."""
+    gateway = identifier("tgw", "lab")
+    internet = () if topology.internet is None else (identifier("igw", "lab"),)
+    vpc = Vpc(identifier("vpc", "lab"), (topology.cidr, topology.ipv6_cidr))
+    world = World(vpc, identifier("sg", "lab"), gateways=(gateway, *internet)).with_tags(vpc.vpc_id, {"Name": "lab"})
+    world = replace(world, subnets={one.subnet_id: _subnet(one) for one in topology.subnets})
+    for one in topology.subnets:
+        world = world.with_tags(one.subnet_id, {"Name": one.name})
+    world = _with_route_tables(world, topology, gateway, internet)
+    for launched in topology.instances:
+        world = _with_instance(world, topology, launched, now, instance_type)
+    for free in topology.interfaces:
+        world = world.with_interface(_available(world, topology, free))
+        world = world.with_tags(free.network_interface_id, {"Name": free.name})
+    return world
+
+
+def _subnet(one: SubnetSpec) -> Subnet:
+    cidrs: Tuple[Cidr, ...] = (one.ipv6_cidr,) if one.ipv6_only else (one.cidr, one.ipv6_cidr)
+    return Subnet(one.subnet_id, one.availability_zone, cidrs)
+
+
+def _with_route_tables(world: World, topology: Topology, gateway: str, internet: Tuple[str, ...]) -> World:
+    onward: Tuple[Cidr, ...] = (topology.on_premises.cidr, topology.on_premises.ipv6_cidr)
+    everywhere: Tuple[Cidr, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+    routes = (
+        *local_routes(world),
+        *(Route(cidr, gateway) for cidr in onward),
+        *(Route(cidr, target) for target in internet for cidr in everywhere),
+    )
+    subnets = {one.name: one.subnet_id for one in topology.subnets}
+    tables, tags = dict(world.route_tables), dict(world.tags)
+    for name, route_table_id in table_ids(topology).items():
+        associations: Tuple[Association, ...] = ()
+        if name in subnets or name == MAIN:
+            associations = (Association(identifier("rtbassoc", name), subnets.get(name)),)
+        tables[route_table_id] = RouteTable(route_table_id, topology.table_owner_id, routes, associations)
+        tags[route_table_id] = {"Name": name}
+    return replace(world, route_tables=tables, tags=tags)
+
+
+def _with_instance(world: World, topology: Topology, one: InstanceSpec, now: float, instance_type: str) -> World:
+    node = one.role == "node"
+    world = world.with_instance(
+        Instance(
+            one.instance_id,
+            instance_type,
+            one.subnet.subnet_id,
+            one.subnet.availability_zone,
+            "running",
+            now,
+            topology.instance_role if node else None,
+        )
+    )
+    world = world.with_tags(one.instance_id, {"Name": one.name, "role": one.role})
+    return world.with_interface(
+        Interface(
+            one.network_interface_id,
+            one.mac,
+            one.subnet.subnet_id,
+            one.subnet.availability_zone,
+            topology.account_id,
+            () if one.subnet.ipv6_only else (one.address,),
+            (one.ipv6_address,),
+            # A node forwards nothing, but receives what is not addressed to its ENI: the overlay address.
+            source_dest_check=not node or topology.source_dest_check,
+            description=f"primary interface of {one.name}",
+            groups=(world.group_id,),
+            attachment=Attachment(identifier("eni-attach", one.name), one.instance_id, 0, "attached", True, now),
+        )
+    )
+
+
+def _available(world: World, topology: Topology, free: InterfaceSpec) -> Interface:
+    return Interface(
+        free.network_interface_id,
+        mac_of(free.network_interface_id),
+        free.subnet.subnet_id,
+        free.subnet.availability_zone,
+        topology.account_id,
+        free.ipv4,
+        free.ipv6,
+        description=free.name,
+        groups=(world.group_id,),
+    )
