@@ -28,8 +28,8 @@ ALLOWED: Dict[str, Set[str]] = {
     "ec2": {"errors", "topology", "vpc"},
     "host": {"cluster", "ec2", "errors", "fabric", "settings", "topology", "vpc"},
     "lab": {"cluster", "errors", "examples", "host", "settings", "topology", "waiting"},
-    "traffic": {"lab"},
-    "judge": {"errors", "lab", "waiting"},
+    "traffic": {"errors"},
+    "judge": {"errors", "lab", "traffic", "waiting"},
     "scenarios": {"errors", "examples", "judge", "lab", "settings", "topology", "traffic", "vpc"},
     "cli": {"cluster", "errors", "lab", "scenarios", "settings"},
 }
