@@ -37,7 +37,7 @@ from vpc_lab.host.instance import FILES, Instance, Machine
 from vpc_lab.host.rundir import RunDir
 from vpc_lab.settings import Settings
 from vpc_lab.topology import Outside, Plan, PlannedInstance
-from vpc_lab.vpc import Address
+from vpc_lab.vpc import Address, InstanceState, Network
 
 Values = Dict[str, Any]
 Files = Mapping[str, Tuple[str, int, Optional[str]]]
@@ -64,7 +64,7 @@ class Supervisor:
         )
         self._cloud = Cloud(
             plan,
-            self._fabric.apply,
+            self._on_network,
             self._on_power,
             extra_route_tables=settings.extra_route_tables,
             shared_vpc_owner=settings.shared_vpc_owner,
@@ -81,6 +81,8 @@ class Supervisor:
         self._cloud.account.dead_indexes_after_force = settings.dead_indexes
         self._instances: Dict[str, Instance] = {}
         self._ids: Dict[str, str] = {}
+        # What EC2 last called each instance.
+        self._states: Dict[str, InstanceState] = {}
 
     def build(self, say: Callable[[str], None]) -> None:
         """Make everything, in the order in which it needs each other. `say` hears of progress."""
@@ -162,6 +164,14 @@ class Supervisor:
             else:
                 self._fabric.plug_outside(self._outside(name), pid)
             instance.go()
+
+    def _on_network(self, network: Network) -> None:
+        """EC2 hands on what took effect: to the fabric, and to the timeline what became of instances."""
+        for one in network.instances:
+            if self._states.get(one.instance_id) != one.state:
+                self._states[one.instance_id] = one.state
+                self.timeline.add("instance-state", instance=one.name, state=one.state)
+        self._fabric.apply(network)
 
     def _on_power(self, instance_id: str, power: Power) -> None:
         """EC2 switches an instance, because somebody called StopInstances or StartInstances."""

@@ -109,9 +109,8 @@ class Outcomes:
         """The question failed."""
         self._finish(protocol, sequence, None, None, None, failure)
 
-    def expire(self) -> None:
-        """Fail the questions whose time is over."""
-        now = time.monotonic()
+    def expire(self, now: float) -> None:
+        """Fail the questions whose time was over at `now` (monotonic)."""
         for protocol, sequence in [key for key, pending in self._pending.items() if pending.deadline <= now]:
             self.failed(protocol, sequence, "timeout")
 
@@ -490,18 +489,18 @@ class Consumer:
                     prober.ask(slot)
                     slots[line] = slot + 1
             wakes = [] if self._stopping else [begins[line] + slots[line] * interval for line in probers]
-            for each in outcomes:
-                each.expire()
-                deadline = each.next_deadline()
-                if deadline is not None:
-                    wakes.append(deadline)
+            wakes += [deadline for deadline in (each.next_deadline() for each in outcomes) if deadline is not None]
             if not wakes:
                 return
-            for key, events in self.selector.select(max(0.0, min(wakes) - time.monotonic())):
+            looked = time.monotonic()
+            for key, events in self.selector.select(max(0.0, min(wakes) - looked)):
                 # A handler before this one may have closed the socket behind this event, and another have its number.
                 if self.selector.get_map().get(key.fd) is key:
                     ready: Ready = key.data
                     ready(events)
+            # Not what became due while this process had no CPU: an answer may have come, which the next look finds.
+            for each in outcomes:
+                each.expire(looked)
 
 
 def signed_node(text: str) -> Tuple[str, int]:
