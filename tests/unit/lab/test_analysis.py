@@ -208,7 +208,10 @@ def test_a_row_is_plain_values_as_json() -> None:
     assert written["errors"] == {"timeout": 38}
 
 
-@pytest.mark.parametrize("question", [asked(1, "node1"), asked(1, None, error="reset")])
+WHOLE = Question("stream", 7, T, T + 0.25, "node1", None, T + 0.125, "fd00:10::10", 3)
+
+
+@pytest.mark.parametrize("question", [asked(1, "node1"), asked(1, None, error="reset"), WHOLE])
 def test_a_question_survives_its_line(question: Question) -> None:
     """JSON and back is the same question."""
     assert Question.from_json(question.to_json()) == question

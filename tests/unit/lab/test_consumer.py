@@ -9,7 +9,9 @@ import socket
 import struct
 import subprocess
 import sys
-from typing import IO, Iterator, List, cast
+import threading
+import time
+from typing import IO, Callable, Iterator, List, cast
 
 import pytest
 
@@ -118,7 +120,9 @@ def port() -> Iterator[int]:
 
 def outcomes(address: str, port: int, protocol: str, count: int, stop: str = "eof") -> List[Question]:
     """What a consumer has to say: `count` lines, and those that follow once it is told to stop."""
-    command = [sys.executable, "-m", "vpc_lab.traffic.consumer", "--address", address]
+    command = [sys.executable, "-m", "vpc_lab.traffic.consumer"]
+    for each in address.split():
+        command += ["--address", each]
     command += ["--port", str(port), "--interval", "0.01", "--protocol", protocol]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         output = cast("IO[str]", process.stdout)
@@ -133,18 +137,20 @@ def outcomes(address: str, port: int, protocol: str, count: int, stop: str = "eo
 
 
 @pytest.mark.parametrize("stop", ["eof", "term"])
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "stream"])
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.99", "::1"])
 def test_the_consumer_learns_who_answers(address: str, port: int, protocol: str, stop: str) -> None:
     """Every question gets the node's name, and the consumer ends with everything written down when told to."""
     questions = outcomes(address, port, protocol, 5, stop)
     assert {question.node for question in questions} == {"node1"}
     assert {question.protocol for question in questions} == {protocol}
+    assert {question.address for question in questions} == {address}
+    assert all(question.sent <= (question.stamped or 0) <= (question.answered or 0) for question in questions)
     sequences = [question.sequence for question in questions]
     assert sequences == sorted(set(sequences))
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "stream"])
 def test_a_closed_port_is_told_from_silence(protocol: str) -> None:
     """Nobody listens: refused, not a timeout."""
     questions = outcomes("127.0.0.1", free_port(), protocol, 3)
@@ -162,17 +168,96 @@ def test_silence_is_a_timeout_and_delays_nobody() -> None:
     assert second.sent - first.sent < 0.9  # before the first one's timeout was over
 
 
+def test_several_addresses_are_asked_at_once(port: int) -> None:
+    """One consumer asks each of its addresses over its own schedule, and says which one an answer is about."""
+    questions = outcomes("127.0.0.1 ::1", port, "tcp", 10)
+    sequences = {to: [q.sequence for q in questions if q.address == to] for to in ("127.0.0.1", "::1")}
+    assert all(one == sorted(set(one)) and len(one) > 2 for one in sequences.values())
+
+
+def test_a_stream_keeps_its_connection(port: int) -> None:
+    """Every question of a service that stays is asked on the first connection."""
+    assert {question.connection for question in outcomes("127.0.0.1", port, "stream", 20)} == {0}
+    assert {question.connection for question in outcomes("127.0.0.1", port, "tcp", 3)} == {None}
+
+
+Behaviour = Callable[[socket.socket], None]
+
+
+@contextlib.contextmanager
+def service(treat: Behaviour) -> Iterator[int]:
+    """A server that answers two questions of each connection as node1 and does `treat` at the third; its port."""
+    kept: List[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = listener.accept()[0]
+                    kept.append(connection)
+                    for _ in range(2):
+                        connection.sendall(b"node1 5.0 " + connection.recv(100))
+                    connection.recv(100)
+                    treat(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    for connection in kept:
+        connection.close()
+
+
+def closes(connection: socket.socket) -> None:
+    """Ends the connection in order."""
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def resets(connection: socket.socket) -> None:
+    """Ends the connection by a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def hangs(_connection: socket.socket) -> None:
+    """Never answers."""
+
+
+@pytest.mark.parametrize(("treat", "failure"), [(closes, "closed"), (resets, "reset"), (hangs, "timeout")])
+def test_a_stream_that_breaks_connects_again(treat: Behaviour, failure: str) -> None:
+    """However a connection ends, the question under way fails and the next one is asked on a new connection."""
+    with service(treat) as number:
+        questions = outcomes("127.0.0.1", number, "stream", 5)[:5]
+    assert [(q.connection, q.node, q.error) for q in questions] == [
+        (0, "node1", None),
+        (0, "node1", None),
+        (0, None, failure),
+        (1, "node1", None),
+        (1, "node1", None),
+    ]
+    assert questions[0].stamped == 5.0
+    # Meanwhile it asks nothing else, as a client that waits for its database.
+    assert questions[3].sent >= questions[2].sent + (0.85 if failure == "timeout" else 0.0)
+
+
 def test_a_connection_carries_any_number_of_questions(port: int) -> None:
-    """A long connection gets an answer to each line, also when a line arrives in pieces."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        answers = connection.makefile("rb")
-        for question, expected in ((b"1\n", b"node1 1\n"), (b"two\n", b"node1 two\n")):
+    """A long connection gets an answer to each line, also when a line arrives in pieces; each has its time."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("rb") as answers:
+
+        def answer(expected: bytes) -> float:
+            name, stamped, question = answers.readline().split(b" ", 2)
+            assert (name, question) == (b"node1", expected)
+            return float(stamped)
+
+        before = time.time()
+        for question in (b"1\n", b"two\n"):
             connection.sendall(question)
-            assert answers.readline() == expected
+            assert before - 1e-6 <= answer(question) <= time.time()
         connection.sendall(b"3\n4\n5")
-        assert [answers.readline(), answers.readline()] == [b"node1 3\n", b"node1 4\n"]
+        assert answer(b"3\n") <= answer(b"4\n")
         connection.sendall(b"\n")
-        assert answers.readline() == b"node1 5\n"
+        answer(b"5\n")
 
 
 def test_an_endless_line_ends_the_connection_and_no_other(port: int) -> None:
@@ -184,7 +269,8 @@ def test_an_endless_line_ends_the_connection_and_no_other(port: int) -> None:
             with contextlib.suppress(ConnectionResetError):
                 assert connection.recv(100) == b""
         other.sendall(b"still here?\n")
-        assert other.makefile("rb").readline() == b"node1 still here?\n"
+        with other.makefile("rb") as answers:
+            assert answers.readline().endswith(b" still here?\n")
 
 
 def test_a_taken_port_is_a_sentence(port: int) -> None:

@@ -27,10 +27,10 @@ ALLOWED: Dict[str, Set[str]] = {
     "cluster": set(),
     "fabric": {"topology", "vpc", "world"},
     "ec2": {"errors", "topology", "vpc", "world"},
-    "host": {"cluster", "ec2", "errors", "examples", "fabric", "settings", "topology", "vpc"},
+    "host": {"cluster", "ec2", "errors", "examples", "fabric", "settings", "topology", "vpc", "world"},
     "lab": {"cluster", "errors", "examples", "host", "settings", "topology", "waiting"},
-    "traffic": {"lab"},
-    "judge": {"errors", "lab", "waiting"},
+    "traffic": {"errors"},
+    "judge": {"errors", "lab", "traffic", "waiting"},
     "scenarios": {"errors", "examples", "judge", "lab", "settings", "topology", "traffic", "vpc"},
     "cli": {"cluster", "errors", "lab", "scenarios", "settings"},
 }

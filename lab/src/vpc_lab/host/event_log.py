@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import Any, Dict, List
@@ -24,4 +25,6 @@ class EventLog:
     def since(self, moment: float) -> List[Values]:
         """The events from `moment` on, in order."""
         with self._lock:
-            return [event for event in self._events if event["time"] >= moment]
+            # The newest are asked for again and again: not all of a long run are looked at.
+            recent = itertools.takewhile(lambda event: event["time"] >= moment, reversed(self._events))
+            return list(recent)[::-1]

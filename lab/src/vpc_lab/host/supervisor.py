@@ -37,7 +37,8 @@ from vpc_lab.host.guest import FILES, Guest, Image
 from vpc_lab.host.rundir import RunDir
 from vpc_lab.settings import Settings
 from vpc_lab.topology import InstanceSpec, Outside, Topology
-from vpc_lab.vpc import Address, RouteOrigin, RouteState
+from vpc_lab.vpc import Address, InstanceState, RouteOrigin, RouteState
+from vpc_lab.world import World
 
 Values = Dict[str, Any]
 Files = Mapping[str, Tuple[str, int, Optional[str]]]
@@ -64,7 +65,7 @@ class Supervisor:
         )
         self._cloud = Cloud(
             topology,
-            self._fabric.apply,
+            self._on_network,
             self._on_power,
             timing=Timing(
                 attach=settings.attach_seconds,
@@ -78,7 +79,9 @@ class Supervisor:
         )
         self._cloud.account.dead_indexes_after_force = settings.dead_indexes
         self._instances: Dict[str, Guest] = {}
-        self._ids: Dict[str, str] = {}
+        self._ids: Dict[str, str] = {one.name: one.instance_id for one in self._cloud.account.instances()}
+        # What EC2 last called each instance.
+        self._states: Dict[str, InstanceState] = {}
 
     def build(self, say: Callable[[str], None]) -> None:
         """Make everything, in the order in which it needs each other. `say` hears of progress."""
@@ -88,7 +91,6 @@ class Supervisor:
         self._fabric.apply(self._cloud.account.world)
         authority = self._cloud.serve(self._rundir.private / "tls").authority.read_text(encoding="ascii")
         self._rundir.ca_certificate.write_text(authority, encoding="ascii")
-        self._ids = {one.name: one.instance_id for one in self._cloud.account.instances()}
         etc = self._rundir.private / "etc"
         copy_etc(etc, map(Path, FILES))
         image = Image(
@@ -160,6 +162,16 @@ class Supervisor:
             else:
                 self._fabric.plug_outside(self._outside(name), pid)
             instance.go()
+
+    def _on_network(self, world: World) -> None:
+        """EC2 hands on what took effect: to the fabric, and to the event log what became of instances."""
+        names = {instance_id: name for name, instance_id in self._ids.items()}
+        for one in world.instances.values():
+            if self._states.get(one.instance_id) != one.state:
+                self._states[one.instance_id] = one.state
+                name = names.get(one.instance_id, one.instance_id)
+                self.timeline.add("instance-state", instance=name, state=one.state)
+        self._fabric.apply(world)
 
     def _on_power(self, instance_id: str, power: Power) -> None:
         """EC2 switches an instance, because somebody called StopInstances or StartInstances."""

@@ -23,7 +23,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from vpc_lab.traffic.question import PROTOCOLS, Protocol, Question
+from vpc_lab.traffic.question import SINGLE, Protocol, Question
 
 FINAL_SECONDS = 1.0
 
@@ -104,14 +104,11 @@ def row(consumer: str, protocol: Protocol, questions: Iterable[Question], switch
 
 
 def rows(
-    histories: Mapping[str, Sequence[Question]], switch: Switch, protocols: Sequence[str] = PROTOCOLS
+    histories: Mapping[str, Sequence[Question]], switch: Switch, protocols: Sequence[Protocol] = SINGLE
 ) -> List[Row]:
     """A row for each consumer and protocol, also for one whose history is empty: that consumer asked nothing."""
     return [
-        row(consumer, protocol, history, switch)
-        for consumer, history in histories.items()
-        for protocol in PROTOCOLS
-        if protocol in protocols
+        row(consumer, protocol, history, switch) for consumer, history in histories.items() for protocol in protocols
     ]
 
 

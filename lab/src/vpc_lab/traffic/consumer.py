@@ -1,12 +1,16 @@
-"""Keeps asking an address "who are you?" over TCP, UDP and ICMP, and writes down each question's outcome.
+"""Keeps asking addresses "who are you?" over TCP, UDP and ICMP, and writes down each question's outcome.
 
     python -m vpc_lab.traffic.consumer --address 192.168.10.10 --ttl node1=240 --ttl node2=200
 
-Each protocol has an absolute schedule of its own: question n is due at n intervals after the start, whatever became of
-the ones before. A new TCP connection for each question (and a new UDP socket, so that an ICMP error finds its
-question) shows what a new client would meet; there is no retry that would hide a gap: a timeout below one second is
-shorter than the first retransmission of a SYN. A slot missed for want of CPU is left out, never made up for
+Each protocol of each address has an absolute schedule of its own: question n is due at n intervals after the start,
+whatever became of the ones before. A new TCP connection for each question (and a new UDP socket, so that an ICMP error
+finds its question) shows what a new client would meet; there is no retry that would hide a gap: a timeout below one
+second is shorter than the first retransmission of a SYN. A slot missed for want of CPU is left out, never made up for
 in a burst.
+
+The protocol `stream` is a client that keeps its TCP connection, as one of a database does, and has one question under
+way at a time: a slot at which it still waits is left out. When the connection is reset or closed, or an answer does not
+come within the timeout, it gives that connection up and opens another at the next slot.
 
 Standard output gets one line of JSON for each question, as soon as its outcome is known (`vpc_lab.traffic.question`).
 SIGTERM, SIGINT and end of file on a standard input that is a pipe, socket or terminal end the asking; the questions
@@ -35,6 +39,7 @@ from vpc_lab.traffic.ttl import node_of
 
 Address = Union[IPv4Address, IPv6Address]
 Ready = Callable[[int], None]
+Release = Callable[[bool], None]
 
 IP_RECVERR = 11  # <linux/in.h>
 IPV6_RECVERR = 25  # <linux/in6.h>
@@ -69,36 +74,43 @@ class Reply(NamedTuple):
 
 @dataclass
 class Pending:
-    """A question under way. `close` gives back what it holds; `deadline` is monotonic."""
+    """A question under way. `release` gives back what it holds, and is told if it was answered.
+
+    `deadline` is monotonic.
+    """
 
     sent: float
     deadline: float
-    close: Callable[[], None]
+    release: Release
+    connection: Optional[int]
 
 
 class Outcomes:
-    """The questions under way, and the one place where an outcome becomes a line. The first outcome counts."""
+    """The questions to one address under way, and the one place where an outcome becomes a line.
 
-    def __init__(self, timeout: float, write: Callable[[Question], None]) -> None:
+    The first outcome of a question counts; what comes later is ignored.
+    """
+
+    def __init__(self, address: Address, timeout: float, write: Callable[[Question], None]) -> None:
+        self._address = str(address)
         self._timeout = timeout
         self._write = write
         self._pending: Dict[Tuple[Protocol, int], Pending] = {}
 
-    def asked(self, protocol: Protocol, sequence: int, close: Callable[[], None]) -> None:
+    def asked(self, protocol: Protocol, sequence: int, release: Release, connection: Optional[int] = None) -> None:
         """A question is about to leave."""
-        self._pending[protocol, sequence] = Pending(time.time(), time.monotonic() + self._timeout, close)
+        self._pending[protocol, sequence] = Pending(time.time(), time.monotonic() + self._timeout, release, connection)
 
-    def answered(self, protocol: Protocol, sequence: int, node: str) -> None:
-        """`node` answered; ignored when the question's outcome is known already."""
-        self._finish(protocol, sequence, time.time(), node, None)
+    def answered(self, protocol: Protocol, sequence: int, node: str, stamped: Optional[float] = None) -> None:
+        """`node` answered, by its own time at `stamped`."""
+        self._finish(protocol, sequence, time.time(), node, stamped, None)
 
     def failed(self, protocol: Protocol, sequence: int, failure: Failure) -> None:
-        """The question failed; ignored when the question's outcome is known already."""
-        self._finish(protocol, sequence, None, None, failure)
+        """The question failed."""
+        self._finish(protocol, sequence, None, None, None, failure)
 
-    def expire(self) -> None:
-        """Fail the questions whose time is over."""
-        now = time.monotonic()
+    def expire(self, now: float) -> None:
+        """Fail the questions whose time was over at `now` (monotonic)."""
         for protocol, sequence in [key for key, pending in self._pending.items() if pending.deadline <= now]:
             self.failed(protocol, sequence, "timeout")
 
@@ -112,12 +124,17 @@ class Outcomes:
         sequence: int,
         answered: Optional[float],
         node: Optional[str],
+        stamped: Optional[float],
         error: Optional[Failure],
     ) -> None:
         pending = self._pending.pop((protocol, sequence), None)
         if pending is not None:
-            pending.close()
-            self._write(Question(protocol, sequence, pending.sent, answered, node, error))
+            pending.release(node is not None)
+            self._write(
+                Question(
+                    protocol, sequence, pending.sent, answered, node, error, stamped, self._address, pending.connection
+                )
+            )
 
 
 class TcpProber:
@@ -135,7 +152,7 @@ class TcpProber:
         connection.setblocking(False)
         received = bytearray()
 
-        def close() -> None:
+        def close(_answered: bool) -> None:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(connection)
             connection.close()
@@ -162,7 +179,7 @@ class TcpProber:
                 return
             received.extend(data)
             if b"\n" in received:
-                self._outcomes.answered("tcp", sequence, name_in(bytes(received)))
+                self._outcomes.answered("tcp", sequence, *parse_answer(bytes(received)))
             elif not data:
                 self._outcomes.failed("tcp", sequence, "closed")
 
@@ -193,7 +210,7 @@ class UdpProber:
         else:
             datagram.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
 
-        def close() -> None:
+        def close(_answered: bool) -> None:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(datagram)
             datagram.close()
@@ -206,7 +223,7 @@ class UdpProber:
             except OSError as error:
                 self._outcomes.failed("udp", sequence, failure_of(error))
                 return
-            self._outcomes.answered("udp", sequence, name_in(data))
+            self._outcomes.answered("udp", sequence, *parse_answer(data))
 
         self._outcomes.asked("udp", sequence, close)
         try:
@@ -243,7 +260,7 @@ class IcmpProber:
         """Send one echo request."""
         kind = ICMP6_ECHO if self._address.version == 6 else ICMP_ECHO
         message = echo_request(kind, self._identifier, sequence, self._cookie)
-        self._outcomes.asked("icmp", sequence, lambda: None)
+        self._outcomes.asked("icmp", sequence, lambda _answered: None)
         try:
             self._socket.sendto(message, (str(self._address), 0))
         except OSError as error:
@@ -269,7 +286,102 @@ class IcmpProber:
                 self._outcomes.answered("icmp", reply.sequence, node or f"ttl-{reply.ttl}")
 
 
-Prober = Union[TcpProber, UdpProber, IcmpProber]
+class StreamProber:
+    """One connection that is kept: a question at a time on it, and another connection once it has failed."""
+
+    def __init__(self, address: Address, port: int, outcomes: Outcomes, selector: selectors.BaseSelector) -> None:
+        self._family = family_of(address)
+        self._target = (str(address), port)
+        self._outcomes = outcomes
+        self._selector = selector
+        self._socket: Optional[socket.socket] = None
+        self._number = -1
+        self._waiting: Optional[int] = None
+        self._received = bytearray()
+
+    def ask(self, sequence: int) -> None:
+        """Ask on the connection there is, or on a new one; nothing while an answer is waited for."""
+        if self._waiting is not None:
+            return
+        self._waiting = sequence
+        if self._socket is not None:
+            self._outcomes.asked("stream", sequence, self._settled, self._number)
+            self._send()
+            return
+        self._number += 1
+        self._received.clear()
+        self._socket = socket.socket(self._family, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        self._outcomes.asked("stream", sequence, self._settled, self._number)
+        code = self._socket.connect_ex(self._target)
+        if code in (0, errno.EINPROGRESS):
+            self._selector.register(self._socket, selectors.EVENT_WRITE, self._connected)
+        else:
+            self._broken(FAILURES.get(code, "error"))
+
+    def _settled(self, answered: bool) -> None:
+        self._waiting = None
+        if not answered:
+            self._close()
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    def _broken(self, failure: Failure) -> None:
+        """The connection is no more: a question under way failed, or the next one opens another."""
+        if self._waiting is None:
+            self._close()
+        else:
+            self._outcomes.failed("stream", self._waiting, failure)
+
+    def _send(self) -> None:
+        if self._socket is not None and self._waiting is not None:
+            try:
+                self._socket.send(b"%d\n" % self._waiting)
+            except OSError as error:
+                self._broken(failure_of(error))
+
+    def _connected(self, _events: int) -> None:
+        if self._socket is None:
+            return
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._broken(FAILURES.get(code, "error"))
+            return
+        self._selector.modify(self._socket, selectors.EVENT_READ, self._readable)
+        self._send()
+
+    def _readable(self, _events: int) -> None:
+        if self._socket is None:
+            return
+        try:
+            data = self._socket.recv(1024)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._broken(failure_of(error))
+            return
+        self._received.extend(data)
+        if b"\n" in self._received and self._waiting is not None:
+            answer = bytes(self._received)
+            self._received.clear()
+            self._outcomes.answered("stream", self._waiting, *parse_answer(answer))
+        elif not data:
+            self._broken("closed")
+
+
+Prober = Union[TcpProber, UdpProber, IcmpProber, StreamProber]
+_CONNECTED: Mapping[Protocol, Callable[[Address, int, Outcomes, selectors.BaseSelector], Prober]] = {
+    "tcp": TcpProber,
+    "udp": UdpProber,
+    "stream": StreamProber,
+}
+# What one prober asks: an address, over a protocol.
+Line = Tuple[Address, Protocol]
 
 
 def family_of(address: Address) -> socket.AddressFamily:
@@ -277,9 +389,14 @@ def family_of(address: Address) -> socket.AddressFamily:
     return socket.AF_INET6 if address.version == 6 else socket.AF_INET
 
 
-def name_in(answer: bytes) -> str:
-    """The node's name in an answer over TCP or UDP."""
-    return answer.split(b" ", 1)[0].strip().decode(errors="replace")
+def parse_answer(answer: bytes) -> Tuple[str, Optional[float]]:
+    """The node's name in an answer over TCP or UDP, and the node's time; None where it has none."""
+    words = answer.split(b" ", 2)
+    try:
+        stamped = float(words[1])
+    except (IndexError, ValueError):
+        stamped = None
+    return words[0].strip().decode(errors="replace"), stamped
 
 
 def checksum(message: bytes) -> int:
@@ -359,30 +476,31 @@ class Consumer:
 
         return ready
 
-    def run(self, probers: Mapping[Protocol, Prober], outcomes: Outcomes, interval: float) -> None:
-        """Ask until stopped. Spreads the protocols' schedules evenly over an interval."""
+    def run(self, probers: Mapping[Line, Prober], outcomes: Sequence[Outcomes], interval: float) -> None:
+        """Ask until stopped. Spreads the schedules evenly over an interval."""
         start = time.monotonic()
-        begins = {protocol: start + interval * index / len(probers) for index, protocol in enumerate(probers)}
+        begins = {line: start + interval * index / len(probers) for index, line in enumerate(probers)}
         slots = dict.fromkeys(probers, 0)
         while True:
             now = time.monotonic()
-            for protocol, prober in probers.items():
-                if not self._stopping and begins[protocol] + slots[protocol] * interval <= now:
-                    slot = next_slot(now - begins[protocol], interval, slots[protocol] - 1)
+            for line, prober in probers.items():
+                if not self._stopping and begins[line] + slots[line] * interval <= now:
+                    slot = next_slot(now - begins[line], interval, slots[line] - 1)
                     prober.ask(slot)
-                    slots[protocol] = slot + 1
-            outcomes.expire()
-            wakes = [] if self._stopping else [begins[p] + slots[p] * interval for p in probers]
-            deadline = outcomes.next_deadline()
-            if deadline is not None:
-                wakes.append(deadline)
+                    slots[line] = slot + 1
+            wakes = [] if self._stopping else [begins[line] + slots[line] * interval for line in probers]
+            wakes += [deadline for deadline in (each.next_deadline() for each in outcomes) if deadline is not None]
             if not wakes:
                 return
-            for key, events in self.selector.select(max(0.0, min(wakes) - time.monotonic())):
-                # A handler before this one may have closed the socket behind this event.
-                if self.selector.get_map().get(key.fd) is not None:
+            looked = time.monotonic()
+            for key, events in self.selector.select(max(0.0, min(wakes) - looked)):
+                # A handler before this one may have closed the socket behind this event, and another have its number.
+                if self.selector.get_map().get(key.fd) is key:
                     ready: Ready = key.data
                     ready(events)
+            # Not what became due while this process had no CPU: an answer may have come, which the next look finds.
+            for each in outcomes:
+                each.expire(looked)
 
 
 def signed_node(text: str) -> Tuple[str, int]:
@@ -395,8 +513,10 @@ def signed_node(text: str) -> Tuple[str, int]:
 
 def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="consumer", description='keep asking an address "who are you?"')
-    parser.add_argument("--address", type=ip_address, required=True, help="IPv4 or IPv6")
+    parser = argparse.ArgumentParser(prog="consumer", description='keep asking addresses "who are you?"')
+    parser.add_argument(
+        "--address", action="append", type=ip_address, required=True, help="IPv4 or IPv6; can be repeated"
+    )
     parser.add_argument("--port", type=int, default=7777)
     parser.add_argument("--interval", type=float, default=0.05, help="seconds from question to question, per protocol")
     parser.add_argument("--timeout", type=float, default=0.9, help="seconds until a question counts as lost")
@@ -424,19 +544,20 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         sys.stdout.write(question.to_json() + "\n")
         sys.stdout.flush()
 
-    outcomes = Outcomes(arguments.timeout, write)
-    address: Address = arguments.address
+    addresses: List[Address] = arguments.address
+    asked = {address: Outcomes(address, arguments.timeout, write) for address in addresses}
+    protocols = cast("List[Protocol]", arguments.protocol or list(PROTOCOLS))
     try:
         consumer = Consumer([stop.fileno(), sys.stdin.fileno()])
-        probers: Dict[Protocol, Prober] = {}
-        for protocol in cast("List[Protocol]", arguments.protocol or list(PROTOCOLS)):
-            if protocol == "tcp":
-                probers[protocol] = TcpProber(address, arguments.port, outcomes, consumer.selector)
-            elif protocol == "udp":
-                probers[protocol] = UdpProber(address, arguments.port, outcomes, consumer.selector)
-            else:
-                probers[protocol] = IcmpProber(address, dict(arguments.ttl), outcomes, consumer.selector)
-        consumer.run(probers, outcomes, arguments.interval)
+        probers: Dict[Line, Prober] = {}
+        for address, outcomes in asked.items():
+            for protocol in protocols:
+                if protocol == "icmp":
+                    probers[address, protocol] = IcmpProber(address, dict(arguments.ttl), outcomes, consumer.selector)
+                else:
+                    prober = _CONNECTED[protocol](address, arguments.port, outcomes, consumer.selector)
+                    probers[address, protocol] = prober
+        consumer.run(probers, list(asked.values()), arguments.interval)
     except BrokenPipeError:
         return 0  # nobody reads the outcomes any more
     except OSError as error:

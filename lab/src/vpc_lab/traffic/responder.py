@@ -3,9 +3,10 @@
     python -m vpc_lab.traffic.responder --name node1 --port 7777 --ttl 240
 
 It listens on the wildcard addresses of both families, over TCP and UDP, so an address is served from the moment the
-kernel has it, and no longer than that. A question is one line; the answer is the node's name, a blank, and the
-question again. A TCP connection may carry any number of questions. A UDP answer leaves from the address that was
-asked: the wildcard alone would let the kernel choose, and it would choose the instance's own address.
+kernel has it, and no longer than that. A question is one line; the answer is the node's name, the time at which it was
+given (wall time in seconds since the epoch: all of a lab has one clock), and the question again, with blanks between.
+A TCP connection may carry any number of questions. A UDP answer leaves from the address that was asked: the wildcard
+alone would let the kernel choose, and it would choose the instance's own address.
 
 ICMP is the kernel's to answer. To tell the nodes apart there, `--ttl` is written to this network namespace's
 `net.ipv4.ip_default_ttl` and to `net.ipv6.conf.*.hop_limit` (`default`, for devices that come later, included), before
@@ -21,6 +22,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
@@ -42,8 +44,8 @@ def sign_packets(ttl: int, sysctl: Path = Path("/proc/sys/net")) -> None:
 
 
 def answer(name: str, question: bytes) -> bytes:
-    """The answer to one question: the name, and the question so that the consumer can match the two."""
-    return name.encode() + b" " + question.strip()[:LONGEST_QUESTION] + b"\n"
+    """The answer to one question, given now: the name, the time, and the question, by which the two are matched."""
+    return b"%s %.6f %s\n" % (name.encode(), time.time(), question.strip()[:LONGEST_QUESTION])
 
 
 class Connection:

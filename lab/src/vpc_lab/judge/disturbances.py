@@ -1,0 +1,137 @@
+"""What was done to the lab while it ran, and which silences that explains. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from vpc_lab.judge.expectations import Allowance
+from vpc_lab.judge.record import Event, Header
+
+# How long one that is over is remembered: no silence lasts that long without being one of a fault in force.
+_REMEMBERED = 900.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """A fault is injected (`begins`) or healed. `key` is the same for both."""
+
+    key: str
+    name: str
+    begins: bool
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def changes(event: Event) -> Tuple[Change, ...]:
+    """What an event of the lab says about faults: the one place that knows their form."""
+    about = event.about
+    if event.kind in ("fault", "healed"):
+        return (
+            Change(
+                str(about["number"]), str(about.get("name", "")), event.kind == "fault", about.get("parameters") or {}
+            ),
+        )
+    if event.kind in ("power-off", "power-on") and about.get("why") in ("failed", "recovered"):
+        return (Change(f"power {about['instance']}", "power-off", event.kind == "power-off", about),)
+    if event.kind in ("freeze", "thaw"):
+        return (Change(f"freeze {about['instance']}", "freeze", event.kind == "freeze", about),)
+    if event.kind == "cut":
+        return (Change("cut " + " ".join(about["between"]), "cut", True, about),)
+    if event.kind == "heal":
+        return (Change("cut *", "cut", False),)
+    if event.kind == "api-mode":
+        return (Change("api", "api", about.get("mode") != "ok", about),)
+    if event.kind in ("route", "route-table", "source-dest-check"):
+        key = f"{event.kind} {event.time}"
+        return (Change(key, event.kind, True, about), Change(key, event.kind, False, about))
+    return ()
+
+
+@dataclass
+class _Span:
+    """A time in which consumers may be without an answer: all of them, or those named."""
+
+    key: str
+    begins: float
+    ends: float
+    consumers: Optional[FrozenSet[str]]
+
+
+class Disturbances:
+    """Faults in force, moves under way, and the time that either explains."""
+
+    def __init__(self, header: Header, allowances: Sequence[Allowance]) -> None:
+        self._consumers = frozenset(header.consumers)
+        self._allowances = tuple(allowances)
+        self._in_force: Dict[str, Change] = {}
+        self._spans: List[_Span] = []
+        self._last = header.begun
+        self.faults = 0
+
+    def feed(self, event: Event) -> None:
+        """Take what comes next. A `move` is one that the scenario asked for; it is over `within` seconds later."""
+        if event.kind == "move":
+            within = float(event.about.get("within", 0.0))
+            self._spans.append(_Span("move", event.time, event.time + within, None))
+            self._last = max(self._last, event.time + within)
+        for change in changes(event):
+            if change.begins:
+                self._begin(change, event.time)
+            else:
+                for key in [one for one in self._in_force if fnmatchcase(one, change.key)]:
+                    self._end(self._in_force.pop(key), event.time)
+        self._spans = [span for span in self._spans if span.ends > event.time - _REMEMBERED]
+
+    def _begin(self, change: Change, when: float) -> None:
+        self.faults += 1
+        self._in_force[change.key] = change
+        self._last = max(self._last, when)
+        for allowance in self._of(change.name):
+            ends = math.inf if allowance.throughout else when + allowance.seconds
+            self._spans.append(_Span(change.key, when, ends, self._named_by(change)))
+
+    def _end(self, change: Change, when: float) -> None:
+        self._last = max(self._last, when)
+        for span in self._spans:
+            if span.key == change.key and math.isinf(span.ends):
+                span.ends = when
+        for allowance in self._of(change.name):
+            self._spans.append(_Span(change.key, when, when + allowance.seconds, self._named_by(change)))
+
+    def _of(self, name: str) -> Iterator[Allowance]:
+        return (allowance for allowance in self._allowances if fnmatchcase(name, allowance.fault))
+
+    def _named_by(self, change: Change) -> Optional[FrozenSet[str]]:
+        """The consumers that the fault's parameters name; None if they name none."""
+        return frozenset(_texts(change.parameters.values())) & self._consumers or None
+
+    def in_force(self) -> Tuple[str, ...]:
+        """The names of the faults that nobody has healed yet."""
+        return tuple(change.name for change in self._in_force.values())
+
+    def quiet_since(self) -> Optional[float]:
+        """Since when nothing has been done to the lab; None while a fault is in force."""
+        return None if self._in_force else self._last
+
+    def explained(self, consumer: str, begins: float, ends: float) -> float:
+        """How many seconds of that time a fault or a move explains to `consumer`."""
+        spans = sorted(
+            (max(begins, span.begins), min(ends, span.ends))
+            for span in self._spans
+            if span.begins < ends and span.ends > begins and (span.consumers is None or consumer in span.consumers)
+        )
+        total, reached = 0.0, begins
+        for start, end in spans:
+            total += max(0.0, end - max(start, reached))
+            reached = max(reached, end)
+        return total
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _texts(value)

@@ -1,0 +1,48 @@
+"""What a run is judged against: what its scenario does, and may therefore cause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping, Tuple
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """For how long consumers may be without an answer because of a fault.
+
+    `fault` is its name, or a pattern as of a shell. The time is `seconds` from its injection on and again from its
+    healing on; with `throughout`, all the time between as well. A fault that names consumers explains only what
+    happens to them.
+    """
+
+    fault: str
+    seconds: float
+    throughout: bool = False
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """Lines of a log that the scenario explains. `pattern` is a regular expression; `name` says what it is about."""
+
+    name: str
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What may happen in a run; everything else is a violation.
+
+    `grace`: for how many seconds after the first answer of a new holder the old one may go on answering (a move that
+    makes before it breaks: the drain, and the propagation lag of routes). `silence`: how long nobody may answer without
+    a reason. `recovered_within`: how long after the last fault was healed every consumer is answered again, by one
+    node. `unasked`: how long a consumer may ask nothing. `fail_counts`: the highest that each resource may have.
+    """
+
+    grace: float = 0.0
+    silence: float = 1.0
+    recovered_within: float = 60.0
+    unasked: float = 5.0
+    allowances: Tuple[Allowance, ...] = ()
+    may_be_fenced: Tuple[str, ...] = ()
+    fail_counts: Mapping[str, int] = field(default_factory=dict)
+    excuses: Tuple[Excuse, ...] = ()

@@ -1,0 +1,71 @@
+"""What Pacemaker let the agents do on a node, read from its log while it grows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import List, Optional, Union
+
+from vpc_lab.judge.record import Event, Operation
+from vpc_lab.judge.timeline import MONTHS, QUARTER, STAMP, told_time
+
+_BEGINS = re.compile(r"executing - rsc:(\S+) action:(\w+) call_id:(\d+)")
+_DONE = re.compile(r"\b(\S+) (\w+) \(call (\d+), PID \d+\) exited with status (\d+) ")
+_FENCED = re.compile(r"finalize_op\S*\s+\w+: Operation '(\w+)' targeting (\S+) by (\S+) for \S+: (\w+)")
+LOG = "var/log/pacemaker/pacemaker.log"
+
+
+def said(line: str, node: str, shift: float) -> Optional[Union[Operation, Event]]:
+    """What a line of Pacemaker 2.1's log on `node` says; `shift` is what its local time lacks (see `Log`)."""
+    stamp = STAMP.match(line)
+    if stamp is None or stamp[1] not in MONTHS:
+        return None
+    when, words = told_time(stamp) + shift, stamp[7]
+    found = _BEGINS.search(words)
+    if found is not None:
+        return Operation(when, node, found[1], found[2], int(found[3]))
+    found = _DONE.search(words)
+    if found is not None:
+        return Operation(when, node, found[1], found[2], int(found[3]), int(found[4]))
+    found = _FENCED.search(words)
+    if found is not None:
+        about = {"node": node, "action": found[1], "target": found[2], "by": found[3], "outcome": found[4]}
+        return Event(when, "fencing", about)
+    return None
+
+
+class Log:
+    """Pacemaker's log on one node: `read` returns what has come since the last time.
+
+    Its lines have local time without year and zone. Both are multiples of 15 minutes away from the time at which the
+    file was last written, which is that of its last line, and stay as they are for the length of a run.
+    """
+
+    def __init__(self, path: Path, node: str) -> None:
+        self._path = path
+        self._node = node
+        self._offset = 0
+        self._shift: Optional[float] = None
+
+    def read(self) -> List[Union[Operation, Event]]:
+        """Nothing where there is no such file, as before the first boot."""
+        try:
+            # Who runs in the instance may have put a link there, which leads elsewhere out here.
+            if self._path.is_symlink():
+                return []
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+                written = self._path.stat().st_mtime
+        except OSError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        lines = data[:end].decode("utf-8", "replace").splitlines()
+        if self._shift is None:
+            stamps = [stamp for stamp in map(STAMP.match, lines) if stamp is not None and stamp[1] in MONTHS]
+            if not stamps:
+                return []
+            self._shift = round((written - told_time(stamps[-1])) / QUARTER) * QUARTER
+        found = (said(line, self._node, self._shift) for line in lines)
+        return [one for one in found if one is not None]

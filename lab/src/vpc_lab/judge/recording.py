@@ -1,0 +1,147 @@
+"""Makes the record of a run while it goes on, and hands it to a judge in the order of time.
+
+with Recording.running(lab, directory, resources={"ip_service": ["192.168.10.10"]}) as recording:
+    judge = Judge(recording.header, expectations)
+    ...
+    judge.feed(*recording.advance())
+judge.feed(*recording.rest())
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+
+from vpc_lab.errors import LabError
+from vpc_lab.judge.operations import LOG, Log
+from vpc_lab.judge.record import QUESTIONS, Event, Header, Item, Operation, Record, Writer
+from vpc_lab.lab import Lab
+from vpc_lab.traffic.question import PROTOCOLS
+from vpc_lab.traffic.recorder import INTERVAL, LATE, TIMEOUT, Measurement
+
+
+class Recording:
+    """One run: its consumers ask until it is closed. Use `running`."""
+
+    def __init__(self, lab: Lab, writer: Writer, header: Header, measurement: Measurement) -> None:
+        self.header = header
+        self.measurement = measurement
+        self._lab = lab
+        self._writer = writer
+        self._reader = Record(writer.directory)
+        self._logs = [Log(lab.disk(node) / LOG, node) for node in header.nodes]
+        # Events are fetched once they are so old that none can come before them any more.
+        self._fetched = header.begun
+        self._noted: List[Event] = []
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(
+        cls,
+        lab: Lab,
+        directory: Path,
+        resources: Mapping[str, Sequence[str]],
+        *,
+        addresses: Sequence[str] = (),
+        interval: float = INTERVAL,
+        settings: Mapping[str, Any] = {},
+    ) -> Iterator[Recording]:
+        """Ask the addresses of `resources`, and further `addresses` that no resource holds, from every consumer.
+
+        The record is in `directory`, also after the end of the `with` block. LabError when it cannot be made.
+        """
+        services = tuple(dict.fromkeys((*(held for each in resources.values() for held in each), *addresses)))
+        asked: Dict[str, Dict[str, str]] = {}
+        for service in services:
+            for consumer, address in lab.questions(service).items():
+                asked.setdefault(consumer, {})[address] = service
+        header = Header(
+            begun=time.time(),
+            nodes=tuple(lab.nodes()),
+            asked=asked,
+            resources={name: tuple(held) for name, held in resources.items()},
+            protocols=PROTOCOLS,
+            interval=interval,
+            timeout=TIMEOUT,
+            instance_ids=lab.instance_ids(),
+            settings=settings,
+            versions=_versions(),
+        )
+        writer = Writer(directory, header)
+        with Measurement.running(
+            lab,
+            lab.powered_nodes(),
+            {consumer: tuple(questions) for consumer, questions in asked.items()},
+            interval,
+            protocols=PROTOCOLS,
+            directory=directory / QUESTIONS,
+        ) as measurement:
+            recording = cls(lab, writer, header, measurement)
+            try:
+                yield recording
+            finally:
+                measurement.close()
+                with contextlib.suppress(LabError):
+                    recording._collect(time.time())
+
+    def note(self, kind: str, **about: Any) -> None:
+        """An event of the scenario, now. `move` with `within=SECONDS`: from now on, an address may be moving."""
+        self._noted.append(Event(time.time(), kind, about))
+
+    def advance(self) -> List[Item]:
+        """What is known now and was not before, in order of time: up to some seconds ago, when all has come in."""
+        until = time.time() - LATE
+        self._collect(until)
+        return list(self._reader.until(until))
+
+    def rest(self) -> Iterator[Item]:
+        """What is left when the run is over."""
+        return self._reader.items()
+
+    def pack(self) -> None:
+        """Compress the record of a run that is over, and has been read."""
+        self._writer.pack()
+
+    def _collect(self, until: float) -> None:
+        operations: List[Union[Event, Operation]] = [one for log in self._logs for one in log.read()]
+        self._writer.add(*sorted(operations, key=lambda one: one.time))
+        events = [Event.of(event) for event in self._lab.events(self._fetched) if event["time"] < until]
+        events += [event for event in self._noted if event.time < until]
+        self._noted = [event for event in self._noted if event.time >= until]
+        self._fetched = max(self._fetched, until)
+        self._writer.add(*sorted(events, key=lambda event: event.time))
+
+
+def _versions() -> Dict[str, str]:
+    found: Dict[str, str] = {}
+    for name in ("aws-ipfailover", "aws-ipfailover-lab"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def find_resources(lab: Lab, addresses: Sequence[str], node: Optional[str] = None) -> Dict[str, List[str]]:
+    """The resources of the running cluster that hold `addresses`, by their parameter `ip` or their ENI.
+
+    A resource whose agent does not know either parameter holds nothing.
+    """
+    name = node or lab.awake_nodes()[0]
+    status, service = lab.cluster_status(name), lab.status()["service"]
+    wanted = {str(address) for address in addresses}
+    found: Dict[str, List[str]] = {}
+    for resource in status.resources if status else ():
+        held = wanted & set(_parameter(lab, name, resource.resource_id, "ip"))
+        eni = service.get("network_interface_id")
+        if eni is not None and eni in _parameter(lab, name, resource.resource_id, "network_interface_id"):
+            held |= wanted & set(service["addresses"])
+        if held:
+            found[resource.resource_id] = sorted(held)
+    return found
+
+
+def _parameter(lab: Lab, node: str, resource: str, name: str) -> List[str]:
+    done = lab.exec(node, ["crm_resource", "--resource", resource, "--get-parameter", name], check=False)
+    return [part.strip() for part in done.stdout.split(",")] if done.returncode == 0 else []
