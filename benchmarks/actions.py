@@ -22,6 +22,7 @@ from botocore.config import Config
 from vpc_lab.ec2.account import Account
 from vpc_lab.ec2.faults import Fault
 from vpc_lab.ec2.running import RunningAws, environment, start_aws
+from vpc_lab.ec2.throttle import Limit
 from vpc_lab.ec2.tls import make_certificates
 from vpc_lab.topology import topology_for
 
@@ -205,13 +206,12 @@ class Bench:
         """A start under EC2's documented bucket for ReplaceRoute."""
         self._reset(ACTIONS[0])
         with self._latency(50):
-            self.aws.throttle.reset()
-            self.aws.throttle.enabled = True
+            self.aws.throttle.limit(Limit())
             try:
                 self.aws.calls.clear()
                 ran = self._run([*self.commands[OURS], "start"], OURS, 0)
             finally:
-                self.aws.throttle.enabled = False
+                self.aws.throttle.limit()
         calls = [call for call in self.aws.calls() if call.action == "ReplaceRoute"]
         refused = sum("RequestLimitExceeded" in str(call.outcome) for call in calls)
         say(f"{OURS} start, throttled: {ran.wall:.1f} s, {len(calls)} calls, {refused} refused")

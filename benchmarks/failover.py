@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple, cast
 
 from vpc_lab import examples
+from vpc_lab.faults import RouteChanged, Slow
 from vpc_lab.judge.timeline import Moment, of_log, pacemaker_patterns
 from vpc_lab.lab import Lab
 from vpc_lab.scenarios.demo import LOGS
@@ -39,8 +40,8 @@ def measure(out: Callable[[str], None], quick: bool) -> Dict[str, Any]:
     pairs = 1 if quick else 10
     result: Dict[str, Any] = {"failovers": [], "moves": []}
     with Lab.running("bench", Settings(fencing=False)) as lab:
-        lab.order("put-route", destination=f"{address_of(lab)}/32", target="node1")
-        lab.api.fail("latency", seconds=LATENCY)
+        lab.inject(RouteChanged(f"{address_of(lab)}/32", "node1"))
+        lab.inject(Slow(LATENCY))
         for pair in range(pairs):
             for agent in (OURS, PEER):
                 for found in failovers(lab, agent):
@@ -55,7 +56,7 @@ def measure(out: Callable[[str], None], quick: bool) -> Dict[str, Any]:
 
 def address_of(lab: Lab) -> str:
     """The overlay address."""
-    return str(lab.status()["overlay"])
+    return str(lab.status().overlay)
 
 
 def configuration(lab: Lab, agent: str, example: str = "overlay-ip.crm") -> str:
@@ -66,8 +67,8 @@ def configuration(lab: Lab, agent: str, example: str = "overlay-ip.crm") -> str:
     if agent == OURS:
         return text
     status = lab.status()
-    given = peer.parameters(str(status["overlay"]), status["route_tables"])
-    params = " ".join(f'{name}="{value}"' for name, value in {**given, "region": status["region"]}.items())
+    given = peer.parameters(str(status.overlay), status.route_tables)
+    params = " ".join(f'{name}="{value}"' for name, value in {**given, "region": status.region}.items())
     begin = text.index(f"primitive {RESOURCE} ")
     primitive = text[begin : text.index("\n\n", begin)]
     operations = primitive[primitive.index("    op start") :].replace(" \\\n    op monitor interval=120s", "\n#")
@@ -89,7 +90,7 @@ def load(lab: Lab, agent: str, example: str = "overlay-ip.crm") -> None:
 
 def write_profile(lab: Lab, node: str) -> None:
     """The AWS CLI's configuration, as the peer's users have one."""
-    region = lab.status()["region"]
+    region = lab.status().region
     lab.exec(node, ["sh", "-c", f'mkdir -p ~/.aws && printf "[default]\\nregion = {region}\\n" > ~/.aws/config'])
 
 

@@ -15,6 +15,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
+from vpc_lab.faults import RouteChanged, Slow, Throttled
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
 
@@ -52,9 +53,9 @@ lab_tables: List[str] = []
 def configuration(lab: Lab, layout: str, ips: Sequence[str]) -> str:
     """A cluster with the addresses on node1, fenced by fence_aws."""
     status = lab.status()
-    lab_tables[:] = status["route_tables"]
+    lab_tables[:] = status.route_tables
     ids = lab.instance_ids()
-    region, tables = status["region"], ",".join(status["route_tables"])
+    region, tables = status.region, ",".join(status.route_tables)
     destination = f" destination={ip_network(f'{ips[0]}/26', strict=False)}" if "destination" in layout else ""
     resources = {"ip_many": ",".join(ips)} if "one" in layout else {f"ip_{number}": ip for number, ip in enumerate(ips)}
     hosts = f'pcmk_host_map="node1:{ids["node1"]};node2:{ids["node2"]}"'
@@ -76,11 +77,11 @@ def events(lab: Lab, layout: str, ips: Sequence[str]) -> Iterator[Dict[str, Any]
     """Load a layout, then move it from node1, then cut the power of the node that has it."""
     clear(lab)
     for ip in ips:
-        lab.order("put-route", destination=f"{ip}/32", target="node1")
+        lab.inject(RouteChanged(f"{ip}/32", "node1"))
     if "destination" in layout:
         for ip in ips:
             lab.order("delete-route", destination=f"{ip}/32")
-    lab.order("put-route", destination=ITS_DESTINATION, target="node1")
+    lab.inject(RouteChanged(ITS_DESTINATION, "node1"))
     text = configuration(lab, layout, ips)
     lab.exec(
         "node1",
@@ -99,7 +100,7 @@ def events(lab: Lab, layout: str, ips: Sequence[str]) -> Iterator[Dict[str, Any]
 
 def clear(lab: Lab) -> None:
     """An empty cluster, EC2 as it is."""
-    lab.api.ok()
+    lab.heal()
     lab.exec("node1", ["crm", "--force", "configure", "property", "stop-all-resources=true"])
     lab.settle(300)
     lab.exec("node1", ["crm", "--force", "configure", "erase"])
@@ -114,8 +115,7 @@ def everywhere(lab: Lab, names: Sequence[str], node: str) -> None:
 
 def switch(lab: Lab, ips: Sequence[str], old: str, new: str, what: str) -> Dict[str, Any]:
     """Seconds until the first and the last address is served by the new node; writes, refusals, processor time."""
-    lab.api.fail("latency", seconds=LATENCY)
-    lab.api.fail("throttle")
+    slow, throttled = lab.inject(Slow(LATENCY)), lab.inject(Throttled())
     with responders(lab), asking(lab, ips) as prober, neighbour(lab, new) as its:
         assert prober.stdin is not None
         assert prober.stdout is not None
@@ -131,7 +131,8 @@ def switch(lab: Lab, ips: Sequence[str], old: str, new: str, what: str) -> Dict[
         wrote = its()
     lab.settle(300)
     used = processor_time(lab, new) - before
-    lab.api.ok()
+    throttled.heal()
+    slow.heal()
     calls = [
         one
         for one in lab.calls(begun)
@@ -159,9 +160,9 @@ def neighbour(lab: Lab, node: str) -> Iterator[Callable[[], Tuple[int, int]]]:
 
     It runs on a node, whose credentials it uses.
     """
-    table = lab.status()["route_tables"][0]
-    argv = [sys.executable, "-c", _NEIGHBOUR, lab.status()["region"], table, ITS_DESTINATION, str(NEIGHBOUR)]
-    target = lab.status()["network_interfaces"]["node1"]
+    table = lab.status().route_tables[0]
+    argv = [sys.executable, "-c", _NEIGHBOUR, lab.status().region, table, ITS_DESTINATION, str(NEIGHBOUR)]
+    target = lab.status().network_interfaces["node1"]
     process: subprocess.Popen[str] = lab.spawn(
         node, [*argv, target], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping
 
+from vpc_lab.faults import Slow
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
 
@@ -19,7 +20,7 @@ def measure(out: Callable[[str], None], quick: bool) -> Dict[str, Any]:
     """Moves with each value of `drain`."""
     result: Dict[str, Any] = {}
     with Lab.running("bench", Settings(fencing=False, route_lag_seconds=LAG)) as lab:
-        lab.api.fail("latency", seconds=LATENCY)
+        lab.inject(Slow(LATENCY))
         load(lab, OURS, "make-before-break.crm")
         for drain in DRAINS:
             lab.exec("node1", ["crm_resource", "--resource", RESOURCE, "-p", "drain", "-v", str(drain)])

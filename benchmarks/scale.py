@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
+from vpc_lab.faults import RouteChanged, Slow, Throttled
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
 
@@ -33,7 +34,7 @@ def measure(out: Callable[[str], None], quick: bool) -> Dict[str, Any]:
     peer.require()
     result: Dict[str, Any] = {"failovers": [], "monitors": []}
     with Lab.running("bench", Settings()) as lab:
-        lab.api.fail("latency", seconds=LATENCY)
+        lab.inject(Slow(LATENCY))
         for node in lab.nodes():
             write_profile(lab, node)
         for count in (2,) if quick else COUNTS:
@@ -49,7 +50,7 @@ def measure(out: Callable[[str], None], quick: bool) -> Dict[str, Any]:
 
 def addresses(lab: Lab, count: int) -> List[str]:
     """Overlay addresses."""
-    first = ip_address(lab.status()["overlay"])
+    first = ip_address(lab.status().overlay)
     return [str(first + number) for number in range(count)]
 
 
@@ -57,15 +58,15 @@ def parameters(lab: Lab, agent: str, ip: str) -> Dict[str, str]:
     """The agent's, for the tables of the lab."""
     status = lab.status()
     if agent == OURS:
-        found = {"ip": ip, "routing_table": ",".join(status["route_tables"])}
+        found = {"ip": ip, "routing_table": ",".join(status.route_tables)}
     else:
-        found = peer.parameters(ip, status["route_tables"])
-    return {**found, "region": status["region"]}
+        found = peer.parameters(ip, status.route_tables)
+    return {**found, "region": status.region}
 
 
 def load(lab: Lab, agent: str, ips: Sequence[str]) -> None:
     """A cluster with one resource for each address, all on node1."""
-    lab.api.ok()
+    lab.heal()
     for name in lab.nodes():
         lab.exec(name, ["crm_standby", "--node", name, "--delete"], check=False)
     lab.exec("node1", ["crm", "--force", "configure", "property", "stop-all-resources=true"])
@@ -73,7 +74,7 @@ def load(lab: Lab, agent: str, ips: Sequence[str]) -> None:
     lab.exec("node1", ["crm", "--force", "configure", "erase"])
     lines = ["property stonith-enabled=false", "rsc_defaults resource-stickiness=1000"]
     for number, ip in enumerate(ips):
-        lab.order("put-route", destination=f"{ip}/32", target="node1")
+        lab.inject(RouteChanged(f"{ip}/32", "node1"))
         params = " ".join(f'{name}="{value}"' for name, value in parameters(lab, agent, ip).items())
         lines.append(
             f"primitive ip_{number} ocf:heartbeat:{agent} params {params}"
@@ -91,8 +92,8 @@ def load(lab: Lab, agent: str, ips: Sequence[str]) -> None:
         600,
     )
     lab.settle(600)
-    lab.api.fail("latency", seconds=LATENCY)
-    lab.api.fail("throttle")
+    lab.inject(Slow(LATENCY))
+    lab.inject(Throttled())
 
 
 def failover(lab: Lab, agent: str, count: int) -> Dict[str, Any]:
@@ -118,7 +119,7 @@ def failover(lab: Lab, agent: str, count: int) -> Dict[str, Any]:
     return {
         "first": moments[0],
         "last": moments[-1],
-        "tables": len(lab.status()["route_tables"]),
+        "tables": len(lab.status().route_tables),
         "calls": dict(done),
         "refused": refused,
         "failures": failures,
@@ -185,13 +186,13 @@ sys.stdin.read()
 def rounds(lab: Lab, count: int) -> Iterator[Dict[str, Any]]:
     """One round of monitors of so many addresses on node1, as whole processes one after the other."""
     ips = addresses(lab, count)
-    lab.api.ok()
+    lab.heal()
     lab.exec("node1", ["crm", "--force", "configure", "property", "stop-all-resources=true"])
     lab.settle(300)
     lab.exec("node1", ["crm", "--force", "configure", "erase"])
     for ip in ips:
         lab.exec("node1", ["ip", "address", "add", f"{ip}/32", "dev", "eth0"])
-        lab.order("put-route", destination=f"{ip}/32", target="node1")
+        lab.inject(RouteChanged(f"{ip}/32", "node1"))
     for agent, deep in ((OURS, False), (OURS, True), (PEER, False), (PEER, True)):
         # The peer sleeps a second for each table that it asks for: a few of them tell as much.
         few = ips[:3] if agent == PEER and deep else ips

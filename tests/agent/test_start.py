@@ -8,7 +8,7 @@ from typing import Callable, List
 import pytest
 
 from sandbox import Held, Node, Ran, eventually, ip, make_interface
-from vpc_lab.ec2 import Fault, Policy, Statement
+from vpc_lab.ec2 import Fault, Limit, Policy, Statement
 from vpc_lab.topology import topology_for
 
 MANY = 30
@@ -244,7 +244,7 @@ def test_throttling_is_retried(make_node: Callable[..., Node]) -> None:
 def test_hundreds_of_tables_under_ec2s_real_limits(make_node: Callable[..., Node]) -> None:
     """1 to 250 tables: with EC2's own token bucket (50, then 5 a second), a start gets through in the end."""
     node = make_node(topology=topology_for(extra_route_tables=68))
-    node.aws.throttle.enabled = True
+    node.aws.throttle.limit(Limit())
     ran = node.agent.run("start", timeout=60)
     assert ran.code == 0, ran
     assert set(node.routes().values()) == {node.me.network_interface_id}

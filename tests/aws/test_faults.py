@@ -20,7 +20,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from vpc_lab.ec2 import Fault, Policy, RunningAws
+from vpc_lab.ec2 import Fault, Limit, Policy, RunningAws
 
 from .conftest import OVERLAY, EC2Client, eventually, refused
 
@@ -205,8 +205,7 @@ def test_date(aws: RunningAws, ec2: EC2Client) -> None:
 
 def test_throttle(aws: RunningAws, ec2: EC2Client) -> None:
     """With the token buckets on, calls beyond an action's capacity are RequestLimitExceeded; other actions are not."""
-    aws.throttle.enabled = True
-    aws.throttle.override("DescribeRouteTables", capacity=2, refill=0)
+    aws.throttle.limit(Limit(), Limit("DescribeRouteTables", capacity=2, refill=0))
     ec2.describe_route_tables()
     ec2.describe_route_tables()
     with refused("RequestLimitExceeded"):

@@ -29,7 +29,7 @@ def load(lab: Lab, name: str, edit: Callable[[str], str] = unchanged) -> List[st
     """
     status = lab.status()
     text = edit((DIRECTORY / name).read_text(encoding="utf-8"))
-    text = examples.render(text, examples.values_of(TOPOLOGY, status["route_tables"], second_address=SECOND_ADDRESS))
+    text = examples.render(text, examples.values_of(TOPOLOGY, status.route_tables, second_address=SECOND_ADDRESS))
     if name.endswith(".pcs"):
         done = [lab.exec("node1", command) for command in examples.pcs_commands(text)]
     else:
@@ -46,7 +46,7 @@ def emptied(lab: Lab) -> Iterator[Lab]:
     try:
         yield lab
     finally:
-        lab.api.ok()
+        lab.heal()
         for name in set(lab.nodes()) - set(lab.powered_nodes()):
             lab.power_on(name)
         lab.wait_online()

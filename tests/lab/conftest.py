@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Generator, Iterator, List
 
 import pytest
 
+from vpc_lab.errors import LabError
 from vpc_lab.judge.audits import Auditor
 from vpc_lab.lab import Lab, missing_programs
 from vpc_lab.settings import Settings
@@ -42,13 +44,21 @@ def cluster_lab() -> Iterator[Lab]:
         yield lab
 
 
+def delete_route(lab: Lab, destination: str) -> None:
+    """Take a route out of every table that has it, as an administrator, for good."""
+    name = "DestinationIpv6CidrBlock" if ":" in destination else "DestinationCidrBlock"
+    for table in lab.status().every_route_table:
+        with contextlib.suppress(LabError):  # there is none in this one
+            lab.administer("DeleteRoute", RouteTableId=table, **{name: destination})
+
+
 class Audited:
     """A lab under audit: what a test may do to it without the audit complaining."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         status = lab.status()
-        self.auditor = Auditor(lab, [status["overlay"], status["overlay_ipv6"]])
+        self.auditor = Auditor(lab, [status.overlay, status.overlay_ipv6])
         self.may_be_fenced: List[str] = []
 
 

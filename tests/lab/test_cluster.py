@@ -11,6 +11,7 @@ from typing import Callable, Dict, List, cast
 import pytest
 
 from vpc_lab.cluster import ClusterStatus, Failure
+from vpc_lab.faults import AddressRemoved, ApiError, Crash, Fault, Hang, Partition, Reset, RouteChanged, Unreachable
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
 from vpc_lab.waiting import eventually
@@ -59,13 +60,12 @@ def whole(lab: Lab) -> bool:
         now is not None
         and sorted(now.online) == sorted(lab.nodes())
         and all(now.where(resource) for resource in ADDRESS)
-        and not (now.failures or seen["cuts"] or seen["faults"])
+        and not (now.failures or seen.faults)
     )
 
 
 def repair(lab: Lab) -> None:
     """Make the cluster whole: links, API, power, constraints, failures."""
-    lab.api.ok()
     lab.heal()
     for name in set(lab.nodes()) - set(lab.powered_nodes()):
         lab.power_on(name)
@@ -124,7 +124,7 @@ def assert_served(lab: Lab, node: str) -> None:
     """Both addresses are on the node, all routes lead there, and every consumer reaches them."""
     for address in ADDRESS.values():
         assert address in held(lab, node)
-        assert set(lab.status()["routes"][address].values()) == {node}
+        assert set(lab.status().routes[address].values()) == {node}
         for consumer in ("consumer-a", "consumer-b", "onprem"):
             assert reaches(lab, consumer, address)
 
@@ -156,13 +156,13 @@ def test_a_failed_node_is_fenced_and_comes_back(service: Audited) -> None:
     new = other(lab, old)
     service.may_be_fenced.append(old)
     begin = time.time()
-    lab.power_off(old)
+    crash = lab.inject(Crash(old))
     lab.wait_fenced(old)
     stops = [call for call in lab.calls(begin) if call["action"] == "StopInstances"]
     assert [(call["caller"], call["parameters"]["InstanceId.1"]) for call in stops] == [(new, lab.instance_ids()[old])]
     lab.wait_cluster("the address on the other node", lambda now: now.where("ip") == now.where("ip6") == new)
     assert_served(lab, new)
-    lab.power_on(old)
+    crash.heal()
     lab.wait_online()
     assert where(lab) == new
     assert not set(ADDRESS.values()) & held(lab, old)
@@ -173,7 +173,7 @@ def test_nodes_that_lose_sight_of_each_other_never_share_the_address(service: Au
     lab = service.lab
     together(lab)
     service.may_be_fenced += lab.nodes()
-    lab.cut("node1", "node2")
+    cut = lab.inject(Partition("node1", "node2"))
 
     def one_left() -> str:
         assert service.auditor.complaints(may_be_fenced=lab.nodes()) == []
@@ -183,18 +183,18 @@ def test_nodes_that_lose_sight_of_each_other_never_share_the_address(service: Au
     survivor = eventually("one node to be fenced", one_left, 60)
     lab.wait_fenced(other(lab, survivor))
     lab.wait_cluster("the address on the survivor", lambda now: now.where("ip") == now.where("ip6") == survivor)
-    lab.heal()
+    cut.heal()
     assert_served(lab, survivor)
     stops = [call for call in lab.calls(0.0) if call["action"] == "StopInstances" and call["outcome"] == "ok"]
     assert stops[-1]["caller"] == survivor
 
 
-OUTAGES: Dict[str, Callable[[Lab], None]] = {
-    "unreachable": lambda lab: lab.api.fail("unreachable"),
-    "throttled": lambda lab: lab.api.fail("RequestLimitExceeded"),
-    "hanging": lambda lab: lab.api.fail("hang"),
-    "resetting": lambda lab: lab.api.fail("reset"),
-    "link of the active node cut": lambda lab: lab.cut(where(lab), "api"),
+OUTAGES: Dict[str, Callable[[Lab], Fault]] = {
+    "unreachable": lambda _: Unreachable(),
+    "throttled": lambda _: ApiError("RequestLimitExceeded"),
+    "hanging": lambda _: Hang(),
+    "resetting": lambda _: Reset(),
+    "link of the active node cut": lambda lab: Partition(where(lab), "api"),
 }
 
 
@@ -208,7 +208,7 @@ def test_an_api_outage_degrades_and_stops_cleanly(service: Audited, outage: str)
     lab = service.lab
     active = together(lab)
     begin = time.time()
-    OUTAGES[outage](lab)
+    lab.inject(OUTAGES[outage](lab))
     now = lab.wait_cluster("both resources degraded", lambda now: degraded(now).keys() == ADDRESS.keys())
     for resource, address in ADDRESS.items():
         assert now.where(resource) == active
@@ -241,9 +241,9 @@ def test_a_degraded_resource_recovers_by_itself(service: Audited) -> None:
     """
     lab = service.lab
     active = together(lab)
-    lab.api.fail("RequestLimitExceeded")
+    throttled = lab.inject(ApiError("RequestLimitExceeded"))
     lab.wait_cluster("both resources degraded", lambda now: degraded(now).keys() == ADDRESS.keys())
-    lab.api.ok()
+    throttled.heal()
     for resource in ADDRESS:
         lab.exec(active, ["crm_resource", "--cleanup", "--resource", resource])
     since = time.time()
@@ -264,9 +264,9 @@ def test_a_route_taken_away_is_taken_back(service: Audited) -> None:
     active = together(lab)
     # As if the start were long ago: for a minute after its own write the agent does not believe such a read.
     lab.exec(active, ["find", "/run/resource-agents", "-name", "aws-ipfailover-*.json", "-delete"])
-    lab.order("put-route", destination=f"{OVERLAY}/32", target="consumer-b")
+    lab.inject(RouteChanged(f"{OVERLAY}/32", "consumer-b"))
     eventually(
-        "every route back at the resource", lambda: set(lab.status()["routes"][OVERLAY].values()) == {where(lab)}, 60
+        "every route back at the resource", lambda: set(lab.status().routes[OVERLAY].values()) == {where(lab)}, 60
     )
     lab.settle()
     assert reaches(lab, "consumer-b", OVERLAY)
@@ -277,7 +277,7 @@ def test_an_address_taken_away_comes_back(service: Audited) -> None:
     """An address that some daemon of the host deletes is noticed by the local monitor, and put back."""
     lab = service.lab
     active = together(lab)
-    lab.exec(active, ["ip", "address", "delete", f"{OVERLAY}/32", "dev", "eth0"])
+    lab.inject(AddressRemoved(active, OVERLAY))
     eventually("the address to be back", lambda: OVERLAY in held(lab, where(lab)), 30)
     lab.settle()
     assert reaches(lab, "consumer-a", OVERLAY)
@@ -293,7 +293,7 @@ def test_the_tools_show_the_agent(cluster_lab: Lab, tool: List[str]) -> None:
 
 def test_the_deep_validation_passes_on_a_node(cluster_lab: Lab) -> None:
     """validate-all at level 10 finds nothing wrong with the lab's VPC from inside a node."""
-    tables = ",".join(cluster_lab.status()["route_tables"])
+    tables = ",".join(cluster_lab.status().route_tables)
     environment = ["OCF_CHECK_LEVEL=10", f"OCF_RESKEY_ip={OVERLAY}", f"OCF_RESKEY_routing_table={tables}"]
     done = cluster_lab.exec("node1", ["env", *environment, AGENT, "validate-all"])
     assert done.returncode == 0

@@ -175,7 +175,7 @@ def test_no_process_has_more_rights_than_an_instance_has(lab: Lab) -> None:
 def rights(lab: Lab, node: str, until: str) -> List[Any]:
     """Name and /proc/PID/status of each process of an instance, once there is one called `until`."""
     top = Path(f"/proc/{lab.supervisor_pid()}/root/proc")
-    pid = next(one["pid"] for one in lab.status()["instances"] if one["name"] == node)
+    pid = lab.status().instance(node).pid
     namespace = (top / str(pid) / "ns/pid").stat().st_ino
     found = []
     for entry in top.iterdir():

@@ -70,8 +70,8 @@ def lab() -> Iterator[Lab]:
 def test_a_configuration_runs_as_it_stands(lab: Lab) -> None:
     """Every table that it names leads to the node that it prefers, and who asks from inside and outside is answered."""
     lab.wait_cluster("the address where it is preferred", lambda now: now.where("vip") == "hana-a")
-    assert set(lab.status()["routes"][OVERLAY]) == {"rtb-0123456789abcdef1", "rtb-12345678", "rtb-0123456789abcdef7"}
-    assert set(lab.status()["routes"][OVERLAY].values()) == {"hana-a"}
+    assert set(lab.status().routes[OVERLAY]) == {"rtb-0123456789abcdef1", "rtb-12345678", "rtb-0123456789abcdef7"}
+    assert set(lab.status().routes[OVERLAY].values()) == {"hana-a"}
     for consumer in ("app", "onprem"):
         lab.exec(consumer, ["ping", "-n", "-c", "1", "-W", "2", OVERLAY])
 

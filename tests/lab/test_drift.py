@@ -8,6 +8,7 @@ from typing import Iterator, List, cast
 import pytest
 
 from vpc_lab.cluster import ClusterStatus, Failure
+from vpc_lab.faults import AccessDenied, RouteDeleted, RouteTableDeleted, SourceDestCheck
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
@@ -28,14 +29,6 @@ primitive app ocf:heartbeat:Dummy op monitor interval=10s timeout=20s
 group sap fs ip app
 rsc_defaults resource-stickiness=1000 migration-threshold=3 failure-timeout=60s
 """
-# Everything that the agent needs but the right to switch a source/destination check off.
-WITHOUT_THE_CHECK = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Action": "*", "Resource": "*"},
-        {"Effect": "Deny", "Action": "ec2:ModifyNetworkInterfaceAttribute", "Resource": "*"},
-    ],
-}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +46,7 @@ def lab(booted: Lab) -> Iterator[Lab]:
     started(booted)
     forget_writes(booted)
     yield booted
-    booted.order("restrict", policy=None)
-    for name in booted.nodes():
-        booted.order("source-dest-check", name=name, checked=False)
+    booted.heal()
     node = booted.nodes()[0]
     booted.exec(node, ["crm_resource", "--meta", "--resource", "ip", "-d", "is-managed"])
     booted.exec(node, ["crm_resource", "--clear", "--resource", "sap"])
@@ -102,7 +93,7 @@ def wait_degraded(lab: Lab, text: str) -> None:
 
 def routes(lab: Lab) -> List[object]:
     """Where the tables lead the address: nodes' names."""
-    return list(lab.status()["routes"][OVERLAY].values())
+    return list(lab.status().routes[OVERLAY].values())
 
 
 def reaches(lab: Lab, consumer: str) -> bool:
@@ -115,7 +106,7 @@ def test_a_route_removed_by_somebody_else_is_mended_and_nothing_restarts(lab: La
     """P2: one ReplaceRoute or CreateRoute mends it within a monitor; the group behind the address goes on."""
     node = started(lab)
     before = starts(lab, node)
-    lab.order("delete-route", destination=DESTINATION, route_table_id=lab.status()["route_tables"][0])
+    lab.inject(RouteDeleted(DESTINATION, lab.status().route_tables[0]))
     eventually("the route there again", lambda: set(routes(lab)) == {node}, 40.0)
     lab.settle()
     assert starts(lab, node) == before
@@ -125,11 +116,11 @@ def test_a_route_removed_by_somebody_else_is_mended_and_nothing_restarts(lab: La
 
 def test_nothing_is_written_while_pacemaker_does_not_manage_it(lab: Lab) -> None:
     """An unmanaged resource's drift is reported, and mended as soon as it is managed again."""
-    node, table = started(lab), lab.status()["route_tables"][0]
+    node, table = started(lab), lab.status().route_tables[0]
     lab.exec(node, ["crm_resource", "--meta", "--resource", "ip", "-p", "is-managed", "-v", "false"])
-    lab.order("delete-route", destination=DESTINATION, route_table_id=table)
+    lab.inject(RouteDeleted(DESTINATION, table))
     wait_degraded(lab, "not managed by Pacemaker")
-    assert lab.status()["routes"][OVERLAY][table] is None
+    assert lab.status().routes[OVERLAY][table] is None
     lab.exec(node, ["crm_resource", "--meta", "--resource", "ip", "-d", "is-managed"])
     eventually("the route there again", lambda: set(routes(lab)) == {node}, 40.0)
 
@@ -138,7 +129,7 @@ def test_a_check_that_is_switched_on_is_switched_off_in_operation(lab: Lab) -> N
     """A source/destination check that somebody switches on drops every packet: the next monitors put it right."""
     node = started(lab)
     before = starts(lab, node)
-    lab.order("source-dest-check", name=node, checked=True)
+    lab.inject(SourceDestCheck(node))
     eventually("the address reached again", lambda: reaches(lab, "consumer-b"), 40.0)
     assert starts(lab, node) == before
 
@@ -147,8 +138,8 @@ def test_a_standby_that_would_answer_nobody_refuses_with_the_command(lab: Lab) -
     """P3: its check is on and it may not switch it off: it does not "succeed", and the service returns where it was."""
     old = started(lab)
     new = next(name for name in lab.nodes() if name != old)
-    lab.order("restrict", policy=WITHOUT_THE_CHECK)
-    lab.order("source-dest-check", name=new, checked=True)
+    lab.inject(AccessDenied("ModifyNetworkInterfaceAttribute"))
+    lab.inject(SourceDestCheck(new))
     lab.exec(old, ["crm_resource", "--move", "--resource", "sap", "--node", new])
     lab.wait_cluster(
         "the refusal in crm_mon",
@@ -169,8 +160,8 @@ def test_a_deleted_table_stops_nothing_and_hinders_no_failover(lab: Lab) -> None
     old = started(lab)
     new = next(name for name in lab.nodes() if name != old)
     before = starts(lab, old)
-    table = lab.status()["route_tables"][-1]
-    lab.order("delete-route-table", route_table_id=table)
+    table = lab.status().route_tables[-1]
+    lab.inject(RouteTableDeleted(table))
     wait_degraded(lab, f"{table} does not exist: remove it from routing_table")
     assert starts(lab, old) == before
     assert reaches(lab, "consumer-a")

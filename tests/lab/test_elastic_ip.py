@@ -30,7 +30,7 @@ RESOURCE = "ip_service"
 def lab() -> Iterator[Lab]:
     """A cluster in two availability zones with the example, and an Elastic IP for it to take along."""
     with Lab.running(f"{NAME}-eip", Settings(fencing=False, internet=True)) as lab:
-        allocation = lab.status()["service"]["allocation_id"]
+        allocation = lab.status().service.allocation_id
         text = EXAMPLE.read_text(encoding="utf-8")
         assert "params ip=@OVERLAY_IP@" in text
         lab.load(text.replace("params ip=@OVERLAY_IP@", f"params allocation_id={allocation} ip=@OVERLAY_IP@"))
@@ -53,9 +53,9 @@ def active(lab: Lab) -> str:
 def moves(lab: Lab, old: str, provoke: Callable[[Switch], object]) -> List[Row]:
     """Move the service away from `old`; what each consumer saw of it, those on the Internet as well."""
     questions = lab.questions(OVERLAY)
-    public = lab.status()["service"]["elastic_ips"][OVERLAY]
+    public = lab.status().service.elastic_ips[OVERLAY]
     assert questions[INTERNET.name] == public
-    assert lab.status()["service"]["holder"] == old
+    assert lab.status().service.holder == old
     with Measurement.running(lab, lab.nodes(), questions) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
         switch = Switch(old, next(name for name in lab.nodes() if name != old), time.time())
@@ -63,7 +63,7 @@ def moves(lab: Lab, old: str, provoke: Callable[[Switch], object]) -> List[Row]:
         assert measurement.wait_steady(switch.new, switch.triggered, 90.0)
         seen = measurement.histories(since=switch.triggered - 1.0)
     assert overlap_ms(seen, switch) == 0
-    assert lab.status()["service"]["holder"] == switch.new
+    assert lab.status().service.holder == switch.new
     assert OVERLAY in held(lab, switch.new)
     return rows(seen, switch)
 

@@ -15,6 +15,7 @@ import pytest
 
 from vpc_lab import examples
 from vpc_lab.fabric.devices import device_of
+from vpc_lab.faults import Freeze, Partition, StuckDetach, Unreachable
 from vpc_lab.judge.audits import Auditor, held
 from vpc_lab.lab import Completed, Lab
 from vpc_lab.scenarios.demo import resource_of
@@ -45,12 +46,12 @@ def other(lab: Lab, node: str) -> str:
 
 def service(lab: Lab) -> List[str]:
     """The addresses that move."""
-    return cast("List[str]", lab.status()["service"]["addresses"])
+    return list(lab.status().service.addresses)
 
 
 def holder(lab: Lab) -> str:
     """The instance that EC2 has the address or the ENI on."""
-    return cast("str", lab.status()["service"]["holder"])
+    return cast("str", lab.status().service.holder)
 
 
 def load(lab: Lab, name: str) -> str:
@@ -128,10 +129,7 @@ def loaded(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def cluster(loaded: Cluster) -> Cluster:
     """The same, whole again after what the test before has done to it."""
     lab = loaded.lab
-    lab.api.ok()
     lab.heal()
-    if lab.status()["mode"] == "eni":
-        lab.order("stuck-detach", stuck=False)
     for name in set(lab.nodes()) - set(lab.powered_nodes()):
         lab.power_on(name)
     lab.wait_online()
@@ -157,7 +155,7 @@ def test_an_api_that_is_gone_at_stop_hinders_nobody(cluster: Cluster) -> None:
     lab, began = cluster.lab, time.time()
     old = where(lab, cluster.resource)
     auditor = Auditor(lab, service(lab))
-    lab.cut(old, "api")
+    lab.inject(Partition(old, "api"))
     with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
         switch = Switch(old, other(lab, old), time.time())
@@ -183,7 +181,7 @@ def test_a_frozen_holder_is_fenced_and_relieved(cluster: Cluster, kernel: bool) 
     with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
         switch = Switch(old, other(lab, old), time.time())
-        lab.freeze(old, kernel=kernel)
+        lab.inject(Freeze(old, kernel))
         assert measurement.wait_steady(switch.new, switch.triggered, 90.0)
         assert_switched(lab, measurement, switch, cluster.address)
     writes = [call for call in lab.calls(began) if not call["action"].startswith("Describe")]
@@ -191,7 +189,7 @@ def test_a_frozen_holder_is_fenced_and_relieved(cluster: Cluster, kernel: bool) 
     assert writes[0]["action"] == "StopInstances"
     # The holder is known to be stopped, and is not asked plainly first.
     detachments = [call["parameters"].get("Force") for call in writes if call["action"] == "DetachNetworkInterface"]
-    assert detachments == (["true"] if lab.status()["mode"] == "eni" else [])
+    assert detachments == (["true"] if lab.status().mode == "eni" else [])
     assert auditor.complaints(may_be_fenced=[old]) == []
 
 
@@ -201,7 +199,7 @@ def test_a_detachment_that_sticks_delays_a_move_and_no_more(cluster: Cluster) ->
     lab, began = cluster.lab, time.time()
     old = where(lab, cluster.resource)
     auditor = Auditor(lab, service(lab))
-    lab.order("stuck-detach", stuck=True)
+    lab.inject(StuckDetach())
     with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
         switch = Switch(old, other(lab, old), time.time())
@@ -261,9 +259,7 @@ one_layout = pytest.mark.parametrize("bare", ["same-subnet"], indirect=True)
 def lab(bare: Lab) -> Iterator[Lab]:
     """The same, with the agent stopped on both nodes afterwards."""
     yield bare
-    bare.api.ok()
     bare.heal()
-    bare.order("stuck-detach", stuck=False)
     for node in bare.nodes():
         if node not in bare.powered_nodes():
             bare.power_on(node)
@@ -272,7 +268,7 @@ def lab(bare: Lab) -> Iterator[Lab]:
 
 def agent(lab: Lab, node: str, action: str, **more: str) -> Completed:
     """Run the agent for the lab's ENI."""
-    eni = lab.status()["service"]["network_interface_id"]
+    eni = lab.status().service.network_interface_id
     environment = {"OCF_RESKEY_mode": "eni", "OCF_RESKEY_network_interface_id": eni, **more}
     pairs = [f"{name}={value}" for name, value in environment.items()]
     return lab.exec(node, ["env", *pairs, AGENT, action], check=False, timeout=120)
@@ -299,7 +295,7 @@ def nics(lab: Lab, node: str) -> Dict[str, Tuple[str, bool]]:
 @one_layout
 def test_a_nic_comes_bare_and_under_a_new_name(lab: Lab) -> None:
     """Attached by the agent it has everything; after a detachment it is gone, and comes back under another name."""
-    mac = lab.status()["service"]["mac"]
+    mac = lab.status().service.mac
     seen = []
     for _ in range(2):
         succeeds(lab, "node1", "start")
@@ -312,10 +308,10 @@ def test_a_nic_comes_bare_and_under_a_new_name(lab: Lab) -> None:
 @one_layout
 def test_an_instance_without_power_keeps_its_eni(lab: Lab) -> None:
     """After a power cut it boots with the NIC, which is bare and down; to the agent that is not running."""
-    mac = lab.status()["service"]["mac"]
+    mac = lab.status().service.mac
     succeeds(lab, "node1", "start")
     lab.power_off("node1")
-    assert (holder(lab), lab.status()["service"]["attachment"]) == ("node1", "attached")
+    assert (holder(lab), lab.status().service.attachment) == ("node1", "attached")
     lab.power_on("node1")
     assert [up for address, up in nics(lab, "node1").values() if address == mac] == [False]
     assert not held(lab, "node1") & set(service(lab))
@@ -330,7 +326,7 @@ def test_an_instance_without_power_keeps_its_eni(lab: Lab) -> None:
 def test_a_detachment_that_sticks_is_forced_after_a_grace_period(lab: Lab) -> None:
     """Plainly first; by force after a third of the timeout. Until then the instance keeps its NIC."""
     succeeds(lab, "node1", "start")
-    lab.order("stuck-detach", stuck=True)
+    lab.inject(StuckDetach())
     began = time.time()
     succeeds(lab, "node2", "start", OCF_RESKEY_CRM_meta_timeout="15000")
     asked = [call for call in lab.calls(began) if call["action"] == "DetachNetworkInterface"]
@@ -345,7 +341,7 @@ def test_a_detachment_that_sticks_is_forced_after_a_grace_period(lab: Lab) -> No
 def test_a_stop_without_the_api_is_quiet_and_successful(lab: Lab) -> None:
     """No packet is answered by that node any more though EC2 still has the ENI there; the next start takes it over."""
     succeeds(lab, "node1", "start")
-    lab.api.fail("unreachable", caller="node1")
+    lab.inject(Unreachable("node1"))
     succeeds(lab, "node1", "stop", OCF_RESKEY_CRM_meta_timeout="5000")
     assert holder(lab) == "node1"
     for address in service(lab):
@@ -417,12 +413,12 @@ class Capture:
 def test_replies_leave_by_the_eni_with_its_mac_and_address(lab: Lab) -> None:
     """To TCP consumers in the ENI's subnet, outside of it and on the Internet; nothing leaves by the primary ENI."""
     status = lab.status()
-    mac, eni = status["service"]["mac"], status["service"]["network_interface_id"]
+    mac, eni = status.service.mac, status.service.network_interface_id
     asking = {address: lab.questions(address) for address in service(lab)}
     assert {"consumer-a", "consumer-b", "onprem", "internet"} <= set(asking[service(lab)[0]])
     for node in ("node1", "node2"):
         succeeds(lab, node, "start")
-        primary = device_of(status["network_interfaces"][node])
+        primary = device_of(status.network_interfaces[node])
         with Measurement.running(lab, [node], {}):
             by_eni, by_primary = Capture(lab, device_of(eni)), Capture(lab, primary)
             try:
@@ -444,7 +440,7 @@ def test_the_internet_reaches_what_has_an_elastic_ip(lab: Lab) -> None:
     """And nothing else, neither way: not the ENI's other address, not a private address, not the nodes."""
     succeeds(lab, "node1", "start")
     private = service(lab)[0]
-    public = lab.status()["service"]["elastic_ips"][private]
+    public = lab.status().service.elastic_ips[private]
     assert lab.order("elastic-ip") == public
     assert answers(lab, "internet", public)
     assert answers(lab, "internet", next(one for one in service(lab) if ":" in one))
@@ -468,7 +464,7 @@ def test_a_reply_that_takes_the_other_eni_is_seen_and_dropped(lab: Lab) -> None:
     status, address = lab.status(), service(lab)[0]
     lab.exec("node1", ["ip", "rule", "delete", "from", address])
     with Measurement.running(lab, ["node1"], {}):
-        strays = Capture(lab, device_of(status["network_interfaces"]["node1"]))
+        strays = Capture(lab, device_of(status.network_interfaces["node1"]))
         try:
             asked = lab.exec("consumer-b", ["/usr/bin/python3", "-c", _ASK, address, str(PORT)], check=False)
         finally:

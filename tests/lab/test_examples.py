@@ -87,7 +87,7 @@ def loads_and_fails_over(lab: Lab, name: str) -> None:
     ours = [one for one in status.resources if one.agent.replace("::", ":") == AGENT and one.active]
     assert address in held(lab, new)
     assert all(one.nodes == (new,) for one in ours)
-    assert set(lab.status()["routes"][address].values()) == {new}
+    assert set(lab.status().routes[address].values()) == {new}
     assert auditor.complaints(may_be_fenced=[old]) == []
 
 

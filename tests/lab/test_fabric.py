@@ -8,6 +8,7 @@ from typing import Iterator, Set
 import pytest
 
 from vpc_lab.errors import LabError
+from vpc_lab.faults import Partition, RouteChanged, RouteDeleted, RouteLag, SourceDestCheck
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
 from vpc_lab.waiting import eventually
@@ -27,13 +28,9 @@ def lab(network_lab: Lab) -> Iterator[Lab]:
     lead(network_lab, "node1")
     yield network_lab
     network_lab.heal()
-    network_lab.route_lag(0)
-    network_lab.api.ok()
     for node in ("node1", "node2"):
-        if node not in network_lab.powered_nodes():
-            network_lab.power_on(node)
+        network_lab.power_on(node)
         take(network_lab, node)
-        network_lab.order("source-dest-check", name=node, checked=False)
 
 
 def give(lab: Lab, node: str) -> None:
@@ -51,7 +48,7 @@ def take(lab: Lab, node: str) -> None:
 def lead(lab: Lab, target: str) -> None:
     """Point every table's overlay routes at an instance."""
     for destination in (f"{OVERLAY}/32", f"{OVERLAY_IPV6}/128"):
-        lab.order("put-route", destination=destination, target=target)
+        lab.inject(RouteChanged(destination, target))
 
 
 def answers(lab: Lab, consumer: str, address: str) -> bool:
@@ -101,13 +98,13 @@ def test_the_address_follows_the_route(lab: Lab) -> None:
 def test_each_subnet_follows_its_own_table(lab: Lab) -> None:
     """A table decides only for the subnets that use it: two tables can lead to two nodes at the same time."""
     give(lab, "node2")
-    first, second = lab.status()["route_tables"][:2]
-    lab.order("put-route", destination=f"{OVERLAY}/32", target="node2", route_table_id=second)
-    lab.cut("consumer-a", "node2")
-    lab.cut("consumer-b", "node1")
+    first, second = lab.status().route_tables[:2]
+    lab.inject(RouteChanged(f"{OVERLAY}/32", "node2", second))
+    lab.inject(Partition("consumer-a", "node2"))
+    lab.inject(Partition("consumer-b", "node1"))
     assert answers(lab, "consumer-a", OVERLAY)
     assert answers(lab, "consumer-b", OVERLAY)
-    lab.order("put-route", destination=f"{OVERLAY}/32", target="node2", route_table_id=first)
+    lab.inject(RouteChanged(f"{OVERLAY}/32", "node2", first))
     assert silent(lab, "consumer-a", OVERLAY)
 
 
@@ -121,12 +118,12 @@ def test_two_holders_of_the_address_are_seen(lab: Lab) -> None:
 @pytest.mark.parametrize("address", [OVERLAY, OVERLAY_IPV6])
 def test_the_source_destination_check_drops_overlay_traffic(lab: Lab, address: str) -> None:
     """An ENI with the check on gets nothing for an address that is not its own, and its own still."""
-    lab.order("source-dest-check", name="node1", checked=True)
+    check = lab.inject(SourceDestCheck("node1"))
     before = echo_requests(lab, "node1")
     assert silent(lab, "consumer-a", address)
     assert echo_requests(lab, "node1") == before
     assert answers(lab, "consumer-a", "10.0.1.11")
-    lab.order("source-dest-check", name="node1", checked=False)
+    check.heal()
     assert answers(lab, "consumer-a", address)
 
 
@@ -134,7 +131,7 @@ def test_the_source_destination_check_drops_foreign_sources(lab: Lab) -> None:
     """What leaves an ENI with the check on under an address that is not its own does not arrive."""
     from_overlay = ["ping", "-n", "-c", "1", "-W", "0.5", "-I", OVERLAY, "10.0.1.101"]
     assert lab.exec("node1", from_overlay, check=False).returncode == 0
-    lab.order("source-dest-check", name="node1", checked=True)
+    lab.inject(SourceDestCheck("node1"))
     before = echo_requests(lab, "consumer-a")
     assert lab.exec("node1", from_overlay, check=False).returncode == 1
     assert echo_requests(lab, "consumer-a") == before
@@ -143,16 +140,15 @@ def test_the_source_destination_check_drops_foreign_sources(lab: Lab) -> None:
 def test_a_blackhole_route_drops(lab: Lab) -> None:
     """A route to an ENI whose instance EC2 has stopped leads nowhere, and works again when it runs."""
     lab.exec("node2", ["fence_aws", "-o", "off", "-r", "eu-central-1", "-n", lab.instance_ids()["node1"]])
-    state = next(one for one in lab.status()["instances"] if one["name"] == "node1")
-    assert (state["state"], state["pid"]) == ("stopped", None)
+    node = lab.status().instance("node1")
+    assert (node.state, node.pid) == ("stopped", None)
     # Not even a wider route takes over: the longest prefix decides, and that one is a blackhole.
     give(lab, "node2")
-    for destination in ("192.168.10.0/24", "fd00:10::/64"):
-        lab.order("put-route", destination=destination, target="node2")
+    wider = [lab.inject(RouteChanged(destination, "node2")) for destination in ("192.168.10.0/24", "fd00:10::/64")]
     assert silent(lab, "consumer-a", OVERLAY)
     assert silent(lab, "consumer-a", OVERLAY_IPV6)
-    for destination in ("192.168.10.0/24", "fd00:10::/64"):
-        lab.order("delete-route", destination=destination)
+    for one in wider:
+        one.heal()
     lab.power_on("node1")
     give(lab, "node1")
     assert answers(lab, "consumer-a", OVERLAY)
@@ -162,8 +158,8 @@ def test_a_blackhole_route_drops(lab: Lab) -> None:
 def test_a_failed_instance_is_silent_while_ec2_calls_it_running(lab: Lab) -> None:
     """A power failure takes every process and the network of the instance; EC2 does not notice."""
     lab.power_off("node1")
-    state = next(one for one in lab.status()["instances"] if one["name"] == "node1")
-    assert (state["state"], state["pid"]) == ("running", None)
+    node = lab.status().instance("node1")
+    assert (node.state, node.pid) == ("running", None)
     assert silent(lab, "consumer-b", OVERLAY)
     assert silent(lab, "consumer-b", "10.0.1.11")
     with pytest.raises(LabError, match="node1 has no power"):
@@ -172,7 +168,7 @@ def test_a_failed_instance_is_silent_while_ec2_calls_it_running(lab: Lab) -> Non
 
 def test_a_missing_route_makes_the_address_unreachable(lab: Lab) -> None:
     """Without a route in the subnet's table, and for on-premises in the attachment's, nothing arrives."""
-    lab.order("delete-route", destination=f"{OVERLAY}/32")
+    lab.inject(RouteDeleted(f"{OVERLAY}/32"))
     for consumer in ("consumer-a", "consumer-b", "onprem"):
         assert silent(lab, consumer, OVERLAY)
     assert answers(lab, "consumer-a", OVERLAY_IPV6)
@@ -180,15 +176,15 @@ def test_a_missing_route_makes_the_address_unreachable(lab: Lab) -> None:
 
 def waiting(lab: Lab) -> Set[str]:
     """For whom the newest overlay route is not effective yet."""
-    return {name for name, destination in lab.status()["routes_under_way"] if destination == f"{OVERLAY}/32"}
+    return {name for name, destination in lab.status().routes_under_way if destination == f"{OVERLAY}/32"}
 
 
 def test_sources_of_one_table_follow_a_written_route_at_their_own_moments(lab: Lab) -> None:
     """With a lag EC2 answers at once, and a consumer and on premises, both by the first table, switch one by one."""
     sources = {"consumer-a", "onprem"}
-    lab.route_lag(8)
+    lag = lab.inject(RouteLag(8))
     lead(lab, "node2")
-    assert set(lab.status()["routes"][OVERLAY].values()) == {"node2"}
+    assert set(lab.status().routes[OVERLAY].values()) == {"node2"}
 
     def one_left() -> Set[str]:
         left = sources & waiting(lab)
@@ -199,7 +195,7 @@ def test_sources_of_one_table_follow_a_written_route_at_their_own_moments(lab: L
     # The address is on node1 only.
     assert silent(lab, early, OVERLAY)
     assert answers(lab, late, OVERLAY)
-    lab.route_lag(0)
+    lag.heal()
     assert not waiting(lab)
     assert silent(lab, late, OVERLAY)
 
@@ -224,9 +220,9 @@ def test_nobody_asks_with_arp_for_the_overlay_address(lab: Lab) -> None:
 )
 def test_a_cut_link_drops_until_it_is_mended(lab: Lab, one: str, other: str, consumer: str, address: str) -> None:
     """Nothing passes between two places whose link is cut; everything does after healing."""
-    lab.cut(one, other)
+    cut = lab.inject(Partition(one, other))
     assert silent(lab, consumer, address)
-    lab.heal()
+    cut.heal()
     assert answers(lab, consumer, address)
 
 
@@ -249,12 +245,12 @@ def api_answers(lab: Lab, node: str) -> bool:
 def test_api_and_metadata_links_are_cut_each_by_itself(lab: Lab) -> None:
     """Cutting a node from the API leaves it IMDS and the other nodes the API, and the other way round."""
     assert api_answers(lab, "node1")
-    lab.cut("node1", "api")
+    cut = lab.inject(Partition("node1", "api"))
     assert not api_answers(lab, "node1")
     assert metadata_answers(lab, "node1")
     assert api_answers(lab, "node2")
-    lab.heal()
-    lab.cut("imds", "node1")
+    cut.heal()
+    lab.inject(Partition("imds", "node1"))
     assert not metadata_answers(lab, "node1")
     assert api_answers(lab, "node1")
 
@@ -299,8 +295,6 @@ def test_a_mistake_gets_a_sentence(lab: Lab) -> None:
     with pytest.raises(LabError, match="there is no instance 'node9'; there are node1, node2"):
         lab.power_off("node9")
     with pytest.raises(LabError, match="there is no place 'moon'; there are api, imds, onprem"):
-        lab.cut("moon", "node1")
-    with pytest.raises(LabError, match="'sulk' is no way for the API to fail"):
-        lab.api.fail("sulk")
+        lab.inject(Partition("moon", "node1"))
     with pytest.raises(LabError, match="onprem is not an instance of the VPC"):
         lab.power_off("onprem")

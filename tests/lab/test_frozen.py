@@ -11,6 +11,7 @@ import pytest
 
 from vpc_lab.errors import LabError
 from vpc_lab.fabric.devices import device_of
+from vpc_lab.faults import Freeze
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Completed, Lab
 from vpc_lab.settings import Settings
@@ -41,11 +42,9 @@ def bare(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def lab(bare: Lab) -> Iterator[Lab]:
     """The same; afterwards everything goes on, and the agent is stopped on both nodes."""
     yield bare
+    bare.heal()
     for node in bare.nodes():
-        if node in bare.powered_nodes():
-            bare.thaw(node)
-        else:
-            bare.power_on(node)
+        bare.power_on(node)
         agent(bare, node, "stop")
 
 
@@ -56,11 +55,11 @@ one_mode = pytest.mark.parametrize("bare", ["private-ip"], indirect=True)
 def parameters(lab: Lab) -> Dict[str, str]:
     """The agent's, for the address that moves in this lab."""
     status = lab.status()
-    found = {"mode": status["mode"], "CRM_meta_timeout": "15000"}
-    if status["mode"] == "eni":
-        found["network_interface_id"] = status["service"]["network_interface_id"]
+    found = {"mode": status.mode, "CRM_meta_timeout": "15000"}
+    if status.mode == "eni":
+        found["network_interface_id"] = status.service.network_interface_id
     else:
-        found["ip"] = status["service"]["addresses"][0]
+        found["ip"] = status.service.addresses[0]
     return found
 
 
@@ -107,11 +106,11 @@ def connected(lab: Lab, address: str) -> bool:
 @kernels
 def test_what_a_frozen_instance_still_does(lab: Lab, kernel: bool) -> None:
     """Standing still: nothing at all. Hanging: its kernel answers pings and accepts connections, as those do."""
-    address = lab.status()["instances"][0]["address"]
+    address = lab.status().instances[0].address
     with Measurement.running(lab, ["node1"], {}):
         assert pinged(lab, address)
         assert connected(lab, address)
-        lab.freeze("node1", kernel=kernel)
+        frozen = lab.inject(Freeze("node1", kernel))
         assert pinged(lab, address) is not kernel
         assert connected(lab, address) is not kernel
         with Measurement.running(lab, [], {"consumer-a": address}) as measurement:
@@ -119,7 +118,7 @@ def test_what_a_frozen_instance_still_does(lab: Lab, kernel: bool) -> None:
             while len(seen := measurement.histories(asked).get("consumer-a", [])) < 30:
                 time.sleep(0.05)
             assert {one.protocol for one in seen if one.answered} == (set() if kernel else {"icmp"})
-        lab.thaw("node1")
+        frozen.heal()
         assert pinged(lab, address)
         assert connected(lab, address)
 
@@ -130,12 +129,11 @@ def test_a_frozen_instance_runs_no_command(lab: Lab) -> None:
     argv = ["sh", "-c", "echo begun; read -r line; echo $line"]
     with running(lab, "node1", argv) as process:
         assert said(process) == "begun\n"
-        lab.freeze("node1")
-        assert [one["frozen"] for one in lab.status()["instances"] if one["name"] == "node1"] == [True]
+        frozen = lab.inject(Freeze("node1"))
+        assert lab.status().instance("node1").frozen
         with pytest.raises(LabError, match="node1 is frozen"):
             lab.exec("node1", ["true"])
-        lab.freeze("node1")  # once is enough
-        lab.thaw("node1")
+        frozen.heal()
         assert process.communicate("ended\n", timeout=60)[0] == "ended\n"
 
 
@@ -143,13 +141,15 @@ def test_a_frozen_instance_runs_no_command(lab: Lab) -> None:
 def test_a_frozen_instance_can_lose_its_power(lab: Lab) -> None:
     """And is an instance like any other when it has it again."""
     with running(lab, "node1", ["sleep", "1234"]) as process:
-        lab.freeze("node1")
+        frozen = lab.inject(Freeze("node1"))
         lab.power_off("node1")
         process.wait(20)
+    assert lab.faults() == ()
+    frozen.heal()
     with pytest.raises(LabError, match="node1 has no power"):
-        lab.freeze("node1")
+        lab.inject(Freeze("node1"))
     lab.power_on("node1")
-    assert pinged(lab, lab.status()["instances"][0]["address"])
+    assert pinged(lab, lab.status().instances[0].address)
     lab.exec("node1", ["true"])
 
 
@@ -157,21 +157,21 @@ def test_a_frozen_instance_can_lose_its_power(lab: Lab) -> None:
 def test_a_holder_that_goes_on_answers_nobody(lab: Lab, kernel: bool) -> None:
     """Not fenced: the other node takes the address all the same, and the old one answers nothing when it goes on."""
     succeeds(lab, "node1", "start")
-    address = lab.status()["service"]["addresses"][0]
+    address = lab.status().service.addresses[0]
     began = time.time()
     with Measurement.running(lab, lab.nodes(), lab.questions(address)) as measurement:
         assert measurement.wait_steady("node1", 0.0, 30.0)
         switch = Switch("node1", "node2", time.time())
-        lab.freeze("node1", kernel=kernel)
+        frozen = lab.inject(Freeze("node1", kernel))
         succeeds(lab, "node2", "start")
         assert measurement.wait_steady("node2", switch.triggered, 60.0)
-        lab.thaw("node1")
+        frozen.heal()
         assert measurement.wait_steady("node2", time.time(), 60.0)
         seen = measurement.histories(since=switch.triggered - 1.0)
     assert [problem for row in rows(seen, switch) for problem in row.problems()] == []
     assert overlap_ms(seen, switch) == 0
     detached = [call for call in lab.calls(began) if call["action"] == "DetachNetworkInterface"]
-    if lab.status()["mode"] == "eni":
+    if lab.status().mode == "eni":
         # The holder takes no part in a plain one.
         assert [call["parameters"].get("Force", "false") for call in detached] == ["false", "true"]
         assert address not in held(lab, "node1")
@@ -181,7 +181,7 @@ def test_a_holder_that_goes_on_answers_nobody(lab: Lab, kernel: bool) -> None:
     began = time.time()
     succeeds(lab, "node1", "stop")
     assert not [call for call in lab.calls(began) if call["action"].startswith(("Detach", "Unassign"))]
-    assert lab.status()["service"]["holder"] == "node2"
+    assert lab.status().service.holder == "node2"
     assert address not in held(lab, "node1")
     assert agent(lab, "node2", "monitor").returncode == 0
 
@@ -194,16 +194,16 @@ def test_an_answer_that_comes_too_late_arrives_nowhere(lab: Lab) -> None:
     """
     succeeds(lab, "node1", "start")
     status = lab.status()
-    address = status["service"]["addresses"][0]
+    address = status.service.addresses[0]
     with Measurement.running(lab, lab.nodes(), {}):
-        lab.freeze("node1", kernel=False)
+        frozen = lab.inject(Freeze("node1", kernel=False))
         argv = ["/usr/bin/python3", "-c", ASK_AND_WAIT, address, str(PORT)]
         with running(lab, "consumer-b", argv) as asking:
             assert said(asking) == "asked\n"
             succeeds(lab, "node2", "start")
-            capture = Capture(lab, device_of(status["network_interfaces"]["node1"]))
+            capture = Capture(lab, device_of(status.network_interfaces["node1"]))
             try:
-                lab.thaw("node1")
+                frozen.heal()
                 eventually("a late answer", lambda: any(address in line for line in capture.seen()), 30)
             finally:
                 capture.lines()

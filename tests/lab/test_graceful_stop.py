@@ -34,7 +34,7 @@ def lab() -> Iterator[Lab]:
 
 def state(lab: Lab, name: str) -> str:
     """What EC2 says of an instance."""
-    return next(str(one["state"]) for one in lab.status()["instances"] if one["name"] == name)
+    return lab.status().instance(name).state
 
 
 def answered(lab: Lab) -> bool:
@@ -61,7 +61,7 @@ def test_a_fenced_node_s_resources_run_while_ec2_says_stopping(lab: Lab) -> None
     with lab.spawn(other, off) as fencing:
         eventually("EC2 to stop the holder", lambda: state(lab, holder) == "stopping", 30)
         # By the holder itself, and while it is stopping: it was when the question was asked, and still is.
-        assert set(lab.status()["routes"][OVERLAY].values()) == {holder}
+        assert set(lab.status().routes[OVERLAY].values()) == {holder}
         assert answered(lab)
         assert fencing.poll() is None
         assert state(lab, holder) == "stopping"
@@ -82,7 +82,7 @@ def test_a_fenced_node_s_resources_run_while_ec2_says_stopping(lab: Lab) -> None
 def test_skipping_the_shutdown_leaves_no_time_to_stop(lab: Lab) -> None:
     """With SkipOsShutdown the power goes at once: nothing in the instance is told."""
     name = "consumer-b"
-    lab.stop(name, skip_os_shutdown=True)
+    lab.administer("StopInstances", InstanceId=lab.instance_ids()[name], SkipOsShutdown="true")
     eventually(f"{name} to be stopped", lambda: state(lab, name) == "stopped", 30)
     assert console(lab, name) == ""
     lab.power_on(name)

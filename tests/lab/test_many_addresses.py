@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Callable, Dict, Iterator, List, Set, cast
+from typing import Dict, Iterator, List, Sequence, Set, cast
 
 import pytest
 
+from vpc_lab.faults import AccessDenied, ApiError, Fault, RouteChanged, StaleReads
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
@@ -16,6 +17,7 @@ from vpc_lab.traffic.recorder import Measurement
 from vpc_lab.waiting import eventually
 
 from .configurations import SECOND_ADDRESS, TOPOLOGY, emptied, load
+from .conftest import delete_route
 
 pytestmark = pytest.mark.root
 
@@ -34,8 +36,7 @@ def bare() -> Iterator[Lab]:
 def without_routes(lab: Lab) -> Lab:
     """The same, without the routes of another test: a more specific one would win."""
     for destination in (f"{FIRST}/32", f"{SECOND_ADDRESS}/32", f"{THIRD}/32", "192.168.10.0/25", "192.168.10.0/24"):
-        for table in lab.order("route-tables"):
-            lab.order("delete-route", destination=destination, route_table_id=table)
+        delete_route(lab, destination)
     return lab
 
 
@@ -103,11 +104,11 @@ def test_from_many_routes_to_one_without_a_silence(bare: Lab) -> None:
             begun = time.time()
             set_parameter(lab, "destination", "192.168.10.0/24")
             for address in (FIRST, SECOND_ADDRESS):
-                assert set(lab.status()["routes"][address].values()) == {node}
-                lab.order("delete-route", destination=f"{address}/32")
+                assert set(lab.status().routes[address].values()) == {node}
+                delete_route(lab, f"{address}/32")
             assert measurement.wait_steady(node, time.time(), 30.0)
             assert sum(row.lost for row in rows(measurement.histories(since=begun), Switch(node, node, begun))) == 0
-            assert set(lab.status()["routes"][FIRST].values()) == {node}
+            assert set(lab.status().routes[FIRST].values()) == {node}
             moved = time.time()
             move(lab, other)
             assert measurement.wait_steady(other, moved, 60.0)
@@ -144,14 +145,6 @@ def test_a_probe_that_finds_only_some_has_them_stopped(lab: Lab) -> None:
 
 # -- tables that are found by themselves -----------------------------------------------------------------------------
 
-NO_LOOKUP = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Action": "*", "Resource": "*"},
-        {"Effect": "Deny", "Action": "ec2:DescribeRouteTables", "Resource": "*"},
-    ],
-}
-
 
 def automatic(text: str) -> str:
     """The example with `auto`, and a monitor at level 10 every five seconds."""
@@ -161,7 +154,7 @@ def automatic(text: str) -> str:
 @pytest.fixture
 def auto(bare: Lab) -> Iterator[Lab]:
     """The example with `auto`; both nodes have had the resource once, so that both know the tables."""
-    without_routes(bare).order("put-route", destination="192.168.10.0/24", target="node1")
+    without_routes(bare).inject(RouteChanged("192.168.10.0/24", "node1"))
     with emptied(bare) as lab:
         assert load(lab, "many-addresses.crm", automatic) == []
         lab.settle()
@@ -179,11 +172,11 @@ def move(lab: Lab, node: str) -> None:
     lab.exec("node1", ["crm_resource", "--clear", "--resource", RESOURCE])
 
 
-BREAK: Dict[str, Callable[[Lab], object]] = {
-    "working": lambda lab: None,
-    "denied": lambda lab: lab.order("restrict", policy=NO_LOOKUP),
-    "down": lambda lab: lab.api.fail("InternalError", action="DescribeRouteTables"),
-    "stale": lambda lab: lab.api.fail("stale", seconds=30.0),
+BREAK: Dict[str, Sequence[Fault]] = {
+    "working": (),
+    "denied": (AccessDenied("DescribeRouteTables"),),
+    "down": (ApiError("InternalError", action="DescribeRouteTables"),),
+    "stale": (StaleReads(30.0),),
 }
 
 
@@ -193,15 +186,13 @@ def test_a_failover_right_after_a_subnet_was_added(auto: Lab, lookup: str) -> No
     others by the next monitor at level 10.
     """
     lab = auto
-    if lookup == "stale":
-        BREAK[lookup](lab)
+    broken = [lab.inject(fault) for fault in BREAK[lookup] if lookup == "stale"]
     table = lab.order("new-route-table", subnet="b")
-    lab.order("put-route", destination="192.168.10.0/24", target="node1", route_table_id=table)
+    lab.inject(RouteChanged("192.168.10.0/24", "node1", table))
     try:
         with Measurement.running(lab, lab.nodes(), lab.questions(FIRST)) as measurement:
             assert measurement.wait_steady("node1", 0.0, 30.0)
-            if lookup != "stale":
-                BREAK[lookup](lab)
+            broken += [lab.inject(fault) for fault in BREAK[lookup] if lookup != "stale"]
             switch = Switch("node1", "node2", time.time())
             lab.power_off("node1")
             if lookup == "working":
@@ -213,10 +204,9 @@ def test_a_failover_right_after_a_subnet_was_added(auto: Lab, lookup: str) -> No
                     return {consumer for consumer, _ in measurement.first_answers("node2", switch.triggered)}
 
                 eventually("the consumers of the known tables are served", lambda: known <= served() or None, 60)
-                lab.api.ok()
-                lab.order("restrict", policy=None)
+                for one in broken:
+                    one.heal()
                 assert measurement.wait_steady("node2", time.time(), 90.0)
     finally:
-        lab.order("restrict", policy=None)
-        lab.api.ok()
-        lab.order("delete-route", destination="192.168.10.0/24", route_table_id=table)
+        lab.heal()
+        delete_route(lab, "192.168.10.0/24")

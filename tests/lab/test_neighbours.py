@@ -7,6 +7,7 @@ from typing import Iterator
 
 import pytest
 
+from vpc_lab.faults import RemapLag
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
 from vpc_lab.waiting import eventually
@@ -56,8 +57,8 @@ def lab() -> Iterator[Lab]:
 def give(lab: Lab, address: str, node: str, old: str = "") -> None:
     """Assign the address to a node's ENI, and put it on the node's device, not without taking it off the old one."""
     status = lab.status()
-    enis = status["network_interfaces"]
-    lab.exec("node1", ["/usr/bin/python3", "-c", ASSIGN, status["region"], address, enis[node], enis.get(old, "")])
+    enis = status.network_interfaces
+    lab.exec("node1", ["/usr/bin/python3", "-c", ASSIGN, status.region, address, enis[node], enis.get(old, "")])
     lab.settle_network()
     prefix = f"{address}/128" if ":" in address else f"{address}/32"
     if old:
@@ -89,7 +90,7 @@ def mac(lab: Lab, node: str) -> str:
 @pytest.mark.parametrize("version", [4, 6])
 def test_an_address_that_moved_is_sent_to_its_old_interface_until_it_is_announced(lab: Lab, version: int) -> None:
     """In the subnet only: the old holder's announcement is not carried, the new one's teaches the consumer."""
-    address = next(one for one in lab.status()["service"]["addresses"] if (":" in one) == (version == 6))
+    address = next(one for one in lab.status().service.addresses if (":" in one) == (version == 6))
     give(lab, address, "node1")
     assert answers(lab, "consumer-a", address)
     assert answers(lab, "consumer-b", address)
@@ -120,16 +121,13 @@ def test_everything_else_is_reached_as_ever(lab: Lab, address: str) -> None:
 def test_a_moved_address_arrives_later_than_ec2_says(lab: Lab) -> None:
     """With a lag of the remapping packets still find the old ENI, from other subnets too, and not the new one."""
     address = "10.0.1.61"
-    enis = lab.status()["network_interfaces"]
+    enis = lab.status().network_interfaces
     give(lab, address, "node1")
     assert answers(lab, "consumer-b", address)
-    lab.order("remap-lag", seconds=3600)
-    try:
-        argv = [lab.status()["region"], address, enis["node2"], ""]
+    with lab.inject(RemapLag(3600)):
+        argv = [lab.status().region, address, enis["node2"], ""]
         lab.exec("node1", ["/usr/bin/python3", "-c", ASSIGN, *argv])
         lab.settle_network()
         assert answers(lab, "consumer-b", address)
-    finally:
-        lab.order("remap-lag", seconds=0)
     lab.exec("node1", ["ip", "address", "delete", f"{address}/32", "dev", "eth0"])
     assert not answers(lab, "consumer-b", address)

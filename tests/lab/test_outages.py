@@ -13,6 +13,7 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple, cas
 import pytest
 
 from vpc_lab.cluster import ClusterStatus
+from vpc_lab.faults import ApiError, Unreachable
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
@@ -84,7 +85,7 @@ def where(status: ClusterStatus, resource: str) -> str:
 
 def break_ec2(lab: Lab, how: str) -> None:
     """Let EC2 fail, and take the addresses off the nodes as some daemon might: the cluster has to start them again."""
-    lab.api.fail(how)
+    lab.inject(Unreachable() if how == "unreachable" else ApiError(how))
     for node in lab.nodes():
         for address in held(lab, node) & {PRIMARY, SECOND_ADDRESS}:
             lab.exec(node, ["ip", "address", "delete", f"{address}/32", "dev", "eth0"])
@@ -137,7 +138,7 @@ def history(lab: Lab, resources: Sequence[str]) -> List[str]:
 def assert_served(lab: Lab, node: str) -> None:
     """The first address is on this node, and all routes lead there."""
     assert PRIMARY in held(lab, node)
-    assert set(lab.status()["routes"][PRIMARY].values()) == {node}
+    assert set(lab.status().routes[PRIMARY].values()) == {node}
 
 
 @pytest.mark.parametrize("how", ["unreachable", "UnauthorizedOperation"])
@@ -153,7 +154,7 @@ def test_hana_stays_promoted_while_its_addresses_cannot_start(lab: Lab, how: str
     assert any('operation="promote"' in entry for entry in before)
     break_ec2(lab, how)
     wait_banned(lab, (primary, "ip_primary"), *on_every_node(lab, "ip_secondary"), undisturbed=["hana"])
-    lab.api.ok()
+    lab.heal()
     wait_started(lab, [(primary, "ip_primary"), (secondary, "ip_secondary")])
     assert history(lab, ["hana"]) == before
     assert_served(lab, primary)
@@ -169,7 +170,7 @@ def test_sap_instances_run_on_while_their_addresses_cannot_start(lab: Lab) -> No
     before = history(lab, instances)
     break_ec2(lab, "unreachable")
     wait_banned(lab, (ascs, "ip_ascs"), (ers, "ip_ers"), undisturbed=instances)
-    lab.api.ok()
+    lab.heal()
     wait_started(lab, [(ascs, "ip_ascs"), (ers, "ip_ers")])
     assert history(lab, instances) == before
     assert_served(lab, ascs)
@@ -180,12 +181,12 @@ def test_an_ascs_that_fails_over_in_an_outage_starts_without_its_address(lab: La
     """The instance fails while EC2 is unreachable: it starts on the other node, its address after the outage."""
     old = where(running(lab, "sap-ascs.crm"), "sap_ascs")
     new = next(node for node in lab.nodes() if node != old)
-    lab.api.fail("unreachable")
+    lab.inject(Unreachable())
     lab.exec(old, ["crm_resource", "--fail", "--resource", "sap_ascs", "--node", old])
     lab.wait_cluster("the instance on the other node", lambda now: now.where("sap_ascs") == new, 60.0)
     wait_banned(lab, (new, "ip_ascs"))
     before = history(lab, ["fs_ascs", "sap_ascs"])
-    lab.api.ok()
+    lab.heal()
     wait_started(lab, [(new, "sap_ascs"), (new, "ip_ascs")])
     assert history(lab, ["fs_ascs", "sap_ascs"]) == before
     assert_served(lab, new)
@@ -196,7 +197,7 @@ def test_everything_starts_again_after_an_outage_that_stopped_it(lab: Lab) -> No
     running(lab, "overlay-ip.pcs")
     break_ec2(lab, "unreachable")
     wait_banned(lab, *on_every_node(lab, "ip_service", "fence_aws"))
-    lab.api.ok()
+    lab.heal()
 
     def started_somewhere(now: ClusterStatus) -> bool:
         return all(healthy(now, resource) is not None for resource in ("ip_service", "fence_aws"))

@@ -7,6 +7,7 @@ from typing import Dict, Iterator
 
 import pytest
 
+from vpc_lab.faults import DeadIndexes
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
 from vpc_lab.waiting import eventually
@@ -46,8 +47,8 @@ def nic(lab: Lab, mac: str) -> Dict[str, object]:
 def test_a_nic_is_renamed_after_it_appeared(lab: Lab, up: bool) -> None:
     """It comes under a name of the kernel, and has one of udev's later, with all that it had, up or down."""
     status = lab.status()
-    region, mac = status["region"], status["service"]["mac"]
-    argv = [region, lab.instance_ids()["node1"], status["service"]["network_interface_id"]]
+    region, mac = status.region, status.service.mac
+    argv = [region, lab.instance_ids()["node1"], status.service.network_interface_id]
     attachment = lab.exec("node1", ["/usr/bin/python3", "-c", ATTACH, *argv]).stdout.strip()
     born = eventually("the NIC to appear", lambda: nic(lab, mac), 20, every=0.01)
     assert str(born["ifname"]).startswith("eth")
@@ -67,33 +68,29 @@ def test_a_nic_is_renamed_after_it_appeared(lab: Lab, up: bool) -> None:
     assert ("UP" in addresses) is up
     lab.exec("node1", ["/usr/bin/python3", "-c", DETACH, region, attachment])
     eventually("the NIC to go", lambda: not nic(lab, mac), 20)
-    assert lab.status()["errors"] == []
+    assert lab.status().errors == ()
 
 
 def test_no_nic_appears_at_a_dead_device_index(lab: Lab) -> None:
     """With dead indexes, after a detachment by force: EC2 says attached, the instance gets no NIC before a stop."""
     status = lab.status()
-    region, mac = status["region"], status["service"]["mac"]
-    argv = [region, lab.instance_ids()["node1"], status["service"]["network_interface_id"]]
+    region, mac = status.region, status.service.mac
+    argv = [region, lab.instance_ids()["node1"], status.service.network_interface_id]
 
     def attach() -> str:
         return lab.exec("node1", ["/usr/bin/python3", "-c", ATTACH, *argv]).stdout.strip()
 
-    lab.order("dead-indexes", dead=True)
-    try:
+    with lab.inject(DeadIndexes()):
         attachment = attach()
         eventually("the NIC to appear", lambda: nic(lab, mac), 20)
         lab.exec("node1", ["/usr/bin/python3", "-c", DETACH, region, attachment, "force"])
         eventually("the NIC to go", lambda: not nic(lab, mac), 20)
         attachment = attach()
-        eventually("EC2 to say attached", lambda: lab.status()["service"]["attachment"] == "attached", 20)
-        # Any order about routes returns when the network has been told of everything before it.
-        lab.order("put-route", destination="192.168.10.10/32", target="node1")
+        eventually("EC2 to say attached", lambda: lab.status().service.attachment == "attached", 20)
+        lab.settle_network()
         assert not nic(lab, mac)
-        lab.stop("node1")
+        lab.administer("StopInstances", InstanceId=lab.instance_ids()["node1"])
         eventually("node1 to be stopped", lambda: "node1" not in lab.powered_nodes(), 20)
         lab.power_on("node1")
         eventually("the NIC to be there after a boot", lambda: nic(lab, mac), 20)
         lab.exec("node1", ["/usr/bin/python3", "-c", DETACH, region, attachment])
-    finally:
-        lab.order("dead-indexes", dead=False)

@@ -45,7 +45,8 @@ def lab() -> Iterator[Lab]:
     """Such a lab: as the guide has it, the nodes have the profile `cluster`, and a tag with the node's name."""
     with Lab.running(f"test-{os.getpid()}-third-party", settings()) as lab:
         for name in lab.nodes():
-            lab.order("tag", resource=name, key="pacemaker", value=name)
+            about = {"ResourceId.1": lab.instance_ids()[name], "Tag.1.Key": "pacemaker", "Tag.1.Value": name}
+            lab.administer("CreateTags", **about)
             write = "umask 077; mkdir ~/.aws; cat >~/.aws/config"
             lab.exec(name, ["sh", "-c", write], stdin=f"[profile cluster]\nregion = {TOPOLOGY.region}\noutput = text\n")
         yield lab
@@ -54,7 +55,7 @@ def lab() -> Iterator[Lab]:
 def load(lab: Lab) -> List[str]:
     """Load the configuration with the lab's route tables and nodes in it, and nothing else changed; what was said."""
     text = NETWEAVER.read_text(encoding="utf-8")
-    filled_in = {"rtb-table-name": ",".join(lab.status()["route_tables"])}
+    filled_in = {"rtb-table-name": ",".join(lab.status().route_tables)}
     for number, (node_id, name) in enumerate((("1084753931", "hacert01"), ("1084753932", "hacert02")), 1):
         filled_in.update({node_id: str(number), name: lab.nodes()[number - 1]})
     for placeholder, value in filled_in.items():
@@ -86,7 +87,7 @@ def answers_everywhere(lab: Lab, address: str, node: str) -> None:
     with Measurement.running(lab, lab.powered_nodes(), lab.questions(address)) as measurement:
         assert measurement.wait_steady(node, 0.0, 30.0)
     assert [name for name in lab.powered_nodes() if address in held(lab, name)] == [node]
-    assert set(lab.status()["routes"][address].values()) == {node}
+    assert set(lab.status().routes[address].values()) == {node}
 
 
 def test_netweaver_s_two_addresses_start_move_and_fail_over(lab: Lab) -> None:

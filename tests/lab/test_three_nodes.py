@@ -6,6 +6,7 @@ from typing import Iterator, cast
 
 import pytest
 
+from vpc_lab.faults import Partition
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
@@ -54,7 +55,7 @@ def assert_served_by(lab: Lab, node: str) -> None:
     lab.settle()
     assert active(lab) == node
     assert [name for name in lab.awake_nodes() if OVERLAY in held(lab, name)] == [node]
-    routes = lab.status()["routes"][OVERLAY]
+    routes = lab.status().routes[OVERLAY]
     assert len(routes) == 3
     assert set(routes.values()) == {node}
     for consumer in CONSUMERS:
@@ -104,7 +105,7 @@ def test_one_of_three_fences_nobody(three: Audited) -> None:
     since = lab.events()[-1]["time"]
     for other in lab.nodes():
         if other != alone:
-            lab.cut(alone, other)
+            lab.inject(Partition(alone, other))
     lab.wait_fenced(alone)
     now = lab.wait_cluster("the address on another node", lambda now: now.where("ip") not in (None, alone))
     assert now.quorum

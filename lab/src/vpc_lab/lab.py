@@ -23,9 +23,11 @@ from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, S
 from vpc_lab import examples
 from vpc_lab.cluster import FENCE_DEVICE, ClusterStatus, parse_status
 from vpc_lab.errors import LabError, LabTimeoutError
-from vpc_lab.host import capabilities
+from vpc_lab.faults import Fault, InForce
+from vpc_lab.host.entering import entering
 from vpc_lab.host.rundir import DEFAULT_NAME, RunDir, start_time
 from vpc_lab.settings import Settings
+from vpc_lab.status import Status
 from vpc_lab.topology import INTERNET
 from vpc_lab.waiting import eventually
 
@@ -55,22 +57,23 @@ def missing_programs() -> Tuple[str, ...]:
     return tuple(program for program in PROGRAMS if shutil.which(program, path=path) is None)
 
 
-class Api:
-    """EC2's API in the lab, seen as something that can fail."""
+class Injected:
+    """A fault that was put in force; also a context manager, which heals it at its end."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, number: int, fault: Fault) -> None:
         self._lab = lab
+        self.number = number
+        self.fault = fault
 
-    def fail(self, mode: str, **more: Any) -> None:
-        """Let calls fail: `unreachable`, `hang`, `reset`, `latency`, …, or an EC2 error code.
+    def heal(self) -> None:
+        """Undo it; nothing if that has been done, or if it has ended by itself."""
+        self._lab.heal(self.number)
 
-        `more`: `action` (a pattern), `caller` (an instance's name), `seconds`, `times`, `lasting` (seconds).
-        """
-        self._lab.order("api", mode=mode, **more)
+    def __enter__(self) -> Injected:
+        return self
 
-    def ok(self) -> None:
-        """Let calls succeed again."""
-        self._lab.order("api", mode="ok")
+    def __exit__(self, *_: object) -> None:
+        self.heal()
 
 
 class Lab:
@@ -78,7 +81,6 @@ class Lab:
 
     def __init__(self, name: str = DEFAULT_NAME) -> None:
         self.rundir = RunDir(name)
-        self.api = Api(self)
         self._launcher: Optional[subprocess.Popen[str]] = None
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -239,49 +241,41 @@ class Lab:
             raise LabError(f"lab '{self.rundir.name}' is not up") from error
         return connection
 
-    def status(self) -> Dict[str, Any]:
-        """What there is and how it is; see `Supervisor.do_status`."""
-        found: Dict[str, Any] = self.order("status")
-        return found
+    def status(self) -> Status:
+        """What there is and how it is."""
+        return Status.from_json(self.order("status"))
+
+    def inject(self, fault: Fault, lasting: Optional[float] = None) -> Injected:
+        """Put a fault in force, with `lasting` for so many seconds; LabError where it cannot be in this lab now."""
+        number: int = self.order("inject", fault=fault.to_json(), lasting=lasting)
+        return Injected(self, number, fault)
+
+    def heal(self, number: Optional[int] = None) -> None:
+        """Undo the fault of this number, or every one; nothing if that has been done."""
+        self.order("heal", number=number)
+
+    def faults(self) -> Tuple[InForce, ...]:
+        """The faults in force, in the order of their numbers."""
+        return tuple(InForce.from_json(one) for one in self.order("faults"))
 
     def power_off(self, name: str) -> None:
-        """Take an instance's power away at once."""
+        """Take an instance's power away at once, and leave it off: nothing heals that but `power_on`."""
         self.order("power-off", name=name)
 
     def power_on(self, name: str) -> None:
-        """Give a stopped instance power again."""
+        """Give an instance power again that has none, whoever has stopped it."""
         self.order("power-on", name=name)
 
-    def stop(self, name: str, *, force: bool = False, skip_os_shutdown: bool = False) -> None:
-        """Call StopInstances; returns at once, when EC2 says `stopping`."""
-        self.order("stop", name=name, force=force, skip_os_shutdown=skip_os_shutdown)
+    def administer(self, action: str, **parameters: str) -> None:
+        """One call to EC2 by an administrator who may do everything: `administer("StopInstances", InstanceId="i-…")`.
 
-    def freeze(self, name: str, *, kernel: bool = True) -> None:
-        """Let nothing run in an instance, nor, unless not `kernel`, its kernel answer: as when its host stands still.
-
-        Commands that run in it are stopped too, and none can be run.
+        Faults do not touch it. Returns when packets find what it has changed; LabError with EC2's error.
         """
-        self.order("freeze", name=name, kernel=kernel)
-
-    def thaw(self, name: str) -> None:
-        """Let a frozen instance go on where it stood."""
-        self.order("thaw", name=name)
-
-    def route_lag(self, seconds: float) -> None:
-        """Let routes written from now on become effective up to `seconds` later; 0: all of them at once."""
-        self.order("route-lag", seconds=seconds)
+        self.order("administer", action=action, parameters=parameters)
 
     def settle_network(self) -> None:
         """Wait until packets find all that EC2 has been told so far, but for what takes its time on purpose."""
         self.order("settle")
-
-    def cut(self, one: str, other: str) -> None:
-        """Cut the link between two places: instances, zones, `api`, `imds`, `onprem`."""
-        self.order("cut", one=one, other=other)
-
-    def heal(self) -> None:
-        """Mend every link."""
-        self.order("heal")
 
     def calls(self, since: float = 0.0) -> List[Dict[str, Any]]:
         """The API calls since that wall-clock time."""
@@ -308,25 +302,14 @@ class Lab:
         With `with_parent`, the command dies with the process that runs it. LabError if there is no such instance, it
         has no power, or it is frozen.
         """
-        one = next((one for one in self.status()["instances"] if one["name"] == name), None)
-        if one is None:
-            raise LabError(f"there is no instance '{name}' in lab '{self.rundir.name}'")
-        if one["pid"] is None:
+        one = self.status().instance(name)
+        if one.pid is None:
             raise LabError(f"{name} has no power")
-        if one["frozen"]:
+        if one.frozen:
             raise LabError(f"{name} is frozen")
-        process_1 = Path(f"/proc/{self.supervisor_pid()}/root/proc/{one['pid']}")
-        root = process_1 / "root"
-        # Who waits outside is a shell: nsenter itself would stop with a child that is stopped, and then neither go on
-        # with it nor let the kernel clear the instance away.
-        command = ["nsenter", "--no-fork", *(f"--{kind}={process_1 / 'ns' / file}" for kind, file in _NAMESPACES)]
-        # Without --wd it would take the directory along that it is called in, one of the host's.
-        command += [f"--root={root}", f"--wd={root}", "--", *capabilities.dropping()]
-        command += ["/bin/sh", "-c", '"$@"; exit $?', "sh"]
-        if with_parent:
-            command += ["setpriv", "--pdeathsig", "KILL", "--"]
-        environment = {**one["environment"], **{key: os.environ[key] for key in ("TERM",) if key in os.environ}}
-        return [*command, *argv], environment
+        process_1 = Path(f"/proc/{self.supervisor_pid()}/root/proc/{one.pid}")
+        environment = {**one.environment, **{key: os.environ[key] for key in ("TERM",) if key in os.environ}}
+        return entering(process_1, argv, with_parent=with_parent), environment
 
     def exec(
         self, name: str, argv: Sequence[str], *, stdin: str = "", timeout: float = 60.0, check: bool = True
@@ -360,15 +343,15 @@ class Lab:
 
     def nodes(self) -> List[str]:
         """The cluster's nodes, with power or without."""
-        return [one["name"] for one in self.status()["instances"] if one["role"] == "node"]
+        return [one.name for one in self.status().instances if one.role == "node"]
 
     def powered_nodes(self) -> List[str]:
         """The nodes that have power."""
-        return [one["name"] for one in self.status()["instances"] if one["role"] == "node" and one["pid"] is not None]
+        return [one.name for one in self.status().instances if one.role == "node" and one.powered]
 
     def awake_nodes(self) -> List[str]:
         """The nodes that have power and are not frozen."""
-        return [one["name"] for one in self.status()["instances"] if one["role"] == "node" and _awake(one)]
+        return [one.name for one in self.status().instances if one.role == "node" and one.awake]
 
     def questions(self, address: str) -> Dict[str, str]:
         """What every consumer asks to reach the service at `address`: that, or from the Internet its Elastic IP.
@@ -377,13 +360,13 @@ class Lab:
         """
         status = self.status()
         asked: Dict[str, str] = {}
-        for one in status["instances"]:
-            if one["role"] == "node":
+        for one in status.instances:
+            if one.role == "node":
                 continue
-            if one["name"] != INTERNET.name or ":" in address:
-                asked[one["name"]] = address
-            elif address in status["service"].get("elastic_ips", {}):
-                asked[one["name"]] = status["service"]["elastic_ips"][address]
+            if one.name != INTERNET.name or ":" in address:
+                asked[one.name] = address
+            elif address in status.service.elastic_ips:
+                asked[one.name] = status.service.elastic_ips[address]
         return asked
 
     def cluster_status(self, node: Optional[str] = None) -> Optional[ClusterStatus]:
@@ -428,18 +411,18 @@ class Lab:
         """Wait until EC2 has stopped the instance and the other nodes know that it is safely gone."""
 
         def fenced() -> Optional[ClusterStatus]:
-            one = next(one for one in self.status()["instances"] if one["name"] == name)
+            one = self.status().instance(name)
             status = self.cluster_status()
             gone = status is not None and any(
                 node.name == name and not node.online and not node.unclean for node in status.nodes
             )
-            return status if gone and one["state"] == "stopped" else None
+            return status if gone and one.state == "stopped" else None
 
         return eventually(f"the fencing of {name}", fenced, within)
 
     def instance_ids(self) -> Dict[str, str]:
         """The EC2 id of each instance, by name."""
-        return {one["name"]: one["instance_id"] for one in self.status()["instances"] if one["instance_id"]}
+        return {one.name: one.instance_id for one in self.status().instances if one.instance_id}
 
     def load(self, text: str, node: Optional[str] = None, *, pcs: bool = False) -> str:
         """Load a configuration of `crm configure` (or of `pcs` commands), with this lab's values for its placeholders.
@@ -475,11 +458,11 @@ class Lab:
     def save_logs(self, target: Path) -> Path:
         """Copy what the instances logged, and what the supervisor did, to `target`; for a test that failed."""
         target.mkdir(parents=True, exist_ok=True)
-        for one in self.status()["instances"]:
-            disk = self.disk(one["name"])
+        for one in self.status().instances:
+            disk = self.disk(one.name)
             configuration = [path for path in files_below(disk / "etc/corosync") if path.suffix == ".conf"]
             for path in [*files_below(disk / "var/log"), disk / "console.log", *configuration]:
-                copy = target / one["name"] / path.relative_to(disk)
+                copy = target / one.name / path.relative_to(disk)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(path.read_bytes())
         (target / "supervisor.log").write_text(self.rundir.log.read_text(encoding="utf-8"), encoding="utf-8")
@@ -495,13 +478,6 @@ def files_below(top: Path) -> Tuple[Path, ...]:
     # os.walk follows no link to a directory.
     found = [Path(directory, name) for directory, _, names in os.walk(top) for name in names]
     return tuple(sorted(path for path in found if stat.S_ISREG(path.lstat().st_mode)))
-
-
-_NAMESPACES = (("ipc", "ipc"), ("uts", "uts"), ("net", "net"), ("pid", "pid"), ("mount", "mnt"))
-
-
-def _awake(instance: Mapping[str, Any]) -> bool:
-    return instance["pid"] is not None and not instance["frozen"]
 
 
 def _spawn_launcher(rundir: RunDir, settings: Settings, lock: int, leash: int) -> subprocess.Popen[str]:

@@ -25,14 +25,32 @@ ALLOWED: Dict[str, Set[str]] = {
     "settings": {"errors", "topology"},
     "examples": {"topology"},
     "cluster": set(),
+    "faults": {"errors"},
+    "status": {"errors", "faults"},
     "fabric": {"topology", "vpc", "world"},
     "ec2": {"errors", "topology", "vpc", "world"},
-    "host": {"cluster", "ec2", "errors", "examples", "fabric", "settings", "topology", "vpc", "world"},
-    "lab": {"cluster", "errors", "examples", "host", "settings", "topology", "waiting"},
+    "host": {
+        *("cluster", "ec2", "errors", "examples", "fabric", "faults", "settings", "status", "topology", "vpc", "world"),
+    },
+    "lab": {"cluster", "errors", "examples", "faults", "host", "settings", "status", "topology", "waiting"},
     "traffic": {"errors"},
     "judge": {"errors", "lab", "traffic", "waiting"},
-    "scenarios": {"errors", "examples", "judge", "lab", "settings", "topology", "traffic", "vpc"},
-    "cli": {"cluster", "errors", "lab", "scenarios", "settings"},
+    "scenarios": {
+        *(
+            "errors",
+            "examples",
+            "faults",
+            "judge",
+            "lab",
+            "settings",
+            "status",
+            "topology",
+            "traffic",
+            "vpc",
+            "waiting",
+        ),
+    },
+    "cli": {"cluster", "errors", "faults", "lab", "scenarios", "settings"},
 }
 
 

@@ -82,7 +82,7 @@ def test_a_log_without_stamps_says_nothing(text: str) -> None:
     assert of_log(text, "node2", COROSYNC, 0.0) == []
 
 
-def test_events_are_power_and_the_calls_that_change_something() -> None:
+def test_events_are_power_faults_and_the_calls_that_change_something() -> None:
     """Reads are left out."""
     replaced: Dict[str, Any] = {"RouteTableId": "rtb-1", "NetworkInterfaceId": "eni-1"}
     events: List[Dict[str, Any]] = [
@@ -106,12 +106,15 @@ def test_events_are_power_and_the_calls_that_change_something() -> None:
             "parameters": replaced,
             "duration": None,
         },
-        {"time": 5.0, "kind": "cut", "between": ["a", "b"]},
+        {"time": 5.0, "kind": "fault", "number": 1, "name": "partition", "parameters": {"one": "a", "other": "b"}},
+        {"time": 6.0, "kind": "healed", "number": 1, "name": "partition", "parameters": {"one": "a", "other": "b"}},
     ]
     assert of_events(events) == [
         Moment(1.0, "node1", "power is off (failed)"),
         Moment(3.0, "EC2", "StopInstances i-1 by node2: ok in 4 ms"),
         Moment(4.0, "EC2", "ReplaceRoute rtb-1 by node2: RequestLimitExceeded"),
+        Moment(5.0, "lab", "fault 1: partition"),
+        Moment(6.0, "lab", "fault 1: partition, healed"),
     ]
 
 

@@ -8,9 +8,9 @@ import os
 import sys
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List
+from typing import TYPE_CHECKING, Callable, List
 
-from vpc_lab.cli import orders as lab_orders
+from vpc_lab.cli import faults
 
 if TYPE_CHECKING:
     from vpc_lab.cluster import ResourceState
@@ -24,18 +24,6 @@ if TYPE_CHECKING:
 MODES = ("overlay-ip", "eni", "private-ip")
 LAYOUTS = ("service-subnet", "same-subnet")
 NODES = (2, 3)
-API_EXAMPLES = """\
-Which calls fail is narrowed by --action, --caller, --times and --lasting, all of which have to fit; faults add up,
-and `api ok` takes every one back. The first writes of routes by node2 are throttled, everything else goes well:
-
-  aws-ipfailover lab api RequestLimitExceeded --action ReplaceRoute --caller node2 --times 3
-
-Every read takes two seconds; reads with a filter find nothing for half a minute; node1's clock is ten minutes behind:
-
-  aws-ipfailover lab api latency --action 'Describe*' --seconds 2
-  aws-ipfailover lab api empty_set --action DescribeNetworkInterfaces --lasting 30
-  aws-ipfailover lab api clock --caller node1 --seconds 600
-"""
 LAYOUT_HELP = "where the ENI of mode eni lives: in a subnet of its own or in the nodes' (default: %(default)s)"
 
 
@@ -145,46 +133,21 @@ def register(commands: Commands) -> None:
     shell = add("shell", _shell, "open a shell in an instance")
     shell.add_argument("instance", metavar="NODE")
     add("elastic-ip", _elastic_ip, "associate an Elastic IP with the service's private address, and print it")
-    stuck = add("stuck-detach", _stuck_detach, "let a plain detachment of the service's ENI never end, or end again")
-    stuck.add_argument("stuck", choices=["on", "off"])
     execute = add("exec", _exec, "run a command in an instance")
     execute.add_argument("instance", metavar="NODE")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
-    off = add("power-off", _power_off, "take an instance's power away, as when its hardware fails")
+    off = add("power-off", _power_off, "take an instance's power away, and leave it off")
     off.add_argument("instance", metavar="NODE")
     on = add("power-on", _power_on, "start an instance that failed or was stopped")
     on.add_argument("instance", metavar="NODE")
-    stop = add("stop", _stop, "stop an instance by EC2's StopInstances, as fencing does")
-    stop.add_argument("instance", metavar="NODE")
-    stop.add_argument("--force", action="store_true", help="with Force: the system shuts down all the same")
-    stop.add_argument(
-        "--skip-os-shutdown", action="store_true", help="with SkipOsShutdown: the power goes at once, whatever runs"
+    faults.register(add, _guarded)
+    administer = add(
+        "administer", _administer, "call an operation of EC2 as an administrator, whatever faults there are"
     )
-    freeze = add(
-        "freeze", _freeze, "let nothing run in an instance, as when its host stands still; EC2 calls it running"
+    administer.add_argument("action", metavar="OPERATION", help="such as ReplaceRoute or CreateTags")
+    administer.add_argument(
+        "parameters", nargs="*", metavar="NAME=VALUE", help="as EC2's Query API has them, such as InstanceId=i-0123"
     )
-    freeze.add_argument("instance", metavar="NODE")
-    freeze.add_argument("--kernel-answers", action="store_true", help="its kernel goes on: it answers a ping, no more")
-    thaw = add("thaw", _thaw, "let a frozen instance go on where it stood")
-    thaw.add_argument("instance", metavar="NODE")
-    cut = add("cut", _cut, "cut the link between two places: instances, zones, api, imds, onprem, internet")
-    cut.add_argument("one", metavar="A")
-    cut.add_argument("other", metavar="B")
-    add("heal", _heal, "mend every link")
-    lab_orders.register(add)
-    api = add("api", _api, "make EC2's API fail, or well again")
-    api.formatter_class = argparse.RawDescriptionHelpFormatter
-    api.epilog = API_EXAMPLES
-    api.add_argument(
-        "mode",
-        metavar="MODE",
-        help="ok, unreachable, hang, reset, refuse, latency, stale, throttle, empty_set, clock, or an EC2 error code",
-    )
-    api.add_argument("--action", default="*", metavar="OPERATION", help="only this operation, or a pattern")
-    api.add_argument("--caller", metavar="NODE", help="only calls from this instance")
-    api.add_argument("--seconds", type=float, default=0.0, help="how long, for latency and stale; how far, for clock")
-    api.add_argument("--times", type=int, metavar="N", help="only the first N calls")
-    api.add_argument("--lasting", type=float, metavar="S", help="only for so many seconds from now on")
     load = add("load", _load, "load a configuration of crm or pcs, with this lab's values for its @PLACEHOLDERS@")
     load.add_argument("file", type=Path)
     events = add("events", _events, "show what happened when")
@@ -277,31 +240,30 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
     if arguments.json:
         online = list(cluster.online) if cluster else []
         resources = {one.resource_id: list(one.nodes) for one in cluster.resources} if cluster else {}
-        sys.stdout.write(json.dumps({**status, "online": online, "resources": resources}, indent=2) + "\n")
+        found = {**status.to_json(), "online": online, "resources": resources}
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return 0
     rows = [["INSTANCE", "ROLE", "ADDRESS", "EC2 STATE", "POWER", "INSTANCE ID"]]
-    for one in status["instances"]:
-        power = "frozen" if one["frozen"] else "on" if one["pid"] else "off"
-        rows.append([one["name"], one["role"], one["address"], one["state"], power, one["instance_id"] or "-"])
+    for one in status.instances:
+        power = "frozen" if one.frozen else "on" if one.powered else "off"
+        rows.append([one.name, one.role, one.address, one.state, power, one.instance_id or "-"])
     _table(rows)
-    for address, routes in status["routes"].items():
-        if status["mode"] != MODES[0] and not any(routes.values()):
+    for address, routes in status.routes.items():
+        if status.mode != MODES[0] and not any(routes.values()):
             continue  # the topology's overlay addresses, which this mode does not use
         targets = ", ".join(f"{table} -> {target or 'no route'}" for table, target in routes.items())
         sys.stdout.write(f"{address}: {targets}\n")
-    service = status["service"]
-    if service:
-        what = service.get("network_interface_id") or service.get("allocation_id", "private address")
-        where = f"{service.get('attachment') or 'on'} {service['holder']}" if service["holder"] else "nowhere"
-        sys.stdout.write(f"{what} ({', '.join(service['addresses'])}): {where}\n")
-        for private, public in service["elastic_ips"].items():
+    service = status.service
+    if service.addresses:
+        what = service.network_interface_id or service.allocation_id or "private address"
+        where = f"{service.attachment or 'on'} {service.holder}" if service.holder else "nowhere"
+        sys.stdout.write(f"{what} ({', '.join(service.addresses)}): {where}\n")
+        for private, public in service.elastic_ips.items():
             sys.stdout.write(f"{public}: the Elastic IP of {private}\n")
-    for one, other in ((pair[0], pair[-1]) for pair in status["cuts"]):
-        sys.stdout.write(f"cut: {one} - {other}\n")
-    for source, destination in status["routes_under_way"]:
+    for source, destination in status.routes_under_way:
         sys.stdout.write(f"{destination}: the newest route is not effective yet for {source}\n")
-    for fault in status["faults"]:
-        sys.stdout.write(f"API fault: {fault['kind']} {fault['code'] if fault['kind'] == 'error' else ''}\n")
+    for held in status.faults:
+        sys.stdout.write(f"fault {held.number}: {held.fault}\n")
     if cluster is None:
         sys.stdout.write("the cluster does not answer\n")
     else:
@@ -351,11 +313,6 @@ def _elastic_ip(lab: Lab, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _stuck_detach(lab: Lab, arguments: argparse.Namespace) -> int:
-    lab.order("stuck-detach", stuck=arguments.stuck == "on")
-    return 0
-
-
 def _power_off(lab: Lab, arguments: argparse.Namespace) -> int:
     lab.power_off(arguments.instance)
     return 0
@@ -366,43 +323,12 @@ def _power_on(lab: Lab, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _stop(lab: Lab, arguments: argparse.Namespace) -> int:
-    lab.stop(arguments.instance, force=arguments.force, skip_os_shutdown=arguments.skip_os_shutdown)
-    return 0
-
-
-def _freeze(lab: Lab, arguments: argparse.Namespace) -> int:
-    lab.freeze(arguments.instance, kernel=not arguments.kernel_answers)
-    return 0
-
-
-def _thaw(lab: Lab, arguments: argparse.Namespace) -> int:
-    lab.thaw(arguments.instance)
-    return 0
-
-
-def _cut(lab: Lab, arguments: argparse.Namespace) -> int:
-    lab.cut(arguments.one, arguments.other)
-    return 0
-
-
-def _heal(lab: Lab, arguments: argparse.Namespace) -> int:
-    lab.heal()
-    return 0
-
-
-def _api(lab: Lab, arguments: argparse.Namespace) -> int:
-    if arguments.mode == "ok":
-        lab.api.ok()
-        return 0
-    how: Dict[str, Any] = {"action": arguments.action, "seconds": arguments.seconds}
-    if arguments.caller:
-        how["caller"] = arguments.caller
-    if arguments.times:
-        how["times"] = arguments.times
-    if arguments.lasting:
-        how["lasting"] = arguments.lasting
-    lab.api.fail(arguments.mode, **how)
+def _administer(lab: Lab, arguments: argparse.Namespace) -> int:
+    pairs = [one.partition("=") for one in arguments.parameters]
+    if not all(found for _, found, _ in pairs):
+        sys.stderr.write("a parameter is NAME=VALUE, such as InstanceId=i-0123\n")
+        return 2
+    lab.administer(arguments.action, **{name: value for name, _, value in pairs})
     return 0
 
 
@@ -431,7 +357,7 @@ def _events(lab: Lab, arguments: argparse.Namespace) -> int:
         about = " ".join(
             f"{key}={value}"
             for key, value in event.items()
-            if key in ("instance", "why", "between", "mode", "action", "caller", "outcome", "destination", "target")
+            if key in ("instance", "why", "number", "name", "parameters", "action", "caller", "outcome")
         )
         sys.stdout.write(f"{event['time'] - begin:10.3f} s  {event['kind']:10} {about}\n")
     return 0

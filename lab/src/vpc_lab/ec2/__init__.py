@@ -18,6 +18,7 @@ from vpc_lab.ec2.faults import Fault
 from vpc_lab.ec2.iam.identity import Credentials, Role
 from vpc_lab.ec2.iam.policies import Condition, Policy, Statement
 from vpc_lab.ec2.running import RunningAws, environment, key_environment, running_aws, start_aws
+from vpc_lab.ec2.throttle import Limit
 
 __all__ = [
     "EVERY_INSTANCE",
@@ -27,6 +28,7 @@ __all__ = [
     "Consistency",
     "Credentials",
     "Fault",
+    "Limit",
     "Policy",
     "Role",
     "RunningAws",

@@ -35,6 +35,8 @@ from vpc_lab.world import World
 EVERY_INSTANCE = "*"
 # `shutdown`: the operating system is asked to shut down, and has done so when the call returns.
 Power = Literal["shutdown", "off", "on"]
+# Seconds until the power goes anyhow, where `Timing` says none.
+DEFAULT_SHUTDOWN_LIMIT = 300.0
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
@@ -98,6 +100,8 @@ class Account:
         # ENIs whose plain detachment does not end, and instances that take part in none.
         self.stuck_detach: Set[str] = set()
         self.unresponsive: Set[str] = set()
+        # Instances whose system shuts down first when EC2 stops them, whatever `timing` says.
+        self.shut_down_first: Set[str] = set()
         # After a detachment by force no NIC appears at that device index until the instance has stopped and started.
         self.dead_indexes_after_force = False
         # The names of instances whose metadata endpoint is off (HttpEndpoint=disabled); EVERY_INSTANCE for all.
@@ -449,7 +453,8 @@ class Account:
                 over.set()
 
         Thread(target=ask, name=f"aws-shutdown-{instance_id}", daemon=True).start()
-        over.wait(None if math.isinf(self.timing.shutdown_limit) else self.timing.shutdown_limit)
+        limit = self.timing.shutdown_limit or DEFAULT_SHUTDOWN_LIMIT
+        over.wait(None if math.isinf(limit) else limit)
 
     def _tell(self) -> None:
         while True:

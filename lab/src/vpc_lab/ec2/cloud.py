@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import asdict, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from vpc_lab.ec2 import Account, Consistency, Fault, RunningAws, start_aws
+from vpc_lab.ec2 import Account, RunningAws, start_aws
 from vpc_lab.ec2.account import Power, Timing
 from vpc_lab.ec2.tls import Certificates, make_certificates
 from vpc_lab.errors import LabError
 from vpc_lab.topology import METADATA_ADDRESS, Topology
 from vpc_lab.vpc import Address, ElasticIp, InstanceState
 from vpc_lab.world import World
-
-# What `lab api MODE` takes besides an EC2 error code.
-KINDS = ("hang", "reset", "close", "refuse", "html", "truncate", "empty", "empty_set", "latency", "clock")
-ERROR_CODES = ("RequestLimitExceeded", "UnauthorizedOperation", "InternalError", "Unavailable", "AuthFailure")
-# Several capitalised words, with or without a point; those of one word are these (EC2 API reference, "Error codes").
-_ERROR_CODE = re.compile(r"([A-Z][A-Za-z0-9]*[a-z0-9]){2,}(\.[A-Z][A-Za-z0-9]*)*|[A-Z][A-Za-z0-9]+\.[A-Z][A-Za-z0-9.]*")
-_ONE_WORD = ("Blocked", "Throttling", "Unavailable", "Unsupported")
 
 
 class Cloud:
@@ -67,9 +59,17 @@ class Cloud:
         """What EC2 says of an instance."""
         return self.account.world.instances[instance_id].state
 
-    def start(self, instance_id: str, within: float = 30.0) -> None:
-        """StartInstances, by an administrator; returns when EC2 says `running`."""
-        self.account.wait_for(lambda world: world.instances[instance_id].state in ("stopped", "running"), within)
+    def start(self, instance_id: str, within: float = 45.0) -> None:
+        """StartInstances, by an administrator; returns when EC2 says `running`.
+
+        One that is stopping is waited for, and stopped without its system's shutdown when the time is over. Raises
+        TimeoutError if EC2 does not get there even so.
+        """
+        try:
+            self._ends(instance_id, within)
+        except TimeoutError:
+            self.aws.api.administer("StopInstances", InstanceId=instance_id, Force="true", SkipOsShutdown="true")
+            self._ends(instance_id, within)
         if self.state(instance_id) == "stopped":
             self._become(instance_id, "pending")
             self.account.power(
@@ -78,6 +78,10 @@ class Cloud:
                 lambda world: world.with_instance(replace(world.instances[instance_id], state="running")),
             )
         self.account.wait_for(lambda world: world.instances[instance_id].state == "running", within)
+
+    def _ends(self, instance_id: str, within: float) -> None:
+        """Wait until an instance is neither stopping nor about to run."""
+        self.account.wait_for(lambda world: world.instances[instance_id].state in ("stopped", "running"), within)
 
     def _become(self, instance_id: str, state: InstanceState) -> None:
         self.account.change(
@@ -114,56 +118,6 @@ class Cloud:
         )
         self.account.settle()
         return made.public_ip
-
-    def fail(
-        self,
-        mode: str,
-        *,
-        action: str = "*",
-        caller: Optional[str] = None,
-        seconds: float = 0.0,
-        times: Optional[int] = None,
-        lasting: Optional[float] = None,
-    ) -> None:
-        """Let the API fail: one of KINDS, `stale` (reads lag by `seconds`), `throttle`, or an EC2 error code.
-
-        `throttle`: EC2's documented token buckets, full to begin with. The rest: see `Fault`.
-        """
-        if mode == "throttle":
-            self.aws.throttle.reset()
-            self.aws.throttle.enabled = True
-            return
-        if mode == "stale":
-            self.account.consistency = Consistency(lag=seconds)
-            return
-        if mode not in KINDS and mode not in _ONE_WORD and not _ERROR_CODE.fullmatch(mode):
-            raise LabError(
-                f"'{mode}' is no way for the API to fail: use ok, unreachable, stale, throttle, {', '.join(KINDS)},"
-                f" or an EC2 error code such as {', '.join(ERROR_CODES)} or InvalidRouteTableID.NotFound"
-            )
-        for service in ("ec2", "sts"):
-            self.aws.faults.add(
-                Fault(
-                    mode if mode in KINDS else "error",  # type: ignore[arg-type]
-                    action=action,
-                    service=service,
-                    caller=None if caller is None else str(self.account.instance(caller).address),
-                    times=times,
-                    lasting=lasting,
-                    code=mode,
-                    seconds=seconds,
-                )
-            )
-
-    def recover(self) -> None:
-        """Take every fault back."""
-        self.aws.faults.clear()
-        self.aws.throttle.enabled = False
-        self.account.consistency = Consistency()
-
-    def faults(self) -> List[Dict[str, Any]]:
-        """The faults in force."""
-        return [asdict(fault) for fault in self.aws.faults.current().values()]
 
     def calls(self, since: float, *, metadata: bool = False) -> List[Dict[str, Any]]:
         """The calls to EC2 and STS, and with `metadata` also to IMDS, since that moment; `caller` is a name."""

@@ -355,7 +355,7 @@ class Api:
             world = world.with_instance(replace(one, state="stopping"))
         for one, now in pairs:
             if now == "stopping" and (one.state != "stopping" or forced):
-                self._power(one, (*self._shutdown(query), ("off", self.account.timing.stop)), "stopped")
+                self._power(one, (*self._shutdown(one, query), ("off", self.account.timing.stop)), "stopped")
         return world, instances.changes(pairs)
 
     def _start(self, world: World, query: Query, _: Identity) -> Tuple[World, Structure]:
@@ -380,7 +380,7 @@ class Api:
                 raise _wrong_state(one, "rebooted")
         for one in named:
             # A reboot does not show in the instance's state.
-            self._power(one, (*self._shutdown(query), ("off", 0.0), ("on", 0.0)), "running")
+            self._power(one, (*self._shutdown(one, query), ("off", 0.0), ("on", 0.0)), "running")
         return world, YES
 
     def _terminate(self, world: World, query: Query, _: Identity) -> Tuple[World, Structure]:
@@ -391,12 +391,13 @@ class Api:
                 continue
             pairs.append((one, "shutting-down"))
             world = world.with_instance(replace(one, state="shutting-down"))
-            self._power(one, (*self._shutdown(query), ("off", self.account.timing.terminate)), "terminated")
+            self._power(one, (*self._shutdown(one, query), ("off", self.account.timing.terminate)), "terminated")
         return world, instances.changes(pairs)
 
-    def _shutdown(self, query: Query) -> Tuple[Tuple[Power, float], ...]:
+    def _shutdown(self, one: Instance, query: Query) -> Tuple[Tuple[Power, float], ...]:
         """The operating system goes first, also with Force, unless the call skips that (StopInstances' reference)."""
-        graceful = self.account.timing.shutdown_limit > 0 and not query.flag("SkipOsShutdown")
+        asked = self.account.timing.shutdown_limit > 0 or one.instance_id in self.account.shut_down_first
+        graceful = asked and not query.flag("SkipOsShutdown")
         return (("shutdown", 0.0),) if graceful else ()
 
     def _power(self, one: Instance, through: Tuple[Tuple[Power, float], ...], final: InstanceState) -> None:

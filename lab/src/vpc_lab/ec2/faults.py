@@ -38,7 +38,7 @@ class Fault:
                 refused: EC2 AuthFailure beyond 5 minutes, STS SignatureDoesNotMatch beyond 15; or `code`, if it is
                 not the default
     `action`: an operation's name or a pattern (`Describe*`); for IMDS a path (`/latest/meta-data/*`).
-    `service`: `ec2`, `sts`, `imds` or `*`.
+    `service`: `ec2`, `sts`, `imds`, `api` for the first two, or `*`.
     `caller`: only calls from this address. `resource`: only calls with a parameter of exactly this value.
     `times`: the first so many matching calls; None for all. `lasting`: only for so many seconds from `Faults.add` on,
     as while something changes. `after`: the call takes effect, only its answer is faulty.
@@ -61,6 +61,10 @@ class Fault:
         """The error that an `error` fault answers with."""
         return ApiError(self.code, self.message, self.status)
 
+    def of(self, service: str) -> bool:
+        """Whether it is meant for this service at all."""
+        return self.service in ("*", service) or (self.service == "api" and service != "imds")
+
     def concerns(
         self, service: str, action: str, caller: str, values: Iterable[str], *, filtered: bool = False
     ) -> bool:
@@ -70,7 +74,7 @@ class Fault:
         if self.kind == "clock" and service == "imds":
             return False
         return (
-            self.service in ("*", service)
+            self.of(service)
             and fnmatchcase(action, self.action)
             and self.caller in (None, caller)
             and (self.resource is None or self.resource in values)
@@ -144,7 +148,7 @@ class Faults:
         with self._lock:
             self._expire()
             for number, fault in list(self._faults.items()):
-                if fault.kind == "refuse" and fault.service in ("*", service) and fault.caller in (None, caller):
+                if fault.kind == "refuse" and fault.of(service) and fault.caller in (None, caller):
                     self._use(number, fault)
                     return True
         return False

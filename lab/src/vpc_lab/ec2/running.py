@@ -43,7 +43,7 @@ class RunningAws:
 
     @property
     def throttle(self) -> Throttle:
-        """The token buckets; `throttle.enabled = True` switches them on."""
+        """The token buckets, as EC2 documents them with `throttle.limit(Limit())`; without a limit there are none."""
         return self.api.throttle
 
     @property

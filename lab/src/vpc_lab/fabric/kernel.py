@@ -136,27 +136,20 @@ class Fabric:
             self._reconcile()
 
     @property
-    def cuts(self) -> Cuts:
-        """The links that are cut now."""
-        return self._cuts
+    def cuts(self) -> Tuple[Tuple[str, str], ...]:
+        """From which place to which nothing passes now, in order."""
+        return tuple(sorted(self._cuts.pairs))
 
-    def cut(self, one: str, other: str) -> None:
-        """Drop everything between two places until `heal`."""
+    def cut(self, cuts: Cuts) -> None:
+        """Let these links be cut, and no others."""
         with self._lock:
-            self._cuts = self._cuts.plus(one, other)
-            self._reconcile()
-
-    def mend(self, pairs: Iterable[Tuple[str, str]]) -> None:
-        """Undo these cuts."""
-        with self._lock:
-            self._cuts = Cuts(self._cuts.pairs - {frozenset(pair) for pair in pairs})
-            self._reconcile()
-
-    def heal(self) -> None:
-        """Undo every cut."""
-        with self._lock:
-            self._cuts = Cuts()
-            self._reconcile()
+            before, self._cuts = self._cuts, cuts
+            try:
+                if cuts != before:
+                    self._reconcile()
+            except BaseException:
+                self._cuts = before
+                raise
 
     @property
     def route_lag(self) -> float:
@@ -166,8 +159,9 @@ class Fabric:
     def delay_routes(self, seconds: float) -> None:
         """Let routes that are written from now on take up to `seconds`; 0: all, also those under way, at once."""
         with self._lock:
-            self._propagation.lag = seconds
-            self._reconcile()
+            if seconds != self._propagation.lag:
+                self._propagation.lag = seconds
+                self._reconcile()
 
     def routes_under_way(self) -> Tuple[Tuple[str, Cidr], ...]:
         """Who does not follow the newest route yet, by name, and its destination."""
@@ -181,7 +175,7 @@ class Fabric:
             return tuple((sources[device], destination) for device, destination in self._propagation.under_way())
 
     def places(self) -> Tuple[str, ...]:
-        """Every name that `cut` takes."""
+        """Every name that a cut can have."""
         world = self._world
         names: List[str] = ["api", "imds", *(there.name for there in self._topology.outside)]
         if world is not None:

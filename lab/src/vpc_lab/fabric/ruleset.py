@@ -15,13 +15,9 @@ from vpc_lab.world import World
 
 @dataclass(frozen=True)
 class Cuts:
-    """Pairs of places between which nothing passes: instances' names, zones, `api`, `imds`, `onprem`."""
+    """From which place to which nothing passes: instances' names, zones, `api`, `imds`, `onprem`, `internet`."""
 
-    pairs: FrozenSet[FrozenSet[str]] = frozenset()
-
-    def plus(self, one: str, other: str) -> Cuts:
-        """These and the link between `one` and `other`."""
-        return Cuts(self.pairs | {frozenset((one, other))})
+    pairs: FrozenSet[Tuple[str, str]] = frozenset()
 
 
 NO_CUTS = Cuts()
@@ -34,7 +30,7 @@ def ruleset(world: World, topology: Topology, enis: Mapping[str, Interface], cut
     for device, eni in sorted(enis.items()):
         for address in (*eni.addresses, link_local(eni.mac)):
             own[address.version].append(f'"{device}" . {address}')
-    pairs, services = _cut_devices(world, enis, cuts)
+    pairs, to, back = _cut_devices(world, enis, cuts)
     elastic_ips = [(one.public_ip, one.private_ip) for one in world.elastic_ips.values() if one.private_ip is not None]
     lines = [
         "table inet lab { }",
@@ -44,7 +40,8 @@ def ruleset(world: World, topology: Topology, enis: Mapping[str, Interface], cut
         _set("own4", "ifname . ipv4_addr", own[4]),
         _set("own6", "ifname . ipv6_addr", own[6]),
         _set("cut", "ifname . ifname", sorted(f'"{a}" . "{b}"' for a, b in pairs)),
-        *(_set(f"cut_{name}", "ifname", sorted(f'"{d}"' for d in found)) for name, found in services.items()),
+        *(_set(f"to_{name}", "ifname", sorted(f'"{d}"' for d in found)) for name, found in to.items()),
+        *(_set(f"from_{name}", "ifname", sorted(f'"{d}"' for d in found)) for name, found in back.items()),
         _set("public", "ipv4_addr", [str(public) for public, _ in elastic_ips]),
         _set("private", "ipv4_addr", [str(private) for _, private in elastic_ips]),
         _map("to_private", [f"{public} : {private}" for public, private in elastic_ips]),
@@ -74,14 +71,14 @@ def ruleset(world: World, topology: Topology, enis: Mapping[str, Interface], cut
         " }",
         " chain input {",
         "  type filter hook input priority filter; policy accept;",
-        f"  iifname @cut_api ip daddr {topology.api_address} counter drop",
-        f"  iifname @cut_imds ip daddr {METADATA_ADDRESS} counter drop",
+        f"  iifname @to_api ip daddr {topology.api_address} counter drop",
+        f"  iifname @to_imds ip daddr {METADATA_ADDRESS} counter drop",
         "  jump leaves",
         " }",
         " chain output {",
         "  type filter hook output priority filter; policy accept;",
-        f"  oifname @cut_api ip saddr {topology.api_address} counter drop",
-        f"  oifname @cut_imds ip saddr {METADATA_ADDRESS} counter drop",
+        f"  oifname @from_api ip saddr {topology.api_address} counter drop",
+        f"  oifname @from_imds ip saddr {METADATA_ADDRESS} counter drop",
         " }",
         "}",
     ]
@@ -127,17 +124,20 @@ def segment(world: World, enis: Mapping[str, Interface], cuts: Cuts) -> Segment:
 
 def _cut_devices(
     world: World, enis: Mapping[str, Interface], cuts: Cuts
-) -> Tuple[Set[Tuple[str, str]], Dict[str, Set[str]]]:
-    """The pairs of devices between which nothing passes, and those that do not reach the API or IMDS."""
+) -> Tuple[Set[Tuple[str, str]], Dict[str, Set[str]], Dict[str, Set[str]]]:
+    """From which device to which nothing passes; those that reach the API or IMDS no more, those that they do not."""
     devices = _devices_by_place(world, enis)
     pairs: Set[Tuple[str, str]] = set()
-    services: Dict[str, Set[str]] = {"api": set(), "imds": set()}
-    for one, other in (tuple(sorted(pair)) if len(pair) == 2 else (*pair, *pair) for pair in cuts.pairs):
-        for left, right in ((one, other), (other, one)):
-            if left in services:
-                services[left] |= devices.get(right, set())
-            pairs |= {(a, b) for a in devices.get(left, set()) for b in devices.get(right, set())}
-    return pairs, services
+    to: Dict[str, Set[str]] = {"api": set(), "imds": set()}
+    back: Dict[str, Set[str]] = {"api": set(), "imds": set()}
+    for source, target in cuts.pairs:
+        if target in to:
+            to[target] |= devices.get(source, set())
+        elif source in back:
+            back[source] |= devices.get(target, set())
+        else:
+            pairs |= {(a, b) for a in devices.get(source, set()) for b in devices.get(target, set())}
+    return pairs, to, back
 
 
 def _set(name: str, kind: str, elements: List[str]) -> str:

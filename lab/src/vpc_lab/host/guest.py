@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Dict, Mapping, Optional, Tuple
 
 from vpc_lab.host import freezer
+from vpc_lab.host import namespaces as ns
 from vpc_lab.host.boot import Boot, Service
 from vpc_lab.host.disk import SYSTEM
 from vpc_lab.host.interpreter import places, python_paths
@@ -103,6 +104,10 @@ class Guest:
         """Make the disk: empty private directories with the owners of the host's, then `files` (text, mode, owner)."""
         for directory in _DIRECTORIES:
             _like(Path(directory), self._at(directory))
+        # A file system of its own, mounted out here, so that it can be full and outlives the instance's power.
+        logs = self._at("/var/log")
+        ns.mount("tmpfs", str(logs), "tmpfs", ns.MS_NOSUID | ns.MS_NODEV)
+        _like(Path("/var/log"), logs)
         for name in ("/etc/corosync", "/var/log", "/var/lib/pacemaker", "/var/lib/corosync"):
             # Their sub-directories have owners that the daemons insist on.
             for child in sorted(Path(name).glob("*/")):
@@ -149,6 +154,16 @@ class Guest:
             make=_MADE,
             services=self._services,
         )
+
+    @property
+    def clustered(self) -> bool:
+        """Whether it runs Pacemaker."""
+        return bool(self._services)
+
+    @property
+    def environment(self) -> Dict[str, str]:
+        """Of everything that runs in it."""
+        return self._image.environment()
 
     @property
     def running(self) -> bool:
@@ -231,14 +246,18 @@ class Guest:
         self.frozen = self._silenced = False
 
     def freeze(self, *, kernel: bool) -> None:
-        """Stop every process; with `kernel`, nor does the instance answer or send any packet."""
-        if self.pid is None or self.frozen:
+        """Stop every process; with `kernel`, nor does the instance answer or send any packet.
+
+        One that is frozen already stays so, with or without its kernel from now on.
+        """
+        if self.pid is None:
             return
-        self.frozen = True
-        if kernel:
-            freezer.silence(self.pid)
-            self._silenced = True
-        freezer.stop(self.pid)
+        if kernel is not self._silenced:
+            (freezer.silence if kernel else freezer.hear)(self.pid)
+            self._silenced = kernel
+        if not self.frozen:
+            self.frozen = True
+            freezer.stop(self.pid)
 
     def thaw(self) -> None:
         """Let everything go on where it stood."""
@@ -248,15 +267,6 @@ class Guest:
             freezer.hear(self.pid)
         freezer.go_on(self.pid)
         self.frozen = self._silenced = False
-
-    def describe(self) -> Dict[str, object]:
-        """For `status`: plain values."""
-        return {
-            "name": self.name,
-            "pid": self.pid,
-            "frozen": self.frozen,
-            "environment": self._image.environment(),
-        }
 
 
 _NEEDED_CHILDREN = frozenset(

@@ -104,7 +104,7 @@ class Auditor:
                     file.seek(self._offsets.get(str(path), 0))
                     lines += file.read().decode("utf-8", "replace").splitlines()
             log[name] = tuple(lines)
-        ids = {one["instance_id"]: one["name"] for one in self._lab.status()["instances"]}
+        ids = {one.instance_id: one.name for one in self._lab.status().instances}
         fenced = tuple(
             ids[value]
             for call in self._lab.calls(self._since)
@@ -112,7 +112,7 @@ class Auditor:
             for key, value in call["parameters"].items()
             if key.startswith("InstanceId.")
         )
-        return Snapshot(addresses, orphans, log, fenced, tuple(self._lab.status()["errors"]))
+        return Snapshot(addresses, orphans, log, fenced, self._lab.status().errors)
 
     def complaints(self, *, may_be_fenced: Sequence[str] = (), within: float = 5.0) -> List[str]:
         """What is wrong, after a moment for actions that are just ending."""

@@ -129,14 +129,14 @@ def find_resources(lab: Lab, addresses: Sequence[str], node: Optional[str] = Non
     A resource whose agent does not know either parameter holds nothing.
     """
     name = node or lab.awake_nodes()[0]
-    status, service = lab.cluster_status(name), lab.status()["service"]
+    status, service = lab.cluster_status(name), lab.status().service
     wanted = {str(address) for address in addresses}
     found: Dict[str, List[str]] = {}
     for resource in status.resources if status else ():
         held = wanted & set(_parameter(lab, name, resource.resource_id, "ip"))
-        eni = service.get("network_interface_id")
+        eni = service.network_interface_id
         if eni is not None and eni in _parameter(lab, name, resource.resource_id, "network_interface_id"):
-            held |= wanted & set(service["addresses"])
+            held |= wanted & set(service.addresses)
         if held:
             found[resource.resource_id] = sorted(held)
     return found

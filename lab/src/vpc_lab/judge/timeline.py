@@ -116,7 +116,7 @@ def of_log(text: str, where: str, patterns: Patterns, read: float) -> List[Momen
 
 
 def of_events(events: Iterable[Mapping[str, Any]]) -> List[Moment]:
-    """The moments in a lab's events: power switches, and the API calls that change something."""
+    """The moments in a lab's events: power switches, faults, and the API calls that change something."""
     found: List[Moment] = []
     for event in events:
         kind, when = event.get("kind"), float(event.get("time", 0.0))
@@ -124,11 +124,9 @@ def of_events(events: Iterable[Mapping[str, Any]]) -> List[Moment]:
             why = f" ({event['why']})" if event.get("why") else ""
             word = "power is off" if kind == "power-off" else "power is on"
             found.append(Moment(when, str(event.get("instance")), word + why))
-        elif kind in ("freeze", "thaw"):
-            why = f" ({event['why']})" if event.get("why") else ""
-            found.append(
-                Moment(when, str(event.get("instance")), f"{'frozen' if kind == 'freeze' else 'goes on'}{why}")
-            )
+        elif kind in ("fault", "healed"):
+            over = "" if kind == "fault" else ", healed"
+            found.append(Moment(when, "lab", f"fault {event['number']}: {event['name']}{over}"))
         elif kind == "api" and event.get("action") in CALLS:
             found.append(Moment(when, "EC2", _call(event)))
     return found

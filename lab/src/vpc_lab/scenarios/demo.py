@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab import examples
 from vpc_lab.errors import LabError
+from vpc_lab.faults import Crash
 from vpc_lab.judge.audits import Auditor
 from vpc_lab.judge.timeline import COROSYNC, Moment, of_answers, of_events, of_log, pacemaker_patterns, timeline
 from vpc_lab.lab import Lab
@@ -262,9 +263,9 @@ def load(lab: Lab, configuration: Path, node: str) -> None:
 
 def resource_of(lab: Lab, node: str, address: str) -> str:
     """The resource that holds `address`, itself or with its ENI. LabError when the configuration has none."""
-    status, service = lab.cluster_status(node), lab.status()["service"]
-    eni = service.get("network_interface_id") if address in service.get("addresses", ()) else None
-    parameter, value = ("ip", address) if eni is None else ("network_interface_id", eni)
+    status, service = lab.cluster_status(node), lab.status().service
+    eni = service.network_interface_id if address in service.addresses else ""
+    parameter, value = ("network_interface_id", eni) if eni else ("ip", address)
     for resource in status.resources if status else ():
         if resource.agent.replace("::", ":") == AGENT:
             asked = lab.exec(node, ["crm_resource", "--resource", resource.resource_id, "--get-parameter", parameter])
@@ -306,7 +307,7 @@ class Stage:
         )
         with self._voice.step("The cluster notices, fences and recovers, some five seconds"):
             switch = Switch(old, new, time.time())
-            self._lab.power_off(old)
+            self._lab.inject(Crash(old))
             self._measurement.wait_steady(new, switch.triggered, FENCED_WITHIN)
         return self._result("power failure", switch, [])
 
@@ -336,10 +337,10 @@ class Stage:
             found.append(f"{name}: both nodes answered for {overlap:.0f} ms.")
         status = self._lab.status()
         if self._chosen.mode != "overlay-ip":
-            if status["service"]["holder"] != switch.new:
-                found.append(f"{name}: EC2 has {self._chosen.address} on {status['service']['holder']}.")
+            if status.service.holder != switch.new:
+                found.append(f"{name}: EC2 has {self._chosen.address} on {status.service.holder}.")
             return found
-        for route_table, target in status["routes"].get(self._chosen.address, {}).items():
+        for route_table, target in status.routes.get(self._chosen.address, {}).items():
             if target != switch.new:
                 found.append(f"{name}: {route_table} leads to {target or 'nowhere'}, not to {switch.new}.")
         return found

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from secrets import token_hex, token_urlsafe
 from threading import Lock
-from typing import Callable, Dict, FrozenSet, Mapping, Optional, Sequence
+from typing import Callable, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.ec2.errors import ApiError
 from vpc_lab.ec2.iam.policies import NO_TAGS, Policy
@@ -76,6 +76,8 @@ class Identities:
         # What a service answers to credentials that have expired.
         self.expired_codes: Dict[str, str] = {"ec2": "RequestExpired", "sts": "ExpiredToken"}
         self._renewing = True
+        # What the instances' own role may do besides: each of these has to allow it.
+        self.instance_policies: Tuple[Policy, ...] = ()
         # What the organization lets roles of this account do at most; None for everything.
         self.service_control_policy: Optional[Policy] = None
         self._roles: Dict[str, Role] = {self.instance_role_arn: Role(self.instance_role_arn)}
@@ -138,6 +140,11 @@ class Identities:
             else:
                 for instance_id, held in self._of_instance.items():
                     self._of_instance[instance_id] = self._credentials[held.access_key_id]
+
+    @property
+    def renewing(self) -> bool:
+        """Whether IMDS has credentials that are not expired."""
+        return self._renewing
 
     def renew(self) -> None:
         """IMDS hands out new credentials again."""
@@ -235,15 +242,16 @@ class Identities:
             role = self._roles.get(identity.role_arn or "")
         if role is None:
             return None
-        policies = {
-            "a service control policy": self.service_control_policy if role.account_id == self.account_id else None,
-            "an identity-based policy": role.policy,
-        }
-        found = {kind: policy.decide(action, resource, tags) for kind, policy in policies.items() if policy is not None}
-        for kind, decision in found.items():
+        further = self.instance_policies if role.arn == self.instance_role_arn else ()
+        policies = [
+            ("a service control policy", self.service_control_policy if role.account_id == self.account_id else None),
+            *(("an identity-based policy", policy) for policy in (role.policy, *further)),
+        ]
+        found = [(kind, policy.decide(action, resource, tags)) for kind, policy in policies if policy is not None]
+        for kind, decision in found:
             if decision == "explicit deny":
                 return f"with an explicit deny in {kind}"
-        for kind, decision in found.items():
+        for kind, decision in found:
             if decision == "implicit deny":
                 return f"because no {kind.partition(' ')[2]} allows the {action} action"
         return None
