@@ -229,7 +229,7 @@ def test_a_command_dies_with_whoever_runs_it(name: str) -> None:
         process = lab.spawn("node1", ["sleep", "1234"])
 
         def running() -> bool:
-            return "sleep 1234" in lab.exec("node1", ["ps", "-e", "-o", "args="]).stdout
+            return "sleep 1234" in lab.exec("node1", ["ps", "-e", "-o", "args="]).stdout.splitlines()
 
         eventually("the command to run", running, 10)
         process.kill()
