@@ -66,6 +66,11 @@ class Parameter:
     least: float
 
     @property
+    def required(self) -> bool:
+        """Whether it has to be given."""
+        return self.default is MISSING
+
+    @property
     def option(self) -> str:
         """What the command line calls it."""
         return self.name.replace("_", "-")
@@ -146,7 +151,7 @@ class Fault:
             raise LabError(
                 f"{name} takes {', '.join(known) or 'no parameter'}, not {', '.join(set(given) - set(known))}"
             )
-        missing = [one.option for one in known.values() if one.default is MISSING and one.name not in given]
+        missing = [one.option for one in known.values() if one.required and one.name not in given]
         if missing:
             raise LabError(f"{name} needs {', '.join(missing)}")
         return made(**given)
@@ -156,7 +161,7 @@ class Fault:
         words = [self.name]
         for one in self.parameters():
             value = getattr(self, one.name)
-            if one.default is MISSING:
+            if one.required:
                 words.append(_text(value))
             elif value is True:
                 words += [f"--{one.option}"] if one.default is False else []
@@ -684,7 +689,7 @@ def table() -> str:
             kind = one.kind
             lines += ["", f"**{kind}**", "", "| fault | parameters | |", "|---|---|---|"]
         words = [
-            f"`{parameter.option.upper()}`" if parameter.default is MISSING else f"`--{_written(parameter)}`"
+            f"`{parameter.option.upper()}`" if parameter.required else f"`--{_written(parameter)}`"
             for parameter in one.parameters()
         ]
         lines.append(f"| `{one.name}` | {' '.join(words)} | {one.summary} |")

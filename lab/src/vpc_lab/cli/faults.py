@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import MISSING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Type
 
@@ -83,7 +82,7 @@ def _add(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
         options["choices"] = parameter.choices
     else:
         options["metavar"] = parameter.option.upper()
-    if parameter.default is MISSING:
+    if parameter.required:
         parser.add_argument(parameter.name, **options)
     else:
         if parameter.default is not None:
