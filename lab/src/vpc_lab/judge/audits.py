@@ -1,19 +1,24 @@
 """What must hold in a lab after anything that was done to it, as questions to a `Snapshot`.
 
-`Auditor` gathers; `complaints` judges, and is pure: what it cannot find wrong, it would not find in a lab either.
+`Auditor` gathers; `complaints` judges, and is pure: what it cannot find wrong, it would not find in a lab either. An
+audit looks at state that may just be changing, and so it looks twice: what was wrong both times is wrong. Whether two
+nodes held an address for a moment, between two looks or before the first, is what the answers tell (`tenure`).
 """
 
 from __future__ import annotations
 
 import json
 import re
+import select
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Dict, FrozenSet, List, Mapping, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from vpc_lab.errors import LabError, LabTimeoutError
+from vpc_lab.errors import LabError
+from vpc_lab.judge.expectations import Expectations
 from vpc_lab.lab import Lab, files_below
 from vpc_lab.waiting import eventually
 
@@ -25,61 +30,175 @@ BAD_NEWS = re.compile(
 )
 # The daemons that process 1 of a node starts; whatever else has process 1 as its parent has lost its own.
 DAEMONS = frozenset(("corosync", "pacemakerd"))
+# HA_RSCTMP of Debian's resource agents, and what is meant to stay there: the agent's records, other agents' state.
+TEMPORARY = "/run/resource-agents"
+_RECORDS = re.compile(r"aws-ipfailover-.*\.json|.*\.(state|pid|lock)")
+# Rules that every network namespace has (ip-rule(8)), and tables whose routes the kernel or the boot made.
+_RULES = frozenset((0, 32766, 32767))
+_TABLES = frozenset(("main", "local", "default"))
+# How much a supervisor may grow: orders and API calls are under way at any time, each in a thread and on a socket.
+_DESCRIPTORS, _THREADS = 24, 12
+# Between two looks: longer than an agent needs for its last steps.
+PAUSE = 2.0
+_MOST_LINES = 100
+STRICT = Expectations()
+
+
+@dataclass(frozen=True)
+class Process:
+    """What the supervisor's process takes."""
+
+    descriptors: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Who has an address, by everybody who can tell; names of nodes.
+
+    `started`: where Pacemaker has its resource started, None where nowhere or where nobody was asked. `leads_to`: who
+    it is in EC2's eyes, by a route table's id or another name for the source; a table without the route is left out.
+    """
+
+    devices: FrozenSet[str] = frozenset()
+    started: Optional[str] = None
+    known: bool = False
+    leads_to: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What an auditor saw. All mappings are by the instance's name."""
+    """What an auditor saw. Mappings are by the instance's name, where nothing else is said."""
 
-    # Service addresses that are on a device of the node, in the nodes that run.
-    addresses: Mapping[str, FrozenSet[str]] = field(default_factory=dict)
+    # By the address.
+    holdings: Mapping[str, Holding] = field(default_factory=dict)
+    # Addresses, routing rules and routes of further tables that a node has and its boot did not make. Those that a
+    # service's node has for it are left out.
+    leftovers: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     # Processes whose parent has ended, as "pid command".
     orphans: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
-    # Lines logged since the auditor began.
+    # Files under HA_RSCTMP that are no records.
+    temporary: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    # Bad news logged since the auditor began.
     log: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    # Fail counts that are not 0, by resource and node.
+    fail_counts: Mapping[Tuple[str, str], str] = field(default_factory=dict)
     # Instances that somebody stopped through EC2's API, in order.
     fenced: Tuple[str, ...] = ()
     # What went wrong inside the lab itself.
     errors: Tuple[str, ...] = ()
+    # The supervisor when the auditor began, and now.
+    processes: Optional[Tuple[Process, Process]] = None
 
 
-def complaints(seen: Snapshot, *, may_be_fenced: Sequence[str] = ()) -> List[str]:
-    """A sentence for everything that is wrong; empty when all is well."""
+def complaints(seen: Snapshot, expected: Expectations = STRICT, *, over: bool = True) -> List[str]:
+    """A sentence for everything that is wrong; empty when all is well.
+
+    `over`: nothing more is to come, so that an excuse that was not needed is told, and a fencing that was missing.
+    """
     found: List[str] = []
-    holders: Dict[str, List[str]] = {}
-    for node, addresses in seen.addresses.items():
-        for address in addresses:
-            holders.setdefault(address, []).append(node)
-    for address, nodes in sorted(holders.items()):
-        if len(nodes) > 1:
-            found.append(f"{address} is on {' and '.join(sorted(nodes))} at the same time")
+    for address, holding in sorted(seen.holdings.items()):
+        found += _disagreements(address, holding)
+    for node, things in sorted(seen.leftovers.items()):
+        found.extend(f"{node} has what nothing on it needs: {thing}" for thing in things)
     for node, processes in sorted(seen.orphans.items()):
         found.extend(f"{node} has an orphan process: {process}" for process in processes)
-    for node, lines in sorted(seen.log.items()):
-        found.extend(f"{node} logged bad news: {line}" for line in lines if BAD_NEWS.search(line))
-    found.extend(f"{name} was fenced" for name in seen.fenced if name not in may_be_fenced)
+    for node, files in sorted(seen.temporary.items()):
+        found.extend(f"{node} has a temporary file that nobody removed: {file}" for file in files)
+    found += _bad_news(seen, expected, over=over)
+    if expected.fail_counts is not None:
+        for (resource, node), count in sorted(seen.fail_counts.items()):
+            most = expected.fail_counts.get(resource, 0)
+            if count == "INFINITY" or int(count) > most:
+                found.append(f"{resource} has a fail count of {count} on {node}, and may have {most}")
+    found.extend(f"{name} was fenced" for name in seen.fenced if name not in expected.may_be_fenced)
+    if over:
+        found.extend(f"{name} was not fenced" for name in expected.must_be_fenced if name not in seen.fenced)
     found.extend(f"the lab itself failed: {error}" for error in seen.errors)
+    if seen.processes is not None:
+        before, now = seen.processes
+        if now.descriptors > before.descriptors + _DESCRIPTORS:
+            found.append(f"the supervisor has {now.descriptors} open files, and had {before.descriptors}")
+        if now.threads > before.threads + _THREADS:
+            found.append(f"the supervisor has {now.threads} threads, and had {before.threads}")
+    return found
+
+
+def _disagreements(address: str, holding: Holding) -> List[str]:
+    devices = sorted(holding.devices)
+    if len(devices) > 1:
+        return [f"{address} is on {' and '.join(devices)} at the same time"]
+    if not holding.known:
+        return []
+    if holding.started is None:
+        return [f"{address} is on {node}, and Pacemaker has it started nowhere" for node in devices]
+    found = []
+    if devices != [holding.started]:
+        where = devices[0] if devices else "no node"
+        found.append(f"{address} is on {where}, and Pacemaker has it started on {holding.started}")
+    found += [
+        f"{source} leads {address} to {node}, and Pacemaker has it started on {holding.started}"
+        for source, node in sorted(holding.leads_to.items())
+        if node != holding.started
+    ]
+    if not holding.leads_to:
+        found.append(f"nothing in EC2 leads {address} to {holding.started}, where Pacemaker has it started")
+    return found
+
+
+def _bad_news(seen: Snapshot, expected: Expectations, *, over: bool) -> List[str]:
+    found: List[str] = []
+    needed = set()
+    for node, lines in sorted(seen.log.items()):
+        for line in lines:
+            excuses = [excuse.name for excuse in expected.excuses if re.search(excuse.pattern, line)]
+            needed.update(excuses)
+            if not excuses:
+                found.append(f"{node} logged bad news: {line}")
+    if over:
+        found += [
+            f"nothing was logged that '{excuse.name}' would have excused"
+            for excuse in expected.excuses
+            if excuse.name not in needed
+        ]
     return found
 
 
 class Auditor:
-    """Watches one lab from the moment it is made (or `restart`ed)."""
+    """Watches one lab from the moment it is made (or `restart`ed).
 
-    def __init__(self, lab: Lab, addresses: Sequence[str]) -> None:
+    `resources` are those that hold the addresses; without them nobody is asked who is to hold one.
+    """
+
+    def __init__(self, lab: Lab, addresses: Sequence[str], resources: Mapping[str, Sequence[str]] = {}) -> None:
         self._lab = lab
-        self._addresses = frozenset(addresses)
+        self._addresses = tuple(addresses)
+        self._resources = {address: name for name, held in resources.items() for address in held}
         self._since = 0.0
         self._offsets: Dict[str, int] = {}
+        self._bad_news: Dict[str, List[str]] = {}
+        status = lab.status()
+        # Everything that may move, also what this audit is not about.
+        self._services = frozenset((*addresses, *status.routes, *status.service.addresses))
+        self._own = {name: held(lab, name) - self._services for name in lab.awake_nodes()}
+        self._process = self._supervisor()
         self.restart()
 
     def restart(self) -> None:
         """Forget what was logged and fenced up to now."""
         self._since = time.time()
         self._offsets = {str(path): path.stat().st_size for name in self._lab.nodes() for path in self._logs(name)}
+        self._bad_news = {name: [] for name in self._lab.nodes()}
 
     def _logs(self, name: str) -> List[Path]:
         top = self._lab.disk(name) / "var/log"
         return [path for path in files_below(top) if path.match("var/log/*/*.log")]
+
+    def _supervisor(self) -> Process:
+        process = Path(f"/proc/{self._lab.supervisor_pid()}")
+        status = (process / "status").read_text(encoding="ascii")
+        threads = next(line.split()[1] for line in status.splitlines() if line.startswith("Threads:"))
+        return Process(len(list((process / "fd").iterdir())), int(threads))
 
     def _does_not_run(self, name: str) -> bool:
         return name not in self._lab.awake_nodes()
@@ -87,24 +206,22 @@ class Auditor:
     def snapshot(self) -> Snapshot:
         """Look now."""
         addresses: Dict[str, FrozenSet[str]] = {}
+        leftovers: Dict[str, Tuple[str, ...]] = {}
         orphans: Dict[str, Tuple[str, ...]] = {}
+        temporary: Dict[str, Tuple[str, ...]] = {}
         for name in self._lab.awake_nodes():
             try:
-                addresses[name] = held(self._lab, name) & self._addresses
+                addresses[name] = held(self._lab, name)
+                leftovers[name] = self._leftovers(name, addresses[name])
                 orphans[name] = orphan_processes(self._lab, name)
+                temporary[name] = temporary_files(self._lab, name)
             except LabError:
                 # It may have lost its power while we looked: then nothing runs there. Otherwise we may not look away.
                 eventually(f"an answer of {name}", partial(self._does_not_run, name), 3)
                 addresses.pop(name, None)
-        log: Dict[str, Tuple[str, ...]] = {}
-        for name in self._lab.nodes():
-            lines: List[str] = []
-            for path in self._logs(name):
-                with path.open("rb") as file:
-                    file.seek(self._offsets.get(str(path), 0))
-                    lines += file.read().decode("utf-8", "replace").splitlines()
-            log[name] = tuple(lines)
-        ids = {one.instance_id: one.name for one in self._lab.status().instances}
+        self._read_logs()
+        status = self._lab.status()
+        ids = {one.instance_id: one.name for one in status.instances}
         fenced = tuple(
             ids[value]
             for call in self._lab.calls(self._since)
@@ -112,21 +229,79 @@ class Auditor:
             for key, value in call["parameters"].items()
             if key.startswith("InstanceId.")
         )
-        return Snapshot(addresses, orphans, log, fenced, self._lab.status().errors)
+        cluster = self._lab.cluster_status()
+        return Snapshot(
+            holdings={address: self._holding(address, addresses) for address in self._addresses},
+            leftovers=leftovers,
+            orphans=orphans,
+            temporary=temporary,
+            log={name: tuple(lines) for name, lines in self._bad_news.items()},
+            fail_counts={
+                (resource, node): count
+                for (node, resource), count in (cluster.fail_counts if cluster else {}).items()
+                if count != "0"
+            },
+            fenced=fenced,
+            errors=status.errors,
+            processes=(self._process, self._supervisor()),
+        )
 
-    def complaints(self, *, may_be_fenced: Sequence[str] = (), within: float = 5.0) -> List[str]:
-        """What is wrong, after a moment for actions that are just ending."""
-        last: List[str] = []
+    def _leftovers(self, name: str, addresses: FrozenSet[str]) -> Tuple[str, ...]:
+        """What a node has that its boot did not make: addresses; and rules and tables, unless it holds a service."""
+        others = addresses - self._own.setdefault(name, addresses - self._services) - self._services
+        found = [f"the address {one}" for one in sorted(others) if not ip_address(one).is_link_local]
+        if not addresses & self._services:
+            found += foreign_rules(self._lab, name)
+        return tuple(found)
 
-        def quiet() -> bool:
-            last[:] = complaints(self.snapshot(), may_be_fenced=may_be_fenced)
-            return not last
+    def _read_logs(self) -> None:
+        for name in self._lab.nodes():
+            for path in self._logs(name):
+                with path.open("rb") as file:
+                    file.seek(self._offsets.get(str(path), 0))
+                    data = file.read()
+                end = data.rfind(b"\n") + 1
+                self._offsets[str(path)] = self._offsets.get(str(path), 0) + end
+                lines = data[:end].decode("utf-8", "replace").splitlines()
+                kept = self._bad_news[name]
+                kept += [line for line in lines if BAD_NEWS.search(line)][: max(0, _MOST_LINES - len(kept))]
 
-        try:
-            eventually("a clean audit", quiet, within, every=0.5)
-        except LabTimeoutError:
-            return last
-        return []
+    def _holding(self, address: str, devices: Mapping[str, FrozenSet[str]]) -> Holding:
+        holding = Holding(frozenset(name for name, there in devices.items() if address in there))
+        cluster = self._lab.cluster_status() if address in self._resources else None
+        if cluster is None:
+            return holding
+        started = cluster.where(self._resources[address])
+        return replace(holding, known=True, started=started, leads_to=leads_to(self._lab, address))
+
+    def complaints(
+        self, expected: Optional[Expectations] = None, *, may_be_fenced: Sequence[str] = (), over: bool = True
+    ) -> List[str]:
+        """What is wrong, at two looks: the second one only where there is something to see again.
+
+        Without `expected` anything may have a fail count, and only `may_be_fenced` may be fenced.
+        """
+        judged = expected or Expectations(fail_counts=None, may_be_fenced=tuple(may_be_fenced))
+        first = complaints(self.snapshot(), judged, over=over)
+        if not first:
+            return []
+        select.select([], [], [], PAUSE)
+        return [sentence for sentence in complaints(self.snapshot(), judged, over=over) if sentence in first]
+
+
+def leads_to(lab: Lab, address: str) -> Dict[str, str]:
+    """Who has `address` in EC2's eyes: by each route table that has a route to it, by its ENI, by its Elastic IP."""
+    status = lab.status()
+    found = {table: str(node) for table, node in status.routes.get(address, {}).items() if node}
+    service = status.service
+    if service.holder and address in service.addresses:
+        source = "the private address"
+        if service.network_interface_id is not None:
+            source = "the attachment of the ENI"
+        elif service.allocation_id is not None:
+            source = "the Elastic IP"
+        found[source] = service.holder
+    return found
 
 
 def held(lab: Lab, name: str) -> FrozenSet[str]:
@@ -143,3 +318,24 @@ def orphan_processes(lab: Lab, name: str) -> Tuple[str, ...]:
         if parent == "1" and command not in DAEMONS and not state.startswith("Z"):
             found.append(f"{pid} {command}")
     return tuple(found)
+
+
+def temporary_files(lab: Lab, name: str) -> Tuple[str, ...]:
+    """Files under HA_RSCTMP that are not meant to stay."""
+    paths = lab.exec(name, ["find", TEMPORARY, "-mindepth", "1", "-type", "f"]).stdout.splitlines()
+    return tuple(sorted(path for path in paths if not _RECORDS.fullmatch(Path(path).name)))
+
+
+def foreign_rules(lab: Lab, name: str) -> List[str]:
+    """Routing rules and tables of an instance that neither the kernel nor its boot made."""
+    found = []
+    for family in ("-4", "-6"):
+        rules = lab.exec(name, ["ip", family, "-json", "rule", "show"]).stdout
+        for rule in json.loads(rules or "[]"):
+            if rule["priority"] not in _RULES:
+                found.append(f"the rule {rule['priority']} to table {rule.get('table')}")
+        routes = lab.exec(name, ["ip", family, "-json", "route", "show", "table", "all"]).stdout
+        for route in json.loads(routes or "[]"):
+            if route.get("table", "main") not in _TABLES:
+                found.append(f"the route to {route['dst']} in table {route['table']}")
+    return found

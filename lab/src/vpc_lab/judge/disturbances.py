@@ -24,29 +24,13 @@ class Change:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def changes(event: Event) -> Tuple[Change, ...]:
-    """What an event of the lab says about faults: the one place that knows their form."""
+def change_of(event: Event) -> Optional[Change]:
+    """What an event of the lab says about a fault; None if it is about something else."""
     about = event.about
-    if event.kind in ("fault", "healed"):
-        return (
-            Change(
-                str(about["number"]), str(about.get("name", "")), event.kind == "fault", about.get("parameters") or {}
-            ),
-        )
-    if event.kind in ("power-off", "power-on") and about.get("why") in ("failed", "recovered"):
-        return (Change(f"power {about['instance']}", "power-off", event.kind == "power-off", about),)
-    if event.kind in ("freeze", "thaw"):
-        return (Change(f"freeze {about['instance']}", "freeze", event.kind == "freeze", about),)
-    if event.kind == "cut":
-        return (Change("cut " + " ".join(about["between"]), "cut", True, about),)
-    if event.kind == "heal":
-        return (Change("cut *", "cut", False),)
-    if event.kind == "api-mode":
-        return (Change("api", "api", about.get("mode") != "ok", about),)
-    if event.kind in ("route", "route-table", "source-dest-check"):
-        key = f"{event.kind} {event.time}"
-        return (Change(key, event.kind, True, about), Change(key, event.kind, False, about))
-    return ()
+    if event.kind not in ("fault", "healed"):
+        return None
+    parameters = about.get("parameters") or {}
+    return Change(str(about["number"]), str(about.get("name", "")), event.kind == "fault", parameters)
 
 
 @dataclass
@@ -76,12 +60,11 @@ class Disturbances:
             within = float(event.about.get("within", 0.0))
             self._spans.append(_Span("move", event.time, event.time + within, None))
             self._last = max(self._last, event.time + within)
-        for change in changes(event):
-            if change.begins:
-                self._begin(change, event.time)
-            else:
-                for key in [one for one in self._in_force if fnmatchcase(one, change.key)]:
-                    self._end(self._in_force.pop(key), event.time)
+        change = change_of(event)
+        if change is not None and change.begins:
+            self._begin(change, event.time)
+        elif change is not None and change.key in self._in_force:
+            self._end(self._in_force.pop(change.key), event.time)
         self._spans = [span for span in self._spans if span.ends > event.time - _REMEMBERED]
 
     def _begin(self, change: Change, when: float) -> None:

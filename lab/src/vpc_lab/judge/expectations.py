@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Tuple
+from typing import Mapping, Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Expectations:
     `grace`: for how many seconds after the first answer of a new holder the old one may go on answering (a move that
     makes before it breaks: the drain, and the propagation lag of routes). `silence`: how long nobody may answer without
     a reason. `recovered_within`: how long after the last fault was healed every consumer is answered again, by one
-    node. `unasked`: how long a consumer may ask nothing. `fail_counts`: the highest that each resource may have.
+    node. `unasked`: how long a consumer may ask nothing. `fail_counts`: the highest that each resource may have; with
+    None they are not looked at.
     """
 
     grace: float = 0.0
@@ -44,5 +45,6 @@ class Expectations:
     unasked: float = 5.0
     allowances: Tuple[Allowance, ...] = ()
     may_be_fenced: Tuple[str, ...] = ()
-    fail_counts: Mapping[str, int] = field(default_factory=dict)
+    must_be_fenced: Tuple[str, ...] = ()
+    fail_counts: Optional[Mapping[str, int]] = field(default_factory=dict)
     excuses: Tuple[Excuse, ...] = ()

@@ -33,8 +33,9 @@ class Recording:
         self._writer = writer
         self._reader = Record(writer.directory)
         self._logs = [Log(lab.disk(node) / LOG, node) for node in header.nodes]
-        # Events are fetched once they are so old that none can come before them any more.
-        self._fetched = header.begun
+        # Events are fetched once they are so old that none can come before them any more; at first all there are, since
+        # a fault may be in force.
+        self._fetched = 0.0
         self._noted: List[Event] = []
 
     @classmethod
