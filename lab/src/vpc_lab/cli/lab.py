@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List
 
-from vpc_lab.cli import faults
+from vpc_lab.cli import faults, scenarios
 
 if TYPE_CHECKING:
     from vpc_lab.cluster import ResourceState
@@ -155,6 +155,7 @@ def register(commands: Commands) -> None:
     logs = add("logs", _logs, "copy every instance's logs to a directory")
     logs.add_argument("directory", type=Path)
     add("down", _down, "end the lab and remove every trace of it")
+    scenarios.register(add)
     _register_demo(verbs, name)
 
 

@@ -1,0 +1,147 @@
+"""The verbs of `aws-ipfailover lab` that put a cluster through scenarios: `scenarios` and `soak`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Dict, List
+
+if TYPE_CHECKING:
+    from vpc_lab.lab import Lab
+    from vpc_lab.scenarios.configuration import Configuration
+
+    Verb = Callable[[Lab, argparse.Namespace], int]
+    Add = Callable[[str, Verb, str], argparse.ArgumentParser]
+
+# Copies from vpc_lab.topology and vpc_lab.scenarios.configuration, which are imported only when a verb runs.
+MODES = ("overlay-ip", "eni", "private-ip")
+AGENTS = ("aws-ipfailover", "aws-vpc-move-ip")
+INTERRUPTED = 130
+
+
+def register(add: Add) -> None:
+    """Add the verbs; `add` takes a verb, what runs it, and its help."""
+    scenarios = add("scenarios", _scenarios, "play scenarios of the catalogue, each judged from the consumers' side")
+    scenarios.add_argument("names", nargs="*", metavar="SCENARIO", help="which ones (default: every one that fits)")
+    scenarios.add_argument("--list", action="store_true", help="only say which there are")
+    scenarios.add_argument(
+        "--agent",
+        dest="agents",
+        choices=AGENTS,
+        action="append",
+        help="whose agent; can be repeated (default: aws-ipfailover)",
+    )
+    scenarios.add_argument("--json", type=Path, metavar="FILE", help="write the outcome as JSON, too")
+    scenarios.add_argument("--table", type=Path, metavar="FILE", help="write the table in Markdown, too")
+    _common(scenarios)
+    soak = add("soak", _soak, "one fault after another and several at once, drawn from a seed, judged throughout")
+    soak.add_argument("--minutes", type=float, default=30.0, help="how long (default: %(default)s)")
+    soak.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default: %(default)s)")
+    soak.add_argument("--first-step", type=int, default=1, metavar="N", help="begin with this step of the seed's")
+    soak.add_argument("--steps", type=int, metavar="N", help="so many steps, however long they take")
+    _common(soak)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mode", choices=MODES, default=MODES[0], help="of the agent (default: %(default)s)")
+    parser.add_argument("--nodes", type=int, choices=(2, 3), default=2, help="of the cluster (default: %(default)s)")
+    parser.add_argument("--tool", choices=("crm", "pcs"), default="crm", help="that loads the configuration")
+    parser.add_argument(
+        "--directory", type=Path, metavar="DIR", help="where records and logs go (default: a new one in /tmp)"
+    )
+
+
+def _place(arguments: argparse.Namespace) -> Path:
+    if arguments.directory is None:
+        return Path(tempfile.mkdtemp(prefix="vpc-lab-"))
+    found: Path = arguments.directory
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def _configuration(arguments: argparse.Namespace, agent: str) -> Configuration:
+    from vpc_lab.scenarios import peer  # noqa: PLC0415 - a verb runs
+    from vpc_lab.scenarios.configuration import PEER, Configuration  # noqa: PLC0415 - as above
+
+    return Configuration(
+        agent=agent,  # type: ignore[arg-type]
+        tool=arguments.tool,
+        mode=arguments.mode,
+        nodes=arguments.nodes,
+        aws_cli=peer.aws_cli() if agent == PEER else "aws",
+    )
+
+
+def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
+    from vpc_lab.errors import LabError  # noqa: PLC0415 - a verb runs
+    from vpc_lab.scenarios.catalogue import CATALOGUE  # noqa: PLC0415 - as above
+    from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - as above
+    from vpc_lab.scenarios.runner import Company, Played, fitting, table  # noqa: PLC0415 - as above
+    from vpc_lab.settings import Settings  # noqa: PLC0415 - as above
+
+    known = CATALOGUE.known
+    for name in arguments.names:
+        if name not in known:
+            raise LabError(f"there is no scenario '{name}'; `lab scenarios --list` shows which there are")
+    wanted = [known[name] for name in arguments.names] or list(known.values())
+    if arguments.list:
+        for one in wanted:
+            sys.stdout.write(f"{one.name}\n    {one.summary}\n")
+        return 0
+    voice, directory = narrator(), _place(arguments)
+    settings = Settings(fencing=False, mode=arguments.mode, nodes=arguments.nodes)
+    played: List[Played] = []
+    try:
+        for agent in arguments.agents or AGENTS[:1]:
+            configuration = _configuration(arguments, agent)
+            with Company(lab.rundir.name, directory, voice, settings) as company:
+                for scenario in fitting(wanted, configuration):
+                    found = company.play(scenario, configuration)
+                    played.append(found)
+                    for sentence in found.verdict.sentences():
+                        voice.verdict(sentence, good=False)
+                    word = "passed" if found.verdict.passed else "FAILED"
+                    voice.verdict(
+                        f"{scenario.name}: {word}; longest silence {found.longest_silence:.1f} s", found.verdict.passed
+                    )
+    except KeyboardInterrupt:
+        voice.say("Interrupted: the lab is gone, and everything in it.")
+        return INTERRUPTED
+    if arguments.json is not None:
+        text = json.dumps([one.to_json() for one in played], indent=1)
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+    if arguments.table is not None:
+        arguments.table.write_text(table(played), encoding="utf-8")
+    sys.stdout.write(f"\n{table(played)}\nThe records are in {directory}.\n")
+    return 0 if all(one.verdict.passed for one in played) else 1
+
+
+def _soak(lab: Lab, arguments: argparse.Namespace) -> int:
+    from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - a verb runs
+    from vpc_lab.scenarios.soak import Options, report, soak  # noqa: PLC0415 - as above
+    from vpc_lab.settings import Settings  # noqa: PLC0415 - as above
+
+    voice, directory = narrator(), _place(arguments)
+    more: Dict[str, float] = {}
+    if arguments.mode == "eni":
+        # EC2 takes its time to move an ENI, here a little of it.
+        more = {"attach_seconds": 0.3, "detach_seconds": 0.5, "forced_detach_seconds": 0.3, "nic_seconds": 0.2}
+    settings = Settings(
+        fencing=False,
+        mode=arguments.mode,
+        nodes=arguments.nodes,
+        seed=arguments.seed,
+        **more,  # type: ignore[arg-type]
+    )
+    configuration = _configuration(arguments, AGENTS[0])
+    options = Options(arguments.seed, arguments.minutes, arguments.first_step, arguments.steps)
+    voice.heading(f"A soak of mode {arguments.mode} with {arguments.nodes} nodes and seed {arguments.seed}")
+    try:
+        soaked = soak(lab.rundir.name, settings, configuration, options, directory, voice)
+    except KeyboardInterrupt:
+        voice.say(f"Interrupted: the lab is gone, and everything in it. The record is in {directory}.")
+        return INTERRUPTED
+    return report(soaked, options, configuration, settings, voice)

@@ -1,0 +1,441 @@
+"""The catalogue: what befalls clusters, and what consumers may notice of it.
+
+Each function plays one scenario on a `Stage`; its name and docstring are the scenario's. What may happen beside an
+answer to every question is declared with it; the judge finds everything else.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import replace
+from typing import Tuple
+
+from vpc_lab.errors import LabError
+from vpc_lab.examples import NETWORK_ACCOUNT, NETWORK_ROLE_ARN
+from vpc_lab.faults import (
+    AccessDenied,
+    AddressRemoved,
+    Crash,
+    Freeze,
+    Imds,
+    Partition,
+    Reboot,
+    RouteChanged,
+    RouteDeleted,
+    RouteTableDeleted,
+    RulesRemoved,
+    Slow,
+    SourceDestCheck,
+    Throttled,
+    Unreachable,
+)
+from vpc_lab.judge.expectations import Allowance
+from vpc_lab.lab import Lab
+from vpc_lab.scenarios.configuration import OURS, Configuration
+from vpc_lab.scenarios.scenario import Catalogue
+from vpc_lab.scenarios.stage import MOVED_WITHIN, Stage
+from vpc_lab.settings import Settings
+from vpc_lab.topology import topology_for
+
+CATALOGUE = Catalogue()
+scenario = CATALOGUE.scenario
+
+# Seconds that a failover may take: detection, fencing by EC2, start.
+LOST = 30.0
+# Until a change behind the cluster's back is mended: for a minute after its own write the agent does not believe a read
+# that contradicts it, and then a monitor comes.
+MENDED = 100.0
+MINUTE = 60.0
+# Seconds of an outage in which nothing may happen.
+OUTAGE = 300.0
+
+
+# -- moves and losses --------------------------------------------------------------------------------------------------
+
+
+@scenario()
+def planned_move(stage: Stage) -> None:
+    """An administrator moves the service to another node, and back."""
+    old = stage.move()
+    stage.move(old)
+
+
+@scenario(modes=("overlay-ip",), agents=(OURS,), grace=2.0, configure=lambda one: replace(one, make_before_break=True))
+def make_before_break(stage: Stage) -> None:
+    """A planned move in which the new node takes the address before the old one lets go: nobody waits."""
+    old = stage.move()
+    stage.move(old)
+
+
+@scenario(allowances=(Allowance("crash", LOST),))
+def crash_of_the_active_node(stage: Stage) -> None:
+    """The power of the active node fails: another one fences it and takes over; when it is back nothing moves."""
+    old = stage.active()
+    lost = stage.fails_over(Crash(old), fenced=[old])
+    new = stage.active()
+    lost.heal()
+    stage.lab.wait_online()
+    stage.watch(3.0)
+    if stage.active() != new:
+        raise LabError(f"the service went back to {old} by itself")
+
+
+@scenario()
+def crash_of_a_standby(stage: Stage) -> None:
+    """The power of a standby fails: it is fenced, and consumers notice nothing."""
+    lost = stage.standbys()[-1]
+    stage.fenced.append(lost)
+    with stage.fault(Crash(lost)):
+        stage.lab.wait_fenced(lost)
+        stage.unchanged(3.0)
+
+
+@scenario(nodes=(3,))
+def crash_of_the_dc(stage: Stage) -> None:
+    """The node that decides for the cluster loses its power, and the service is elsewhere: consumers notice nothing."""
+    lost = stage.dc()
+    if stage.active() == lost:
+        stage.move()
+    stage.fenced.append(lost)
+    with stage.fault(Crash(lost)):
+        stage.lab.wait_fenced(lost)
+        stage.unchanged(3.0)
+
+
+@scenario(allowances=(Allowance("freeze", LOST, throughout=False),))
+def freeze_of_the_active_node(stage: Stage) -> None:
+    """The active node stands still, and EC2 calls it running: it is fenced before another one takes over."""
+    old = stage.active()
+    stage.fails_over(Freeze(old), fenced=[old])
+
+
+@scenario(
+    modes=("overlay-ip",),
+    allowances=(Allowance("freeze", LOST),),
+    configure=lambda one: replace(one, fencing=False),
+)
+def freeze_and_thaw_without_fencing(stage: Stage) -> None:
+    """The active node stands still in a cluster without fencing, another one takes over, and it wakes up again.
+
+    It still has the address then, and no route leads there any more.
+    """
+    old = stage.active()
+    frozen = stage.fails_over(Freeze(old))
+    frozen.heal()
+    stage.lab.wait_online()
+    stage.watch(5.0)
+
+
+@scenario(allowances=(Allowance("partition", LOST),))
+def split_brain(stage: Stage) -> None:
+    """The active node and the others lose sight of each other: one side is fenced, and only the other one answers."""
+    active = stage.active()
+    stage.may_be_fenced += stage.nodes
+    cuts = [stage.inject(Partition(active, other)) for other in stage.standbys()]
+    one_side_is_left(stage)
+    stage.active()
+    for cut in cuts:
+        cut.heal()
+
+
+@scenario(allowances=(Allowance("partition", LOST),))
+def one_way_partition(stage: Stage) -> None:
+    """Packets of the active node no longer reach the others, which it hears: one side is fenced."""
+    active = stage.active()
+    stage.may_be_fenced += stage.nodes
+    cuts = [stage.inject(Partition(active, other, one_way=True)) for other in stage.standbys()]
+    one_side_is_left(stage)
+    stage.active()
+    for cut in cuts:
+        cut.heal()
+
+
+def one_side_is_left(stage: Stage) -> None:
+    """Wait until EC2 has stopped one side of a partition: the active node, or all others."""
+
+    def left() -> bool:
+        stopped = [one.name for one in stage.lab.status().instances if one.role == "node" and one.state == "stopped"]
+        return len(stopped) in (1, len(stage.nodes) - 1)
+
+    stage.wait("the fencing of one side", left)
+
+
+@scenario(allowances=(Allowance("reboot", MINUTE),))
+def rolling_restart(stage: Stage) -> None:
+    """Every node is rebooted, one after the other, as for an update: the standbys first."""
+    for node in (*stage.standbys(), stage.active()):
+        with stage.fault(Reboot(node)):
+            stage.wait(f"the return of {node}", lambda node=node: not stage.lab.faults())  # type: ignore[misc]
+        stage.lab.wait_online(*stage.nodes)
+        stage.active()
+
+
+# -- outages -----------------------------------------------------------------------------------------------------------
+
+
+@scenario()
+def outage_of_ec2_while_healthy(stage: Stage) -> None:
+    """EC2's API is unreachable for five minutes: nothing is moved, restarted or fenced, nobody notices anything."""
+    with stage.fault(Unreachable()):
+        stage.unchanged(OUTAGE)
+    stage.unchanged(10.0)
+
+
+@scenario()
+def outage_of_instance_metadata_while_healthy(stage: Stage) -> None:
+    """Instance metadata is silent on every node for a minute: nothing happens."""
+    faults = [stage.inject(Imds(node, "silent")) for node in stage.nodes]
+    stage.unchanged(MINUTE)
+    for fault in faults:
+        fault.heal()
+    stage.unchanged(10.0)
+
+
+@scenario(allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True), Allowance("crash", 2 * MINUTE)))
+def outage_of_ec2_during_a_failover(stage: Stage) -> None:
+    """The active node loses its power while EC2 is unreachable: nobody takes over until EC2 can tell that it is off."""
+    old = stage.active()
+    stage.fenced.append(old)
+    outage = stage.inject(Unreachable())
+    stage.inject(Crash(old))
+    stage.watch(20.0)
+    outage.heal()
+    new = stage.taken_over(old)
+    stage.serves(new, time.time(), MINUTE)
+
+
+@scenario(allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),), fail_counts=1_000_000)
+def outage_of_ec2_during_a_planned_move(stage: Stage) -> None:
+    """The service is moved while EC2 is unreachable: it is stopped cleanly, the start fails with the reason.
+
+    It is done once EC2 is back.
+    """
+    old = stage.active()
+    new = stage.standbys()[0]
+    with stage.fault(Unreachable()):
+        stage.recording.note("move", within=2 * MINUTE)
+        stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
+        stage.lab.wait_cluster("the end of the service", lambda now: now.where(stage.resource) != old)
+        stage.watch(15.0)
+    stage.command(["crm_resource", "--clear", "--resource", stage.resource])
+    stage.command(["crm_resource", "--cleanup", "--resource", stage.resource])
+    stage.serves(stage.active(), time.time(), 2 * MINUTE)
+
+
+# -- changes behind the cluster's back ---------------------------------------------------------------------------------
+
+
+def mended(stage: Stage) -> None:
+    """The service goes on where it is, and serves everybody again without a restart."""
+    before, active = stage.history(), stage.active()
+    stage.serves(active, time.time(), MENDED)
+    if stage.history() != before:
+        raise LabError("Pacemaker has restarted the service, where a repair in place would have done")
+
+
+DRIFT = (Allowance("route-*", MENDED), Allowance("source-dest-check", MENDED))
+
+
+@scenario(modes=("overlay-ip",), allowances=DRIFT)
+def route_changed(stage: Stage) -> None:
+    """Somebody points the routes of every table at another node: they lead back, and the service is not restarted."""
+    for address in stage.addresses:
+        stage.inject(RouteChanged(_host(address), stage.standbys()[0]))
+    mended(stage)
+
+
+@scenario(modes=("overlay-ip",), allowances=DRIFT)
+def route_deleted(stage: Stage) -> None:
+    """Somebody deletes the route of one table: it is there again, and the service is not restarted."""
+    stage.inject(RouteDeleted(_host(stage.addresses[0]), stage.tables()[-1]))
+    mended(stage)
+
+
+@scenario(
+    modes=("overlay-ip",), agents=(OURS,), allowances=(Allowance("route-table-deleted", MENDED, throughout=True),)
+)
+def route_table_deleted(stage: Stage) -> None:
+    """A route table is deleted: crm_mon shows it, and who has other tables is served without an interruption."""
+    table = stage.tables()[-1]
+    before = stage.history()
+    with stage.fault(RouteTableDeleted(table)):
+        stage.wait("crm_mon showing the table", lambda: stage.degraded(table), MENDED)
+        if stage.history() != before:
+            raise LabError("Pacemaker has restarted the service for a table that is gone")
+    stage.serves(stage.active(), time.time(), MENDED)
+
+
+@scenario(modes=("overlay-ip",), allowances=DRIFT)
+def source_destination_check_switched_on(stage: Stage) -> None:
+    """Somebody switches the source/destination check of the active node on: it is off again."""
+    stage.inject(SourceDestCheck(stage.active()))
+    mended(stage)
+
+
+@scenario(allowances=(Allowance("address-removed", MINUTE),), fail_counts=1)
+def local_address_removed(stage: Stage) -> None:
+    """Some daemon takes the address off the active node's interface: Pacemaker recovers the service where it is."""
+    active = stage.active()
+    stage.inject(AddressRemoved(active, stage.addresses[0]))
+    stage.serves(active, time.time(), MINUTE)
+
+
+@scenario(modes=("eni",), agents=(OURS,), allowances=(Allowance("rules-removed", MINUTE),), fail_counts=1)
+def routing_rules_removed(stage: Stage) -> None:
+    """Some daemon removes the routing policy rules of the service's ENI: they are there again."""
+    active = stage.active()
+    stage.inject(RulesRemoved(active))
+    stage.serves(active, time.time(), MINUTE)
+
+
+@scenario(modes=("overlay-ip",), agents=(OURS,), allowances=(Allowance("access-denied", MENDED, throughout=True),))
+def denied_on_one_table(stage: Stage) -> None:
+    """The role may not write to one table during a move: all others are served, crm_mon says which one is not."""
+    old, table = stage.active(), stage.tables()[-1]
+    new = stage.standbys()[0]
+    with stage.fault(AccessDenied("*Route", table)):
+        stage.recording.note("move", within=MOVED_WITHIN)
+        stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
+        stage.taken_over(old)
+        stage.wait("crm_mon showing the table", lambda: stage.degraded(table), MENDED)
+    stage.command(["crm_resource", "--clear", "--resource", stage.resource])
+    stage.serves(new, time.time(), MENDED)
+
+
+@scenario(agents=(OURS,), modes=("overlay-ip",), allowances=(Allowance("route-changed", MENDED, throughout=True),))
+def maintenance_mode_with_a_route_moved_by_hand(stage: Stage) -> None:
+    """In maintenance mode an administrator moves a route by hand: it stays so until Pacemaker manages the service."""
+    active, destination = stage.active(), _host(stage.addresses[0])
+    stage.command(["crm_attribute", "--name", "maintenance-mode", "--update", "true"])
+    try:
+        stage.inject(RouteChanged(destination, stage.standbys()[0]))
+        stage.watch(20.0)
+        led = set(stage.lab.status().routes[stage.addresses[0]].values())
+        if led != {stage.standbys()[0]}:
+            raise LabError(f"the route was written in maintenance mode: it leads to {', '.join(map(str, led))}")
+    finally:
+        stage.command(["crm_attribute", "--name", "maintenance-mode", "--delete"])
+    stage.serves(active, time.time(), MENDED)
+
+
+# -- size, and other networks ------------------------------------------------------------------------------------------
+
+TEN = tuple(f"192.168.10.{number}" for number in range(21, 31))
+
+
+@scenario(
+    modes=("overlay-ip",),
+    agents=(OURS,),
+    allowances=(Allowance("crash", MINUTE),),
+    configure=lambda one: replace(one, address=",".join(TEN)),
+    settings=lambda one: replace(one, overlays=TEN),
+)
+def ten_addresses_under_throttling(stage: Stage) -> None:
+    """Ten addresses fail over while somebody else uses most of EC2's write quota."""
+    old = stage.active()
+    with stage.fault(Throttled(load=3.0)):
+        stage.fails_over(Crash(old), fenced=[old])
+
+
+@scenario(
+    modes=("overlay-ip",),
+    allowances=(Allowance("crash", MINUTE),),
+    settings=lambda one: replace(one, extra_route_tables=18),
+    configure=lambda one: replace(one, start_timeout=180),
+)
+def twenty_route_tables(stage: Stage) -> None:
+    """The address is in twenty route tables, and its node loses its power."""
+    old = stage.active()
+    stage.fails_over(Crash(old), fenced=[old])
+
+
+@scenario(
+    modes=("overlay-ip", "private-ip"),
+    agents=(OURS,),
+    allowances=(Allowance("crash", LOST),),
+    configure=lambda one: replace(one, address="@OVERLAY_IPV6@" if one.mode == "overlay-ip" else "@PRIVATE_IPV6@"),
+)
+def ipv6(stage: Stage) -> None:
+    """An IPv6 address: a planned move, then the node loses its power."""
+    stage.move()
+    old = stage.active()
+    stage.fails_over(Crash(old), fenced=[old])
+
+
+def _shared(settings: Settings) -> Settings:
+    return replace(settings, shared_vpc_owner=NETWORK_ACCOUNT)
+
+
+def _with_role(configuration: Configuration) -> Configuration:
+    role = (("routing_table_role", NETWORK_ROLE_ARN),)
+    return replace(configuration, parameters=(*configuration.parameters, *role))
+
+
+def _lend_role(lab: Lab) -> None:
+    lab.order("put-role", arn=NETWORK_ROLE_ARN, trusted_accounts=[topology_for().account_id])
+
+
+@scenario(
+    modes=("overlay-ip",),
+    agents=(OURS,),
+    allowances=(Allowance("crash", LOST),),
+    settings=_shared,
+    configure=_with_role,
+    prepare=_lend_role,
+)
+def shared_vpc(stage: Stage) -> None:
+    """The route tables belong to another account, whose role is assumed: a planned move, then a crash."""
+    stage.move()
+    old = stage.active()
+    stage.fails_over(Crash(old), fenced=[old])
+
+
+# -- the agent's own process -------------------------------------------------------------------------------------------
+
+
+@scenario(agents=(OURS,), allowances=(Allowance("slow", MINUTE, throughout=True),), fail_counts=1_000_000)
+def killed_at_every_step_of_a_start(stage: Stage) -> None:
+    """The agent's process is killed with SIGKILL during each of its calls to EC2 in a start: Pacemaker recovers."""
+    since = time.time()
+    stage.move()
+    for action in actions_of(stage, since):
+        since, old = time.time(), stage.active()
+        new = stage.standbys()[0]
+        slow = stage.inject(Slow(20.0, action=action, caller=new))
+        stage.recording.note("move", within=2 * MINUTE)
+        stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
+        stage.wait(f"{action} of the start on {new}", lambda: under_way(stage, action, new, since))  # noqa: B023
+        kill_agents(stage, new)
+        slow.heal()
+        stage.command(["crm_resource", "--clear", "--resource", stage.resource])
+        stage.command(["crm_resource", "--cleanup", "--resource", stage.resource])
+        stage.lab.settle()
+        stage.voice.say(f"Killed during {action}; the service, which was on {old}, is on {stage.active()}")
+        stage.serves(stage.active(), time.time(), MINUTE)
+
+
+def actions_of(stage: Stage, since: float) -> Tuple[str, ...]:
+    """What the nodes have called of EC2 since then, each operation once, in order."""
+    called = [call["action"] for call in stage.lab.calls(since) if call["caller"] in stage.nodes]
+    return tuple(dict.fromkeys(action for action in called if not action.startswith("StopInstances")))
+
+
+def under_way(stage: Stage, action: str, node: str, since: float) -> bool:
+    """Whether a call of the node has been read and not been answered."""
+    calls = stage.lab.calls(since)
+    return any((call["action"], call["caller"], call["outcome"]) == (action, node, "pending") for call in calls)
+
+
+def kill_agents(stage: Stage, node: str) -> None:
+    """SIGKILL to the agent's processes on a node, by their pids."""
+    agent = f"/heartbeat/{stage.configuration.agent}"
+    listed = stage.lab.exec(node, ["ps", "-e", "-o", "pid=,args="]).stdout.splitlines()
+    for line in listed:
+        pid, _, command = line.strip().partition(" ")
+        if agent in command:
+            stage.lab.exec(node, ["kill", f"-{signal.SIGKILL.value}", pid], check=False)
+
+
+def _host(address: str) -> str:
+    return f"{address}/{128 if ':' in address else 32}"

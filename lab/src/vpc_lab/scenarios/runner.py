@@ -1,0 +1,210 @@
+"""Plays scenarios: a lab and a cluster as they need them, everything under the judge's eyes, a verdict for each."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from vpc_lab.errors import LabError
+from vpc_lab.judge.audits import Auditor
+from vpc_lab.judge.expectations import Expectations
+from vpc_lab.judge.recording import Recording
+from vpc_lab.judge.verdict import Judge, Verdict
+from vpc_lab.lab import Lab
+from vpc_lab.scenarios import loading
+from vpc_lab.scenarios.configuration import RESOURCE, Configuration
+from vpc_lab.scenarios.narrator import Narrator
+from vpc_lab.scenarios.scenario import Scenario
+from vpc_lab.scenarios.stage import Stage
+from vpc_lab.settings import Settings
+from vpc_lab.traffic.analysis import Switch
+from vpc_lab.traffic.recorder import INTERVAL
+
+# After the last fault or move, within which every consumer has to be answered again, by one node.
+RECOVERED_WITHIN = 120.0
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of a scenario. `record` is the directory of its record, `switches` the failovers in it."""
+
+    scenario: Scenario
+    configuration: Configuration
+    verdict: Verdict
+    record: Path
+    seconds: float
+    switches: Tuple[Tuple[str, Switch], ...] = ()
+
+    @property
+    def longest_silence(self) -> float:
+        """Seconds for which some consumer had no answer, at most."""
+        return max((silence.seconds for silence in self.verdict.silences), default=0.0)
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain values."""
+        return {
+            "scenario": self.scenario.name,
+            "agent": self.configuration.agent,
+            "tool": self.configuration.tool,
+            "mode": self.configuration.mode,
+            "nodes": self.configuration.nodes,
+            "passed": self.verdict.passed,
+            "longest_silence": round(self.longest_silence, 3),
+            "problems": self.verdict.sentences(),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def play(
+    lab: Lab,
+    scenario: Scenario,
+    configuration: Configuration,
+    directory: Path,
+    voice: Narrator,
+    *,
+    interval: float = INTERVAL,
+) -> Played:
+    """Play one scenario in a lab whose cluster has its configuration loaded. Its record is in `directory` then."""
+    began = time.monotonic()
+    addresses = loading.addresses_of(configuration, lab.status())
+    expectations = Expectations(
+        grace=scenario.grace,
+        recovered_within=RECOVERED_WITHIN,
+        allowances=scenario.allowances,
+        fail_counts={RESOURCE: scenario.fail_counts},
+        excuses=scenario.excuses,
+    )
+    auditor = Auditor(lab, addresses, {RESOURCE: addresses})
+    wrong: List[str] = []
+    with Recording.running(lab, directory, {RESOURCE: addresses}, interval=interval) as recording:
+        judge = Judge(recording.header, expectations)
+        stage = Stage(lab, recording, judge, configuration, addresses, voice)
+        try:
+            stage.serves(stage.active(), time.time(), RECOVERED_WITHIN)
+            scenario.play(stage)
+        except LabError as error:
+            wrong.append(f"the scenario did not get to its end: {error}")
+        try:
+            stage.restore(clean=False)
+            stage.watch(2.0)
+        except LabError as error:
+            wrong.append(f"the cluster did not become whole again: {error}")
+        expected = replace(
+            expectations,
+            may_be_fenced=(*stage.fenced, *stage.may_be_fenced),
+            must_be_fenced=tuple(stage.fenced),
+        )
+        wrong += auditor.complaints(expected)
+    judge.feed(*recording.rest())
+    verdict = judge.finish(wrong)
+    recording.pack()
+    return Played(scenario, configuration, verdict, directory, time.monotonic() - began, tuple(stage.switches))
+
+
+@dataclass
+class Company:
+    """Plays one scenario after another, in a lab that is kept for as long as its settings and configuration fit."""
+
+    name: str
+    directory: Path
+    voice: Narrator
+    settings: Settings = field(default_factory=Settings)
+    interval: float = INTERVAL
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _lab: Optional[Lab] = None
+    _there: Optional[Settings] = None
+    _empty: str = ""
+    _loaded: Optional[Configuration] = None
+    _number: int = 0
+
+    def __enter__(self) -> Company:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the lab."""
+        self._lab = self._there = self._loaded = None
+        self._stack.close()
+
+    def play(self, scenario: Scenario, configuration: Configuration) -> Played:
+        """Play one, in a lab of its own if need be. LabError where that lab or its cluster does not come up."""
+        configuration = scenario.configure(configuration)
+        self._number += 1
+        place = self.directory / f"{self._number:02}-{scenario.name}-{configuration.agent}"
+        self.voice.heading(f"{scenario.name}: {scenario.summary}")
+        lab = self._lab_for(scenario, configuration)
+        played = play(lab, scenario, configuration, place, self.voice, interval=self.interval)
+        if not played.verdict.passed:
+            with contextlib.suppress(LabError, OSError):
+                lab.save_logs(place / "logs")
+            # What went wrong may go on: the next one gets a lab of its own.
+            self.close()
+        else:
+            with self.voice.step("Forgetting failures and constraints"):
+                tidy(lab)
+        return played
+
+    def _lab_for(self, scenario: Scenario, configuration: Configuration) -> Lab:
+        wanted = scenario.settings(self.settings)
+        if self._lab is None or self._there != wanted:
+            self.close()
+            self._stack = contextlib.ExitStack()
+            self._lab = self._stack.enter_context(Lab.running(self.name, wanted, say=self.voice.say))
+            self._there = wanted
+            self._empty = loading.configuration_of(self._lab)
+        lab = self._lab
+        if self._loaded != configuration:
+            with self.voice.step(f"Loading the configuration of {configuration.agent} by {configuration.tool}"):
+                if self._loaded is not None:
+                    loading.empty(lab, self._empty)
+                self._loaded = None
+                scenario.prepare(lab)
+                loading.load(lab, configuration)
+                self._loaded = configuration
+        return lab
+
+
+def tidy(lab: Lab) -> None:
+    """Forget failures and constraints, as an administrator does who has seen them; the service is where it prefers."""
+    node = lab.awake_nodes()[0]
+    lab.exec(node, ["crm_resource", "--clear", "--resource", RESOURCE], check=False)
+    lab.exec(node, ["crm_resource", "--cleanup"], check=False)
+    lab.settle()
+
+
+def fitting(scenarios: Sequence[Scenario], configuration: Configuration) -> Iterator[Scenario]:
+    """Those of the scenarios that can be played with this agent, mode and number of nodes."""
+    for scenario in scenarios:
+        if scenario.fits(configuration.agent, configuration.mode, configuration.nodes):
+            yield scenario
+
+
+def table(played: Sequence[Played]) -> str:
+    """The table of a run, in Markdown: scenarios, the longest silence and the verdict of each agent."""
+    agents = list(dict.fromkeys(one.configuration.agent for one in played))
+    found = {(one.scenario.name, one.configuration.agent): one for one in played}
+    lines = [
+        "| scenario | " + " | ".join(f"{agent}: longest silence | verdict" for agent in agents) + " |",
+        "|---|" + "---|---|" * len(agents),
+    ]
+    for name in dict.fromkeys(one.scenario.name for one in played):
+        cells = []
+        for agent in agents:
+            one = found.get((name, agent))
+            if one is None:
+                cells += ["", "not played"]
+            else:
+                cells += [f"{one.longest_silence:.1f} s", "passed" if one.verdict.passed else _first(one.verdict)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _first(verdict: Verdict) -> str:
+    sentences = verdict.sentences()
+    more = f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else ""
+    return f"FAILED: {sentences[0].replace('|', '/')}{more}"

@@ -1,0 +1,216 @@
+"""A soak: one fault after another and several at once, drawn from a seed, for as long as one likes.
+
+It stops at the first thing that is wrong, says which step of which seed it was and what repeats it, and keeps record
+and logs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Tuple
+
+from vpc_lab.errors import LabError
+from vpc_lab.faults import FAULTS
+from vpc_lab.judge.audits import Auditor
+from vpc_lab.judge.expectations import Allowance, Excuse, Expectations
+from vpc_lab.judge.recording import Recording
+from vpc_lab.judge.verdict import Judge, Verdict
+from vpc_lab.lab import Injected, Lab
+from vpc_lab.scenarios import loading
+from vpc_lab.scenarios.configuration import RESOURCE, Configuration
+from vpc_lab.scenarios.draw import HARMLESS, Step, View, draw
+from vpc_lab.scenarios.narrator import Narrator
+from vpc_lab.scenarios.runner import tidy
+from vpc_lab.scenarios.stage import Stage
+from vpc_lab.settings import Settings
+
+# After a step has been healed, within which every consumer is answered again, by one node. The agent does not believe a
+# read of EC2's that contradicts its own write for a minute; a start that failed is tried again after failure_timeout.
+RECOVERED_WITHIN = 150.0
+INTERVAL = 0.1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a soak is asked for. `steps`: at most so many; `first`: the number of the first one."""
+
+    seed: int
+    minutes: float
+    first: int = 1
+    steps: Optional[int] = None
+
+    def more(self, number: int, began: float) -> bool:
+        """Whether there is time for the step of that number."""
+        if self.steps is not None and number >= self.first + self.steps:
+            return False
+        return self.steps is not None or time.monotonic() - began < self.minutes * 60
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What came of a soak. `durations`: seconds of each step; `failed`: the step in which something was wrong."""
+
+    verdict: Verdict
+    durations: Tuple[float, ...]
+    failed: Optional[Step]
+    record: Path
+
+
+def expectations() -> Expectations:
+    """Of all steps: what is no fault of the service's path interrupts nobody."""
+    disturbing = [name for name in FAULTS if name not in HARMLESS]
+    return Expectations(
+        recovered_within=RECOVERED_WITHIN,
+        silence=2.0,
+        allowances=tuple(Allowance(name, RECOVERED_WITHIN, throughout=True) for name in disturbing),
+        fail_counts=None,
+        excuses=EXCUSES,
+    )
+
+
+# What Pacemaker, Corosync and the agent log at `crit` when nodes are lost, or EC2 does not stop them.
+EXCUSES: Tuple[Excuse, ...] = ()
+
+
+def soak(
+    name: str, settings: Settings, configuration: Configuration, options: Options, directory: Path, voice: Narrator
+) -> Soaked:
+    """Bring a lab up, load the configuration, and go on until the time is over or something is wrong."""
+    with Lab.running(name, settings, say=voice.say) as lab:
+        with voice.step("Loading the configuration"):
+            loading.load(lab, configuration)
+        return _in(lab, configuration, options, directory, voice)
+
+
+def _in(lab: Lab, configuration: Configuration, options: Options, directory: Path, voice: Narrator) -> Soaked:
+    addresses = loading.addresses_of(configuration, lab.status())
+    expected = expectations()
+    durations: List[float] = []
+    failed: Optional[Step] = None
+    wrong: List[str] = []
+    began = time.monotonic()
+    number = options.first
+    with Recording.running(lab, directory / "record", {RESOURCE: addresses}, interval=INTERVAL) as recording:
+        judge = Judge(recording.header, expected)
+        stage = Stage(lab, recording, judge, configuration, addresses, voice)
+        stage.serves(stage.active(), time.time(), RECOVERED_WITHIN)
+        while options.more(number, began) and failed is None:
+            auditor = Auditor(lab, addresses, {RESOURCE: addresses})
+            step = draw(options.seed, number, view_of(stage))
+            voice.say(f"Step {number}: {step}")
+            step_began = time.monotonic()
+            try:
+                perform(stage, step)
+                recover(stage)
+            except LabError as error:
+                wrong.append(f"step {number}: {error}")
+            judge.feed(*recording.advance())
+            if not wrong:
+                wrong += [
+                    f"after step {number}: {one}" for one in auditor.complaints(expected, may_be_fenced=stage.nodes)
+                ]
+            durations.append(time.monotonic() - step_began)
+            if wrong or judge.found:
+                failed = step
+                with contextlib.suppress(LabError, OSError):
+                    lab.save_logs(directory / "logs")
+            else:
+                tidy(lab)
+            number += 1
+    judge.feed(*recording.rest())
+    verdict = judge.finish(wrong)
+    if failed is None and not verdict.passed:
+        failed = step
+    return Soaked(verdict, tuple(durations), failed, directory / "record")
+
+
+def view_of(stage: Stage) -> View:
+    """What a step can choose from."""
+    active = stage.active()
+    return View(
+        stage.configuration.mode,
+        active,
+        tuple(node for node in stage.nodes if node != active),
+        stage.addresses,
+        stage.tables(),
+        stage.zones(),
+    )
+
+
+def perform(stage: Stage, step: Step) -> None:
+    """Do what the step says, at its times; all of it has been healed when this returns."""
+    actions: List[Tuple[float, Callable[[], object]]] = []
+    in_force: Dict[int, Injected] = {}
+
+    def begin(number: int) -> None:
+        # What one fault has taken away another one cannot have: a node that is off cannot be frozen.
+        with contextlib.suppress(LabError):
+            in_force[number] = stage.lab.inject(step.timed[number].fault)
+
+    def end(number: int) -> None:
+        if number in in_force:
+            in_force.pop(number).heal()
+
+    def move(target: str) -> None:
+        stage.recording.note("move", within=RECOVERED_WITHIN)
+        with contextlib.suppress(LabError):
+            stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", target], check=False)
+
+    for number, one in enumerate(step.timed):
+        actions.append((one.at, lambda number=number: begin(number)))  # type: ignore[misc]
+        actions.append((one.at + one.lasting, lambda number=number: end(number)))  # type: ignore[misc]
+    if step.move is not None:
+        when, target = step.move
+        actions.append((when, lambda: move(target)))
+    began = time.monotonic()
+    for when, do in sorted(actions, key=lambda action: action[0]):
+        stage.watch(max(0.0, began + when - time.monotonic()))
+        do()
+
+
+def recover(stage: Stage) -> None:
+    """Give every node power, take constraints back, and wait until one node serves everybody by itself."""
+    stage.lab.heal()
+    until = time.monotonic() + RECOVERED_WITHIN
+    stage.power_on_all()
+    stage.lab.wait_online(within=RECOVERED_WITHIN)
+    stage.command(["crm_resource", "--clear", "--resource", stage.resource], check=False)
+    while not stage.recording.measurement.wait_steady(stage.active(), time.time(), 10.0):
+        # It may have moved on meanwhile: a constraint was taken back.
+        if time.monotonic() > until:
+            raise LabError(
+                f"not every consumer is served by one node {RECOVERED_WITHIN:.0f} s after everything was healed"
+            )
+        # A fencing that was decided before everything was healed is carried out now.
+        stage.power_on_all()
+    stage.lab.wait_online(within=RECOVERED_WITHIN)
+
+
+def report(soaked: Soaked, options: Options, configuration: Configuration, settings: Settings, voice: Narrator) -> int:
+    """Say what came of it; the exit code."""
+    verdict, durations = soaked.verdict, soaked.durations
+    asked = {protocol: counts.get("asked", 0) for protocol, counts in verdict.counts.items()}
+    voice.say(
+        f"{len(durations)} steps in {sum(durations) / 60:.0f} minutes, {verdict.faults} faults, {verdict.moves} moves;"
+        f" questions: {', '.join(f'{count} over {protocol.upper()}' for protocol, count in asked.items())}"
+    )
+    third = max(1, len(durations) // 3)
+    voice.say(
+        f"A step took {sum(durations[:third]) / third:.1f} s in the first third, and"
+        f" {sum(durations[-third:]) / third:.1f} s in the last one."
+    )
+    for sentence in verdict.sentences():
+        voice.verdict(sentence, good=False)
+    if soaked.failed is not None:
+        again = f"aws-ipfailover lab soak --mode {configuration.mode} --nodes {settings.nodes} --seed {options.seed}"
+        again += f" --tool {configuration.tool} --first-step {soaked.failed.number} --steps 1"
+        voice.say(f"Seed {options.seed}, step {soaked.failed.number}: {soaked.failed}")
+        voice.say(f"The record and the logs are kept in {soaked.record.parent}. This repeats the step: {again}")
+        return 1
+    voice.verdict(
+        "Nothing was wrong: no answer came from a wrong node, and every consumer was served again.", good=True
+    )
+    return 0

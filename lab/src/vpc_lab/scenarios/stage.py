@@ -1,0 +1,206 @@
+"""A running lab with one address service under the judge's eyes, and what scenarios do to it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+
+from vpc_lab.cluster import ClusterStatus
+from vpc_lab.errors import LabError
+from vpc_lab.faults import Fault
+from vpc_lab.judge.recording import Recording
+from vpc_lab.judge.verdict import Judge
+from vpc_lab.lab import Injected, Lab
+from vpc_lab.scenarios.configuration import RESOURCE, Configuration
+from vpc_lab.scenarios.narrator import Narrator
+from vpc_lab.traffic.analysis import Switch
+from vpc_lab.waiting import eventually
+
+# Seconds within which a planned move, and a failover with fencing, have ended in a lab.
+MOVED_WITHIN = 60.0
+FAILED_OVER_WITHIN = 120.0
+_FEEDS_EVERY = 1.0
+
+
+class Stage:
+    """What a scenario has in its hands. Every wait raises LabError, with what did not happen, when its time is over.
+
+    `fenced` are the nodes that have to be stopped through EC2, `may_be_fenced` those that may. `switches` are the
+    failovers that it has made, for those who want figures of each.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        recording: Recording,
+        judge: Judge,
+        configuration: Configuration,
+        addresses: Sequence[str],
+        voice: Narrator,
+        resource: str = RESOURCE,
+    ) -> None:
+        self.lab = lab
+        self.recording = recording
+        self.judge = judge
+        self.configuration = configuration
+        self.addresses = tuple(addresses)
+        self.voice = voice
+        self.resource = resource
+        self.nodes = tuple(lab.nodes())
+        self.fenced: List[str] = []
+        self.may_be_fenced: List[str] = []
+        self.switches: List[Tuple[str, Switch]] = []
+
+    # -- what there is ------------------------------------------------------------------------------------------
+
+    def cluster(self) -> ClusterStatus:
+        """The cluster, as the first node that can tell sees it."""
+        return self.lab.wait_cluster("an answer of the cluster", lambda _: True)
+
+    def active(self) -> str:
+        """The node on which the service is started."""
+        found = self.lab.wait_cluster(
+            f"{self.resource} started", lambda now: now.where(self.resource) is not None, FAILED_OVER_WITHIN
+        ).where(self.resource)
+        if found is None:
+            raise LabError(f"{self.resource} is not started on exactly one node")
+        return found
+
+    def standbys(self) -> Tuple[str, ...]:
+        """The other nodes."""
+        active = self.active()
+        return tuple(node for node in self.nodes if node != active)
+
+    def dc(self) -> str:
+        """The node that decides for the cluster."""
+        found = self.lab.wait_cluster("the election of a DC", lambda now: now.dc is not None).dc
+        if found is None:
+            raise LabError("the cluster has no DC")
+        return found
+
+    def history(self) -> List[str]:
+        """The last start, stop, promotion and migration of the service on each node, with the number of the call."""
+        path = f"//lrm_resource[@id='{self.resource}']/lrm_rsc_op[@operation!='monitor']"
+        done = self.lab.exec(self.lab.awake_nodes()[0], ["cibadmin", "--query", "--xpath", path], check=False)
+        return sorted(re.findall(r"<lrm_rsc_op .*?/>", done.stdout, re.DOTALL))
+
+    def tables(self) -> Tuple[str, ...]:
+        """The ids of the subnets' route tables."""
+        return tuple(self.lab.status().route_tables)
+
+    def zones(self) -> Tuple[str, ...]:
+        """The availability zones."""
+        status = self.lab.status()
+        return tuple(place for place in status.places if place.startswith(status.region))
+
+    def degraded(self, text: str = "") -> bool:
+        """Whether crm_mon shows the service as degraded, with `text` in the reason."""
+        return any(
+            entry.exit_code == 190 and entry.operation.startswith(f"{self.resource}_") and text in entry.exit_reason
+            for entry in self.cluster().failures
+        )
+
+    # -- what is done -------------------------------------------------------------------------------------------
+
+    def inject(self, fault: Fault) -> Injected:
+        """Put a fault in force, and say so."""
+        self.voice.say(f"Fault: {fault}")
+        return self.lab.inject(fault)
+
+    @contextlib.contextmanager
+    def fault(self, fault: Fault) -> Iterator[Injected]:
+        """A fault for the length of a `with` block."""
+        injected = self.inject(fault)
+        try:
+            yield injected
+        finally:
+            self.voice.say(f"Healed: {fault}")
+            injected.heal()
+
+    def move(self, target: Optional[str] = None, *, within: float = MOVED_WITHIN) -> str:
+        """An administrator moves the service, by default to the first standby; where it was served from before."""
+        old = self.active()
+        new = target or next(node for node in self.standbys() if node in self.lab.awake_nodes())
+        with self.voice.step(f"Moving {self.resource} from {old} to {new}"):
+            self.recording.note("move", within=within)
+            switch = Switch(old, new, time.time())
+            self.command(["crm_resource", "--move", "--resource", self.resource, "--node", new])
+            self.serves(new, switch.triggered, within)
+        self.switches.append(("planned move", switch))
+        self.command(["crm_resource", "--clear", "--resource", self.resource])
+        self.lab.settle()
+        return old
+
+    def fails_over(self, fault: Fault, *, fenced: Sequence[str] = (), within: float = FAILED_OVER_WITHIN) -> Injected:
+        """A fault takes the active node; another one serves everybody. What is in force then."""
+        old = self.active()
+        self.fenced += fenced
+        switch = Switch(old, "", time.time())
+        injected = self.inject(fault)
+        with self.voice.step(f"The cluster recovers from the loss of {old}"):
+            new = self.taken_over(old, within)
+            self.serves(new, switch.triggered, within)
+        self.switches.append((fault.name, Switch(old, new, switch.triggered)))
+        return injected
+
+    def taken_over(self, old: str, within: float = FAILED_OVER_WITHIN) -> str:
+        """Wait until the service is started on another node than `old`; which."""
+
+        def elsewhere(now: ClusterStatus) -> bool:
+            return now.where(self.resource) not in (None, old)
+
+        found = self.lab.wait_cluster(f"{self.resource} started elsewhere than on {old}", elsewhere, within)
+        return str(found.where(self.resource))
+
+    def serves(self, node: str, since: float, within: float) -> None:
+        """Wait until `node` has answered every consumer over every protocol for two seconds, from `since` on."""
+        if not self.recording.measurement.wait_steady(node, since, within):
+            raise LabError(f"{node} did not serve every consumer within {within:.0f} s")
+
+    def command(self, argv: Sequence[str], *, check: bool = True) -> str:
+        """Run a command on a node that is awake; what it printed."""
+        return self.lab.exec(self.lab.awake_nodes()[0], argv, check=check).stdout
+
+    def watch(self, seconds: float) -> None:
+        """Let the lab be for so long, and have judged what happens meanwhile."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            threading.Event().wait(min(left, _FEEDS_EVERY))
+            self.judge.feed(*self.recording.advance())
+
+    def wait(self, what: str, condition: Callable[[], object], within: float = FAILED_OVER_WITHIN) -> None:
+        """Wait until a condition holds."""
+        eventually(what, lambda: bool(condition()), within, every=0.2)
+
+    def unchanged(self, seconds: float) -> None:
+        """For so long the cluster does nothing to the service but look. LabError where it did."""
+        before = self.history()
+        self.watch(seconds)
+        after = self.history()
+        if after != before:
+            raise LabError(f"Pacemaker has started or stopped {self.resource} although nothing called for it")
+
+    def power_on_all(self) -> None:
+        """Give every node power, as an administrator does who has looked at a node that was fenced."""
+        for name in self.nodes:
+            if name not in self.lab.powered_nodes():
+                self.lab.power_on(name)
+
+    def restore(self, *, clean: bool = True) -> None:
+        """Heal everything, give every node power, and wait until one node serves everybody.
+
+        `clean`: forget failures and constraints, as an administrator does who has seen them.
+        """
+        with self.voice.step("Healing everything, and waiting for the cluster to be whole"):
+            self.lab.heal()
+            self.power_on_all()
+            if clean:
+                self.lab.wait_online()
+                self.command(["crm_resource", "--clear", "--resource", self.resource], check=False)
+                self.command(["crm_resource", "--cleanup"], check=False)
+            since = time.time()
+            self.serves(self.active(), since, FAILED_OVER_WITHIN)
+            self.lab.wait_online(within=FAILED_OVER_WITHIN)
