@@ -8,8 +8,10 @@ import pytest
 
 from recorded_run import PATIENT, STEP, Run, T
 from vpc_lab.judge.availability import LONGEST
+from vpc_lab.judge.disturbances import Disturbances
 from vpc_lab.judge.expectations import Allowance, Expectations
-from vpc_lab.judge.verdict import Verdict
+from vpc_lab.judge.record import Event
+from vpc_lab.judge.verdict import Judge, Verdict
 from vpc_lab.traffic.question import PROTOCOLS, Failure
 
 CRASH = Allowance("crash", 5.0)
@@ -60,8 +62,16 @@ def test_a_long_silence_without_a_reason_is_a_violation() -> None:
 def test_a_silence_that_never_ends_is_told_while_it_lasts() -> None:
     """Nobody has to wait for the end of the run."""
     run = started().answers("node1", 0, 2).answers(None, 2, 8, protocol="tcp")
-    assert "silence" in rules(run.verdict(expected()))
+    judge = Judge(run.header, expected())
+    judge.feed(*run.in_order())
+    assert [violation.protocol for violation in judge.violations] == ["tcp"]
     assert run.verdict(PATIENT).passed
+
+
+def test_a_silence_is_judged_when_it_ends() -> None:
+    """Where the consumer asked only at its beginning: nobody asked when it became too long."""
+    run = started().answers("node1", 0, 2).answers(None, 2, 2.1).answers("node1", 5, 8)
+    assert run.verdict(expected(unasked=10)).broken == {"silence": 3}
 
 
 @pytest.mark.parametrize(
@@ -99,8 +109,10 @@ def test_a_move_explains_a_silence_up_to_its_bound() -> None:
 
 def test_overlapping_faults_are_not_counted_twice() -> None:
     """Two faults that explain the same second explain one second."""
-    run = silent(2, 5).fault("crash", 1.9, 2.9).fault("crash", 1.9, 2.9)
+    run = silent(2, 5).fault("crash", 1.9, 3.4).fault("crash", 1.9, 3.4)
     assert rules(run.verdict(expected(Allowance("crash", 0.0, throughout=True)))) == ["silence"]
+    inside = silent(2, 5).fault("crash", 1.9, 4.9).fault("crash", 2.1, 2.3)
+    assert inside.verdict(expected(Allowance("crash", 0.0, throughout=True))).passed
 
 
 def test_a_consumer_that_asks_nothing_proves_nothing() -> None:
@@ -151,6 +163,24 @@ def test_a_run_without_a_fault_is_to_be_answered_too() -> None:
     assert rules(started().answers(None, 0, 12).verdict(RECOVERY)) == ["not recovered", "silence"]
 
 
+def test_recovery_is_due_after_the_bound_of_a_move() -> None:
+    """Not after its trigger: until then it may still be moving."""
+    run = started().answers("node1", 0, 2).event("move", 2, within=10).answers(None, 2, 9).answers("node1", 9, 20)
+    assert run.verdict(RECOVERY).passed
+    slow = started().answers("node1", 0, 2).event("move", 2, within=1).answers(None, 2, 9).answers("node1", 9, 20)
+    assert "not recovered" in rules(slow.verdict(RECOVERY))
+
+
+def test_what_is_long_over_explains_nothing_and_is_forgotten() -> None:
+    """A soak has any number of faults."""
+    disturbances = Disturbances(Run().header, [CRASH])
+    for hour in range(100):
+        for kind in ("fault", "healed"):
+            disturbances.feed(Event(T + hour * 3600, kind, {"number": hour, "name": "crash"}))
+    assert disturbances.explained("a", T + 99 * 3600, T + 100 * 3600) == 5.0
+    assert disturbances.explained("a", T, T + 90 * 3600) == 0.0
+
+
 def test_nothing_is_asked_of_a_lab_with_a_fault_in_force() -> None:
     """Nor before the time is over; the verdict says which faults were left."""
     verdict = started().answers("node1", 0, 4).fault("crash", 4).answers(None, 4, 30).verdict(RECOVERY)
@@ -198,6 +228,15 @@ def test_a_connection_that_ends_where_the_node_stayed_is_a_violation(failure: Fa
     assert word in violation.sentence
 
 
+def test_a_stream_waits_for_an_answer_that_was_lost_before_it_connects_again() -> None:
+    """Its silence may be longer than that of others by the timeout, and no more."""
+    expectations = expected(Allowance("cut", 0.1))
+    short = stream(started(["a"], ("stream",)), (0, 2, "node1", 0), (2, 3.8, None, 0), (3.85, 12, "node1", 1))
+    assert short.fault("cut", 2.0).verdict(expectations).passed
+    long = stream(started(["a"], ("stream",)), (0, 2, "node1", 0), (2, 4.2, None, 0), (4.25, 12, "node1", 1))
+    assert rules(long.fault("cut", 2.0).verdict(expectations)) == ["silence"]
+
+
 def test_a_connection_that_ends_between_two_questions_is_a_violation() -> None:
     """Its next question is asked on another one."""
     verdict = stream(streaming(), (0, 4, "node1", 0), (4, 12, "node1", 1)).verdict(expected())
@@ -236,3 +275,8 @@ def test_a_stream_that_waits_while_others_are_answered_is_a_violation() -> None:
     assert moved.verdict(expected()).passed
     moved.items = before + long
     assert moved.verdict(expected()).broken == {"stream hung": 1}
+    # Nor does one hang that waits while nobody is answered: here the others were only for a moment.
+    flickers = [Run().answer("node2", 5, protocol="tcp"), *(Run().answer(None, t, protocol="tcp") for t in (5.1, 8.9))]
+    moved.items = [item for item in before if not T + 5 <= item.time < T + 8.95]
+    moved.items += [item for run in flickers for item in run.items] + long
+    assert moved.verdict(expected()).passed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import tracemalloc
 from pathlib import Path
 from typing import List
@@ -12,6 +13,7 @@ import pytest
 
 from recorded_run import ADDRESS, PATIENT, Run, T
 from vpc_lab.errors import LabError
+from vpc_lab.judge import record as record_module
 from vpc_lab.judge import verdict
 from vpc_lab.judge.operations import Log
 from vpc_lab.judge.record import Asked, Event, Header, Item, Operation, Record, Writer
@@ -53,8 +55,9 @@ def others(items: List[Item]) -> List[Item]:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_record_is_read_in_the_order_of_time(tmp_path: Path, packed: bool) -> None:
-    """Whatever the order of the lines in its files, and also where questions are compressed."""
+def test_a_record_is_read_in_the_order_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
+    """Whatever the order of the lines in its files, in pieces of any size, and also where questions are compressed."""
+    monkeypatch.setattr(record_module, "_CHUNK", 300)
     run = eventful()
     writer = written(tmp_path, run)
     if packed:
@@ -209,6 +212,17 @@ def test_operations_are_read_from_pacemaker_s_log_while_it_grows(tmp_path: Path)
     # The lines are as old as the file says, but for half of the quarter of an hour that zones may differ by.
     assert abs(both[1].time - path.stat().st_mtime) < 460
     assert both[-1].time - both[0].time == pytest.approx(2.05)
+
+
+def test_a_log_that_others_write_to_keeps_its_zone(tmp_path: Path) -> None:
+    """The agent's own lines have no milliseconds: after many of them a line of Pacemaker's is older than the file."""
+    path = tmp_path / "pacemaker.log"
+    path.write_text(PACE, encoding="utf-8")
+    log = Log(path, "node2")
+    last = log.read()[-1].time
+    path.write_text(PACE + PACE.splitlines(keepends=True)[-1], encoding="utf-8")
+    os.utime(path, (last + 3600, last + 3600))
+    assert [one.time for one in log.read()] == [last]
 
 
 def test_a_link_in_the_place_of_a_log_is_not_followed(tmp_path: Path) -> None:

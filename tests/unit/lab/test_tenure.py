@@ -9,7 +9,7 @@ from typing import List
 import pytest
 
 from recorded_run import ADDRESS, PATIENT, Run, T
-from vpc_lab.judge.verdict import Verdict
+from vpc_lab.judge.verdict import Judge, Verdict
 
 GRACE = replace(PATIENT, grace=1.0)
 
@@ -54,6 +54,11 @@ def test_stamps_decide_and_not_arrival() -> None:
     assert run.verdict().passed
     late = moved().answer("node1", 0.9, stamped=2.7, answered=2.7)
     assert rules(late.verdict()) == ["after stop"]
+    # Nor is an answer that is fed late: here the stop is told before what came before it.
+    run = Run().operation("start", "node1", -10, -9).operation("stop", "node1", 1, 1.2)
+    judge = Judge(run.header, PATIENT)
+    judge.feed(*run.in_order(), *Run().answer("node1", 1.1, answered=2.0).items)
+    assert judge.found == 0
 
 
 def test_an_icmp_answer_counts_from_where_it_can_have_been_given() -> None:
@@ -125,6 +130,19 @@ def test_what_ran_before_a_power_failure_was_not_started_after_it() -> None:
     assert rules(run.answer("node1", 6).verdict()) == ["not started"]
     again = Run().operation("start", "node1", -10, -9).event("power-on", 5, instance="node1", why="recovered")
     assert again.operation("start", "node1", 7, 8).answer("node1", 7.5).verdict().passed
+
+
+def test_a_node_whose_log_is_full_may_have_been_started() -> None:
+    """Its start and stop are written nowhere; but not while the other node holds the address. Later its log counts."""
+    run = Run().operation("start", "node1", -10, -9).answers("node1", 0, 2).operation("stop", "node1", 2, 2.1)
+    run.fault("disk-full", 1, 5, node="node2", where="log").answers("node2", 3, 4)
+    assert run.verdict().passed
+    assert rules(run.answer("node1", 3.5).verdict()) == ["after stop"]
+    both = Run().operation("start", "node1", -10, -9).answers("node1", 0, 4).answer("node2", 3.5)
+    assert rules(both.fault("disk-full", 1, 5, node="node2", where="log").verdict()) == ["not started"]
+    healed = Run().operation("start", "node1", -10, -9).fault("disk-full", 1, 5, node="node1", where="log")
+    healed.operation("stop", "node1", 6, 6.1).answer("node1", 7)
+    assert rules(healed.verdict()) == ["after stop"]
 
 
 def test_an_answer_that_no_node_signed_is_a_violation() -> None:

@@ -140,18 +140,22 @@ class Availability:
         ends = question.answered or question.sent
         silence = self._silence(asked.consumer, asked.address, question.protocol, line, ends, question.node)
         self._keep(silence)
-        if silence.unexplained > self._expected.silence and not line.judged:
+        if silence.unexplained > self._bound(silence.protocol) and not line.judged:
             self._found.add(self._unexplained(silence))
 
     def _judge_open(self, asked: Asked, line: _Line) -> None:
         """One that lasts is told while it lasts, once."""
         sent = asked.question.sent
-        if line.judged or sent - line.answered <= self._expected.silence:
+        if line.judged or sent - line.answered <= self._bound(asked.question.protocol):
             return
         silence = self._silence(asked.consumer, asked.address, asked.question.protocol, line, sent, None)
-        if silence.unexplained > self._expected.silence:
+        if silence.unexplained > self._bound(silence.protocol):
             line.judged = True
             self._found.add(self._unexplained(silence))
+
+    def _bound(self, protocol: str) -> float:
+        """How long a silence may be: a stream is to wait for an answer that was lost before it connects again."""
+        return self._expected.silence + (self._header.timeout if protocol == "stream" else 0.0)
 
     def _silence(
         self, consumer: str, address: str, protocol: str, line: _Line, ends: float, after: Optional[str]
@@ -285,7 +289,7 @@ class Availability:
             if line.lost:
                 silence = self._silence(consumer, address, protocol, line, ended, None)
                 self._keep(silence)
-                if silence.unexplained > self._expected.silence and not line.judged:
+                if silence.unexplained > self._bound(silence.protocol) and not line.judged:
                     self._found.add(self._unexplained(silence))
         self.advance(ended)
 

@@ -8,14 +8,17 @@ answer is held against its node at the former. Questions that overtake each othe
 
 Nor does a node answer that has not started the agent since it was switched on, whose last stop had ended well, that EC2
 calls `stopped`, or that nobody knows. Starts and stops are not known of an address without a resource: there any node
-may take over once.
+may take over once. Nor are those of a node whose log is full (the fault `disk-full`): until its log goes on, it may
+answer as if it had been started, unless another node holds the address that has not been stopped.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Dict, Optional, Tuple
 
+from vpc_lab.judge.disturbances import changes
 from vpc_lab.judge.record import Asked, Event, Header, Item, Operation
 from vpc_lab.judge.violations import Violations, shown_by
 
@@ -44,6 +47,8 @@ class Tenure:
         self._claims: Dict[Tuple[str, str], _Claim] = {}
         self._tenants: Dict[str, str] = {}
         self._stopped_since: Dict[str, float] = {}
+        # Nodes whose log is full, or was until a time after which it has not been seen to go on.
+        self._unlogged: Dict[str, Optional[float]] = {}
         # How often the tenant of an address changed.
         self.moves = 0
 
@@ -56,6 +61,9 @@ class Tenure:
         if isinstance(item, Asked):
             self._judge(item)
         elif isinstance(item, Operation):
+            healed = self._unlogged.get(item.node)
+            if healed is not None and item.time > healed:
+                del self._unlogged[item.node]
             for address in self._header.resources.get(item.resource, ()):
                 claim = self._claim(address, item.node)
                 if item.action in STARTS and item.exit_code is None:
@@ -66,6 +74,10 @@ class Tenure:
             self._hear(item)
 
     def _hear(self, event: Event) -> None:
+        for change in changes(event):
+            if fnmatchcase(change.name.lower(), "disk*full*"):
+                for node in set(change.parameters.values()) & set(self._header.nodes):
+                    self._unlogged[node] = None if change.begins else event.time
         if event.kind == "instance-state":
             if event.about["state"] == "stopped":
                 self._stopped_since[event.about["instance"]] = event.time
@@ -107,6 +119,8 @@ class Tenure:
         if stopped is not None and when > stopped:
             return "stopped instance", f"{_ms(when - stopped)} after EC2 began to call it stopped"
         claim = self._claim(asked.address, node)
+        if node in self._unlogged and self._is_free(asked.address, node):
+            claim.started, claim.stopped, claim.successor = when, None, None
         if asked.address in self._held:
             if claim.started is None:
                 return "not started", "where the agent had not been started for it"
@@ -118,6 +132,14 @@ class Tenure:
                 allowed = f", and may for {_ms(self._grace)}" if self._grace else ""
                 return "two holders", f"{_ms(when - since)} after the first answer of {successor}{allowed}"
         return None
+
+    def _is_free(self, address: str, node: str) -> bool:
+        """Whether `node` may have been started: nobody else holds the address, for all that is known."""
+        tenant = self._tenants.get(address)
+        if tenant is None or tenant == node or tenant in self._unlogged:
+            return True
+        claim = self._claim(address, tenant)
+        return claim.started is None or claim.stopped is not None
 
 
 def _ms(seconds: float) -> str:
