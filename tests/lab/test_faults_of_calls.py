@@ -39,7 +39,10 @@ from .test_fabric import METADATA_TOKEN, OVERLAY, api_answers, metadata_answers
 pytestmark = pytest.mark.root
 
 DESTINATION = f"{OVERLAY}/32"
-DENY = '{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}, {"Effect": "Deny", "Action": "ec2:Describe*", "Resource": "*"}]}'
+DENY = (
+    '{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"},'
+    ' {"Effect": "Deny", "Action": "ec2:Describe*", "Resource": "*"}]}'
+)
 
 
 @pytest.fixture

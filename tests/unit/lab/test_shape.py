@@ -36,19 +36,8 @@ ALLOWED: Dict[str, Set[str]] = {
     "traffic": {"errors"},
     "judge": {"errors", "lab", "traffic", "waiting"},
     "scenarios": {
-        *(
-            "errors",
-            "examples",
-            "faults",
-            "judge",
-            "lab",
-            "settings",
-            "status",
-            "topology",
-            "traffic",
-            "vpc",
-            "waiting",
-        ),
+        *("cluster", "errors", "examples", "faults", "judge", "lab", "settings", "status"),
+        *("topology", "traffic", "waiting"),
     },
     "cli": {"cluster", "errors", "faults", "lab", "scenarios", "settings"},
 }

@@ -15,10 +15,9 @@ answer as if it had been started, unless another node holds the address that has
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Dict, Optional, Tuple
 
-from vpc_lab.judge.disturbances import changes
+from vpc_lab.judge.disturbances import change_of
 from vpc_lab.judge.record import Asked, Event, Header, Item, Operation
 from vpc_lab.judge.violations import Violations, shown_by
 
@@ -74,10 +73,10 @@ class Tenure:
             self._hear(item)
 
     def _hear(self, event: Event) -> None:
-        for change in changes(event):
-            if fnmatchcase(change.name.lower(), "disk*full*"):
-                for node in set(change.parameters.values()) & set(self._header.nodes):
-                    self._unlogged[node] = None if change.begins else event.time
+        change = change_of(event)
+        if change is not None and change.name == "disk-full":
+            for node in set(change.parameters.values()) & set(self._header.nodes):
+                self._unlogged[node] = None if change.begins else event.time
         if event.kind == "instance-state":
             if event.about["state"] == "stopped":
                 self._stopped_since[event.about["instance"]] = event.time
