@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Set
+from typing import Any, Iterator, Set
 
 import pytest
 
@@ -146,7 +146,7 @@ def test_a_filtered_read_comes_back_empty(lab: Lab) -> None:
     """Only one with a filter, for as many times as it says."""
     tag = [{"Name": "tag:Name", "Values": ["node1"]}]
 
-    def found(**how: object) -> int:
+    def found(**how: Any) -> int:
         return len(asked(lab, "node1", "describe_instances", **how)["Reservations"])
 
     lab.inject(EmptyReads("DescribeInstances", times=1))

@@ -37,7 +37,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "judge": {"errors", "lab", "traffic", "waiting"},
     "scenarios": {
         *("cluster", "errors", "examples", "faults", "judge", "lab", "settings", "status"),
-        *("topology", "traffic", "waiting"),
+        *("topology", "traffic", "vpc", "waiting"),
     },
     "cli": {"cluster", "errors", "faults", "lab", "scenarios", "settings"},
 }
