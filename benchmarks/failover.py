@@ -12,13 +12,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple, cast
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Sequence, Tuple, cast
 
 from vpc_lab import examples
 from vpc_lab.faults import RouteChanged, Slow
-from vpc_lab.judge.timeline import Moment, of_log, pacemaker_patterns
 from vpc_lab.lab import Lab
-from vpc_lab.scenarios.demo import LOGS
+from vpc_lab.scenarios.figures import moments
 from vpc_lab.settings import Settings
 from vpc_lab.traffic.analysis import Switch, rows
 from vpc_lab.traffic.recorder import Measurement
@@ -139,14 +138,11 @@ def seen(lab: Lab, measurement: Measurement, switch: Switch, what: str) -> Dict[
 
 def split(lab: Lab, switch: Switch, served: float) -> Dict[str, float]:
     """Seconds of each phase, from the trigger until the last consumer is served."""
-    moments: List[Moment] = []
-    for node in lab.awake_nodes():
-        for path, patterns in (*LOGS, ("/var/log/pacemaker/pacemaker.log", pacemaker_patterns(RESOURCE))):
-            moments += of_log(lab.exec(node, ["cat", path]).stdout, node, patterns, time.time())
-    moments = sorted((one for one in moments if one.time >= switch.triggered), key=lambda one: one.time)
+    found_moments = moments(lab, RESOURCE, switch.triggered)
+    told = sorted((one for one in found_moments if one.time >= switch.triggered), key=lambda one: one.time)
 
     def when(what: str, where: str) -> float:
-        return next(one.time for one in moments if one.where == where and what in one.what)
+        return next(one.time for one in told if one.where == where and what in one.what)
 
     writes = [call for call in lab.calls(switch.triggered) if call["action"] in ("ReplaceRoute", "CreateRoute")]
     first = min(float(call["time"]) for call in writes)

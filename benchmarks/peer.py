@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Dict, Iterable
 
-AGENT = Path("/usr/lib/ocf/resource.d/heartbeat/aws-vpc-move-ip")
+from vpc_lab.scenarios.peer import AGENT
+
+__all__ = ["AGENT", "CLI", "VENV"]
+
 # Where `make bench` installs it.
 VENV = Path(__file__).parents[1] / ".venv" / "peer"
 CLI = VENV / "bin" / "aws"

@@ -10,7 +10,8 @@ import pytest
 
 from vpc_lab.errors import LabError
 from vpc_lab.judge.timeline import Moment
-from vpc_lab.scenarios.demo import Failover, script, show, write
+from vpc_lab.scenarios.demo import script, write
+from vpc_lab.scenarios.figures import Failover, show
 from vpc_lab.scenarios.narrator import PlainNarrator
 from vpc_lab.traffic.analysis import Switch, rows
 from vpc_lab.traffic.question import Question

@@ -51,6 +51,21 @@ MINUTE = 60.0
 OUTAGE = 300.0
 
 
+@scenario(allowances=(Allowance("crash", LOST),), restores=False)
+def demonstration(stage: Stage) -> None:
+    """A planned move, then the active node loses its power and is fenced by the other one: what `lab demo` shows."""
+    old, new = stage.active(), stage.standbys()[0]
+    stage.voice.say(f"{stage.resource} holds {', '.join(stage.addresses)} on {old}; {new} stands by.")
+    stage.voice.heading(f"A planned move: crm_resource --move --resource {stage.resource} --node {new}")
+    stage.move()
+    stage.voice.heading(f"A failure: {new} loses its power")
+    stage.voice.say(
+        f"{old} cannot know whether {new} is dead or only out of sight. It has to fence it, through EC2's API,"
+        " before it may take the address."
+    )
+    stage.fails_over(Crash(new), fenced=[new])
+
+
 # -- moves and losses --------------------------------------------------------------------------------------------------
 
 
@@ -152,13 +167,14 @@ def one_way_partition(stage: Stage) -> None:
 
 
 def one_side_is_left(stage: Stage) -> None:
-    """Wait until EC2 has stopped one side of a partition: the active node, or all others."""
+    """Wait until one side of a partition is fenced, the active node or all others, and the other side knows it."""
 
-    def left() -> bool:
-        stopped = [one.name for one in stage.lab.status().instances if one.role == "node" and one.state == "stopped"]
-        return len(stopped) in (1, len(stage.nodes) - 1)
+    def stopped() -> List[str]:
+        return [one.name for one in stage.lab.status().instances if one.role == "node" and one.state == "stopped"]
 
-    stage.wait("the fencing of one side", left)
+    stage.wait("the fencing of one side", lambda: len(stopped()) in (1, len(stage.nodes) - 1))
+    for node in stopped():
+        stage.lab.wait_fenced(node)
 
 
 @scenario(allowances=(Allowance("reboot", MINUTE),))

@@ -15,26 +15,28 @@ import time
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 from vpc_lab import examples
 from vpc_lab.errors import LabError
-from vpc_lab.faults import Crash
-from vpc_lab.judge.audits import Auditor
-from vpc_lab.judge.timeline import COROSYNC, Moment, of_answers, of_events, of_log, pacemaker_patterns, timeline
+from vpc_lab.judge.verdict import Verdict
 from vpc_lab.lab import Lab
+from vpc_lab.scenarios.catalogue import CATALOGUE
+from vpc_lab.scenarios.configuration import Configuration
+from vpc_lab.scenarios.figures import Failover, figures, show
 from vpc_lab.scenarios.narrator import Narrator, narrator
+from vpc_lab.scenarios.runner import Service, play
+from vpc_lab.scenarios.stage import Stage
 from vpc_lab.settings import Settings
 from vpc_lab.topology import Layout, Mode, Topology, topology_for
-from vpc_lab.traffic.analysis import Row, Switch, overlap_ms, rows
-from vpc_lab.traffic.recorder import INTERVAL, Measurement
+from vpc_lab.traffic.analysis import Switch
+from vpc_lab.traffic.recorder import INTERVAL
 from vpc_lab.vpc import Address
 
 AGENT = "ocf:heartbeat:aws-ipfailover"
 JSON_FILE = Path("demo.json")
-LEAD = 1.0  # seconds before the trigger that a failover's figures look back to
-PLANNED_WITHIN = 60.0
-FENCED_WITHIN = 120.0
+# Seconds for which both nodes may answer in a move that makes before it breaks: its drain.
+GRACE = 2.0
 # What EC2 takes for an ENI in the demonstration.
 SLOW = Settings(attach_seconds=1.0, detach_seconds=2.0, forced_detach_seconds=1.0, nic_seconds=0.5)
 _EXAMPLES: Mapping[Mode, str] = {"overlay-ip": "overlay-ip.crm", "eni": "eni.crm", "private-ip": "private-ip.crm"}
@@ -54,47 +56,7 @@ _SCENES: Mapping[Mode, str] = {
         " consumers in that subnet, in another zone, on premises and on the Internet"
     ),
 }
-LOGS = (("/var/log/corosync/corosync.log", COROSYNC),)
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Failover:
-    """One failover of the demonstration, as it was seen."""
-
-    name: str
-    switch: Switch
-    rows: Tuple[Row, ...]
-    overlap_ms: float
-    timeline: Tuple[Moment, ...]
-    problems: Tuple[str, ...]
-
-    def to_json(self) -> Dict[str, Any]:
-        """Plain values; times in ms relative to the trigger, beside the wall time of the trigger itself."""
-        return {
-            "name": self.name,
-            "old": self.switch.old,
-            "new": self.switch.new,
-            "triggered": self.switch.triggered,
-            "rows": [
-                {
-                    **row.to_json(),
-                    "last_old_ms": self.ms(row.last_old),
-                    "first_new_ms": self.ms(row.first_new),
-                    "problems": row.problems(),
-                }
-                for row in self.rows
-            ],
-            "both_answered_ms": self.overlap_ms,
-            "timeline": [
-                {"ms": self.ms(moment.time), "where": moment.where, "what": moment.what} for moment in self.timeline
-            ],
-            "problems": self.problems,
-        }
-
-    def ms(self, when: Optional[float]) -> Optional[float]:
-        """A wall time relative to the trigger."""
-        return None if when is None else round((when - self.switch.triggered) * 1000, 1)
 
 
 @dataclass(frozen=True)
@@ -176,16 +138,16 @@ def run(
     """
     voice = narrator()
     target = JSON_FILE if json_file is None else json_file
+    began = time.monotonic()
     try:
         chosen = script(ipv6=ipv6, configuration=configuration, interval=interval, mode=mode, layout=layout)
-        began = time.monotonic()
-        failovers, audit = perform(name, chosen, voice)
+        with tempfile.TemporaryDirectory(prefix="vpc-lab-demo-") as directory:
+            failovers, verdict = perform(name, chosen, voice, Path(directory) / "record")
     except KeyboardInterrupt:
         # What is still under way ends with this process; a second Ctrl-C has nothing left to say.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         voice.say("Interrupted: the lab is gone, and everything in it.")
         return INTERRUPTED
-    problems = [problem for failover in failovers for problem in failover.problems] + list(audit)
     result = {
         "version": metadata.version("aws-ipfailover"),
         "mode": chosen.mode,
@@ -193,21 +155,21 @@ def run(
         "configuration": chosen.configuration.name,
         "interval_ms": chosen.interval * 1000,
         "failovers": [failover.to_json() for failover in failovers],
-        "audit": list(audit),
+        "verdict": verdict.to_json(),
         "seconds": round(time.monotonic() - began, 1),
-        "passed": not problems,
+        "passed": verdict.passed,
     }
     write(target, result)
-    for problem in problems:
+    for problem in verdict.sentences():
         voice.verdict(problem, good=False)
-    if not problems:
+    if verdict.passed:
         voice.verdict("Every consumer kept its address, and no answer came from a wrong node.", good=True)
     voice.say(f"These figures are in {target}. The lab is gone.")
-    return 1 if problems else 0
+    return 0 if verdict.passed else 1
 
 
-def perform(name: str, chosen: Script, voice: Narrator) -> Tuple[List[Failover], List[str]]:
-    """Both failovers in a lab of their own, which is gone afterwards; and what the lab's audit has to say."""
+def perform(name: str, chosen: Script, voice: Narrator, directory: Path) -> Tuple[List[Failover], Verdict]:
+    """Both failovers in a lab of their own, which is gone afterwards; and the verdict on the whole."""
     voice.heading(_SCENES[chosen.mode])
     voice.say(
         "Real Corosync, real Pacemaker, real packets; EC2's API is moto with EC2's manners. About a minute in all."
@@ -217,39 +179,39 @@ def perform(name: str, chosen: Script, voice: Narrator) -> Tuple[List[Failover],
             f"EC2 takes {SLOW.detach_seconds:.0f} s here to detach an ENI and {SLOW.attach_seconds:.0f} s to attach it,"
             f" and the NIC is {SLOW.nic_seconds} s later than EC2 says; the real one may take a minute."
         )
+    failovers: List[Failover] = []
+
+    def seen(stage: Stage, what: str, switch: Switch) -> None:
+        failovers.append(figures(stage, what, switch))
+        show(failovers[-1], voice)
+
     with Lab.running(name, chosen.settings, say=voice.say) as lab:
-        nodes = lab.nodes()
-        auditor = Auditor(lab, [chosen.address])
         if chosen.shared_vpc:
             lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[topology_for().account_id])
         with voice.step(f"Loading {chosen.configuration.name} and waiting for its resources, a few seconds"):
-            load(lab, chosen.configuration, nodes[0])
+            load(lab, chosen.configuration, lab.nodes()[0])
             lab.settle()
-        resource = resource_of(lab, nodes[0], chosen.address)
-        old = lab.cluster_status()
-        active = old.where(resource) if old else None
-        if active is None:
-            raise LabError(f"{resource} is not started on exactly one node")
-        standby = next(node for node in nodes if node != active)
-        voice.say(f"{resource} holds {chosen.address} on {active}; {standby} stands by.")
+        resource = resource_of(lab, lab.nodes()[0], chosen.address)
         if chosen.mode != "overlay-ip":
             public = lab.order("elastic-ip")
             if ":" not in chosen.address:
                 voice.say(f"The Internet reaches it by the Elastic IP {public}, which goes along.")
-        questions = lab.questions(chosen.address)
-        with Measurement.running(lab, nodes, questions, chosen.interval) as measurement:
-            with voice.step(
-                f"{', '.join(questions)} now ask {chosen.address} 'who are you?' over TCP, UDP and ICMP,"
-                f" every {chosen.interval * 1000:.0f} ms each"
-            ):
-                if not measurement.wait_steady(active, 0.0, 30.0):
-                    raise LabError(f"not every consumer reaches {chosen.address} on {active} to begin with")
-            stage = Stage(lab, measurement, voice, resource, chosen)
-            planned = stage.planned_move(active, standby)
-            unplanned = stage.power_off(standby, active)
-        with voice.step("Auditing the lab: addresses, orphans, logs"):
-            audit = auditor.complaints(may_be_fenced=[standby])
-    return [planned, unplanned], audit
+        asking = ", ".join(lab.questions(chosen.address))
+        voice.say(
+            f"{asking} now ask {chosen.address} 'who are you?' over TCP, UDP and ICMP, and on a connection that they"
+            f" keep, every {chosen.interval * 1000:.0f} ms each."
+        )
+        played = play(
+            lab,
+            replace(CATALOGUE.known["demonstration"], grace=GRACE if chosen.two_may_answer else 0.0),
+            Configuration(mode=chosen.mode),
+            directory,
+            voice,
+            interval=chosen.interval,
+            service=Service(resource, (chosen.address,)),
+            seen=seen,
+        )
+    return failovers, played.verdict
 
 
 def load(lab: Lab, configuration: Path, node: str) -> None:
@@ -272,123 +234,6 @@ def resource_of(lab: Lab, node: str, address: str) -> str:
             if value in [part.strip() for part in asked.stdout.split(",")]:
                 return resource.resource_id
     raise LabError(f"the configuration has no {AGENT} with {parameter}={value}")
-
-
-class Stage:
-    """A running lab under measurement, and the two failovers that are done to it."""
-
-    def __init__(self, lab: Lab, measurement: Measurement, voice: Narrator, resource: str, chosen: Script) -> None:
-        self._lab = lab
-        self._measurement = measurement
-        self._voice = voice
-        self._resource = resource
-        self._chosen = chosen
-
-    def planned_move(self, old: str, new: str) -> Failover:
-        """`crm resource move`, and `clear` when it has settled."""
-        self._voice.heading(f"A planned move: crm resource move {self._resource} {new}")
-        switch = Switch(old, new, time.time())
-        with self._voice.step(f"Pacemaker stops {self._resource} on {old} and starts it on {new}"):
-            self._lab.exec(old, ["crm", "resource", "move", self._resource, new])
-            typed = Moment(time.time(), old, "crm resource move has returned")
-            self._measurement.wait_steady(new, switch.triggered, PLANNED_WITHIN)
-        result = self._result("planned move", switch, [Moment(switch.triggered, old, "crm resource move"), typed])
-        with self._voice.step(f"Taking the constraint back that keeps it there: crm resource clear {self._resource}"):
-            self._lab.exec(new, ["crm", "resource", "clear", self._resource])
-            self._lab.settle()
-        return result
-
-    def power_off(self, old: str, new: str) -> Failover:
-        """The power of the active node fails; the other one fences it before it takes over."""
-        self._voice.heading(f"A failure: {old} loses its power")
-        self._voice.say(
-            f"{new} cannot know whether {old} is dead or only out of sight. It has to fence it, through EC2's API,"
-            " before it may take the address."
-        )
-        with self._voice.step("The cluster notices, fences and recovers, some five seconds"):
-            switch = Switch(old, new, time.time())
-            self._lab.inject(Crash(old))
-            self._measurement.wait_steady(new, switch.triggered, FENCED_WITHIN)
-        return self._result("power failure", switch, [])
-
-    def _result(self, name: str, switch: Switch, moments: Sequence[Moment]) -> Failover:
-        measured = self._measurement.histories(since=switch.triggered - LEAD)
-        firsts = self._measurement.first_answers(switch.new, switch.triggered)
-        found = [*moments, *of_events(self._lab.events(switch.triggered)), *of_answers(firsts, switch.new)]
-        for node in self._lab.awake_nodes():
-            found += self._logged(node)
-        last = max(firsts.values(), default=time.time()) + 1.0
-        table = tuple(rows(measured, switch))
-        overlap = overlap_ms(measured, switch)
-        failover = Failover(
-            name,
-            switch,
-            table,
-            overlap,
-            tuple(timeline(found, switch.triggered, last)),
-            tuple(self._problems(name, switch, table, overlap)),
-        )
-        show(failover, self._voice)
-        return failover
-
-    def _problems(self, name: str, switch: Switch, table: Sequence[Row], overlap: float) -> List[str]:
-        found = [f"{name}: {problem}" for row in table for problem in row.problems()]
-        if overlap > 0 and not (name == "planned move" and self._chosen.two_may_answer):
-            found.append(f"{name}: both nodes answered for {overlap:.0f} ms.")
-        status = self._lab.status()
-        if self._chosen.mode != "overlay-ip":
-            if status.service.holder != switch.new:
-                found.append(f"{name}: EC2 has {self._chosen.address} on {status.service.holder}.")
-            return found
-        for route_table, target in status.routes.get(self._chosen.address, {}).items():
-            if target != switch.new:
-                found.append(f"{name}: {route_table} leads to {target or 'nowhere'}, not to {switch.new}.")
-        return found
-
-    def _logged(self, node: str) -> List[Moment]:
-        found: List[Moment] = []
-        for path, patterns in (*LOGS, ("/var/log/pacemaker/pacemaker.log", pacemaker_patterns(self._resource))):
-            text = self._lab.exec(node, ["cat", path]).stdout
-            found += of_log(text, node, patterns, time.time())
-        return found
-
-
-def show(failover: Failover, voice: Narrator) -> None:
-    """The table of a failover and its timeline."""
-
-    def ms(value: Optional[float]) -> str:
-        return "-" if value is None else f"{value:.0f}"
-
-    switch = failover.switch
-    voice.table(
-        f"What the consumers saw: {failover.name}, {switch.old} to {switch.new}, in ms after the trigger",
-        (
-            ("consumer", False),
-            ("protocol", False),
-            ("last from old", True),
-            ("first from new", True),
-            ("gap ms", True),
-            ("from a wrong node", True),
-            ("lost / asked", True),
-        ),
-        [
-            (
-                row.consumer,
-                row.protocol.upper(),
-                ms(failover.ms(row.last_old)),
-                ms(failover.ms(row.first_new)),
-                ms(row.gap_ms),
-                str(row.wrong),
-                f"{row.lost} / {row.asked}",
-            )
-            for row in failover.rows
-        ],
-    )
-    voice.table(
-        f"What happened when: {failover.name}",
-        (("ms", True), ("where", False), ("what", False)),
-        [(ms(failover.ms(moment.time)), moment.where, moment.what) for moment in failover.timeline],
-    )
 
 
 def write(target: Path, result: Mapping[str, Any]) -> None:

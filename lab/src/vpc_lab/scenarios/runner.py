@@ -18,7 +18,7 @@ from vpc_lab.scenarios import loading
 from vpc_lab.scenarios.configuration import RESOURCE, Configuration
 from vpc_lab.scenarios.narrator import Narrator
 from vpc_lab.scenarios.scenario import Scenario
-from vpc_lab.scenarios.stage import Stage
+from vpc_lab.scenarios.stage import Seen, Stage, unseen
 from vpc_lab.settings import Settings
 from vpc_lab.traffic.analysis import Switch
 from vpc_lab.traffic.recorder import INTERVAL
@@ -58,6 +58,14 @@ class Played:
         }
 
 
+@dataclass(frozen=True)
+class Service:
+    """The resource that holds the addresses."""
+
+    resource: str
+    addresses: Tuple[str, ...]
+
+
 def play(
     lab: Lab,
     scenario: Scenario,
@@ -66,29 +74,37 @@ def play(
     voice: Narrator,
     *,
     interval: float = INTERVAL,
+    service: Optional[Service] = None,
+    seen: Seen = unseen,
 ) -> Played:
-    """Play one scenario in a lab whose cluster has its configuration loaded. Its record is in `directory` then."""
+    """Play one scenario in a lab whose cluster has its configuration loaded. Its record is in `directory` then.
+
+    `service`: where it is not the one of `configuration`. `seen` is told of each failover when it is over.
+    """
     began = time.monotonic()
-    addresses = loading.addresses_of(configuration, lab.status())
+    if service is None:
+        service = Service(RESOURCE, loading.addresses_of(configuration, lab.status()))
+    resource, addresses = service.resource, service.addresses
     expectations = Expectations(
         grace=scenario.grace,
         recovered_within=RECOVERED_WITHIN,
         allowances=scenario.allowances,
-        fail_counts={RESOURCE: scenario.fail_counts},
+        fail_counts={resource: scenario.fail_counts},
         excuses=scenario.excuses,
     )
-    auditor = Auditor(lab, addresses, {RESOURCE: addresses})
+    auditor = Auditor(lab, addresses, {resource: addresses})
     wrong: List[str] = []
-    with Recording.running(lab, directory, {RESOURCE: addresses}, interval=interval) as recording:
+    with Recording.running(lab, directory, {resource: addresses}, interval=interval) as recording:
         judge = Judge(recording.header, expectations)
-        stage = Stage(lab, recording, judge, configuration, addresses, voice)
+        stage = Stage(lab, recording, judge, configuration, addresses, voice, resource, seen)
         try:
             stage.serves(stage.active(), time.time(), RECOVERED_WITHIN)
             scenario.play(stage)
         except LabError as error:
             wrong.append(f"the scenario did not get to its end: {error}")
         try:
-            stage.restore(clean=False)
+            if scenario.restores:
+                stage.restore(clean=False)
             stage.watch(2.0)
         except LabError as error:
             wrong.append(f"the cluster did not become whole again: {error}")

@@ -34,7 +34,8 @@ class Scenario:
     `allowances`: how long consumers may be without an answer for which fault; a planned move is its own. `modes`,
     `nodes` and `agents`: where it makes sense. `configure`, `settings` and `prepare`: what it needs beside the ordinary
     configuration and lab. `grace`: seconds for which the old node may go on answering beside the new one.
-    `fail_counts`: the highest fail count that the service may have in the end.
+    `fail_counts`: the highest fail count that the service may have in the end. `restores`: afterwards everything is
+    healed and every node switched on.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Scenario:
     grace: float = 0.0
     excuses: Tuple[Excuse, ...] = ()
     fail_counts: int = 0
+    restores: bool = True
 
     def fits(self, agent: Agent, mode: Mode, nodes: int) -> bool:
         """Whether it can be played so."""

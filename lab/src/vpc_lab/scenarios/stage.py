@@ -6,6 +6,7 @@ import contextlib
 import re
 import threading
 import time
+from functools import partial
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from vpc_lab.cluster import ClusterStatus
@@ -23,6 +24,12 @@ from vpc_lab.waiting import eventually
 MOVED_WITHIN = 60.0
 FAILED_OVER_WITHIN = 120.0
 _FEEDS_EVERY = 1.0
+# What is told of a failover when it is over: its name, between which nodes, and when.
+Seen = Callable[["Stage", str, Switch], None]
+
+
+def unseen(_stage: Stage, _name: str, _switch: Switch) -> None:
+    """What hears of failovers when nobody wants to."""
 
 
 class Stage:
@@ -41,6 +48,7 @@ class Stage:
         addresses: Sequence[str],
         voice: Narrator,
         resource: str = RESOURCE,
+        seen: Seen = unseen,
     ) -> None:
         self.lab = lab
         self.recording = recording
@@ -53,6 +61,7 @@ class Stage:
         self.fenced: List[str] = []
         self.may_be_fenced: List[str] = []
         self.switches: List[Tuple[str, Switch]] = []
+        self._seen = seen
 
     # -- what there is ------------------------------------------------------------------------------------------
 
@@ -129,7 +138,7 @@ class Stage:
             switch = Switch(old, new, time.time())
             self.command(["crm_resource", "--move", "--resource", self.resource, "--node", new])
             self.serves(new, switch.triggered, within)
-        self.switches.append(("planned move", switch))
+        self._over("planned move", switch)
         self.command(["crm_resource", "--clear", "--resource", self.resource])
         self.lab.settle()
         return old
@@ -143,8 +152,12 @@ class Stage:
         with self.voice.step(f"The cluster recovers from the loss of {old}"):
             new = self.taken_over(old, within)
             self.serves(new, switch.triggered, within)
-        self.switches.append((fault.name, Switch(old, new, switch.triggered)))
+        self._over(fault.name, Switch(old, new, switch.triggered))
         return injected
+
+    def _over(self, name: str, switch: Switch) -> None:
+        self.switches.append((name, switch))
+        self._seen(self, name, switch)
 
     def taken_over(self, old: str, within: float = FAILED_OVER_WITHIN) -> str:
         """Wait until the service is started on another node than `old`; which."""
@@ -183,11 +196,22 @@ class Stage:
         if after != before:
             raise LabError(f"Pacemaker has started or stopped {self.resource} although nothing called for it")
 
-    def power_on_all(self) -> None:
-        """Give every node power, as an administrator does who has looked at a node that was fenced."""
+    def power_on_all(self, within: float = FAILED_OVER_WITHIN) -> None:
+        """Give every node power, each as soon as the others know that it is off.
+
+        As an administrator does: a node that is switched on while it is being fenced keeps `fence_aws` waiting for its
+        end.
+        """
         for name in self.nodes:
             if name not in self.lab.powered_nodes():
+                self.wait(f"the others to know that {name} is off", partial(self._known_to_be_off, name), within)
                 self.lab.power_on(name)
+
+    def _known_to_be_off(self, name: str) -> bool:
+        if not self.lab.awake_nodes():
+            return True
+        now = self.lab.cluster_status()
+        return now is not None and any(node.name == name and not node.online and not node.unclean for node in now.nodes)
 
     def restore(self, *, clean: bool = True) -> None:
         """Heal everything, give every node power, and wait until one node serves everybody.
