@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from dataclasses import replace
-from typing import Tuple
+from typing import List, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.examples import NETWORK_ACCOUNT, NETWORK_ROLE_ARN
