@@ -1,5 +1,9 @@
 # make demo     watch a real cluster lose its active node, and clients keep their address (root, Debian 12)
 # make test     every tier of tests (root, Debian 12)
+# make soak     faults drawn from SEED=1 for MINUTES=30, in MODE=overlay-ip, eni or private-ip, every consumer's answers
+#               judged (root, Debian 12)
+# make scenarios  every scenario of the lab's catalogue, with SCENARIOS='--agent aws-ipfailover --agent aws-vpc-move-ip' beside
+#               the peer (root, Debian 12)
 # make pythons  tests/unit and tests/agent with Python 3.9 and the oldest SDK, and with 3.13 and the newest, where these
 #               Pythons are (root, Debian 12); part of make test
 # make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)
@@ -13,6 +17,9 @@
 
 PYTHON ?= python3
 PREFIX ?= /opt/aws-ipfailover
+MINUTES ?= 30
+SEED ?= 1
+MODE ?= overlay-ip
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -26,10 +33,16 @@ locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst 
 # backend too, is there by then.
 itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
-.PHONY: demo test pythons bench check install clean debian lock audit sbom
+.PHONY: demo soak scenarios test pythons bench check install clean debian lock audit sbom
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
+
+soak: debian $(VENV)/.lab
+	@$(BIN)/aws-ipfailover lab soak --name soak --minutes $(MINUTES) --seed $(SEED) --mode $(MODE) $(SOAK)
+
+scenarios: debian $(VENV)/.lab
+	@$(BIN)/aws-ipfailover lab scenarios --name scenarios $(SCENARIOS)
 
 test: debian $(VENV)/.dev check
 	@scripts/test $(TESTS)

@@ -1,0 +1,107 @@
+"""The scenarios' parts that need no lab: configurations, the catalogue, the table of a run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Set, Tuple
+
+import pytest
+
+from vpc_lab import examples
+from vpc_lab.faults import FAULTS
+from vpc_lab.judge.verdict import Verdict
+from vpc_lab.judge.violations import Violation
+from vpc_lab.scenarios.catalogue import CATALOGUE
+from vpc_lab.scenarios.configuration import AGENTS, OURS, PEER, RESOURCE, TOOLS, Agent, Configuration, Tool
+from vpc_lab.scenarios.runner import Played, fitting, table
+from vpc_lab.scenarios.scenario import Scenario
+from vpc_lab.topology import MODES, Mode, node_names, topology_for
+
+PLAIN = Configuration()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("nodes", [2, 3])
+def test_a_configuration_has_every_value_of_its_lab(tool: Tool, agent: Agent, nodes: int) -> None:
+    """Nothing is left to fill in, each node is fenced by its instance, and there is one resource of the agent."""
+    topology = topology_for(nodes=node_names(nodes))
+    values = examples.values_of(topology, [one.route_table_id for one in topology.subnets])
+    text = examples.render(Configuration(agent=agent, tool=tool, nodes=nodes).text, values)
+    assert text.count(f"ocf:heartbeat:{agent}") == 1
+    (host_map,) = re.findall(r'pcmk_host_map="([^"]*)"', text)
+    assert host_map.split(";") == [f"{node.name}:{node.instance_id}" for node in topology.nodes]
+    if tool == "pcs":
+        assert all(command[0] == "pcs" for command in examples.pcs_commands(text))
+
+
+def test_crm_and_pcs_ask_for_the_same() -> None:
+    """Parameters and operations are those of one configuration."""
+
+    def words(tool: Tool) -> Set[str]:
+        text = Configuration(tool=tool, parameters=(("drain", "2"),)).text.replace("\\\n", " ")
+        (line,) = [line for line in text.splitlines() if "ocf:heartbeat:" in line]
+        wanted = ("ip=", "routing_table=", "region=", "drain=", "timeout=", "OCF_CHECK_LEVEL=")
+        return {word for word in shlex.split(line) if word.startswith(wanted)}
+
+    assert words("crm") == words("pcs")
+    assert "OCF_CHECK_LEVEL=10" in words("crm")
+
+
+def test_the_peer_gets_no_parameter_of_ours() -> None:
+    """It has no monitor at level 10 of its own either, and needs the AWS CLI and a profile."""
+    peer = replace(PLAIN, agent=PEER, aws_cli="/opt/aws")
+    assert peer.agent_parameters["awscli"] == "/opt/aws"
+    assert "OCF_CHECK_LEVEL" not in peer.text
+    assert "profile" not in PLAIN.agent_parameters
+
+
+def test_each_mode_has_its_parameters() -> None:
+    """An ENI by its id, a private address without route tables."""
+    assert replace(PLAIN, mode="eni").agent_parameters["network_interface_id"] == "@SERVICE_ENI@"
+    private = replace(PLAIN, mode="private-ip", address="@PRIVATE_IP@").agent_parameters
+    assert (private["ip"], "routing_table" in private) == ("@PRIVATE_IP@", False)
+
+
+@pytest.mark.parametrize("one", CATALOGUE.known.values(), ids=lambda one: one.name)
+def test_a_scenario_says_what_it_is(one: Scenario) -> None:
+    """In a sentence; what it allows are faults that there are."""
+    assert one.summary.endswith((".", "?"))
+    for allowance in one.allowances:
+        pattern = allowance.fault.replace("*", "")
+        assert any(name == allowance.fault or (pattern and name.startswith(pattern)) for name in FAULTS)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_has_scenarios(mode: Mode) -> None:
+    """Moves, crashes and outages in each, routes in the one that has them."""
+    found = {one.name for one in fitting(list(CATALOGUE.known.values()), replace(PLAIN, mode=mode))}
+    assert {"planned-move", "crash-of-the-active-node", "outage-of-ec2-while-healthy", "split-brain"} <= found
+    assert ("route-deleted" in found) == (mode == "overlay-ip")
+
+
+def played(agent: Agent, *violations: Violation) -> Played:
+    """A scenario that was played."""
+    broken = {violation.rule: 1 for violation in violations}
+    verdict = Verdict(violations, broken, (), (), {}, 60.0, 1, 1, ())
+    one = CATALOGUE.known["planned-move"]
+    return Played(one, Configuration(agent=agent), verdict, Path("record"), 61.0)
+
+
+def test_the_table_has_both_agents_beside_each_other() -> None:
+    """The first thing that was wrong stands for all of them."""
+    wrong: Tuple[Violation, ...] = (Violation(0.0, "two holders", "node1 | answered"), Violation(1.0, "silence", "no"))
+    lines = table([played(OURS), played(PEER, *wrong)]).splitlines()
+    assert lines[0].count("longest silence") == 2
+    assert lines[2] == "| planned-move | 0.0 s | passed | 0.0 s | FAILED: 00:00:00.000 node1 / answered (and 1 more) |"
+
+
+def test_a_run_as_json() -> None:
+    """Plain values, with what was wrong."""
+    found = played(PEER, Violation(0.0, "silence", "no answer")).to_json()
+    assert (found["scenario"], found["agent"], found["passed"]) == ("planned-move", PEER, False)
+    assert found["problems"] == ["00:00:00.000 no answer"]
+    assert RESOURCE not in found
