@@ -9,6 +9,7 @@ from typing import Any, List
 
 import pytest
 
+from vpc_lab.judge import audits
 from vpc_lab.judge.audits import BAD_NEWS, Auditor, Holding, Process, Snapshot, complaints, orphan_processes
 from vpc_lab.judge.expectations import Excuse, Expectations
 from vpc_lab.lab import Lab
@@ -116,6 +117,26 @@ def test_an_excuse_excuses_its_lines_and_no_others() -> None:
     unused = ["nothing was logged that 'the disk is full' would have excused"]
     assert complaints(Snapshot(), excuses) == unused
     assert complaints(Snapshot(), excuses, over=False) == []
+
+
+class Looks(Auditor):
+    """Sees what it is told to, look by look."""
+
+    def __init__(self, *seen: Snapshot) -> None:
+        self._seen = list(seen)
+
+    def snapshot(self) -> Snapshot:
+        """The next one."""
+        return self._seen.pop(0)
+
+
+def test_what_is_wrong_at_two_looks_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what was only changing, at either of them; and where nothing is wrong there is no second look."""
+    monkeypatch.setattr(audits, "PAUSE", 0.0)
+    first = Snapshot(orphans={"node1": ("5 sleep", "6 sleep")})
+    second = Snapshot(orphans={"node1": ("6 sleep", "7 sleep")})
+    assert Looks(first, second).complaints() == ["node1 has an orphan process: 6 sleep"]
+    assert Looks(Snapshot()).complaints() == []
 
 
 @pytest.mark.root

@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Tuple
 
 import pytest
 
-from vpc_lab.traffic.analysis import Switch, answered_by, overlap_ms, row, rows
+from vpc_lab.traffic.analysis import Switch, overlap_ms, row, rows
 from vpc_lab.traffic.question import Failure, Protocol, Question
 
 T = 1_000_000.0  # the trigger
@@ -190,15 +190,6 @@ def test_there_is_no_overlap_in_a_clean_failover() -> None:
     assert overlap_ms({"a": GOOD}, SWITCH) == 0
     assert overlap_ms({"a": every_50_ms((-1, 3, "node1"))}, SWITCH) == 0
     assert overlap_ms({"a": every_50_ms((0, 3, "node2"))}, SWITCH) == 0
-
-
-def test_answered_by_looks_at_when_a_question_was_sent() -> None:
-    """A late answer to an old question does not show that the node answers now."""
-    history = [asked(0, "node2", after=1.0)]
-    assert answered_by(history, "node2", "tcp", T)
-    assert not answered_by(history, "node2", "tcp", T + 0.5)
-    assert not answered_by(history, "node1", "tcp", T)
-    assert not answered_by(history, "node2", "udp", T)
 
 
 def test_a_row_is_plain_values_as_json() -> None:

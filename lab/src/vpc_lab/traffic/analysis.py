@@ -149,11 +149,6 @@ def overlap_ms(histories: Mapping[str, Sequence[Question]], switch: Switch) -> f
     return max(0.0, last_asked_old - first_new) * 1000
 
 
-def answered_by(history: Iterable[Question], node: str, protocol: str, since: float) -> bool:
-    """Whether `node` answered a question over `protocol` that was sent at `since` or later."""
-    return any(q.node == node and q.protocol == protocol and q.sent >= since for q in history)
-
-
 def earliest(questions: Iterable[Question]) -> Optional[float]:
     """When the first of these answers was received."""
     return min((q.answered for q in questions if q.answered is not None), default=None)
