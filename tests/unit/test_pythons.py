@@ -117,15 +117,15 @@ def test_each_interpreter_runs_the_tests_of_the_library_and_the_agent(checkout: 
     """tests/unit and tests/agent are run by each environment's own interpreter."""
     checkout.run("pythona:oldest pythonb")
     assert checkout.calls("pytest") == [
-        "pythona-oldest: -p no:cacheprovider --numprocesses 2 tests/unit tests/agent",
-        "pythonb-newest: -p no:cacheprovider --numprocesses 2 tests/unit tests/agent",
+        "pythona-oldest: -p no:cacheprovider --numprocesses 4 tests/unit tests/agent",
+        "pythonb-newest: -p no:cacheprovider --numprocesses 4 tests/unit tests/agent",
     ]
 
 
 def test_arguments_go_to_pytest(checkout: Checkout) -> None:
     """With arguments, pytest gets these instead of the two tiers."""
     checkout.run("pythona", "tests/unit", "-x")
-    assert checkout.calls("pytest") == ["pythona-newest: -p no:cacheprovider --numprocesses 2 tests/unit -x"]
+    assert checkout.calls("pytest") == ["pythona-newest: -p no:cacheprovider --numprocesses 4 tests/unit -x"]
 
 
 def test_the_summary_says_what_ran(checkout: Checkout) -> None:
@@ -178,7 +178,7 @@ def test_an_interpreter_may_be_a_path(checkout: Checkout) -> None:
 
 def test_failed_tests_fail_it(checkout: Checkout) -> None:
     """The summary says which pair failed, and the next pair is run all the same."""
-    checkout.write("fails", "-m pytest -p no:cacheprovider --numprocesses 2 tests/unit tests/agent\n")
+    checkout.write("fails", "-m pytest -p no:cacheprovider --numprocesses 4 tests/unit tests/agent\n")
     checkout.interpreter("bin/pythonb", INTERPRETER.rsplit("!", 1)[0])
     done = checkout.run("pythona pythonb")
     assert done.returncode == 1, done

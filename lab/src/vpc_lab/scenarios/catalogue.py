@@ -217,8 +217,8 @@ def outage_of_ec2_during_a_failover(stage: Stage) -> None:
     stage.inject(Crash(old))
     stage.watch(20.0)
     outage.heal()
-    new = stage.taken_over(old)
-    stage.serves(new, time.time(), MINUTE)
+    stage.taken_over(old)
+    stage.served(MINUTE)
 
 
 @scenario(allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),), fail_counts=1_000_000)
@@ -236,7 +236,7 @@ def outage_of_ec2_during_a_planned_move(stage: Stage) -> None:
         stage.watch(15.0)
     stage.command(["crm_resource", "--clear", "--resource", stage.resource])
     stage.command(["crm_resource", "--cleanup", "--resource", stage.resource])
-    stage.serves(stage.active(), time.time(), 2 * MINUTE)
+    stage.served(2 * MINUTE)
 
 
 # -- changes behind the cluster's back ---------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def route_table_deleted(stage: Stage) -> None:
         stage.wait("crm_mon showing the table", lambda: stage.degraded(table), MENDED)
         if stage.history() != before:
             raise LabError("Pacemaker has restarted the service for a table that is gone")
-    stage.serves(stage.active(), time.time(), MENDED)
+    stage.served(MENDED)
 
 
 @scenario(modes=("overlay-ip",), allowances=DRIFT)
@@ -291,10 +291,11 @@ def source_destination_check_switched_on(stage: Stage) -> None:
 
 @scenario(allowances=(Allowance("address-removed", MINUTE),), fail_counts=1)
 def local_address_removed(stage: Stage) -> None:
-    """Some daemon takes the address off the active node's interface: Pacemaker recovers the service where it is."""
+    """Some daemon takes the address off the active node's interface: Pacemaker recovers the service."""
     active = stage.active()
     stage.inject(AddressRemoved(active, stage.addresses[0]))
-    stage.serves(active, time.time(), MINUTE)
+    stage.wait("a failed monitor", lambda: stage.failed(active), MINUTE)
+    stage.served(MINUTE)
 
 
 @scenario(modes=("eni",), agents=(OURS,), allowances=(Allowance("rules-removed", MINUTE),), fail_counts=1)
@@ -302,7 +303,8 @@ def routing_rules_removed(stage: Stage) -> None:
     """Some daemon removes the routing policy rules of the service's ENI: they are there again."""
     active = stage.active()
     stage.inject(RulesRemoved(active))
-    stage.serves(active, time.time(), MINUTE)
+    stage.wait("a failed monitor", lambda: stage.failed(active), MINUTE)
+    stage.served(MINUTE)
 
 
 @scenario(modes=("overlay-ip",), agents=(OURS,), allowances=(Allowance("access-denied", MENDED, throughout=True),))
@@ -428,7 +430,7 @@ def killed_at_every_step_of_a_start(stage: Stage) -> None:
         stage.command(["crm_resource", "--cleanup", "--resource", stage.resource])
         stage.lab.settle()
         stage.voice.say(f"Killed during {action}; the service, which was on {old}, is on {stage.active()}")
-        stage.serves(stage.active(), time.time(), MINUTE)
+        stage.served(MINUTE)
 
 
 def actions_of(stage: Stage, since: float) -> Tuple[str, ...]:

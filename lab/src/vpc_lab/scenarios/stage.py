@@ -24,6 +24,8 @@ from vpc_lab.waiting import eventually
 MOVED_WITHIN = 60.0
 FAILED_OVER_WITHIN = 120.0
 _FEEDS_EVERY = 1.0
+# How long one node is waited for to serve everybody, before somebody asks again which one has the service.
+_TRIES_FOR = 10.0
 # What is told of a failover when it is over: its name, between which nodes, and when.
 Seen = Callable[["Stage", str, Switch], None]
 
@@ -112,6 +114,10 @@ class Stage:
             for entry in self.cluster().failures
         )
 
+    def failed(self, node: str) -> bool:
+        """Whether Pacemaker has counted a failure of the service on a node."""
+        return self.cluster().fail_counts.get((node, self.resource), "0") != "0"
+
     # -- what is done -------------------------------------------------------------------------------------------
 
     def inject(self, fault: Fault) -> Injected:
@@ -173,6 +179,16 @@ class Stage:
         if not self.recording.measurement.wait_steady(node, since, within):
             raise LabError(f"{node} did not serve every consumer within {within:.0f} s")
 
+    def served(self, within: float = FAILED_OVER_WITHIN) -> str:
+        """Wait until one node, whichever Pacemaker chooses, has answered every consumer for two seconds; which."""
+        until = time.monotonic() + within
+        while time.monotonic() < until:
+            node = self.active()
+            left = until - time.monotonic()
+            if self.recording.measurement.wait_steady(node, time.time(), min(_TRIES_FOR, left)):
+                return node
+        raise LabError(f"no node has served every consumer within {within:.0f} s")
+
     def command(self, argv: Sequence[str], *, check: bool = True) -> str:
         """Run a command on a node that is awake; what it printed."""
         return self.lab.exec(self.lab.awake_nodes()[0], argv, check=check).stdout
@@ -225,6 +241,5 @@ class Stage:
                 self.lab.wait_online()
                 self.command(["crm_resource", "--clear", "--resource", self.resource], check=False)
                 self.command(["crm_resource", "--cleanup"], check=False)
-            since = time.time()
-            self.serves(self.active(), since, FAILED_OVER_WITHIN)
+            self.served()
             self.lab.wait_online(within=FAILED_OVER_WITHIN)
