@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
@@ -109,9 +109,8 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
                 wrong.append(f"step {number}: {error}")
             judge.feed(*recording.advance())
             if not wrong:
-                wrong += [
-                    f"after step {number}: {one}" for one in auditor.complaints(expected, may_be_fenced=stage.nodes)
-                ]
+                audited = replace(expected, may_be_fenced=stage.nodes)
+                wrong += [f"after step {number}: {one}" for one in auditor.complaints(audited, over=False)]
             durations.append(time.monotonic() - step_began)
             if wrong or judge.found:
                 failed = step
