@@ -231,8 +231,8 @@ def page(played: Sequence[Played]) -> str:
     lines = [
         "# Scenarios",
         "",
-        "Written by `lab scenarios --page`: what befalls a cluster in [the lab](lab.md), for how long some consumer was",
-        "without an answer because of it, at most, and the judge's verdict. A verdict that is not `passed` tells the",
+        "Written by `lab scenarios --page`: what befalls a cluster in [the lab](lab.md), for how long some consumer",
+        "was without an answer because of it, at most, and the judge's verdict. One that is not `passed` tells the",
         "first thing that was wrong.",
         "",
         table(played),
