@@ -62,7 +62,7 @@ def test_the_peer_gets_no_parameter_of_ours() -> None:
 def test_each_mode_has_its_parameters() -> None:
     """An ENI by its id, a private address without route tables."""
     assert replace(PLAIN, mode="eni").agent_parameters["network_interface_id"] == "@SERVICE_ENI@"
-    private = replace(PLAIN, mode="private-ip", address="@PRIVATE_IP@").agent_parameters
+    private = replace(PLAIN, mode="private-ip").agent_parameters
     assert (private["ip"], "routing_table" in private) == ("@PRIVATE_IP@", False)
 
 

@@ -346,7 +346,7 @@ TEN = tuple(f"192.168.10.{number}" for number in range(21, 31))
     modes=("overlay-ip",),
     agents=(OURS,),
     allowances=(Allowance("crash", MINUTE),),
-    configure=lambda one: replace(one, address=",".join(TEN)),
+    configure=lambda one: replace(one, addresses=TEN),
     settings=lambda one: replace(one, overlays=TEN),
 )
 def ten_addresses_under_throttling(stage: Stage) -> None:
@@ -368,11 +368,16 @@ def twenty_route_tables(stage: Stage) -> None:
     stage.fails_over(Crash(old), fenced=[old])
 
 
+def _with_ipv6(configuration: Configuration) -> Configuration:
+    address = "@OVERLAY_IPV6@" if configuration.mode == "overlay-ip" else "@PRIVATE_IPV6@"
+    return replace(configuration, addresses=(address,))
+
+
 @scenario(
     modes=("overlay-ip", "private-ip"),
     agents=(OURS,),
     allowances=(Allowance("crash", LOST),),
-    configure=lambda one: replace(one, address="@OVERLAY_IPV6@" if one.mode == "overlay-ip" else "@PRIVATE_IPV6@"),
+    configure=_with_ipv6,
 )
 def ipv6(stage: Stage) -> None:
     """An IPv6 address: a planned move, then the node loses its power."""

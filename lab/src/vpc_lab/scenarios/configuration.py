@@ -27,7 +27,8 @@ RESOURCE = "ip_service"
 class Configuration:
     """One address service in a cluster of so many nodes. Times are in seconds.
 
-    `address`: the placeholder of its address, or addresses; mode `eni` takes those of the lab's ENI. `parameters`:
+    `addresses`: those of the service, as placeholders or as they are; by default the mode's IPv4 address, and in mode
+    `eni` those of the lab's ENI. `parameters`:
     further ones of the agent. `requires`: what Pacemaker wants before it starts the service (Pacemaker's own word).
     """
 
@@ -35,7 +36,7 @@ class Configuration:
     tool: Tool = "crm"
     mode: Mode = "overlay-ip"
     nodes: int = 2
-    address: str = "@OVERLAY_IP@"
+    addresses: Tuple[str, ...] = ()
     parameters: Tuple[Tuple[str, str], ...] = ()
     fencing: bool = True
     make_before_break: bool = False
@@ -52,9 +53,9 @@ class Configuration:
         if self.mode == "eni":
             held = {"mode": "eni", "network_interface_id": "@SERVICE_ENI@"}
         elif self.mode == "private-ip":
-            held = {"mode": "private-ip", "ip": self.address}
+            held = {"mode": "private-ip", "ip": ",".join(self.addresses or ("@PRIVATE_IP@",))}
         else:
-            held = {"ip": self.address, "routing_table": "@ROUTE_TABLES@"}
+            held = {"ip": ",".join(self.addresses or ("@OVERLAY_IP@",)), "routing_table": "@ROUTE_TABLES@"}
         if self.agent == PEER:
             # `profile`: it has no other way to its region; see `peer`.
             theirs = {"interface": "eth0", "lookup_type": "NetworkInterfaceId", "awscli": self.aws_cli}

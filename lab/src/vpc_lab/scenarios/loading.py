@@ -19,7 +19,7 @@ def addresses_of(configuration: Configuration, status: Status) -> Tuple[str, ...
     known: Dict[str, str] = {"@OVERLAY_IP@": status.overlay, "@OVERLAY_IPV6@": status.overlay_ipv6}
     for address in status.service.addresses:
         known["@PRIVATE_IPV6@" if ":" in address else "@PRIVATE_IP@"] = address
-    return tuple(known.get(part, part) for part in configuration.address.split(","))
+    return tuple(known.get(part, part) for part in configuration.agent_parameters["ip"].split(","))
 
 
 def load(lab: Lab, configuration: Configuration) -> None:
