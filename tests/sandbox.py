@@ -57,18 +57,6 @@ def need_commands(*names: str) -> None:
             cannot_run(f"needs {name}")
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
-    """Wait until `condition` is true; its value. Fails the test, naming `what`, when it does not become so."""
-    end = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > end:
-            pytest.fail(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.005)
-
-
 # -- the namespace --------------------------------------------------------------------------------------------------
 
 _libc = ctypes.CDLL(None, use_errno=True)

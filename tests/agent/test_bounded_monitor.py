@@ -6,8 +6,9 @@ from typing import Callable, Iterable
 
 import pytest
 
-from sandbox import Node, Running, crm_resource_stub, eventually, ip
+from sandbox import Node, Running, crm_resource_stub, ip
 from vpc_lab.ec2 import Fault
+from vpc_lab.waiting import eventually
 
 DEGRADED = 190
 
@@ -38,7 +39,7 @@ def test_within_the_bound_it_is_tried_again(node: Node) -> None:
 
 def while_asking(node: Node, running: Running, actions: Iterable[str], do: Callable[[], object]) -> None:
     """Do something as soon as the agent asks EC2."""
-    eventually(lambda: [call for name in actions for call in node.aws.calls(name)], "EC2 is being asked")
+    eventually("EC2 is being asked", lambda: [call for name in actions for call in node.aws.calls(name)])
     do()
 
 
@@ -78,7 +79,7 @@ def test_both_reads_are_under_way_together(node: Node) -> None:
     node.aws.faults.add(Fault("hang", service="ec2"))
     with node.agent.begin("monitor", level=10, interval=10, timeout=60) as running:
         eventually(
-            lambda: node.aws.calls("DescribeRouteTables") and node.aws.calls("DescribeNetworkInterfaces"),
             "both are being asked for",
+            lambda: node.aws.calls("DescribeRouteTables") and node.aws.calls("DescribeNetworkInterfaces"),
         )
         running.process.kill()

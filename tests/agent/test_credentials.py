@@ -7,9 +7,10 @@ from typing import Any, Dict
 
 import pytest
 
-from sandbox import Node, Ran, eventually, ip, proxy
+from sandbox import Node, Ran, ip, proxy
 from vpc_lab.ec2 import Fault, Policy, Role, key_environment
 from vpc_lab.topology import topology_for
+from vpc_lab.waiting import eventually
 
 DEGRADED = 190
 TABLE = "arn:aws:ec2:eu-central-1:123456789012:route-table/*"
@@ -27,7 +28,7 @@ def start_while_they_expire(node: Node, operation: str) -> Ran:
     """A start whose credentials expire before EC2, or STS, answers an operation."""
     number = node.aws.faults.add(Fault("error", action=operation, service="*", code="InternalError", status=500))
     with node.agent.begin("start") as running:
-        eventually(lambda: node.aws.calls(operation), "the first credentials are used")
+        eventually("the first credentials are used", lambda: node.aws.calls(operation))
         node.aws.account.identities.expire()
         node.aws.faults.remove(number)
         return running.end()

@@ -7,7 +7,8 @@ from typing import Callable
 
 import pytest
 
-from sandbox import Agent, Node, answers_on, eventually
+from sandbox import Agent, Node, answers_on
+from vpc_lab.waiting import eventually
 
 # Longer than any test takes: a stop that drains is seen in the middle, and ended.
 LONG = "60"
@@ -133,7 +134,7 @@ def test_it_answers_while_the_target_starts(source: Node) -> None:
     assert answers_on(source.address)
     assert source.agent.run("monitor", interval=10).code == 0
     with source.agent.begin("stop", {"drain": LONG}, timeout=90) as running:
-        eventually(lambda: not source.remembered(), "stop has begun to drain")
+        eventually("stop has begun to drain", lambda: not source.remembered())
         assert answers_on(source.address)
         running.process.terminate()
         assert running.end().code == 1

@@ -8,9 +8,10 @@ from typing import Any, Callable, List, Optional, Union
 
 import pytest
 
-from sandbox import EniNode, Node, Ran, answers_on, crm_resource_stub, eventually, ip
+from sandbox import EniNode, Node, Ran, answers_on, crm_resource_stub, ip
 from vpc_lab.ec2 import Fault, Policy, Statement, Timing
 from vpc_lab.vpc import ElasticIp
+from vpc_lab.waiting import eventually
 
 DEGRADED = 190
 NOT_RUNNING = 7
@@ -172,7 +173,7 @@ def test_at_the_same_time_as_the_routes(make_service: Callable[..., Service]) ->
     service = make_service("overlay-ip")
     service.node.aws.faults.add(Fault("hang", action="ReplaceRoute"))
     with service.node.agent.begin("start", timeout=60) as running:
-        eventually(service.followed, "the Elastic IP is associated")
+        eventually("the Elastic IP is associated", service.followed)
         assert answers_on(service.address)
         assert {call.outcome for call in service.node.aws.calls("ReplaceRoute")} <= {"pending", "fault:hang"}
         running.process.kill()
@@ -182,7 +183,7 @@ def test_not_after_instance_metadata(make_service: Callable[..., Service]) -> No
     """private-ip: associated once EC2 has assigned the address, while instance metadata does not list it yet."""
     service = make_service("private-ip", timing=Timing(imds_address_lag=math.inf))
     with service.node.agent.begin("start", timeout=300) as running:
-        eventually(service.followed, "the Elastic IP is associated")
+        eventually("the Elastic IP is associated", service.followed)
         running.process.kill()
 
 

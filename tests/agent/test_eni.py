@@ -16,13 +16,13 @@ from sandbox import (
     answers_on,
     attach,
     create_eni,
-    eventually,
     ip,
     secrets_of,
     silent_address,
     without_packages,
 )
 from vpc_lab.ec2 import Consistency, Fault, Timing
+from vpc_lab.waiting import eventually
 
 NOT_RUNNING = 7
 DEGRADED = 190
@@ -40,7 +40,7 @@ def power_off(node: EniNode, instance_id: str) -> None:
 def let_reads_lag(node: EniNode, eni: str, *, alternating: bool = False) -> None:
     """From now on reads lag behind writes, but everything that there is can be seen."""
     node.aws.account.consistency = Consistency(lag=4.0, alternating=alternating)
-    eventually(lambda: all(eni in node.aws.account.view().interfaces for _ in range(2)), f"{eni} is seen")
+    eventually(f"{eni} is seen", lambda: all(eni in node.aws.account.view().interfaces for _ in range(2)))
 
 
 def detachments(node: EniNode) -> list[str]:
@@ -143,7 +143,7 @@ def test_a_holder_that_is_fenced_meanwhile(make_eni_node: MakeEniNode) -> None:
     node.aws.account.stuck_detach.add(node.eni)
     node.attach(node.other)
     with node.agent.begin("start", timeout=300) as running:
-        eventually(lambda: detachments(node) == ["false"], "a plain detachment is asked for")
+        eventually("a plain detachment is asked for", lambda: detachments(node) == ["false"])
         power_off(node, node.other.instance_id)
         ran = running.end()
     assert ran.code == 0, ran
@@ -184,7 +184,7 @@ def test_start_under_another_name(eni_node: EniNode) -> None:
     eni_node.started()
     first = eni_node.nic
     eni_node.detach()
-    eventually(lambda: not eni_node.hot_plug.plugged, "the NIC goes")
+    eventually("the NIC goes", lambda: not eni_node.hot_plug.plugged)
     assert eni_node.agent.run("monitor").code == NOT_RUNNING
     eni_node.started()
     assert eni_node.nic != first
@@ -456,7 +456,7 @@ def test_stop_start_stop(eni_node: EniNode) -> None:
     for _ in range(2):
         eni_node.started()
         assert eni_node.agent.run("stop").code == 0
-        eventually(lambda: eni_node.status() == "available" and not eni_node.hot_plug.plugged, "it is detached")
+        eventually("it is detached", lambda: eni_node.status() == "available" and not eni_node.hot_plug.plugged)
         assert eni_node.quiesced()
 
 
@@ -466,7 +466,7 @@ def test_restart_while_reads_lag(make_eni_node: MakeEniNode, detach: float) -> N
     node = make_eni_node(timing=Timing(detach=detach))
     node.started()
     let_reads_lag(node, node.eni)
-    eventually(lambda: node.aws.account.view() is node.aws.account.world, "reads have caught up")
+    eventually("reads have caught up", lambda: node.aws.account.view() is node.aws.account.world)
     assert node.agent.run("stop").code == 0
     ran = node.agent.run("start", timeout=20)
     assert ran.code == 0, ran
@@ -584,7 +584,7 @@ def test_stop_after_the_nic_vanished(eni_node: EniNode) -> None:
     """The NIC is gone behind the agent's back, its rules are not: 0, and they are gone too."""
     eni_node.started()
     eni_node.detach()
-    eventually(lambda: not eni_node.hot_plug.plugged, "the NIC goes")
+    eventually("the NIC goes", lambda: not eni_node.hot_plug.plugged)
     assert eni_node.rules() == ["10.0.1.60"]
     ran = eni_node.agent.run("stop")
     assert ran.code == 0, ran
@@ -660,7 +660,7 @@ def test_local_only(eni_node: EniNode, interval: int) -> None:
 def detached(node: EniNode) -> None:
     """Somebody detaches the ENI, and its NIC goes."""
     node.detach()
-    eventually(lambda: not node.hot_plug.plugged, "the NIC goes")
+    eventually("the NIC goes", lambda: not node.hot_plug.plugged)
 
 
 BREAKAGES: Dict[str, Callable[[EniNode], Any]] = {
@@ -707,7 +707,7 @@ def elsewhere(node: EniNode) -> None:
     nic = node.hot_plug.plugged.pop(node.eni)
     assert nic
     node.detach()
-    eventually(lambda: node.status() == "available", "it is detached")
+    eventually("it is detached", lambda: node.status() == "available")
     node.attach(node.other)
 
 
@@ -816,7 +816,7 @@ def test_start_killed_at_a_call(eni_node: EniNode, operation: str, after: bool, 
     eni_node.attach(eni_node.other)
     number = eni_node.aws.faults.add(Fault("hang", action=operation, after=after))
     with eni_node.agent.begin("start", timeout=60) as running:
-        eventually(lambda: [c for c in eni_node.aws.calls() if c.outcome == "fault:hang"], f"{operation} is asked")
+        eventually(f"{operation} is asked", lambda: [c for c in eni_node.aws.calls() if c.outcome == "fault:hang"])
         running.process.kill()
     eni_node.aws.faults.remove(number)
     if again == "stop":

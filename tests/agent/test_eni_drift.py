@@ -6,8 +6,9 @@ from typing import Callable, List
 
 import pytest
 
-from sandbox import EniNode, Ran, crm_resource_stub, eventually, ip
+from sandbox import EniNode, Ran, crm_resource_stub, ip
 from vpc_lab.ec2 import Fault, Timing
+from vpc_lab.waiting import eventually
 
 DEGRADED = 190
 MakeEniNode = Callable[..., EniNode]
@@ -31,7 +32,7 @@ def drifted(node: EniNode) -> EniNode:
     nic = node.hot_plug.plugged.pop(node.eni)
     node.hot_plug.never = True
     node.detach()
-    eventually(lambda: node.status() == "available", "it is detached")
+    eventually("it is detached", lambda: node.status() == "available")
     node.attach(node.other)
     # With the next change the old NIC goes, and a new one comes where the ENI is attached here.
     node.hot_plug.plugged[node.eni], node.hot_plug.never = nic, False
@@ -171,7 +172,7 @@ def test_the_kernel_has_the_last_word(eni_node: EniNode) -> None:
     eni_node.aws.faults.add(Fault("latency", action="DescribeNetworkInterfaces", seconds=1.5, times=1))
     before = len(actions(eni_node))
     with eni_node.agent.begin("monitor", level=10, interval=10, timeout=60) as running:
-        eventually(lambda: "DescribeNetworkInterfaces" in actions(eni_node)[before:], "EC2 is asked")
+        eventually("EC2 is asked", lambda: "DescribeNetworkInterfaces" in actions(eni_node)[before:])
         ip("address", "del", "10.0.1.60/32", "dev", eni_node.nic)
         ran = running.end()
     assert ran.code == 7, ran

@@ -7,8 +7,9 @@ from typing import Callable, List
 
 import pytest
 
-from sandbox import EniNode, HotPlug, eventually, silent_address
+from sandbox import EniNode, HotPlug, silent_address
 from vpc_lab.ec2 import Fault, Timing
+from vpc_lab.waiting import eventually
 
 MakeEniNode = Callable[..., EniNode]
 LONG = 600.0  # seconds: longer than any test
@@ -53,9 +54,9 @@ def test_a_holder_that_does_not_take_part(make_eni_node: MakeEniNode, operation:
     node.attach(node.other)
     node.aws.api.administer(operation, InstanceId=node.other.instance_id)
     with node.agent.begin("start", timeout=300) as running:
-        eventually(lambda: detachments(node) == ["false"], "a plain detachment is asked for")
+        eventually("a plain detachment is asked for", lambda: detachments(node) == ["false"])
         reads = len(node.aws.calls("DescribeNetworkInterfaces"))
-        eventually(lambda: len(node.aws.calls("DescribeNetworkInterfaces")) > reads + 2, "it is looked at again")
+        eventually("it is looked at again", lambda: len(node.aws.calls("DescribeNetworkInterfaces")) > reads + 2)
         assert detachments(node) == ["false"]
         running.process.kill()
     ran = node.agent.run("start", timeout=9)
@@ -99,7 +100,7 @@ def test_an_empty_answer_in_the_middle_of_a_move(make_eni_node: MakeEniNode, at:
     node.aws.account.wait_for(lambda _: node.status() == "attached")
     with node.agent.begin("start") as running:
         mine = eventually(
-            lambda: [call for call in node.aws.calls(at) if call.caller != "administrator"], f"{at} is asked for"
+            f"{at} is asked for", lambda: [call for call in node.aws.calls(at) if call.caller != "administrator"]
         )
         assert mine
         node.aws.faults.add(Fault("empty_set", action=operation, times=1))

@@ -12,8 +12,9 @@ from typing import Callable, Dict, Iterator, List, Set
 import pytest
 
 from aws_ipfailover.kernel.announcements import gratuitous_arp, neighbour_advertisement
-from sandbox import EniNode, HotPlug, eventually, ip
+from sandbox import EniNode, HotPlug, ip
 from vpc_lab.ec2 import Timing
+from vpc_lab.waiting import eventually
 
 MakeEniNode = Callable[..., EniNode]
 ETH_P_ALL = 3
@@ -33,10 +34,10 @@ def test_renamed_while_it_is_configured(make_eni_node: MakeEniNode, first: int) 
         plug.rename_after = 0.004 + 0.003 * number
         ran = node.agent.run("start")
         assert ran.code == 0, ran
-        eventually(lambda: node.nic.startswith("ens"), "udev has renamed it")
+        eventually("udev has renamed it", lambda: node.nic.startswith("ens"))
         assert node.served(), ran
         assert node.agent.run("stop").code == 0
-        eventually(lambda: not plug.plugged, "the NIC goes")
+        eventually("the NIC goes", lambda: not plug.plugged)
 
 
 def renaming_ip(directory: Path, step: int) -> Dict[str, str]:
@@ -175,7 +176,7 @@ def test_announced(make_eni_node: MakeEniNode) -> None:
     wanted = announcements(node.interface().mac, *ADDRESSES, EXTRA)
     with frames() as seen:
         node.started()
-        eventually(lambda: wanted <= seen(), "all addresses are announced")
+        eventually("all addresses are announced", lambda: wanted <= seen())
 
 
 def test_a_second_start_announces_too(eni_node: EniNode) -> None:
@@ -184,7 +185,7 @@ def test_a_second_start_announces_too(eni_node: EniNode) -> None:
     wanted = announcements(eni_node.interface().mac, "10.0.1.60")
     with frames() as seen:
         eni_node.started()
-        eventually(lambda: wanted <= seen(), "the address is announced")
+        eventually("the address is announced", lambda: wanted <= seen())
 
 
 def test_only_a_start_announces(eni_node: EniNode) -> None:

@@ -12,7 +12,8 @@ from typing import Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from sandbox import Node, Ran, eventually, ip, serving
+from sandbox import Node, Ran, ip, serving
+from vpc_lab.waiting import eventually
 
 DEGRADED = 190
 TIMEOUT = 15.0  # seconds
@@ -264,7 +265,7 @@ def test_what_is_in_parallel_shares_the_memory(node: Node, tmp_path: Path) -> No
         ran, peak = measured(node, tmp_path, "start", {"routing_table": tables}, environ={"AWS_ENDPOINT_URL": url})
     assert ran.elapsed < TIMEOUT, ran
     assert peak < 250_000, (peak, ran)
-    assert eventually(lambda: asked.count("ReplaceRoute") >= 2, "several tables are written")
+    assert eventually("several tables are written", lambda: asked.count("ReplaceRoute") >= 2)
 
 
 def test_a_large_page_of_another_kind_hinders_no_later_answer(node: Node) -> None:

@@ -7,9 +7,10 @@ from typing import Callable
 
 import pytest
 
-from sandbox import Node, answers_on, eventually, ip
+from sandbox import Node, answers_on, ip
 from vpc_lab.ec2 import Fault
 from vpc_lab.topology import topology_for
+from vpc_lab.waiting import eventually
 
 # Each is a moment of start that a hanging answer holds the agent at.
 MOMENTS = [
@@ -39,7 +40,7 @@ def test_start_killed_while_it_waits(node: Node, service: str, path: str) -> Non
     """Start is killed (SIGKILL) while it waits for an answer: stop is 0 and gone, start is 0 and held."""
     number = node.aws.faults.add(Fault("hang", service=service, action=path))
     with node.agent.begin("start", timeout=60) as running:
-        eventually(lambda: [c for c in node.aws.calls() if c.outcome == "fault:hang"], f"{path} is asked")
+        eventually(f"{path} is asked", lambda: [c for c in node.aws.calls() if c.outcome == "fault:hang"])
         running.process.kill()
     node.aws.faults.remove(number)
     reach_the_goal(node)
@@ -55,7 +56,7 @@ def test_start_killed_after_some_tables(make_node: Callable[..., Node], done: in
     for table in node.tables[:done]:
         node.aws.faults.add(Fault("hang", action="ReplaceRoute", resource=table, after=True))
     with node.agent.begin("start", timeout=60) as running:
-        eventually(lambda: len(node.aws.calls("ReplaceRoute")) == len(node.tables), "all tables are being written")
+        eventually("all tables are being written", lambda: len(node.aws.calls("ReplaceRoute")) == len(node.tables))
         running.process.kill()
     assert list(node.routes().values()).count(node.me.network_interface_id) == done
     node.aws.faults.clear()
@@ -97,7 +98,7 @@ def test_monitor_after_a_killed_start(node: Node) -> None:
     """A start that was killed after its first table: the monitor says what is so, at each level."""
     node.aws.faults.add(Fault("hang", action="ReplaceRoute", resource=node.tables[1]))
     with node.agent.begin("start", timeout=60) as running:
-        eventually(lambda: node.me.network_interface_id in node.routes().values(), "the first table is written")
+        eventually("the first table is written", lambda: node.me.network_interface_id in node.routes().values())
         running.process.kill()
     node.aws.faults.clear()
     assert node.agent.run("monitor").code == 0

@@ -18,7 +18,6 @@ from sandbox import (
     REASON_PREFIX,
     Agent,
     Node,
-    eventually,
     need_root,
     proxy,
     secrets_of,
@@ -29,6 +28,7 @@ from sandbox import (
 from vpc_lab.ec2 import Fault, Role, key_environment, running_aws
 from vpc_lab.ec2.tls import make_certificates
 from vpc_lab.topology import topology_for
+from vpc_lab.waiting import eventually
 
 ACTIONS = [
     "start",
@@ -519,7 +519,7 @@ def test_terminated_in_the_middle_of_start(node: Node, number: signal.Signals) -
     """A start that is ended by a signal leaves no address, prints no traceback, and says one exit reason."""
     node.aws.faults.add(Fault("hang", action="ReplaceRoute"))
     with node.agent.begin("start", timeout=60) as running:
-        eventually(lambda: len(node.aws.calls("ReplaceRoute")) == 2, "the routes are being written")
+        eventually("the routes are being written", lambda: len(node.aws.calls("ReplaceRoute")) == 2)
         assert node.held()
         running.process.send_signal(number)
         ran = running.end()
@@ -550,7 +550,7 @@ def test_terminated_while_resolving(node: Node, path: str) -> None:
     """A signal while IMDS is asked ends the start at once, with nothing changed."""
     node.aws.faults.add(Fault("hang", service="imds", action=path))
     with node.agent.begin("start", timeout=60) as running:
-        eventually(lambda: [c for c in node.aws.calls() if re.match(path, c.action)], "IMDS is being asked")
+        eventually("IMDS is being asked", lambda: [c for c in node.aws.calls() if re.match(path, c.action)])
         running.process.terminate()
         ran = running.end()
     assert ran.code == 1, ran
@@ -563,7 +563,7 @@ def test_terminated_monitor(node: Node) -> None:
     node.started()
     node.aws.faults.add(Fault("hang", action="DescribeRouteTables"))
     with node.agent.begin("monitor", level=10, interval=10, timeout=60) as running:
-        eventually(lambda: node.aws.calls("DescribeRouteTables"), "EC2 is being asked")
+        eventually("EC2 is being asked", lambda: node.aws.calls("DescribeRouteTables"))
         running.process.terminate()
         ran = running.end()
     assert ran.code == 1, ran

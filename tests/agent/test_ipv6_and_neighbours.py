@@ -6,8 +6,9 @@ from typing import Callable, List
 
 import pytest
 
-from sandbox import Agent, Held, Node, addresses, answers_on, eventually, ip
+from sandbox import Agent, Held, Node, addresses, answers_on, ip
 from vpc_lab.ec2 import Fault, Policy, Statement
+from vpc_lab.waiting import eventually
 
 OVERLAY6 = "fd00:10::10"
 
@@ -149,7 +150,7 @@ def test_stop_beside_a_start_that_waits(node: Node) -> None:
     """A stop that comes while a start still waits for EC2 does its work, and the start leaves nothing behind either."""
     number = node.aws.faults.add(Fault("hang", action="ReplaceRoute"))
     with node.agent.begin("start", timeout=60) as running:
-        eventually(lambda: len(node.aws.calls("ReplaceRoute")) == 2, "the routes are being written")
+        eventually("the routes are being written", lambda: len(node.aws.calls("ReplaceRoute")) == 2)
         ran = node.agent.run("stop")
         assert ran.code == 0, ran
         assert node.held() == []

@@ -9,10 +9,11 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from sandbox import Node, Ran, crm_resource_stub, eventually, ip, make_interface, with_files, without_packages
+from sandbox import Node, Ran, crm_resource_stub, ip, make_interface, with_files, without_packages
 from vpc_lab.ec2 import Consistency, Fault
 from vpc_lab.topology import topology_for
 from vpc_lab.vpc import RouteOrigin
+from vpc_lab.waiting import eventually
 
 NOT_RUNNING = 7
 DEGRADED = 190
@@ -454,7 +455,7 @@ def test_a_single_contradicting_read(node: Node) -> None:
     eni = node.me.network_interface_id
     node.point_routes_at("node2")
     with node.agent.begin("monitor", level=10, interval=10) as running:
-        eventually(lambda: [c for c in node.aws.calls("DescribeRouteTables") if c.outcome == "ok"], "the first read")
+        eventually("the first read", lambda: [c for c in node.aws.calls("DescribeRouteTables") if c.outcome == "ok"])
         for table in node.tables:
             node.aws.account.put_route(node.destination, eni, table)
         ran = running.end()
@@ -467,7 +468,7 @@ def test_a_second_read_that_fails(node: Node) -> None:
     node.hold()
     node.point_routes_at("node2")
     with node.agent.begin("monitor", level=10, interval=10, timeout=4) as running:
-        eventually(lambda: [c for c in node.aws.calls("DescribeRouteTables") if c.outcome == "ok"], "the first read")
+        eventually("the first read", lambda: [c for c in node.aws.calls("DescribeRouteTables") if c.outcome == "ok"])
         node.aws.faults.add(Fault("error", code="RequestLimitExceeded", status=503))
         ran = running.end()
     assert ran.code == DEGRADED, ran

@@ -17,13 +17,13 @@ from sandbox import (
     attach,
     create_eni,
     crm_resource_stub,
-    eventually,
     ip,
     make_interface,
     without_packages,
 )
 from vpc_lab.ec2 import Consistency, Fault
 from vpc_lab.topology import InstanceSpec
+from vpc_lab.waiting import eventually
 
 NOT_RUNNING = 7
 DEGRADED = 190
@@ -247,7 +247,7 @@ def test_an_old_read_says_here(make_node: Callable[..., Node]) -> None:
     node.started()
     node.aws.account.consistency = Consistency(lag=3.0)
     mine = node.me.network_interface_id
-    eventually(lambda: node.address in map(str, node.aws.account.view().interfaces[mine].ipv6), "reads show it here")
+    eventually("reads show it here", lambda: node.address in map(str, node.aws.account.view().interfaces[mine].ipv6))
     assign(node, other(node).network_interface_id)
     node.started()
     assert holders(node) == [node.me.network_interface_id]

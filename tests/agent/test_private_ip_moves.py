@@ -11,9 +11,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set
 import pytest
 
 from aws_ipfailover.kernel.announcements import gratuitous_arp, neighbour_advertisement
-from sandbox import Node, Ran, answers_on, crm_resource_stub, eventually, ip
+from sandbox import Node, Ran, answers_on, crm_resource_stub, ip
 from vpc_lab.ec2 import Fault, Timing
 from vpc_lab.topology import InstanceSpec
+from vpc_lab.waiting import eventually
 
 NOT_RUNNING = 7
 DEGRADED = 190
@@ -76,7 +77,7 @@ def test_success_means_that_imds_lists_it(standby: Callable[..., Node]) -> None:
     """private-ip: success means that IMDS lists the address too (AWS remaps asynchronously)."""
     node = standby(timing=Timing(remap=0.5, imds_address_lag=0.7))
     with node.agent.begin("start") as running:
-        eventually(lambda: holders(node) == [node.me.network_interface_id], "EC2 has assigned it")
+        eventually("EC2 has assigned it", lambda: holders(node) == [node.me.network_interface_id])
         assert not in_metadata(node)
         ran = running.end()
     assert ran.code == 0, ran
@@ -300,19 +301,19 @@ def test_announced(node: Node) -> None:
     for _ in range(2):
         with frames() as seen:
             node.started()
-            eventually(lambda: announcements(node) <= seen(), "the address is announced")
+            eventually("the address is announced", lambda: announcements(node) <= seen())
 
 
 def test_announced_when_it_is_remapped(standby: Callable[..., Node]) -> None:
     """It is announced once EC2 delivers here, not while the other node still gets the packets."""
     node = standby(timing=Timing(remap=0.4, imds_address_lag=0.4))
     with frames() as seen, node.agent.begin("start") as running:
-        eventually(lambda: holders(node) == [node.me.network_interface_id], "EC2 has assigned it")
+        eventually("EC2 has assigned it", lambda: holders(node) == [node.me.network_interface_id])
         assert not in_metadata(node)
         assert not announcements(node) & seen()
         ran = running.end()
         assert ran.code == 0, ran
-        eventually(lambda: announcements(node) <= seen(), "the address is announced")
+        eventually("the address is announced", lambda: announcements(node) <= seen())
 
 
 def test_not_announced_by_a_start_that_fails(node: Node) -> None:

@@ -7,8 +7,9 @@ from typing import Dict, List, Optional
 
 import pytest
 
-from sandbox import EniNode, Node, Ran, addresses, eventually, ip
+from sandbox import EniNode, Node, Ran, addresses, ip
 from vpc_lab.ec2 import Fault
+from vpc_lab.waiting import eventually
 
 KEPT, ADDED, THIRD = "192.168.10.10", "192.168.10.11", "192.168.10.12"
 OWNED = "192.168.10.0/24"
@@ -219,7 +220,7 @@ def test_a_reload_that_was_killed(served: Node) -> None:
     """Whatever it had done, stop removes the old addresses and the new ones."""
     served.aws.faults.add(Fault("hang", action="ReplaceRoute"))
     with served.agent.begin("reload-agent", {"ip": f"{ADDED},{THIRD}"}, timeout=20) as running:
-        eventually(lambda: ADDED in here(), "the new address is there")
+        eventually("the new address is there", lambda: ADDED in here())
         running.process.kill()
         running.end()
     assert KEPT in here()
@@ -248,7 +249,7 @@ def test_a_start_after_a_reload_that_was_killed(served: Node, signal: str) -> No
     served.aws.faults.add(Fault("hang", action="ReplaceRoute"))
     for action, given in (("reload-agent", ADDED), ("start", THIRD)):
         with served.agent.begin(action, {"ip": given}, timeout=20) as running:
-            eventually(partial(is_here, given), "the new address is there")
+            eventually("the new address is there", partial(is_here, given))
             getattr(running.process, "kill" if action == "reload-agent" else signal)()
             running.end()
     assert here() == ([KEPT, ADDED, THIRD] if signal == "kill" else [])

@@ -15,12 +15,12 @@ from sandbox import (
     Node,
     addresses,
     answers_on,
-    eventually,
     instance,
     ip,
     need_root,
     network_namespace,
 )
+from vpc_lab.waiting import eventually
 
 
 def host() -> Any:
@@ -65,7 +65,7 @@ def test_leaving_restores_the_host_also_after_a_failure() -> None:
         fails()
     assert host() == before
     assert not answers_on("192.168.10.10")
-    eventually(lambda: threading.active_count() <= threads, "the threads of the AWS layer are gone")
+    eventually("the threads of the AWS layer are gone", lambda: threading.active_count() <= threads)
 
 
 def test_a_namespace_is_empty() -> None:
@@ -107,7 +107,7 @@ def test_a_nic_is_renamed_after_it_appeared(make_eni_node: Callable[..., EniNode
     assert node.nic == "eth1"
     (born,) = ip("link", "show", "dev", "eth1")
     ip("link", "set", "dev", "eth1", "up")
-    eventually(lambda: node.nic == "ens6", "the NIC renamed")
+    eventually("the NIC renamed", lambda: node.nic == "ens6")
     (renamed,) = ip("link", "show", "dev", "ens6")
     assert renamed["ifindex"] == born["ifindex"]
     assert node.up()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox import Node, Ran, crm_resource_stub, eventually
+from sandbox import Node, Ran, crm_resource_stub
 from vpc_lab.ec2 import Fault, Policy, Statement
+from vpc_lab.waiting import eventually
 
 DEGRADED = 190
 ROUTES = ("ec2:ReplaceRoute", "ec2:DescribeRouteTables")
@@ -172,8 +173,8 @@ def test_a_single_read_of_it(active: Node) -> None:
     """A check that a second read confirms to be on counts: one that a single read shows is not believed."""
     with active.agent.begin("monitor", level=10, interval=10) as running:
         eventually(
-            lambda: [call for call in active.aws.calls("DescribeNetworkInterfaces") if call.outcome == "ok"],
             "the first read",
+            lambda: [call for call in active.aws.calls("DescribeNetworkInterfaces") if call.outcome == "ok"],
         )
         active.aws.account.set_source_dest_check("node1", checked=False)
         ran = running.end()

@@ -7,9 +7,10 @@ from typing import Callable, List
 
 import pytest
 
-from sandbox import Held, Node, Ran, eventually, ip, make_interface
+from sandbox import Held, Node, Ran, ip, make_interface
 from vpc_lab.ec2 import Fault, Limit, Policy, Statement
 from vpc_lab.topology import topology_for
+from vpc_lab.waiting import eventually
 
 MANY = 30
 
@@ -54,7 +55,7 @@ def test_the_address_comes_before_the_routes(node: Node) -> None:
     """start: local address first. While the first ReplaceRoute is on its way, the address is here already."""
     node.aws.faults.add(Fault("hang", action="ReplaceRoute", times=2))
     with node.agent.begin("start", timeout=40) as running:
-        eventually(lambda: len(node.aws.calls("ReplaceRoute")) == 2, "both tables are being written")
+        eventually("both tables are being written", lambda: len(node.aws.calls("ReplaceRoute")) == 2)
         assert len(node.held()) == 1
         assert set(node.routes().values()) == {node.aws.account.instance("node2").network_interface_id}
         running.process.kill()
@@ -65,7 +66,7 @@ def test_all_tables_are_written_at_once(make_node: Callable[..., Node]) -> None:
     node = make_node(topology=topology_for(extra_route_tables=MANY - 2))
     node.aws.faults.add(Fault("hang", action="ReplaceRoute"))
     with node.agent.begin("start", timeout=60) as running:
-        eventually(lambda: len(node.aws.calls("ReplaceRoute")) == MANY, "all tables are being written")
+        eventually("all tables are being written", lambda: len(node.aws.calls("ReplaceRoute")) == MANY)
         assert {call.outcome for call in node.aws.calls("ReplaceRoute")} <= {"pending", "fault:hang"}
         running.process.kill()
 
@@ -105,7 +106,7 @@ def test_a_route_created_by_someone_else_meanwhile(node: Node) -> None:
     node.aws.faults.add(Fault("latency", action="CreateRoute", seconds=1.0))
     node.aws.faults.add(Fault("error", action="CreateRoute", code="RouteAlreadyExists", times=1))
     with node.agent.begin("start") as running:
-        eventually(lambda: node.aws.calls("CreateRoute"), "the route is being created")
+        eventually("the route is being created", lambda: node.aws.calls("CreateRoute"))
         node.aws.account.put_route(node.destination, "node2", lacking)
         ran = running.end()
     assert ran.code == 0, ran

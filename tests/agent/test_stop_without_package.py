@@ -22,13 +22,13 @@ from sandbox import (
     addresses,
     answers_on,
     create_eni,
-    eventually,
     ip,
     make_interface,
     need_root,
     network_namespace,
     without_packages,
 )
+from vpc_lab.waiting import eventually
 
 ADDRESS, ADDRESS6 = "192.168.10.10", "fd00:10::10"
 OWN, ANOTHERS = "10.0.1.11/24", "192.168.10.20/32"
@@ -357,9 +357,9 @@ def test_a_signal(namespace: None, tmp_path: Path) -> None:
     mark = tmp_path / "asked"
     path = bin_with_ip(tmp_path, f"echo $$ > {mark}.new; mv {mark}.new {mark}; exec sleep 600")
     with BARE.agent(ip=ADDRESS).begin("stop", environ={"PATH": path}) as running:
-        eventually(mark.exists, "ip is being run")
+        eventually("ip is being run", mark.exists)
         waits_in = Path("/proc", str(running.process.pid), "wchan")
-        eventually(lambda: "poll" in waits_in.read_text(), "the agent waits for it")
+        eventually("the agent waits for it", lambda: "poll" in waits_in.read_text())
         running.process.terminate()
         ran = running.end()
     assert ran.code == 1, ran

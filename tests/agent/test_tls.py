@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sandbox import Node, eventually, ip, serving
+from sandbox import Node, ip, serving
 from vpc_lab.ec2.server import api_server
 from vpc_lab.ec2.tls import make_certificates
+from vpc_lab.waiting import eventually
 
 DEGRADED = 190
 SETTINGS = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle")
@@ -127,7 +128,7 @@ def test_no_request_reaches_a_server_with_a_wrong_certificate(
     for case, environ in cases.items():
         with servers.serve(kind) as server:
             with node.agent.begin("start", environ={"AWS_ENDPOINT_URL": server.url, **environ}) as running:
-                eventually(lambda: server.refused or server.received, f"{case}: the server is asked")
+                eventually(f"{case}: the server is asked", lambda: server.refused or server.received)
                 running.process.kill()  # it would go on asking until its deadline
                 running.end()
             assert server.received == [], case

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator
 
@@ -23,14 +22,6 @@ OVERLAY6 = "fd00:10::10/128"
 
 # One session, so that EC2's large model is parsed once.
 SESSION = boto3.Session()
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 20.0) -> None:
-    """Wait until a condition holds; otherwise fail."""
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def client(aws: RunningAws, service: str = "ec2", credentials: Credentials | None = None, **config: Any) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vpc_lab.ec2 import Consistency, RunningAws
+from vpc_lab.waiting import eventually
 
-from .conftest import OVERLAY, EC2Client, eventually
+from .conftest import OVERLAY, EC2Client
 
 
 def seen(aws: RunningAws, ec2: EC2Client) -> str | None:
@@ -48,7 +49,7 @@ def test_lag(aws: RunningAws, ec2: EC2Client) -> None:
         aws.account.instance("node2").network_interface_id,
     }
     aws.account.consistency = Consistency(lag=0.05)
-    eventually(lambda: seen(aws, ec2) == "node2")
+    eventually("a read that sees the write", lambda: seen(aws, ec2) == "node2")
 
 
 def test_alternating(aws: RunningAws, ec2: EC2Client) -> None:

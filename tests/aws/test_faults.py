@@ -21,8 +21,9 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from vpc_lab.ec2 import Fault, Limit, Policy, RunningAws
+from vpc_lab.waiting import eventually
 
-from .conftest import OVERLAY, EC2Client, eventually, refused
+from .conftest import OVERLAY, EC2Client, refused
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_lasting(aws: RunningAws, ec2: EC2Client) -> None:
     eni = aws.account.instance("node1").network_interface_id
     with refused("IncorrectState", "incorrect state"):
         ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["10.0.1.50"])
-    eventually(lambda: len(aws.faults.current()) == 1)
+    eventually("the end of one fault", lambda: len(aws.faults.current()) == 1)
     ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["10.0.1.50"])
     with refused("InternalError"):
         ec2.describe_vpcs()

@@ -11,8 +11,9 @@ import pytest
 import requests
 
 from vpc_lab.ec2 import EVERY_INSTANCE, Fault, RunningAws, Timing
+from vpc_lab.waiting import eventually
 
-from .conftest import EC2Client, eventually
+from .conftest import EC2Client
 
 TTL = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
 
@@ -63,7 +64,7 @@ def test_token_expires(metadata: Metadata) -> None:
     """A token is good for its lifetime only."""
     metadata.token = metadata.put({"X-aws-ec2-metadata-token-ttl-seconds": "1"}).text
     assert metadata.ask("meta-data/mac").status_code == 200
-    eventually(lambda: metadata.ask("meta-data/mac").status_code == 401)
+    eventually("the end of the token", lambda: metadata.ask("meta-data/mac").status_code == 401)
 
 
 @pytest.mark.parametrize("seconds", ["0", "21601", "-1", "many", ""])

@@ -10,9 +10,10 @@ import pytest
 
 from vpc_lab.ec2 import RunningAws, running_aws
 from vpc_lab.ec2.account import Timing
+from vpc_lab.waiting import eventually
 from vpc_lab.world import World
 
-from .conftest import EC2Client, client, eventually, refused
+from .conftest import EC2Client, client, refused
 
 
 class PowerSwitch:
@@ -178,7 +179,7 @@ def test_failing_power_switch() -> None:
         ec2 = client(aws)
         node = aws.account.instance("node1").instance_id
         ec2.stop_instances(InstanceIds=[node])
-        eventually(lambda: bool(aws.account.callback_errors))
+        eventually("the error of the callback", lambda: bool(aws.account.callback_errors))
         assert state(ec2, node) == "stopping"
         ec2.close()
 
@@ -190,9 +191,9 @@ def test_later_stop_takes_over() -> None:
         ec2 = client(aws)
         node = aws.account.instance("node1").instance_id
         ec2.reboot_instances(InstanceIds=[node])
-        eventually(lambda: switch.asked == [(node, "off")])
+        eventually("the end of its power", lambda: switch.asked == [(node, "off")])
         ec2.stop_instances(InstanceIds=[node], Force=True)
-        eventually(lambda: len(switch.asked) == 2)
+        eventually("a second end of its power", lambda: len(switch.asked) == 2)
         switch.release.set()
         aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
         assert (node, "on") not in switch.asked
@@ -207,7 +208,7 @@ def test_the_system_shuts_down_before_the_power_goes(force: bool) -> None:
         ec2 = client(aws)
         node = aws.account.instance("node1").instance_id
         ec2.stop_instances(InstanceIds=[node], Force=force)
-        eventually(lambda: bool(switch.asked))
+        eventually("the question to the system", lambda: bool(switch.asked))
         assert switch.asked == [(node, "shutdown")]
         assert state(ec2, node) == "stopping"
         switch.release.set()
@@ -230,7 +231,7 @@ def test_skipping_the_shutdown_takes_the_power_at_once() -> None:
         ec2 = client(aws)
         node = aws.account.instance("node1").instance_id
         ec2.stop_instances(InstanceIds=[node])
-        eventually(lambda: asked == ["shutdown"])
+        eventually("the question to the system", lambda: asked == ["shutdown"])
         ec2.stop_instances(InstanceIds=[node], SkipOsShutdown=True)
         aws.account.wait_for(lambda world: world.instances[node].state == "stopped")
         down.set()

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from vpc_lab.ec2 import RunningAws, Timing
+from vpc_lab.waiting import eventually
 
-from .conftest import EC2Client, eventually
+from .conftest import EC2Client
 from .test_imds import TTL, Metadata
 
 ADDRESS = "10.0.1.50"
@@ -93,7 +94,7 @@ def test_metadata_lags_further(places: Places) -> None:
     """The metadata can have the old ENI longer than the network has."""
     places.change(Timing(remap=0.1, imds_address_lag=LONG))
     places.assign("consumer-a")
-    eventually(lambda: places.in_network() == ["consumer-a"])
+    eventually("the new place in the network", lambda: places.in_network() == ["consumer-a"])
     assert places.by_metadata() == ["node1"]
 
 

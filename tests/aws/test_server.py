@@ -17,8 +17,9 @@ from vpc_lab.ec2.account import Account
 from vpc_lab.ec2.running import start_aws
 from vpc_lab.ec2.tls import make_certificates
 from vpc_lab.topology import topology_for
+from vpc_lab.waiting import eventually
 
-from .conftest import OVERLAY, client, eventually, refused
+from .conftest import OVERLAY, client, refused
 
 DESCRIBE = "Action=DescribeRouteTables&Version=2016-11-15"
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Host": "ec2.eu-central-1.amazonaws.com"}
@@ -75,7 +76,7 @@ def test_nobody_waits_for_others(aws: RunningAws) -> None:
         for _ in range(250):
             connection = stack.enter_context(closing(HTTPConnection(*aws.api_listener.addresses[0], timeout=5)))
             connection.request("POST", "/", DESCRIBE, FORM)
-        eventually(lambda: len(aws.calls("DescribeRouteTables")) == 250)
+        eventually("all the calls", lambda: len(aws.calls("DescribeRouteTables")) == 250)
         assert requests.post(aws.ec2_url, DESCRIBE, headers=FORM, timeout=5).status_code == 200
 
 
@@ -120,7 +121,7 @@ def test_close_ends_hanging_calls() -> None:
     with running_aws() as aws, ThreadPoolExecutor(1) as pool:
         aws.faults.add(Fault("hang"))
         hanging = pool.submit(requests.post, aws.ec2_url, DESCRIBE, headers=FORM, timeout=30)
-        eventually(lambda: bool(aws.calls("DescribeRouteTables")))
+        eventually("the call", lambda: bool(aws.calls("DescribeRouteTables")))
         aws.close()
         with pytest.raises(requests.ConnectionError):
             hanging.result(timeout=10)

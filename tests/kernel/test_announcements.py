@@ -14,7 +14,8 @@ import pytest
 
 from aws_ipfailover.errors import Error
 from aws_ipfailover.kernel.announcements import COPIES, announce, gratuitous_arp, neighbour_advertisement
-from sandbox import eventually, ip, need_root, network_namespace
+from sandbox import ip, need_root, network_namespace
+from vpc_lab.waiting import eventually
 
 OLD, MAC = "02:00:00:00:00:99", "06:00:00:00:00:01"
 IPV4, IPV6 = "10.0.1.60", "2001:db8:1000:1::60"
@@ -58,7 +59,7 @@ def neighbour() -> Iterator[Neighbour]:
                 ip("link", "set", "dev", "near", "up")
                 ip("address", "add", f"{IPV4}/32", "dev", "near")
                 ip("-6", "address", "add", f"{IPV6}/128", "dev", "near", "nodad")
-                eventually(lambda: ip("link", "show", "dev", "near")[0]["operstate"] == "UP", "the link is up")
+                eventually("the link is up", lambda: ip("link", "show", "dev", "near")[0]["operstate"] == "UP")
                 yield other
         finally:
             os.close(there)
@@ -85,7 +86,7 @@ def test_a_neighbour_learns_where_the_address_is_now(neighbour: Neighbour, addre
     neighbour.remember(address, OLD)
     assert neighbour.knows(address) == OLD
     announce(ip_address(address), "near")
-    eventually(lambda: neighbour.knows(address) == MAC, f"the neighbour has {MAC} for {address}")
+    eventually(f"the neighbour has {MAC} for {address}", lambda: neighbour.knows(address) == MAC)
 
 
 @pytest.mark.parametrize("address", [IPV4, IPV6])
@@ -93,7 +94,7 @@ def test_the_mac_address_that_is_given(neighbour: Neighbour, address: str) -> No
     """`mac` is what is announced, where it is given."""
     neighbour.remember(address, OLD)
     announce(ip_address(address), "near", "06:00:00:00:00:02")
-    eventually(lambda: neighbour.knows(address) == "06:00:00:00:00:02", "the neighbour has the MAC address given")
+    eventually("the neighbour has the MAC address given", lambda: neighbour.knows(address) == "06:00:00:00:00:02")
 
 
 @pytest.mark.parametrize("reply", [False, True])
@@ -103,7 +104,7 @@ def test_request_and_reply_each_do_by_themselves(neighbour: Neighbour, reply: bo
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as link:
         link.bind(("near", 0))
         link.send(gratuitous_arp(MAC, IPv4Address(IPV4), reply=reply))
-    eventually(lambda: neighbour.knows(IPV4) == MAC, "the neighbour has learnt it")
+    eventually("the neighbour has learnt it", lambda: neighbour.knows(IPV4) == MAC)
 
 
 KERNEL: List[Tuple[str, bytes]] = [

@@ -9,18 +9,22 @@ from typing import Callable, Optional, TypeVar
 from vpc_lab.errors import LabTimeoutError
 
 T = TypeVar("T")
+# Seconds until the second look.
+_FIRST = 0.005
 
 
-def eventually(what: str, condition: Callable[[], Optional[T]], within: float, every: float = 0.1) -> T:
-    """Poll `condition` until it returns something true, and return that.
+def eventually(what: str, condition: Callable[[], Optional[T]], within: float = 20.0, every: float = 0.1) -> T:
+    """Ask `condition` until it returns something true, and return that.
 
-    LabTimeoutError naming `what` after `within` seconds.
+    Ever less often, at last `every` so many seconds. LabTimeoutError naming `what` after `within` seconds.
     """
     deadline = time.monotonic() + within
+    pause = min(_FIRST, every)
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > deadline:
             raise LabTimeoutError(f"{what} did not happen within {within:.0f} s")
-        select.select([], [], [], every)
+        select.select([], [], [], pause)
+        pause = min(every, pause * 1.2)

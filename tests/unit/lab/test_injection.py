@@ -121,7 +121,8 @@ def test_two_that_freeze_an_instance() -> None:
 
 def test_what_is_of_one_instance_is_listed_by_it() -> None:
     """Full file systems, metadata that is off, systems that shut down first."""
-    found = conditions(DiskFull("node1"), DiskFull("node1", "run"), Imds("node2", "off"), GracefulStop("node2"))
+    metadata = (Imds("node1", "401"), Imds("node2", "off"))
+    found = conditions(DiskFull("node1"), DiskFull("node1", "run"), *metadata, GracefulStop("node2"))
     assert found.full == {("node1", "log"), ("node1", "run")}
     assert found.imds_off == {"node2"}
     assert found.shut_down_first == {"node2"}
@@ -200,6 +201,18 @@ def test_figures_of_one_operation_leave_the_others() -> None:
     assert admitted(throttle, "ReplaceRoute", 99, 0.0) == 4
     assert admitted(throttle, "ReplaceRoute", 99, 1.0) == 1
     assert admitted(throttle, "DescribeRouteTables", 999, 1.0) == 999
+
+
+def test_buckets_are_full_when_a_limit_comes_after_none() -> None:
+    """What was taken under a limit that is gone is forgotten; under one that comes beside another one it is not."""
+    throttle = Throttle()
+    throttle.limit(Limit())
+    assert admitted(throttle, "ReplaceRoute", 99, 0.0) == 50
+    throttle.limit(Limit(), Limit("Describe*"))
+    assert admitted(throttle, "ReplaceRoute", 99, 0.0) == 0
+    throttle.limit()
+    throttle.limit(Limit())
+    assert admitted(throttle, "ReplaceRoute", 99, 0.0) == 50
 
 
 def test_somebody_else_s_load_takes_from_the_same_bucket() -> None:

@@ -16,7 +16,7 @@ from vpc_lab.judge.verdict import Verdict
 from vpc_lab.judge.violations import Violation
 from vpc_lab.scenarios.catalogue import CATALOGUE
 from vpc_lab.scenarios.configuration import AGENTS, OURS, PEER, RESOURCE, TOOLS, Agent, Configuration, Tool
-from vpc_lab.scenarios.runner import Played, fitting, table
+from vpc_lab.scenarios.runner import Played, fitting, page, table
 from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.topology import MODES, Mode, node_names, topology_for
 
@@ -97,6 +97,14 @@ def test_the_table_has_both_agents_beside_each_other() -> None:
     lines = table([played(OURS), played(PEER, *wrong)]).splitlines()
     assert lines[0].count("longest silence") == 2
     assert lines[2] == "| planned-move | 0.0 s | passed | 0.0 s | FAILED: 00:00:00.000 node1 / answered (and 1 more) |"
+
+
+def test_the_page_tells_what_was_played() -> None:
+    """The table, a sentence for each scenario, and the versions."""
+    text = page([played(OURS)])
+    assert table([played(OURS)]) in text
+    assert f"- **planned-move**: {CATALOGUE.known['planned-move'].summary}" in text
+    assert "aws-ipfailover 0" in text
 
 
 def test_a_run_as_json() -> None:

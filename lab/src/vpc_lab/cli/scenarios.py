@@ -35,7 +35,7 @@ def register(add: Add) -> None:
         help="whose agent; can be repeated (default: aws-ipfailover)",
     )
     scenarios.add_argument("--json", type=Path, metavar="FILE", help="write the outcome as JSON, too")
-    scenarios.add_argument("--table", type=Path, metavar="FILE", help="write the table in Markdown, too")
+    scenarios.add_argument("--page", type=Path, metavar="FILE", help="write the table as a page in Markdown, too")
     _common(scenarios)
     soak = add("soak", _soak, "one fault after another and several at once, drawn from a seed, judged throughout")
     soak.add_argument("--minutes", type=float, default=30.0, help="how long (default: %(default)s)")
@@ -79,7 +79,7 @@ def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
     from vpc_lab.errors import LabError  # noqa: PLC0415 - a verb runs
     from vpc_lab.scenarios.catalogue import CATALOGUE  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - as above
-    from vpc_lab.scenarios.runner import Company, Played, fitting, table  # noqa: PLC0415 - as above
+    from vpc_lab.scenarios.runner import Company, Played, fitting, page, table  # noqa: PLC0415 - as above
     from vpc_lab.settings import Settings  # noqa: PLC0415 - as above
 
     known = CATALOGUE.known
@@ -113,8 +113,8 @@ def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         text = json.dumps([one.to_json() for one in played], indent=1)
         arguments.json.write_text(text + "\n", encoding="utf-8")
-    if arguments.table is not None:
-        arguments.table.write_text(table(played), encoding="utf-8")
+    if arguments.page is not None:
+        arguments.page.write_text(page(played), encoding="utf-8")
     sys.stdout.write(f"\n{table(played)}\nThe records are in {directory}.\n")
     return 0 if all(one.verdict.passed for one in played) else 1
 

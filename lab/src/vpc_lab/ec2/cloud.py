@@ -69,7 +69,7 @@ class Cloud:
             self._ends(instance_id, within)
         except TimeoutError:
             self.aws.api.administer("StopInstances", InstanceId=instance_id, Force="true", SkipOsShutdown="true")
-            self._ends(instance_id, within)
+            self._ends(instance_id, 20.0)
         if self.state(instance_id) == "stopped":
             self._become(instance_id, "pending")
             self.account.power(

@@ -69,7 +69,7 @@ class Recording:
             timeout=TIMEOUT,
             instance_ids=lab.instance_ids(),
             settings=settings,
-            versions=_versions(),
+            versions=versions(),
         )
         writer = Writer(directory, header)
         with Measurement.running(
@@ -116,7 +116,8 @@ class Recording:
         self._writer.add(*sorted(events, key=lambda event: event.time))
 
 
-def _versions() -> Dict[str, str]:
+def versions() -> Dict[str, str]:
+    """Of the agent and of the lab, as far as they are installed."""
     found: Dict[str, str] = {}
     for name in ("aws-ipfailover", "aws-ipfailover-lab"):
         with contextlib.suppress(metadata.PackageNotFoundError):
