@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from subprocess import DEVNULL
-from typing import Any, List
+from typing import Any, Dict, List
 
 import pytest
 
 from vpc_lab.judge import audits
-from vpc_lab.judge.audits import BAD_NEWS, Auditor, Holding, Process, Snapshot, complaints, orphan_processes
+from vpc_lab.judge.audits import BAD_NEWS, Auditor, Holding, Process, Snapshot, complaints, leads_to, orphan_processes
 from vpc_lab.judge.expectations import Excuse, Expectations
 from vpc_lab.lab import Lab
+from vpc_lab.status import ServiceStatus, Status
 from vpc_lab.waiting import eventually
 
 OVERLAY = "192.168.10.10"
@@ -87,6 +88,38 @@ def test_each_audit_complains(seen: Snapshot, sentence: str) -> None:
 def test_bad_news_are_known_by_their_words(line: str, bad: bool) -> None:
     """What every start writes is none."""
     assert bool(BAD_NEWS.search(line)) == bad
+
+
+ENI = ServiceStatus((OVERLAY,), "node1", network_interface_id="eni-1")
+
+
+@pytest.mark.parametrize(
+    ("service", "found"),
+    [
+        (ServiceStatus(), {"rtb-a": "node1"}),
+        (ENI, {"rtb-a": "node1", "the attachment of the ENI": "node1"}),
+        (replace(ENI, holder=None), {"rtb-a": "node1"}),
+        (replace(ENI, addresses=("10.0.1.60",)), {"rtb-a": "node1"}),
+        (ServiceStatus((OVERLAY,), "node2", allocation_id="eipalloc-1"), {"rtb-a": "node1", "the Elastic IP": "node2"}),
+        (ServiceStatus((OVERLAY,), "node2"), {"rtb-a": "node1", "the private address": "node2"}),
+    ],
+)
+def test_who_has_an_address_is_told_by_all_that_can_lead_there(service: ServiceStatus, found: Dict[str, str]) -> None:
+    """Route tables that have a route to it, and what moves in the lab's mode, each by its name."""
+    names = dict.fromkeys(("name", "region", "mode", "layout", "overlay", "overlay_ipv6"), "")
+    several = (
+        "instances",
+        "route_tables",
+        "every_route_table",
+        "routes_under_way",
+        "cuts",
+        "places",
+        "faults",
+        "errors",
+    )
+    nothing: Any = {**names, **dict.fromkeys(several, ()), "network_interfaces": {}, "route_lag": 0.0}
+    routes = {OVERLAY: {"rtb-a": "node1", "rtb-b": None}}
+    assert leads_to(Status(**nothing, routes=routes, service=service), OVERLAY) == found
 
 
 def test_what_is_expected_is_no_complaint() -> None:

@@ -17,6 +17,7 @@ from vpc_lab import examples
 from vpc_lab.fabric.devices import device_of
 from vpc_lab.faults import Freeze, Partition, StuckDetach, Unreachable
 from vpc_lab.judge.audits import Auditor, held
+from vpc_lab.judge.recording import find_resources
 from vpc_lab.lab import Completed, Lab
 from vpc_lab.scenarios.demo import resource_of
 from vpc_lab.settings import Settings
@@ -47,6 +48,11 @@ def other(lab: Lab, node: str) -> str:
 def service(lab: Lab) -> List[str]:
     """The addresses that move."""
     return list(lab.status().service.addresses)
+
+
+def audit_of(lab: Lab) -> Auditor:
+    """An audit that knows which resource is to hold which of them."""
+    return Auditor(lab, service(lab), find_resources(lab, service(lab)))
 
 
 def holder(lab: Lab) -> str:
@@ -80,7 +86,7 @@ def where(lab: Lab, resource: str) -> str:
 
 def fails_over(lab: Lab, resource: str, address: str, *, planned: bool = True) -> None:
     """A planned move and a power cut: every consumer is served by the new node, by nobody else, and EC2 agrees."""
-    auditor = Auditor(lab, service(lab))
+    auditor = audit_of(lab)
     old = where(lab, resource)
     lab.order("elastic-ip")
     with Measurement.running(lab, lab.nodes(), lab.questions(address)) as measurement:
@@ -154,7 +160,7 @@ def test_an_api_that_is_gone_at_stop_hinders_nobody(cluster: Cluster) -> None:
     """The node that cannot reach EC2 stops answering, is not fenced, and the other one takes the address from it."""
     lab, began = cluster.lab, time.time()
     old = where(lab, cluster.resource)
-    auditor = Auditor(lab, service(lab))
+    auditor = audit_of(lab)
     lab.inject(Partition(old, "api"))
     with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
@@ -177,7 +183,7 @@ def test_a_frozen_holder_is_fenced_and_relieved(cluster: Cluster, kernel: bool) 
     """It does not stop anything, nor answers the cluster: fence_aws stops its instance, then the standby takes over."""
     lab, began = cluster.lab, time.time()
     old = where(lab, cluster.resource)
-    auditor = Auditor(lab, service(lab))
+    auditor = audit_of(lab)
     with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
         switch = Switch(old, other(lab, old), time.time())
@@ -198,7 +204,7 @@ def test_a_detachment_that_sticks_delays_a_move_and_no_more(cluster: Cluster) ->
     """The old node asks plainly when it stops; the new one by force after a grace period. Nobody is fenced for it."""
     lab, began = cluster.lab, time.time()
     old = where(lab, cluster.resource)
-    auditor = Auditor(lab, service(lab))
+    auditor = audit_of(lab)
     lab.inject(StuckDetach())
     with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
         assert measurement.wait_steady(old, 0.0, 30.0)
@@ -221,7 +227,7 @@ def test_a_detachment_that_sticks_delays_a_move_and_no_more(cluster: Cluster) ->
 def test_the_audit_sees_an_address_that_two_nodes_hold(cluster: Cluster) -> None:
     """And is content once it is gone: an audit that cannot fail shows nothing."""
     lab = cluster.lab
-    auditor = Auditor(lab, service(lab))
+    auditor = audit_of(lab)
     passive = other(lab, holder(lab))
     lab.exec(passive, ["ip", "address", "add", f"{cluster.address}/32", "dev", "lo"])
     try:

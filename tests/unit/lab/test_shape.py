@@ -34,7 +34,7 @@ ALLOWED: Dict[str, Set[str]] = {
     },
     "lab": {"cluster", "errors", "examples", "faults", "host", "settings", "status", "topology", "waiting"},
     "traffic": {"errors"},
-    "judge": {"errors", "lab", "traffic", "waiting"},
+    "judge": {"errors", "lab", "status", "traffic", "waiting"},
     "scenarios": {
         *("cluster", "errors", "examples", "faults", "judge", "lab", "settings", "status"),
         *("topology", "traffic", "vpc", "waiting"),

@@ -20,6 +20,7 @@ from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 from vpc_lab.errors import LabError
 from vpc_lab.judge.expectations import Expectations
 from vpc_lab.lab import Lab, files_below
+from vpc_lab.status import Status
 from vpc_lab.waiting import eventually
 
 # Lines of Pacemaker's and Corosync's logs that no scenario of the lab explains.
@@ -272,7 +273,7 @@ class Auditor:
         if cluster is None:
             return holding
         started = cluster.where(self._resources[address])
-        return replace(holding, known=True, started=started, leads_to=leads_to(self._lab, address))
+        return replace(holding, known=True, started=started, leads_to=leads_to(self._lab.status(), address))
 
     def complaints(
         self, expected: Optional[Expectations] = None, *, may_be_fenced: Sequence[str] = (), over: bool = True
@@ -289,16 +290,15 @@ class Auditor:
         return [sentence for sentence in complaints(self.snapshot(), judged, over=over) if sentence in first]
 
 
-def leads_to(lab: Lab, address: str) -> Dict[str, str]:
+def leads_to(status: Status, address: str) -> Dict[str, str]:
     """Who has `address` in EC2's eyes: by each route table that has a route to it, by its ENI, by its Elastic IP."""
-    status = lab.status()
     found = {table: str(node) for table, node in status.routes.get(address, {}).items() if node}
     service = status.service
     if service.holder and address in service.addresses:
         source = "the private address"
-        if service.network_interface_id is not None:
+        if service.network_interface_id:
             source = "the attachment of the ENI"
-        elif service.allocation_id is not None:
+        elif service.allocation_id:
             source = "the Elastic IP"
         found[source] = service.holder
     return found

@@ -137,7 +137,7 @@ def find_resources(lab: Lab, addresses: Sequence[str], node: Optional[str] = Non
     for resource in status.resources if status else ():
         held = wanted & set(_parameter(lab, name, resource.resource_id, "ip"))
         eni = service.network_interface_id
-        if eni is not None and eni in _parameter(lab, name, resource.resource_id, "network_interface_id"):
+        if eni and eni in _parameter(lab, name, resource.resource_id, "network_interface_id"):
             held |= wanted & set(service.addresses)
         if held:
             found[resource.resource_id] = sorted(held)
