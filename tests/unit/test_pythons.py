@@ -242,15 +242,24 @@ def test_the_default_is_the_oldest_and_the_newest_python_that_are_promised(check
 
 @pytest.mark.parametrize("result", [0, 1])
 def test_it_is_part_of_make_test(checkout: Checkout, result: int) -> None:
-    """`make test` without TESTS runs it, and fails when it fails."""
+    """`make test` without TESTS runs it, fails when it fails, and says at the end how each tier went."""
     shutil.copy(ROOT / "scripts" / "test", checkout.directory / "scripts")
-    checkout.interpreter(".venv/bin/python")
+    for command in ("python", "aws-ipfailover"):
+        checkout.interpreter(f".venv/bin/{command}")
     checkout.interpreter("scripts/pythons", f"#!/bin/sh\necho the other Pythons\nexit {result}\n")
     environ = {"PATH": "/usr/bin:/bin", "TREE": str(checkout.directory)}
     script = checkout.directory / "scripts" / "test"
     done = subprocess.run([str(script)], check=False, capture_output=True, text=True, env=environ)
     assert done.returncode == result, done
     assert "the other Pythons" in done.stdout
+    told = {line[2:26].strip(): line[27:33] for line in done.stdout.splitlines()[-4:]}
+    outcome = "FAILED" if result else "passed"
+    assert told == {
+        "lab": "passed",
+        "soak, 3 minutes": "passed",
+        "others": "passed",
+        "unit and agent, Pythons": outcome,
+    }
 
 
 @pytest.mark.parametrize("package", ["boto3", "requests"])
