@@ -173,13 +173,11 @@ def perform(stage: Stage, step: Step) -> None:
 def recover(stage: Stage) -> None:
     """Give every node power, take constraints back, and wait until one node serves everybody by itself."""
     stage.lab.heal()
-    stage.power_on_all()
-    stage.lab.wait_online(within=RECOVERED_WITHIN)
+    stage.all_online(RECOVERED_WITHIN)
     stage.command(["crm_resource", "--clear", "--resource", stage.resource], check=False)
     stage.served(RECOVERED_WITHIN)
-    # A fencing that was decided before everything was healed has been carried out meanwhile.
-    stage.power_on_all()
-    stage.lab.wait_online(within=RECOVERED_WITHIN)
+    # A fencing that was decided before everything was healed may have been carried out meanwhile.
+    stage.all_online(RECOVERED_WITHIN)
 
 
 def report(soaked: Soaked, options: Options, configuration: Configuration, settings: Settings, voice: Narrator) -> int:

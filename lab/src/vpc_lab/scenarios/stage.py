@@ -223,6 +223,20 @@ class Stage:
                 self.wait(f"the others to know that {name} is off", partial(self._known_to_be_off, name), within)
                 self.lab.power_on(name)
 
+    def all_online(self, within: float = FAILED_OVER_WITHIN) -> None:
+        """Give every node power, also those that are fenced only now, and wait until all are online."""
+        until = time.monotonic() + within
+        while True:
+            left = until - time.monotonic()
+            self.power_on_all(max(left, _TRIES_FOR))
+            try:
+                self.lab.wait_online(*self.nodes, within=min(_TRIES_FOR, max(left, 0.0)))
+            except LabError:
+                if left <= 0:
+                    raise
+            else:
+                return
+
     def _known_to_be_off(self, name: str) -> bool:
         if not self.lab.awake_nodes():
             return True
@@ -236,10 +250,9 @@ class Stage:
         """
         with self.voice.step("Healing everything, and waiting for the cluster to be whole"):
             self.lab.heal()
-            self.power_on_all()
+            self.all_online()
             if clean:
-                self.lab.wait_online()
                 self.command(["crm_resource", "--clear", "--resource", self.resource], check=False)
                 self.command(["crm_resource", "--cleanup"], check=False)
             self.served()
-            self.lab.wait_online(within=FAILED_OVER_WITHIN)
+            self.all_online()
