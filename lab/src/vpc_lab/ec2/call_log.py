@@ -31,10 +31,11 @@ class Call:
 
 
 class CallLog:
-    """All calls since the start or since `clear`."""
+    """All calls since the start or since `clear`: of very many the last `most`, so that a lab can run for days."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 50_000) -> None:
         self._lock = Lock()
+        self._most = most
         self._calls: Dict[int, Call] = {}
         self._next = 0
 
@@ -43,6 +44,8 @@ class CallLog:
         with self._lock:
             self._next += 1
             self._calls[self._next] = call
+            if len(self._calls) > self._most:
+                del self._calls[next(iter(self._calls))]
             return self._next
 
     def end(self, number: int, outcome: str, status: Optional[int], principal: Optional[str] = None) -> None:
