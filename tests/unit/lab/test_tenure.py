@@ -145,6 +145,16 @@ def test_a_node_whose_log_is_full_may_have_been_started() -> None:
     assert rules(healed.verdict()) == ["after stop"]
 
 
+def test_a_node_with_a_full_log_may_take_over_from_one_without_power() -> None:
+    """What was fenced holds nothing any more, though its agent was never stopped."""
+    run = Run().operation("start", "node1", -10, -9).operation("start", "node2", -20, -19)
+    run.operation("stop", "node2", -15, -14).answers("node1", 0, 3)
+    run.fault("disk-full", 1, 9, node="node2", where="log").event(
+        "power-off", 3.5, instance="node1", why="stopped by EC2"
+    )
+    assert run.answers("node2", 4, 6).verdict().passed
+
+
 def test_an_answer_that_no_node_signed_is_a_violation() -> None:
     """Somebody else has the address."""
     assert rules(Run().answer("ttl-64", 1.0, protocol="icmp").verdict()) == ["unknown node"]

@@ -15,7 +15,7 @@ answer as if it had been started, unless another node holds the address that has
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Set, Tuple
 
 from vpc_lab.judge.disturbances import change_of
 from vpc_lab.judge.record import Asked, Event, Header, Item, Operation
@@ -46,6 +46,8 @@ class Tenure:
         self._claims: Dict[Tuple[str, str], _Claim] = {}
         self._tenants: Dict[str, str] = {}
         self._stopped_since: Dict[str, float] = {}
+        # The nodes without power.
+        self._off: Set[str] = set()
         # Nodes whose log is full, or was until a time after which it has not been seen to go on.
         self._unlogged: Dict[str, Optional[float]] = {}
         # How often the tenant of an address changed.
@@ -82,7 +84,10 @@ class Tenure:
                 self._stopped_since[event.about["instance"]] = event.time
             else:
                 self._stopped_since.pop(event.about["instance"], None)
+        elif event.kind == "power-off":
+            self._off.add(str(event.about.get("instance")))
         elif event.kind == "power-on":
+            self._off.discard(str(event.about.get("instance")))
             # What ran there before has ended with the power.
             for address in self._held:
                 self._claim(address, str(event.about.get("instance"))).started = None
@@ -135,7 +140,7 @@ class Tenure:
     def _is_free(self, address: str, node: str) -> bool:
         """Whether `node` may have been started: nobody else holds the address, for all that is known."""
         tenant = self._tenants.get(address)
-        if tenant is None or tenant == node or tenant in self._unlogged:
+        if tenant is None or tenant == node or tenant in self._unlogged or tenant in self._off:
             return True
         claim = self._claim(address, tenant)
         return claim.started is None or claim.stopped is not None
