@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import io
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Sequence, Tuple, cast
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple, cast
 
 from vpc_lab import examples
-from vpc_lab.faults import RouteChanged, Slow
+from vpc_lab.faults import Crash, RouteChanged, Slow
+from vpc_lab.judge.expectations import Expectations
+from vpc_lab.judge.recording import Recording
+from vpc_lab.judge.verdict import Judge
 from vpc_lab.lab import Lab
+from vpc_lab.scenarios.configuration import Configuration
 from vpc_lab.scenarios.figures import moments
+from vpc_lab.scenarios.narrator import PlainNarrator
+from vpc_lab.scenarios.stage import Stage
 from vpc_lab.settings import Settings
 from vpc_lab.traffic.analysis import Switch, rows
-from vpc_lab.traffic.recorder import Measurement
 
 from . import peer
 from .measuring import spread
@@ -96,20 +103,29 @@ def write_profile(lab: Lab, node: str) -> None:
 def failovers(lab: Lab, agent: str) -> Iterator[Dict[str, Any]]:
     """A planned move and a power cut; afterwards both nodes are there again."""
     load(lab, agent)
-    old, new = active(lab)
-    with Measurement.running(lab, lab.nodes(), lab.questions(address_of(lab)), INTERVAL) as measurement:
-        if not measurement.wait_steady(old, 0.0, 60.0):
-            raise RuntimeError(f"not every consumer is served by {old}")
-        switch = Switch(old, new, time.time())
-        lab.exec(old, ["crm_resource", "--move", "--resource", RESOURCE, "--node", new])
-        yield seen(lab, measurement, switch, "planned move")
-        lab.exec(new, ["crm_resource", "--clear", "--resource", RESOURCE])
-        lab.settle(90)
-        switch = Switch(new, old, time.time())
-        lab.power_off(new)
-        yield seen(lab, measurement, switch, "power cut")
-    lab.power_on(new)
-    lab.wait_online()
+    found: List[Dict[str, Any]] = []
+    address = address_of(lab)
+    with (
+        tempfile.TemporaryDirectory(prefix="vpc-lab-bench-") as directory,
+        Recording.running(lab, Path(directory) / "record", {RESOURCE: [address]}, interval=INTERVAL) as recording,
+    ):
+        stage = Stage(
+            lab,
+            recording,
+            Judge(recording.header, Expectations()),
+            Configuration(agent=agent),  # type: ignore[arg-type]
+            [address],
+            PlainNarrator(io.StringIO()),
+            RESOURCE,
+            lambda stage, name, switch: found.append(seen(stage, switch, name)),
+        )
+        stage.serves(stage.active(), time.time(), 60.0)
+        stage.move(within=180.0)
+        yield found.pop()
+        lost = stage.fails_over(Crash(stage.active()), within=180.0)
+        yield found.pop()
+        lost.heal()
+        stage.all_online()
     lab.settle(90)
 
 
@@ -120,10 +136,10 @@ def active(lab: Lab) -> Tuple[str, str]:
     return old, next(node for node in lab.nodes() if node != old)
 
 
-def seen(lab: Lab, measurement: Measurement, switch: Switch, what: str) -> Dict[str, Any]:
-    """Wait until the new node serves everybody; gaps of the consumers, and the phases of the slowest of them."""
-    if not measurement.wait_steady(switch.new, switch.triggered, 180.0):
-        raise RuntimeError(f"{what}: {switch.new} does not serve everybody")
+def seen(stage: Stage, switch: Switch, name: str) -> Dict[str, Any]:
+    """Gaps of the consumers in a failover that is over, and the phases of the slowest of them."""
+    lab, measurement = stage.lab, stage.recording.measurement
+    what = {"crash": "power cut"}.get(name, name)
     table = rows(measurement.histories(since=switch.triggered - 1.0), switch)
     problems = [problem for row in table for problem in row.problems()]
     if problems:
