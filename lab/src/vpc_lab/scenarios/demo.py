@@ -37,6 +37,8 @@ AGENT = "ocf:heartbeat:aws-ipfailover"
 JSON_FILE = Path("demo.json")
 # Seconds for which both nodes may answer in a move that makes before it breaks: its drain.
 GRACE = 2.0
+# What the demonstration calls a fault.
+CALLED = {"crash": "power failure"}
 # What EC2 takes for an ENI in the demonstration.
 SLOW = Settings(attach_seconds=1.0, detach_seconds=2.0, forced_detach_seconds=1.0, nic_seconds=0.5)
 _EXAMPLES: Mapping[Mode, str] = {"overlay-ip": "overlay-ip.crm", "eni": "eni.crm", "private-ip": "private-ip.crm"}
@@ -182,7 +184,7 @@ def perform(name: str, chosen: Script, voice: Narrator, directory: Path) -> Tupl
     failovers: List[Failover] = []
 
     def seen(stage: Stage, what: str, switch: Switch) -> None:
-        failovers.append(figures(stage, what, switch))
+        failovers.append(figures(stage, CALLED.get(what, what), switch))
         show(failovers[-1], voice)
 
     with Lab.running(name, chosen.settings, say=voice.say) as lab:
