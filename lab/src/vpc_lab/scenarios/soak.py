@@ -7,6 +7,7 @@ and logs.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,10 +52,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Soaked:
-    """What came of a soak. `durations`: seconds of each step; `failed`: the step in which something was wrong."""
+    """What came of a soak.
+
+    `durations`: seconds of each step; `memory`: what the supervisor and this process had resident after each, in kB;
+    `failed`: the step in which something was wrong.
+    """
 
     verdict: Verdict
     durations: Tuple[float, ...]
+    memory: Tuple[int, ...]
     failed: Optional[Step]
     record: Path
 
@@ -89,6 +95,7 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
     addresses = loading.addresses_of(configuration, lab.status())
     expected = expectations()
     durations: List[float] = []
+    memory: List[int] = []
     failed: Optional[Step] = None
     wrong: List[str] = []
     began = time.monotonic()
@@ -112,6 +119,7 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
                 audited = replace(expected, may_be_fenced=stage.nodes)
                 wrong += [f"after step {number}: {one}" for one in auditor.complaints(audited, over=False)]
             durations.append(time.monotonic() - step_began)
+            memory.append(resident(lab.supervisor_pid()) + resident(os.getpid()))
             if wrong or judge.found:
                 failed = step
                 with contextlib.suppress(LabError, OSError):
@@ -123,7 +131,13 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
     verdict = judge.finish(wrong)
     if failed is None and not verdict.passed:
         failed = step
-    return Soaked(verdict, tuple(durations), failed, directory / "record")
+    return Soaked(verdict, tuple(durations), tuple(memory), failed, directory / "record")
+
+
+def resident(pid: int) -> int:
+    """What a process has in memory, in kB (proc(5), VmRSS)."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)
 
 
 def view_of(stage: Stage) -> View:
@@ -182,7 +196,7 @@ def recover(stage: Stage) -> None:
 
 def report(soaked: Soaked, options: Options, configuration: Configuration, settings: Settings, voice: Narrator) -> int:
     """Say what came of it; the exit code."""
-    verdict, durations = soaked.verdict, soaked.durations
+    verdict, durations, memory = soaked.verdict, soaked.durations, soaked.memory
     asked = {protocol: counts.get("asked", 0) for protocol, counts in verdict.counts.items()}
     voice.say(
         f"{len(durations)} steps in {sum(durations) / 60:.0f} minutes, {verdict.faults} faults, {verdict.moves} moves;"
@@ -191,7 +205,8 @@ def report(soaked: Soaked, options: Options, configuration: Configuration, setti
     third = max(1, len(durations) // 3)
     voice.say(
         f"A step took {sum(durations[:third]) / third:.1f} s in the first third, and"
-        f" {sum(durations[-third:]) / third:.1f} s in the last one."
+        f" {sum(durations[-third:]) / third:.1f} s in the last one; supervisor and soak had {memory[0] / 1024:.0f} MB"
+        f" after the first step, and {memory[-1] / 1024:.0f} MB after the last one."
     )
     for sentence in verdict.sentences():
         voice.verdict(sentence, good=False)
