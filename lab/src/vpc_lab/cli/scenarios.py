@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, List
+
+from vpc_lab.errors import LabError
 
 if TYPE_CHECKING:
     from vpc_lab.lab import Lab
@@ -38,10 +41,10 @@ def register(add: Add) -> None:
     scenarios.add_argument("--page", type=Path, metavar="FILE", help="write the table as a page in Markdown, too")
     _common(scenarios)
     soak = add("soak", _soak, "one fault after another and several at once, drawn from a seed, judged throughout")
-    soak.add_argument("--minutes", type=float, default=30.0, help="how long (default: %(default)s)")
+    soak.add_argument("--minutes", type=_minutes, default=30.0, help="how long (default: %(default)s)")
     soak.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default: %(default)s)")
-    soak.add_argument("--first-step", type=int, default=1, metavar="N", help="begin with this step of the seed's")
-    soak.add_argument("--steps", type=int, metavar="N", help="so many steps, however long they take")
+    soak.add_argument("--first-step", type=_count, default=1, metavar="N", help="begin with this step of the seed's")
+    soak.add_argument("--steps", type=_count, metavar="N", help="so many steps, however long they take")
     _common(soak)
 
 
@@ -54,12 +57,39 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _minutes(text: str) -> float:
+    found = float(text)
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"a number of minutes, more than 0, not {text}")
+    return found
+
+
+def _count(text: str) -> int:
+    found = int(text)
+    if found < 1:
+        raise argparse.ArgumentTypeError(f"a whole number, 1 or more, not {text}")
+    return found
+
+
 def _place(arguments: argparse.Namespace) -> Path:
+    """The directory for records and logs; LabError where it cannot be made, or has a record already."""
     if arguments.directory is None:
         return Path(tempfile.mkdtemp(prefix="vpc-lab-"))
     found: Path = arguments.directory
-    found.mkdir(parents=True, exist_ok=True)
+    try:
+        found.mkdir(parents=True, exist_ok=True)
+        if any(found.iterdir()):
+            raise LabError(f"{found} is not empty: records go into a directory of their own")
+    except OSError as error:
+        raise LabError(f"cannot write to {found}: {error.strerror}") from error
     return found
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LabError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _configuration(arguments: argparse.Namespace, agent: str) -> Configuration:
@@ -76,8 +106,7 @@ def _configuration(arguments: argparse.Namespace, agent: str) -> Configuration:
 
 
 def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
-    from vpc_lab.errors import LabError  # noqa: PLC0415 - a verb runs
-    from vpc_lab.scenarios.catalogue import CATALOGUE  # noqa: PLC0415 - as above
+    from vpc_lab.scenarios.catalogue import CATALOGUE  # noqa: PLC0415 - a verb runs
     from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.runner import Company, Played, fitting, page, table  # noqa: PLC0415 - as above
     from vpc_lab.settings import Settings  # noqa: PLC0415 - as above
@@ -112,9 +141,9 @@ def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
         return INTERRUPTED
     if arguments.json is not None:
         text = json.dumps([one.to_json() for one in played], indent=1)
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+        _write(arguments.json, text + "\n")
     if arguments.page is not None:
-        arguments.page.write_text(page(played), encoding="utf-8")
+        _write(arguments.page, page(played))
     sys.stdout.write(f"\n{table(played)}\nThe records are in {directory}.\n")
     return 0 if all(one.verdict.passed for one in played) else 1
 

@@ -44,7 +44,9 @@ class Options:
     steps: Optional[int] = None
 
     def more(self, number: int, began: float) -> bool:
-        """Whether there is time for the step of that number."""
+        """Whether there is time for the step of that number; there always is for the first one."""
+        if number == self.first:
+            return True
         if self.steps is not None and number >= self.first + self.steps:
             return False
         return self.steps is not None or time.monotonic() - began < self.minutes * 60

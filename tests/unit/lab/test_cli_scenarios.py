@@ -1,0 +1,50 @@
+"""What `lab scenarios` and `lab soak` say to wrong input: a sentence, and no lab comes up for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import List
+
+import pytest
+
+from vpc_lab.scenarios.soak import Options
+
+CLI = [str(Path(sys.executable).with_name("aws-ipfailover")), "lab"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["soak", "--minutes", "0"], "argument --minutes: a number of minutes, more than 0, not 0"),
+        (["soak", "--steps", "0"], "argument --steps: a whole number, 1 or more, not 0"),
+        (["soak", "--first-step", "-1"], "argument --first-step: a whole number, 1 or more, not -1"),
+        (["soak", "--mode", "arp"], "argument --mode: invalid choice: 'arp'"),
+        (["scenarios", "nope"], "there is no scenario 'nope'; `lab scenarios --list` shows which there are"),
+        (["scenarios", "planned-move", "--directory", "/proc/none"], "cannot write to /proc/none: "),
+        (["scenarios", "planned-move", "--directory", "/etc"], "/etc is not empty: records go into a directory"),
+    ],
+)
+def test_wrong_input_is_a_sentence(arguments: List[str], sentence: str) -> None:
+    """With an exit code that is not 0, and without a traceback."""
+    done = subprocess.run([*CLI, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_catalogue_is_listed_without_root_or_lab() -> None:
+    """Each scenario with its sentence."""
+    done = subprocess.run([*CLI, "scenarios", "--list", "split-brain"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith("split-brain\n    The active node and the others lose sight of each other")
+
+
+def test_a_soak_has_at_least_one_step() -> None:
+    """However little time there is; with a number of steps, time does not count."""
+    assert Options(1, minutes=0.0).more(1, began=0.0)
+    assert not Options(1, minutes=0.0).more(2, began=0.0)
+    assert Options(1, minutes=0.0, first=5, steps=2).more(6, began=0.0)
+    assert not Options(1, minutes=9e9, first=5, steps=2).more(7, began=0.0)
