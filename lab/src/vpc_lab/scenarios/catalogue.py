@@ -230,7 +230,7 @@ def outage_of_ec2_during_a_planned_move(stage: Stage) -> None:
     old = stage.active()
     new = stage.standbys()[0]
     with stage.fault(Unreachable()):
-        stage.recording.note("move", within=2 * MINUTE)
+        stage.recording.note("move", to=new, within=2 * MINUTE)
         stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
         stage.lab.wait_cluster("the end of the service", lambda now: now.where(stage.resource) != old)
         stage.watch(15.0)
@@ -313,7 +313,7 @@ def denied_on_one_table(stage: Stage) -> None:
     old, table = stage.active(), stage.tables()[-1]
     new = stage.standbys()[0]
     with stage.fault(AccessDenied("*Route", table)):
-        stage.recording.note("move", within=MOVED_WITHIN)
+        stage.recording.note("move", to=new, within=MOVED_WITHIN)
         stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
         stage.taken_over(old)
         stage.wait("crm_mon showing the table", lambda: stage.degraded(table), MENDED)
@@ -426,7 +426,7 @@ def killed_at_every_step_of_a_start(stage: Stage) -> None:
         since, old = time.time(), stage.active()
         new = stage.standbys()[0]
         slow = stage.inject(Slow(20.0, action=action, caller=new))
-        stage.recording.note("move", within=2 * MINUTE)
+        stage.recording.note("move", to=new, within=2 * MINUTE)
         stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
         stage.wait(f"{action} of the start on {new}", lambda: under_way(stage, action, new, since))  # noqa: B023
         kill_agents(stage, new)

@@ -154,7 +154,7 @@ def perform(stage: Stage, step: Step) -> None:
             in_force.pop(number).heal()
 
     def move(target: str) -> None:
-        stage.recording.note("move", within=RECOVERED_WITHIN)
+        stage.recording.note("move", to=target, within=RECOVERED_WITHIN)
         with contextlib.suppress(LabError):
             stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", target], check=False)
 

@@ -138,9 +138,12 @@ class Stage:
     def move(self, target: Optional[str] = None, *, within: float = MOVED_WITHIN) -> str:
         """An administrator moves the service, by default to the first standby; where it was served from before."""
         old = self.active()
-        new = target or next(node for node in self.standbys() if node in self.lab.awake_nodes())
+        awake = [node for node in self.standbys() if node in self.lab.awake_nodes()]
+        if target is None and not awake:
+            raise LabError(f"{self.resource} cannot be moved: no other node than {old} is awake")
+        new = target or awake[0]
         with self.voice.step(f"Moving {self.resource} from {old} to {new}"):
-            self.recording.note("move", within=within)
+            self.recording.note("move", to=new, within=within)
             switch = Switch(old, new, time.time())
             self.command(["crm_resource", "--move", "--resource", self.resource, "--node", new])
             self.serves(new, switch.triggered, within)
