@@ -92,9 +92,13 @@ class Stage:
             raise LabError("the cluster has no DC")
         return found
 
-    def history(self) -> List[str]:
-        """The last start, stop, promotion and migration of the service on each node, with the number of the call."""
-        path = f"//lrm_resource[@id='{self.resource}']/lrm_rsc_op[@operation!='monitor']"
+    def history(self, *, but: str = "") -> List[str]:
+        """The last start, stop, promotion and migration of the service, with the number of the call.
+
+        On each node, except `but`.
+        """
+        on = f"//node_state[@uname!='{but}']//lrm_resource[@id='{self.resource}']"
+        path = f"{on}/lrm_rsc_op[@operation!='monitor']"
         done = self.lab.exec(self.lab.awake_nodes()[0], ["cibadmin", "--query", "--xpath", path], check=False)
         return sorted(re.findall(r"<lrm_rsc_op .*?/>", done.stdout, re.DOTALL))
 
