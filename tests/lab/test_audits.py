@@ -60,6 +60,7 @@ def test_a_clean_lab_has_no_complaints() -> None:
         (Snapshot(leftovers={"node2": ("the rule 9 to table 5",)}), "node2 has what nothing on it needs: the rule 9"),
         (Snapshot(orphans={"node2": ("41 aws-ipfailover",)}), "node2 has an orphan process: 41 aws-ipfailover"),
         (Snapshot(temporary={"node1": ("/run/x",)}), "node1 has a temporary file that nobody removed: /run/x"),
+        (Snapshot(records={"node1": 9, "node2": 8}), "node1 has 9 records in /run/resource-agents, and 1 services"),
         (Snapshot(fail_counts={("ip", "node1"): "1"}), "ip has a fail count of 1 on node1, and may have 0"),
         (Snapshot(fail_counts={("ip", "node1"): "INFINITY"}), "ip has a fail count of INFINITY on node1"),
         (Snapshot(fenced=("node1",)), "node1 was fenced"),
@@ -278,6 +279,22 @@ def test_the_auditor_sees_a_temporary_file(network_lab: Lab) -> None:
     half = f"{place}.0123456789abcdef"
     said = f"has a temporary file that nobody removed: {half}"
     leave_behind(network_lab, ["touch", half], ["rm", half, place], said)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("place", ["/tmp/tmp8zkq", "/var/tmp/tmp8zkq"])
+def test_the_auditor_sees_a_temporary_file_elsewhere(network_lab: Lab, place: str) -> None:
+    """What mkstemp(3) has made and nobody removed; not what was there before."""
+    network_lab.exec("node1", ["touch", f"{place}-of-somebody-else"])
+    leave_behind(network_lab, ["touch", place], ["rm", place], f"has a temporary file that nobody removed: {place}")
+
+
+@pytest.mark.root
+def test_the_auditor_counts_records(network_lab: Lab) -> None:
+    """A file that looks like a record, and another one with each monitor."""
+    places = [f"/run/resource-agents/aws-ipfailover-{number}.json" for number in range(9)]
+    said = "has 9 records in /run/resource-agents, and 1 services to have them"
+    leave_behind(network_lab, ["touch", *places], ["rm", *places], said)
 
 
 @pytest.mark.root

@@ -107,6 +107,28 @@ def test_a_move_explains_a_silence_up_to_its_bound() -> None:
     assert rules(silent(2, 5).event("move", 1.9, within=1.0).verdict(expected())) == ["silence"]
 
 
+def test_a_move_explains_nothing_once_the_service_is_started_on_its_target() -> None:
+    """However long it might have taken; a start elsewhere, or one that a fault may have impaired, does not end it."""
+
+    def late(node: str) -> Run:
+        run = (
+            started().answers("node1", 0, 2).event("move", 1.9, to="node2", within=60).operation("start", node, 2.2, 3)
+        )
+        return run.answers(node, 3, 5).answers(None, 5, 8).answers(node, 8, 9)
+
+    assert rules(late("node2").verdict(expected())) == ["silence"]
+    assert late("node1").verdict(expected()).passed
+    assert late("node2").fault("throttled", 2.1, 2.5).verdict(expected()).passed
+    assert rules(late("node2").fault("crash", 2.1, 2.5, node="node1").verdict(expected())) == ["silence"]
+
+
+def test_a_fault_may_explain_less_when_it_is_healed() -> None:
+    """Nothing has to happen when a node is back."""
+    back = silent(2, 5).fault("crash", 0.0, 2.0, node="node1")
+    assert back.verdict(expected(Allowance("crash", 5.0))).passed
+    assert rules(back.verdict(expected(Allowance("crash", 4.0, healed=0.0)))) == ["silence"]
+
+
 def test_overlapping_faults_are_not_counted_twice() -> None:
     """Two faults that explain the same second explain one second."""
     run = silent(2, 5).fault("crash", 1.9, 3.4).fault("crash", 1.9, 3.4)
@@ -258,7 +280,7 @@ def test_a_connection_ends_with_a_stop_or_a_fault() -> None:
 def test_a_connection_is_reset_where_the_address_moved() -> None:
     """node2 knows nothing of it; the next one is to node2."""
     run = started(["a"], PROTOCOLS).answers("node1", 0, 4, connection=0).operation("stop", "node1", 4, 4.1)
-    run.operation("start", "node2", 4.2, 4.5).event("move", 4, within=3)
+    run.operation("start", "node2", 4.2, 5).event("move", 4, within=3)
     run.answers(None, 4, 5, connection=0).answers("node2", 5, 12, connection=1)
     assert run.verdict(expected()).passed
 
@@ -266,7 +288,7 @@ def test_a_connection_is_reset_where_the_address_moved() -> None:
 def test_a_stream_that_waits_while_others_are_answered_is_a_violation() -> None:
     """A client that keeps its connection may wait for its timeout, and then it is to reach the new node."""
     moved = started(["a"], ("tcp", "stream")).operation("stop", "node1", 4, 4.1).event("move", 4, within=100)
-    moved.operation("start", "node2", 4.2, 4.5).answers("node1", 0, 4, connection=0)
+    moved.operation("start", "node2", 4.2, 5).answers("node1", 0, 4, connection=0)
     moved.answers(None, 4, 5, connection=0).answers("node2", 5, 12, protocol="tcp")
     short = stream(Run(), (5, 5.8, None, 0), (5.9, 12, "node2", 1)).items
     long = stream(Run(), (5, 9, None, 0), (9, 12, "node2", 1)).items

@@ -6,8 +6,9 @@ from typing import Tuple
 
 import pytest
 
-from vpc_lab.faults import FAULTS
-from vpc_lab.scenarios.draw import HARMLESS, LATEST, LONGEST, MOST, View, draw, names
+from vpc_lab import faults
+from vpc_lab.faults import FAULTS, Fault
+from vpc_lab.scenarios.draw import HARMLESS, LATEST, LONGEST, MOST, Step, Timed, View, draw, may_be_fenced, names
 from vpc_lab.topology import MODES, Mode
 
 # What no soak draws: `role-policy` is drawn as `access-denied`, `dead-indexes` outlast a step by design.
@@ -63,3 +64,22 @@ def test_a_step_says_what_it_does() -> None:
     for one in step.timed:
         assert f"{one.at:.1f} s for {one.lasting:.1f} s: {one.fault}" in str(step)
     assert str(step).endswith(f"the service is moved to {move[1]}")
+
+
+@pytest.mark.parametrize(
+    ("fault", "may"),
+    [
+        (faults.Crash("node1"), True),
+        (faults.GracefulStop("node2"), True),
+        (faults.Partition("node1", "node2"), True),
+        (faults.Partition("node1", "api"), False),
+        (faults.Unreachable(), False),
+        (faults.Hang("*", "node1"), False),
+        (faults.Imds("node1", "silent"), False),
+        (faults.AddressRemoved("node1", "192.168.10.10"), False),
+    ],
+)
+def test_nodes_are_fenced_for_what_befalls_nodes(fault: Fault, may: bool) -> None:
+    """An agent whose stop fails because EC2 does not answer gets its node fenced: that is none of the faults' doing."""
+    step = Step(1, (Timed(0.0, 1.0, faults.Slow(1.0)), Timed(0.0, 1.0, fault)))
+    assert may_be_fenced(step, ("node1", "node2")) == (("node1", "node2") if may else ())

@@ -16,7 +16,7 @@ from vpc_lab.errors import LabError
 from vpc_lab.judge import record as record_module
 from vpc_lab.judge import verdict
 from vpc_lab.judge.operations import Log
-from vpc_lab.judge.record import Asked, Event, Header, Item, Operation, Record, Writer
+from vpc_lab.judge.record import TIMED_OUT, Asked, Event, Header, Item, Operation, Record, Writer
 from vpc_lab.traffic.question import Question
 
 FILES = ("questions/a.jsonl", "questions/b.jsonl", "events.jsonl", "operations.jsonl")
@@ -212,6 +212,28 @@ def test_operations_are_read_from_pacemaker_s_log_while_it_grows(tmp_path: Path)
     # The lines are as old as the file says, but for half of the quarter of an hour that zones may differ by.
     assert abs(both[1].time - path.stat().st_mtime) < 460
     assert both[-1].time - both[0].time == pytest.approx(2.05)
+
+
+def test_results_of_monitors_and_operations_that_timed_out_are_read(tmp_path: Path) -> None:
+    """Pacemaker tells of them in other words: of a monitor only what is new, of a probe always."""
+    begins = "Nov 22 23:02:51.{} node2 pacemaker-controld  [168] (log_executor_event) \tnotice: Result of "
+    ends = " | CIB update 18, graph action unconfirmed; call={} key=ip_service_{}"
+    lines = (
+        ("monitor operation for ip_service on node2: not running (10.0.0.1 is (nowhere)", 7, "monitor_7000 rc=7"),
+        ("probe operation for ip_service on node2: ok", 8, "monitor_0 rc=0"),
+        ("stop operation for ip_service on node2: Timed Out after 20s (no answer)", 9, "stop_0"),
+        ("start operation for ip_service on node2: ok", 10, "start_0 rc=0"),
+        ("monitor operation for ip_service on node2: Cancelled", 11, "monitor_5000"),
+    )
+    text = "".join(begins.format(100 + call) + what + ends.format(call, key) + "\n" for what, call, key in lines)
+    path = tmp_path / "pacemaker.log"
+    path.write_text(text, encoding="utf-8")
+    found = [one for one in Log(path, "node2").read() if isinstance(one, Operation)]
+    assert [(one.action, one.call, one.exit_code) for one in found] == [
+        ("monitor", 7, 7),
+        ("probe", 8, 0),
+        ("stop", 9, TIMED_OUT),
+    ]
 
 
 def test_a_log_that_others_write_to_keeps_its_zone(tmp_path: Path) -> None:

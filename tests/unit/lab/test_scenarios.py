@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 from dataclasses import replace
@@ -14,9 +15,12 @@ from vpc_lab import examples
 from vpc_lab.faults import FAULTS
 from vpc_lab.judge.verdict import Verdict
 from vpc_lab.judge.violations import Violation
+from vpc_lab.lab import Lab
+from vpc_lab.scenarios import runner
 from vpc_lab.scenarios.catalogue import CATALOGUE
 from vpc_lab.scenarios.configuration import AGENTS, OURS, PEER, RESOURCE, TOOLS, Agent, Configuration, Tool
-from vpc_lab.scenarios.runner import Played, fitting, page, table
+from vpc_lab.scenarios.narrator import PlainNarrator
+from vpc_lab.scenarios.runner import Company, Played, fitting, page, table
 from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.topology import MODES, Mode, node_names, topology_for
 
@@ -113,3 +117,46 @@ def test_a_run_as_json() -> None:
     assert (found["scenario"], found["agent"], found["passed"]) == ("planned-move", PEER, False)
     assert found["problems"] == ["00:00:00.000 no answer"]
     assert RESOURCE not in found
+
+
+class Closing(Company):
+    """Plays nothing, in labs that are only counted."""
+
+    def __init__(self) -> None:
+        super().__init__("none", Path("records"), PlainNarrator(io.StringIO()))
+        self.labs = 0
+        self.closed = False
+
+    def _lab_for(self, _scenario: Scenario, _configuration: Configuration) -> Lab:
+        self.labs += self.closed or not self.labs
+        self.closed = False
+        return Lab("none")
+
+    def close(self) -> None:
+        """There is none any more."""
+        self.closed = True
+
+
+@pytest.mark.parametrize(("first", "labs"), [("planned-move", 1), ("demonstration", 2)])
+def test_a_scenario_that_leaves_a_node_without_power_leaves_its_lab_to_nobody(
+    first: str, labs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one needs every node; others follow in the same lab."""
+    monkeypatch.setattr(runner, "play", lambda *_, **__: played(OURS))
+    monkeypatch.setattr(runner, "tidy", lambda _: None)
+    company = Closing()
+    for name in (first, "crash-of-a-standby"):
+        company.play(CATALOGUE.known[name], PLAIN)
+    assert company.labs == labs
+
+
+def test_what_happens_to_a_node_that_is_back_is_allowed_nothing() -> None:
+    """A node that has its power again looks and does nothing: a probe that disturbs the others is found."""
+    for one in CATALOGUE.known.values():
+        for allowance in one.allowances:
+            if one.restores and allowance.fault in ("crash", "freeze", "reboot") and one.name not in WAKES_UP:
+                assert allowance.healed == 0, one.name
+
+
+# There a node goes on with an address that is elsewhere; and EC2 is back at about the same time as the node.
+WAKES_UP = ("freeze-and-thaw-without-fencing", "outage-of-ec2-during-a-failover")

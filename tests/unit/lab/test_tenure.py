@@ -105,11 +105,11 @@ def test_a_node_that_never_started_the_agent_answers_nobody() -> None:
 
 
 def test_after_a_stop_that_went_well_nobody_answers() -> None:
-    """Also where no other node has taken over. A stop that failed has promised nothing."""
+    """Also where no other node has taken over. A stop that failed has promised nothing, and is wrong by itself."""
     run = Run().operation("start", "node1", -10, -9).answers("node1", 0, 1)
     assert rules(run.operation("stop", "node1", 1, 1.2).answer("node1", 1.3).verdict()) == ["after stop"]
     failed = Run().operation("start", "node1", -10, -9).operation("stop", "node1", 1, 1.2, code=1).answer("node1", 1.3)
-    assert failed.verdict().passed
+    assert rules(failed.verdict()) == ["failed stop"]
 
 
 def test_an_answer_of_an_instance_that_ec2_calls_stopped_is_a_violation() -> None:

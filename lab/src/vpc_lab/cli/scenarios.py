@@ -8,7 +8,7 @@ import math
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, List
+from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from vpc_lab.errors import LabError
 
@@ -92,6 +92,13 @@ def _write(path: Path, text: str) -> None:
         raise LabError(f"cannot write {path}: {error.strerror}") from error
 
 
+def _times(mode: str) -> Dict[str, Any]:
+    """EC2 takes its time to move an ENI, here a little of it: what takes none, nobody can fail to wait for."""
+    if mode != "eni":
+        return {}
+    return {"attach_seconds": 0.3, "detach_seconds": 0.5, "forced_detach_seconds": 0.3, "nic_seconds": 0.2}
+
+
 def _configuration(arguments: argparse.Namespace, agent: str) -> Configuration:
     from vpc_lab.scenarios import peer  # noqa: PLC0415 - a verb runs
     from vpc_lab.scenarios.configuration import PEER, Configuration  # noqa: PLC0415 - as above
@@ -121,7 +128,7 @@ def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
             sys.stdout.write(f"{one.name}\n    {one.summary}\n")
         return 0
     voice, directory = narrator(), _place(arguments)
-    settings = Settings(fencing=False, mode=arguments.mode, nodes=arguments.nodes)
+    settings = Settings(fencing=False, mode=arguments.mode, nodes=arguments.nodes, **_times(arguments.mode))
     played: List[Played] = []
     try:
         for agent in arguments.agents or AGENTS[:1]:
@@ -154,16 +161,12 @@ def _soak(lab: Lab, arguments: argparse.Namespace) -> int:
     from vpc_lab.settings import Settings  # noqa: PLC0415 - as above
 
     voice, directory = narrator(), _place(arguments)
-    more: Dict[str, float] = {}
-    if arguments.mode == "eni":
-        # EC2 takes its time to move an ENI, here a little of it.
-        more = {"attach_seconds": 0.3, "detach_seconds": 0.5, "forced_detach_seconds": 0.3, "nic_seconds": 0.2}
     settings = Settings(
         fencing=False,
         mode=arguments.mode,
         nodes=arguments.nodes,
         seed=arguments.seed,
-        **more,  # type: ignore[arg-type]
+        **_times(arguments.mode),
     )
     configuration = _configuration(arguments, AGENTS[0])
     options = Options(arguments.seed, arguments.minutes, arguments.first_step, arguments.steps)

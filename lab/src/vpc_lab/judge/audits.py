@@ -31,9 +31,13 @@ BAD_NEWS = re.compile(
 )
 # The daemons that process 1 of a node starts; whatever else has process 1 as its parent has lost its own.
 DAEMONS = frozenset(("corosync", "pacemakerd"))
-# HA_RSCTMP of Debian's resource agents, and what is meant to stay there: the agent's records, other agents' state.
+# HA_RSCTMP of Debian's resource agents, and what is meant to stay there: the agent's records, other agents' state. A
+# service has a few of them, which are written anew; one that makes another each time would look the same but for that.
 TEMPORARY = "/run/resource-agents"
 _RECORDS = re.compile(r"aws-ipfailover-.*\.json|.*\.(state|pid|lock)")
+_RECORDS_EACH = 8
+# Where other temporary files are made. What was there before is somebody else's.
+_OTHERS_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - the instance's own
 # Rules that every network namespace has (ip-rule(8)), and tables whose routes the kernel or the boot made.
 _RULES = frozenset((0, 32766, 32767))
 _TABLES = frozenset(("main", "local", "default"))
@@ -78,8 +82,11 @@ class Snapshot:
     leftovers: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     # Processes whose parent has ended, as "pid command".
     orphans: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
-    # Files under HA_RSCTMP that are no records.
+    # Files under HA_RSCTMP that are no records, and those in other temporary places that were not there before.
     temporary: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    # How many records there are under HA_RSCTMP, and the number of services that they are of.
+    records: Mapping[str, int] = field(default_factory=dict)
+    services: int = 1
     # Bad news logged since the auditor began.
     log: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     # Fail counts that are not 0, by resource and node.
@@ -106,6 +113,9 @@ def complaints(seen: Snapshot, expected: Expectations = STRICT, *, over: bool = 
         found.extend(f"{node} has an orphan process: {process}" for process in processes)
     for node, files in sorted(seen.temporary.items()):
         found.extend(f"{node} has a temporary file that nobody removed: {file}" for file in files)
+    for node, records in sorted(seen.records.items()):
+        if records > _RECORDS_EACH * seen.services:
+            found.append(f"{node} has {records} records in {TEMPORARY}, and {seen.services} services to have them")
     found += _bad_news(seen, expected, over=over)
     if expected.fail_counts is not None:
         for (resource, node), count in sorted(seen.fail_counts.items()):
@@ -182,6 +192,7 @@ class Auditor:
         # Everything that may move, also what this audit is not about.
         self._services = frozenset((*addresses, *status.routes, *status.service.addresses))
         self._own = {name: held(lab, name) - self._services for name in lab.awake_nodes()}
+        self._files = {name: frozenset(files(lab, name, *_OTHERS_TEMPORARY)) for name in lab.awake_nodes()}
         self._process = self._supervisor()
         self.restart()
 
@@ -210,12 +221,13 @@ class Auditor:
         leftovers: Dict[str, Tuple[str, ...]] = {}
         orphans: Dict[str, Tuple[str, ...]] = {}
         temporary: Dict[str, Tuple[str, ...]] = {}
+        records: Dict[str, int] = {}
         for name in self._lab.awake_nodes():
             try:
                 addresses[name] = held(self._lab, name)
                 leftovers[name] = self._leftovers(name, addresses[name])
                 orphans[name] = orphan_processes(self._lab, name)
-                temporary[name] = temporary_files(self._lab, name)
+                temporary[name], records[name] = self._temporary(name)
             except LabError:
                 # It may have lost its power while we looked: then nothing runs there. Otherwise we may not look away.
                 eventually(f"an answer of {name}", partial(self._does_not_run, name), 3)
@@ -236,6 +248,8 @@ class Auditor:
             leftovers=leftovers,
             orphans=orphans,
             temporary=temporary,
+            records=records,
+            services=max(1, len(self._addresses)),
             log={name: tuple(lines) for name, lines in self._bad_news.items()},
             fail_counts={
                 (resource, node): count
@@ -254,6 +268,13 @@ class Auditor:
         if not addresses & self._services:
             found += foreign_rules(self._lab, name)
         return tuple(found)
+
+    def _temporary(self, name: str) -> Tuple[Tuple[str, ...], int]:
+        """Temporary files that nobody removed, and how many there are that are meant to stay."""
+        found = files(self._lab, name, TEMPORARY)
+        left = [path for path in found if not _RECORDS.fullmatch(Path(path).name)]
+        more = set(files(self._lab, name, *_OTHERS_TEMPORARY)) - self._files.get(name, frozenset())
+        return (*left, *sorted(more)), len(found) - len(left)
 
     def _read_logs(self) -> None:
         for name in self._lab.nodes():
@@ -320,10 +341,10 @@ def orphan_processes(lab: Lab, name: str) -> Tuple[str, ...]:
     return tuple(found)
 
 
-def temporary_files(lab: Lab, name: str) -> Tuple[str, ...]:
-    """Files under HA_RSCTMP that are not meant to stay."""
-    paths = lab.exec(name, ["find", TEMPORARY, "-mindepth", "1", "-type", "f"]).stdout.splitlines()
-    return tuple(sorted(path for path in paths if not _RECORDS.fullmatch(Path(path).name)))
+def files(lab: Lab, name: str, *places: str) -> Tuple[str, ...]:
+    """The files in these directories of an instance, and in those below that are of the same file system."""
+    paths = lab.exec(name, ["find", *places, "-xdev", "-mindepth", "1", "-type", "f"]).stdout.splitlines()
+    return tuple(sorted(paths))
 
 
 def foreign_rules(lab: Lab, name: str) -> List[str]:

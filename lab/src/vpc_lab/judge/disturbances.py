@@ -12,6 +12,10 @@ from vpc_lab.judge.record import Event, Header
 
 # How long one that is over is remembered: no silence lasts that long without being one of a fault in force.
 _REMEMBERED = 900.0
+# Parameters of faults that say where one happens; others say what it leads to, such as the target of a route.
+_PLACES = ("node", "one", "other", "caller")
+# Faults of one node that others feel as well, because all have the same processors.
+_FELT_BY_ALL = frozenset(("cpu-hogged",))
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,27 @@ def change_of(event: Event) -> Optional[Change]:
 
 @dataclass
 class _Span:
-    """A time in which consumers may be without an answer: all of them, or those named."""
+    """A time in which consumers may be without an answer: all of them, or those named.
+
+    `to`: the node to which the service moves meanwhile, as far as somebody said so.
+    """
 
     key: str
     begins: float
     ends: float
     consumers: Optional[FrozenSet[str]]
+    to: Optional[str] = None
+
+
+@dataclass
+class _Force:
+    """A fault's time in force. `nodes`: those that it happens to, empty if it can concern any."""
+
+    change: Change
+    begins: float
+    nodes: FrozenSet[str]
+    disturbs: bool
+    ends: float = math.inf
 
 
 class Disturbances:
@@ -48,17 +67,24 @@ class Disturbances:
 
     def __init__(self, header: Header, allowances: Sequence[Allowance]) -> None:
         self._consumers = frozenset(header.consumers)
+        self._nodes = frozenset(header.nodes)
         self._allowances = tuple(allowances)
-        self._in_force: Dict[str, Change] = {}
+        self._in_force: Dict[str, _Force] = {}
+        self._past: List[_Force] = []
         self._spans: List[_Span] = []
         self._last = header.begun
         self.faults = 0
 
     def feed(self, event: Event) -> None:
-        """Take what comes next. A `move` is one that the scenario asked for; it is over `within` seconds later."""
+        """Take what comes next.
+
+        A `move` is one that the scenario asked for. It is over `within` seconds later, or with the end of the start on
+        the node that it names as `to` (see `started`).
+        """
         if event.kind == "move":
             within = float(event.about.get("within", 0.0))
-            self._spans.append(_Span("move", event.time, event.time + within, None))
+            to = event.about.get("to")
+            self._spans.append(_Span("move", event.time, event.time + within, None, None if to is None else str(to)))
             self._last = max(self._last, event.time + within)
         change = change_of(event)
         if change is not None and change.begins:
@@ -66,22 +92,33 @@ class Disturbances:
         elif change is not None and change.key in self._in_force:
             self._end(self._in_force.pop(change.key), event.time)
         self._spans = [span for span in self._spans if span.ends > event.time - _REMEMBERED]
+        self._past = [force for force in self._past if force.ends > event.time - _REMEMBERED]
+
+    def started(self, node: str, begun: float, ended: float) -> None:
+        """A start has ended well there, and nothing went wrong meanwhile: what led there is over."""
+        for span in self._spans:
+            if span.to == node and span.begins <= begun:
+                span.ends = min(span.ends, ended)
 
     def _begin(self, change: Change, when: float) -> None:
         self.faults += 1
-        self._in_force[change.key] = change
+        allowances = tuple(self._of(change.name))
+        self._in_force[change.key] = _Force(change, when, self._nodes_of(change), bool(allowances))
         self._last = max(self._last, when)
-        for allowance in self._of(change.name):
+        for allowance in allowances:
             ends = math.inf if allowance.throughout else when + allowance.seconds
             self._spans.append(_Span(change.key, when, ends, self._named_by(change)))
 
-    def _end(self, change: Change, when: float) -> None:
+    def _end(self, force: _Force, when: float) -> None:
+        change, force.ends = force.change, when
+        self._past.append(force)
         self._last = max(self._last, when)
         for span in self._spans:
             if span.key == change.key and math.isinf(span.ends):
                 span.ends = when
         for allowance in self._of(change.name):
-            self._spans.append(_Span(change.key, when, when + allowance.seconds, self._named_by(change)))
+            seconds = allowance.seconds if allowance.healed is None else allowance.healed
+            self._spans.append(_Span(change.key, when, when + seconds, self._named_by(change)))
 
     def _of(self, name: str) -> Iterator[Allowance]:
         return (allowance for allowance in self._allowances if fnmatchcase(name, allowance.fault))
@@ -90,9 +127,26 @@ class Disturbances:
         """The consumers that the fault's parameters name; None if they name none."""
         return frozenset(_texts(change.parameters.values())) & self._consumers or None
 
+    def _nodes_of(self, change: Change) -> FrozenSet[str]:
+        """The nodes that it happens to; empty if it can concern any."""
+        places = frozenset(_texts(change.parameters.get(name) for name in _PLACES))
+        return frozenset() if change.name in _FELT_BY_ALL else places & self._nodes
+
+    def of(self, node: str, begins: float, ends: float, *, disturbing: bool = False) -> Tuple[str, ...]:
+        """The names of the faults in force meanwhile that can concern a node: all but those that happen to others.
+
+        `disturbing`: only those that explain a silence.
+        """
+        return tuple(
+            force.change.name
+            for force in (*self._past, *self._in_force.values())
+            if force.begins < ends and force.ends > begins and (not force.nodes or node in force.nodes)
+            if force.disturbs or not disturbing
+        )
+
     def in_force(self) -> Tuple[str, ...]:
         """The names of the faults that nobody has healed yet."""
-        return tuple(change.name for change in self._in_force.values())
+        return tuple(force.change.name for force in self._in_force.values())
 
     def quiet_since(self) -> Optional[float]:
         """Since when nothing has been done to the lab; None while a fault is in force."""

@@ -11,13 +11,14 @@ class Allowance:
     """For how long consumers may be without an answer because of a fault.
 
     `fault` is its name, or a pattern as of a shell. The time is `seconds` from its injection on and again from its
-    healing on; with `throughout`, all the time between as well. A fault that names consumers explains only what
-    happens to them.
+    healing on, there `healed` where that is given; with `throughout`, all the time between as well. A fault that names
+    consumers explains only what happens to them.
     """
 
     fault: str
     seconds: float
     throughout: bool = False
+    healed: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,18 @@ class Expectations:
     `grace`: for how many seconds after the first answer of a new holder the old one may go on answering (a move that
     makes before it breaks: the drain, and the propagation lag of routes). `silence`: how long nobody may answer without
     a reason. `recovered_within`: how long after the last fault was healed every consumer is answered again, by one
-    node. `unasked`: how long a consumer may ask nothing. `fail_counts`: the highest that each resource may have; with
-    None they are not looked at.
+    node. `unasked`: how long a consumer may ask nothing. `served_within`: how long after the good end of a start, by
+    Pacemaker's log, a question may still be lost; where routes or addresses take effect later, that much longer.
+    `operation_within`: how long a start or stop may take that no fault holds up. `fail_counts`: the highest that each
+    resource may have; with None they are not looked at.
     """
 
     grace: float = 0.0
     silence: float = 1.0
     recovered_within: float = 60.0
     unasked: float = 5.0
+    served_within: float = 0.1
+    operation_within: float = 10.0
     allowances: Tuple[Allowance, ...] = ()
     may_be_fenced: Tuple[str, ...] = ()
     must_be_fenced: Tuple[str, ...] = ()

@@ -6,11 +6,14 @@ import re
 from pathlib import Path
 from typing import List, Optional, Union
 
-from vpc_lab.judge.record import Event, Operation
+from vpc_lab.judge.record import TIMED_OUT, Event, Operation
 from vpc_lab.judge.timeline import MONTHS, QUARTER, STAMP, told_time
 
 _BEGINS = re.compile(r"executing - rsc:(\S+) action:(\w+) call_id:(\d+)")
 _DONE = re.compile(r"\b(\S+) (\w+) \(call (\d+), PID \d+\) exited with status (\d+) ")
+# Of monitors the daemon that runs them says nothing, and the one that asked for them what they found, where it is new.
+_RESULT = re.compile(r"Result of (monitor|probe) operation for (\S+) on \S+: .*; call=(\d+) key=\S+ rc=(\d+)")
+_TIMED_OUT = re.compile(r"Result of (\w+) operation for (\S+) on \S+: Timed Out .*; call=(\d+) ")
 _FENCED = re.compile(r"finalize_op\S*\s+\w+: Operation '(\w+)' targeting (\S+) by (\S+) for \S+: (\w+)")
 LOG = "var/log/pacemaker/pacemaker.log"
 
@@ -27,6 +30,12 @@ def said(line: str, node: str, shift: float) -> Optional[Union[Operation, Event]
     found = _DONE.search(words)
     if found is not None:
         return Operation(when, node, found[1], found[2], int(found[3]), int(found[4]))
+    found = _RESULT.search(words)
+    if found is not None:
+        return Operation(when, node, found[2], found[1], int(found[3]), int(found[4]))
+    found = _TIMED_OUT.search(words)
+    if found is not None:
+        return Operation(when, node, found[2], found[1], int(found[3]), TIMED_OUT)
     found = _FENCED.search(words)
     if found is not None:
         about = {"node": node, "action": found[1], "target": found[2], "by": found[3], "outcome": found[4]}

@@ -29,6 +29,8 @@ HEADER = "header.json"
 QUESTIONS = "questions"
 EVENTS = "events"
 OPERATIONS = "operations"
+# Stands for the exit code of an agent that Pacemaker has killed because its time was over.
+TIMED_OUT = -1
 _STEP = 5.0
 _CHUNK = 1 << 16
 
@@ -111,7 +113,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the cluster's on a resource: begun where `exit_code` is None, else done."""
+    """An operation of the cluster's on a resource: begun where `exit_code` is None, else done.
+
+    A `monitor` comes in where its result is another one than before, a `probe` always; neither with its beginning.
+    """
 
     time: float
     node: str

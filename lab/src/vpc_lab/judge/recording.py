@@ -89,7 +89,10 @@ class Recording:
                     recording._collect(time.time())
 
     def note(self, kind: str, **about: Any) -> None:
-        """An event of the scenario, now. `move` with `within=SECONDS`: from now on, an address may be moving."""
+        """An event of the scenario, now.
+
+        `move` with `within=SECONDS`: from now on, an address may be moving; `to=NODE`: until it is started there.
+        """
         self._noted.append(Event(time.time(), kind, about))
 
     def advance(self) -> List[Item]:

@@ -14,6 +14,7 @@ from vpc_lab.judge.availability import Availability, Silence
 from vpc_lab.judge.disturbances import Disturbances
 from vpc_lab.judge.expectations import Expectations
 from vpc_lab.judge.record import Asked, Event, Header, Item, Operation, Record
+from vpc_lab.judge.results import Results
 from vpc_lab.judge.tenure import Tenure
 from vpc_lab.judge.violations import Violation, Violations
 
@@ -76,6 +77,7 @@ class Judge:
         self._disturbances = Disturbances(header, expectations.allowances)
         self._tenure = Tenure(header, self._found, grace=expectations.grace)
         self._availability = Availability(header, expectations, self._disturbances, self._found)
+        self._results = Results(header, expectations, self._disturbances, self._found)
         for consumer, asked in header.asked.items():
             for address in asked.values():
                 for protocol in header.protocols:
@@ -105,10 +107,12 @@ class Judge:
                 self._availability.operation(item)
             elif isinstance(item, Event):
                 self._disturbances.feed(item)
+            self._results.feed(item)
 
     def finish(self, audit: Iterable[str] = ()) -> Verdict:
         """The run is over. `audit`: what was found to be wrong with the lab afterwards."""
         self._availability.finish(self._now)
+        self._results.finish()
         return Verdict(
             self._found.in_order(),
             dict(self._found.counts),

@@ -16,8 +16,11 @@ from vpc_lab.examples import NETWORK_ACCOUNT, NETWORK_ROLE_ARN
 from vpc_lab.faults import (
     AccessDenied,
     AddressRemoved,
+    ApiError,
     Crash,
+    Fault,
     Freeze,
+    Hang,
     Imds,
     Partition,
     Reboot,
@@ -25,6 +28,7 @@ from vpc_lab.faults import (
     RouteDeleted,
     RouteTableDeleted,
     RulesRemoved,
+    ServerError,
     Slow,
     SourceDestCheck,
     Throttled,
@@ -49,6 +53,8 @@ MENDED = 100.0
 MINUTE = 60.0
 # Seconds of an outage in which nothing may happen.
 OUTAGE = 300.0
+# Long enough for two monitors at level 10: they come every seven seconds, and wait eight for EC2.
+TWO_MONITORS = 20.0
 
 
 @scenario(allowances=(Allowance("crash", LOST),), restores=False)
@@ -83,7 +89,7 @@ def make_before_break(stage: Stage) -> None:
     stage.move(old)
 
 
-@scenario(allowances=(Allowance("crash", LOST),))
+@scenario(allowances=(Allowance("crash", LOST, healed=0.0),))
 def crash_of_the_active_node(stage: Stage) -> None:
     """The power of the active node fails: another one fences it and takes over; when it is back nothing moves."""
     old = stage.active()
@@ -98,12 +104,10 @@ def crash_of_the_active_node(stage: Stage) -> None:
 
 @scenario()
 def crash_of_a_standby(stage: Stage) -> None:
-    """The power of a standby fails: it is fenced, and consumers notice nothing."""
+    """The power of a standby fails: it is fenced, and consumers notice nothing; nor do they when it is back."""
     lost = stage.standbys()[-1]
     stage.fenced.append(lost)
-    with stage.fault(Crash(lost)):
-        stage.lab.wait_fenced(lost)
-        stage.unchanged(3.0)
+    comes_and_goes(stage, lost)
 
 
 @scenario(nodes=(3,))
@@ -113,12 +117,22 @@ def crash_of_the_dc(stage: Stage) -> None:
     if stage.active() == lost:
         stage.move()
     stage.fenced.append(lost)
+    comes_and_goes(stage, lost)
+
+
+def comes_and_goes(stage: Stage, lost: str) -> None:
+    """A node without the service loses its power and gets it back; its agent looks, and does nothing to the others."""
+    before = stage.history(but=lost)
     with stage.fault(Crash(lost)):
         stage.lab.wait_fenced(lost)
         stage.unchanged(3.0)
+    stage.all_online()
+    stage.watch(5.0)
+    if stage.history(but=lost) != before:
+        raise LabError(f"Pacemaker has started or stopped {stage.resource} because {lost} is back")
 
 
-@scenario(allowances=(Allowance("freeze", LOST, throughout=False),))
+@scenario(allowances=(Allowance("freeze", LOST, healed=0.0),))
 def freeze_of_the_active_node(stage: Stage) -> None:
     """The active node stands still, and EC2 calls it running: it is fenced before another one takes over."""
     old = stage.active()
@@ -177,7 +191,7 @@ def one_side_is_left(stage: Stage) -> None:
         stage.lab.wait_fenced(node)
 
 
-@scenario(allowances=(Allowance("reboot", MINUTE),))
+@scenario(allowances=(Allowance("reboot", MINUTE, healed=0.0),))
 def rolling_restart(stage: Stage) -> None:
     """Every node is rebooted, one after the other, as for an update: the standbys first."""
     for node in (*stage.standbys(), stage.active()):
@@ -195,6 +209,21 @@ def outage_of_ec2_while_healthy(stage: Stage) -> None:
     """EC2's API is unreachable for five minutes: nothing is moved, restarted or fenced, nobody notices anything."""
     with stage.fault(Unreachable()):
         stage.unchanged(OUTAGE)
+    stage.unchanged(10.0)
+
+
+@scenario()
+def refusals_of_ec2_while_healthy(stage: Stage) -> None:
+    """EC2 throttles every read, then denies it, fails, and does not answer, each for two monitors: nothing happens."""
+    refusals: Tuple[Fault, ...] = (
+        ApiError("RequestLimitExceeded", action="Describe*"),
+        ApiError("UnauthorizedOperation", action="Describe*"),
+        ServerError(action="Describe*"),
+        Hang(action="Describe*"),
+    )
+    for refusal in refusals:
+        with stage.fault(refusal):
+            stage.unchanged(TWO_MONITORS)
     stage.unchanged(10.0)
 
 
@@ -230,7 +259,7 @@ def outage_of_ec2_during_a_planned_move(stage: Stage) -> None:
     old = stage.active()
     new = stage.standbys()[0]
     with stage.fault(Unreachable()):
-        stage.recording.note("move", within=2 * MINUTE)
+        stage.recording.note("move", to=new, within=2 * MINUTE)
         stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
         stage.lab.wait_cluster("the end of the service", lambda now: now.where(stage.resource) != old)
         stage.watch(15.0)
@@ -313,7 +342,7 @@ def denied_on_one_table(stage: Stage) -> None:
     old, table = stage.active(), stage.tables()[-1]
     new = stage.standbys()[0]
     with stage.fault(AccessDenied("*Route", table)):
-        stage.recording.note("move", within=MOVED_WITHIN)
+        stage.recording.note("move", to=new, within=MOVED_WITHIN)
         stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
         stage.taken_over(old)
         stage.wait("crm_mon showing the table", lambda: stage.degraded(table), MENDED)
@@ -345,7 +374,7 @@ TEN = tuple(f"192.168.10.{number}" for number in range(21, 31))
 @scenario(
     modes=("overlay-ip",),
     agents=(OURS,),
-    allowances=(Allowance("crash", MINUTE),),
+    allowances=(Allowance("crash", MINUTE, healed=0.0),),
     configure=lambda one: replace(one, addresses=TEN),
     settings=lambda one: replace(one, overlays=TEN),
 )
@@ -358,7 +387,7 @@ def ten_addresses_under_throttling(stage: Stage) -> None:
 
 @scenario(
     modes=("overlay-ip",),
-    allowances=(Allowance("crash", MINUTE),),
+    allowances=(Allowance("crash", MINUTE, healed=0.0),),
     settings=lambda one: replace(one, extra_route_tables=18),
     configure=lambda one: replace(one, start_timeout=180),
 )
@@ -376,7 +405,7 @@ def _with_ipv6(configuration: Configuration) -> Configuration:
 @scenario(
     modes=("overlay-ip", "private-ip"),
     agents=(OURS,),
-    allowances=(Allowance("crash", LOST),),
+    allowances=(Allowance("crash", LOST, healed=0.0),),
     configure=_with_ipv6,
 )
 def ipv6(stage: Stage) -> None:
@@ -402,7 +431,7 @@ def _lend_role(lab: Lab) -> None:
 @scenario(
     modes=("overlay-ip",),
     agents=(OURS,),
-    allowances=(Allowance("crash", LOST),),
+    allowances=(Allowance("crash", LOST, healed=0.0),),
     settings=_shared,
     configure=_with_role,
     prepare=_lend_role,
@@ -422,25 +451,31 @@ def killed_at_every_step_of_a_start(stage: Stage) -> None:
     """The agent's process is killed with SIGKILL during each of its calls to EC2 in a start: Pacemaker recovers."""
     since = time.time()
     stage.move()
-    for action in actions_of(stage, since):
+    for action in actions_of(stage, stage.active(), since):
         since, old = time.time(), stage.active()
         new = stage.standbys()[0]
         slow = stage.inject(Slow(20.0, action=action, caller=new))
-        stage.recording.note("move", within=2 * MINUTE)
+        stage.recording.note("move", to=new, within=2 * MINUTE)
         stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
-        stage.wait(f"{action} of the start on {new}", lambda: under_way(stage, action, new, since))  # noqa: B023
+        stage.wait(
+            f"{action} of the start on {new}, or its end",
+            lambda: under_way(stage, action, new, since) or stage.cluster().where(stage.resource) == new,  # noqa: B023
+        )
+        # A start makes some calls only where they are needed: the first one on a node may have done it for good.
+        called = under_way(stage, action, new, since)
         kill_agents(stage, new)
         slow.heal()
         stage.command(["crm_resource", "--clear", "--resource", stage.resource])
         stage.command(["crm_resource", "--cleanup", "--resource", stage.resource])
         stage.lab.settle()
-        stage.voice.say(f"Killed during {action}; the service, which was on {old}, is on {stage.active()}")
+        how = f"Killed during {action}" if called else f"Started without {action}"
+        stage.voice.say(f"{how}; the service, which was on {old}, is on {stage.active()}")
         stage.served(MINUTE)
 
 
-def actions_of(stage: Stage, since: float) -> Tuple[str, ...]:
-    """What the nodes have called of EC2 since then, each operation once, in order."""
-    called = [call["action"] for call in stage.lab.calls(since) if call["caller"] in stage.nodes]
+def actions_of(stage: Stage, node: str, since: float) -> Tuple[str, ...]:
+    """What the node has called of EC2 since then, each operation once, in order."""
+    called = [call["action"] for call in stage.lab.calls(since) if call["caller"] == node]
     return tuple(dict.fromkeys(action for action in called if not action.startswith("StopInstances")))
 
 

@@ -156,6 +156,16 @@ HARMLESS: Tuple[str, ...] = (
     *("truncated", "empty", "expired-credentials", "imds", "stuck-detach", "route-lag", "remap-lag"),
 )
 
+# After these Pacemaker may have a node fenced, or an administrator stops it; after all others it has no reason to.
+_FENCING = ("crash", "freeze", "reboot", "graceful-stop", "cpu-hogged", "disk-full", "zone-cut")
+
+
+def may_be_fenced(step: Step, nodes: Sequence[str]) -> Tuple[str, ...]:
+    """The nodes that may be stopped through EC2 because of a step: all of them or none."""
+    faults_of = [one.fault for one in step.timed]
+    apart = any(isinstance(one, faults.Partition) and {one.one, one.other} <= set(nodes) for one in faults_of)
+    return tuple(nodes) if apart or any(one.name in _FENCING for one in faults_of) else ()
+
 
 def draw(seed: int, number: int, view: View) -> Step:
     """The step of this number."""

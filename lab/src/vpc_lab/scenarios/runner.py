@@ -160,6 +160,8 @@ class Company:
                 lab.save_logs(place / "logs")
             # What went wrong may go on: the next one gets a lab of its own.
             self.close()
+        elif not scenario.restores:
+            self.close()
         else:
             with self.voice.step("Forgetting failures and constraints"):
                 tidy(lab)

@@ -22,7 +22,7 @@ from vpc_lab.judge.verdict import Judge, Verdict
 from vpc_lab.lab import Injected, Lab
 from vpc_lab.scenarios import loading
 from vpc_lab.scenarios.configuration import RESOURCE, Configuration
-from vpc_lab.scenarios.draw import HARMLESS, Step, View, draw
+from vpc_lab.scenarios.draw import HARMLESS, Step, View, draw, may_be_fenced
 from vpc_lab.scenarios.narrator import Narrator
 from vpc_lab.scenarios.runner import tidy
 from vpc_lab.scenarios.stage import Stage
@@ -118,7 +118,7 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
                 wrong.append(f"step {number}: {error}")
             judge.feed(*recording.advance())
             if not wrong:
-                audited = replace(expected, may_be_fenced=stage.nodes)
+                audited = replace(expected, may_be_fenced=may_be_fenced(step, stage.nodes))
                 wrong += [f"after step {number}: {one}" for one in auditor.complaints(audited, over=False)]
             durations.append(time.monotonic() - step_began)
             memory.append(resident(lab.supervisor_pid()) + resident(os.getpid()))
@@ -170,7 +170,7 @@ def perform(stage: Stage, step: Step) -> None:
             in_force.pop(number).heal()
 
     def move(target: str) -> None:
-        stage.recording.note("move", within=RECOVERED_WITHIN)
+        stage.recording.note("move", to=target, within=RECOVERED_WITHIN)
         with contextlib.suppress(LabError):
             stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", target], check=False)
 

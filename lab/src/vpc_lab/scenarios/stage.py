@@ -92,9 +92,13 @@ class Stage:
             raise LabError("the cluster has no DC")
         return found
 
-    def history(self) -> List[str]:
-        """The last start, stop, promotion and migration of the service on each node, with the number of the call."""
-        path = f"//lrm_resource[@id='{self.resource}']/lrm_rsc_op[@operation!='monitor']"
+    def history(self, *, but: str = "") -> List[str]:
+        """The last start, stop, promotion and migration of the service, with the number of the call.
+
+        On each node, except `but`.
+        """
+        on = f"//node_state[@uname!='{but}']//lrm_resource[@id='{self.resource}']"
+        path = f"{on}/lrm_rsc_op[@operation!='monitor']"
         done = self.lab.exec(self.lab.awake_nodes()[0], ["cibadmin", "--query", "--xpath", path], check=False)
         return sorted(re.findall(r"<lrm_rsc_op .*?/>", done.stdout, re.DOTALL))
 
@@ -138,9 +142,12 @@ class Stage:
     def move(self, target: Optional[str] = None, *, within: float = MOVED_WITHIN) -> str:
         """An administrator moves the service, by default to the first standby; where it was served from before."""
         old = self.active()
-        new = target or next(node for node in self.standbys() if node in self.lab.awake_nodes())
+        awake = [node for node in self.standbys() if node in self.lab.awake_nodes()]
+        if target is None and not awake:
+            raise LabError(f"{self.resource} cannot be moved: no other node than {old} is awake")
+        new = target or awake[0]
         with self.voice.step(f"Moving {self.resource} from {old} to {new}"):
-            self.recording.note("move", within=within)
+            self.recording.note("move", to=new, within=within)
             switch = Switch(old, new, time.time())
             self.command(["crm_resource", "--move", "--resource", self.resource, "--node", new])
             self.serves(new, switch.triggered, within)

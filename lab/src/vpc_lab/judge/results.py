@@ -1,0 +1,266 @@
+"""What the agent told Pacemaker, held against what consumers got. Pure.
+
+- A start that has ended well: from then on whoever asks is answered. That it is so a moment later, after the first
+  monitor, is too late: Pacemaker has begun what was to follow.
+- A stop ends well, always: after one that does not, Pacemaker fences the node.
+- A monitor or probe does not say that the service is not there while its node answers everybody, and a probe does not
+  say that it is where it was not started.
+- A start or stop that nothing holds up takes no longer than `operation_within`.
+- An ENI is not taken from a running instance by force while nothing is wrong.
+
+A fault excuses what it can have to do with: nothing where it happens to another node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Set, Tuple
+
+from vpc_lab.judge.disturbances import Disturbances, change_of
+from vpc_lab.judge.expectations import Expectations
+from vpc_lab.judge.record import TIMED_OUT, Asked, Event, Header, Item, Operation
+from vpc_lab.judge.violations import Violation, Violations, shown_by
+
+STARTS = frozenset(("start", "migrate_from", "promote"))
+_ENDS = frozenset(("stop", "demote"))
+_LOOKS = frozenset(("monitor", "probe"))
+# OCF_SUCCESS, and what Pacemaker has for a service that is degraded (PCMK_OCF_DEGRADED).
+_RUNS = frozenset((0, 190))
+# What befalls an operating system as a whole: no agent can promise a stop there.
+_OF_THE_SYSTEM = frozenset(("crash", "freeze", "reboot", "graceful-stop", "disk-full", "cpu-hogged"))
+# For how long before it a fault that is healed can be the reason of a failed monitor, and how long after a failed
+# monitor somebody is heard on it.
+_AFTERMATH = 30.0
+_HEARD = 2.0
+Line = Tuple[str, str, str]
+
+
+@dataclass
+class _Served:
+    """A start that has ended well, and who has not been answered yet since."""
+
+    node: str
+    begun: float
+    ended: float
+    waiting: Set[Line]
+
+
+@dataclass
+class _Alarm:
+    """A look that found the service failed on a node where it was started, and what consumers got since."""
+
+    operation: Operation
+    answered: Set[str] = field(default_factory=set)
+    lost: bool = False
+
+
+class Results:
+    """Judges the operations of a run that is fed in order of time."""
+
+    def __init__(
+        self, header: Header, expectations: Expectations, disturbances: Disturbances, found: Violations
+    ) -> None:
+        self._header = header
+        self._expected = expectations
+        self._disturbances = disturbances
+        self._found = found
+        self._addresses = {address for held in header.resources.values() for address in held}
+        self._begun: Dict[Tuple[str, str, int], float] = {}
+        # By resource and node: True from the begin of a start on, False where it has never been since the node has
+        # power, or was stopped; missing where it may be either.
+        self._here: Dict[Tuple[str, str], Optional[bool]] = {
+            (resource, node): False for resource in header.resources for node in header.nodes
+        }
+        self._served: Dict[str, _Served] = {}
+        self._alarms: Dict[str, _Alarm] = {}
+        # Nodes that EC2 does not call running.
+        self._down: Set[str] = set()
+
+    def feed(self, item: Item) -> None:
+        """Judge what comes next."""
+        if isinstance(item, Asked):
+            self._asked(item)
+        elif isinstance(item, Operation):
+            if item.resource in self._header.resources:
+                self._operation(item)
+        else:
+            self._event(item)
+
+    def finish(self) -> None:
+        """The run is over."""
+        for resource in list(self._alarms):
+            self._judge_alarm(resource)
+
+    # -- operations ---------------------------------------------------------------------------------------------
+
+    def _operation(self, operation: Operation) -> None:
+        resource, node = operation.resource, operation.node
+        if operation.action in _LOOKS:
+            self._look(operation)
+            return
+        self._judge_alarm(resource)
+        if operation.exit_code is None:
+            self._begun[resource, node, operation.call] = operation.time
+            if operation.action in STARTS:
+                self._here[resource, node] = True
+            self._served.pop(resource, None)
+            return
+        begun = self._begun.pop((resource, node, operation.call), operation.time)
+        if begun < self._header.begun:
+            begun = operation.time
+        self._judge_duration(operation, begun)
+        if operation.action in STARTS:
+            if operation.exit_code == 0:
+                self._begin_to_serve(operation, begun)
+            else:
+                self._here[resource, node] = None
+        elif operation.action in _ENDS:
+            self._here[resource, node] = False if operation.exit_code == 0 else None
+            self._judge_stop(operation, begun)
+
+    def _begin_to_serve(self, operation: Operation, begun: float) -> None:
+        if operation.time < self._header.begun:
+            return
+        if not self._disturbances.of(operation.node, begun, operation.time):
+            self._disturbances.started(operation.node, begun, operation.time)
+        held = self._header.resources[operation.resource]
+        waiting = {
+            (consumer, address, protocol)
+            for consumer, asked in self._header.asked.items()
+            for address in asked.values()
+            for protocol in self._header.protocols
+            # A connection that is kept notices a move by its timeout.
+            if address in held and protocol != "stream"
+        }
+        self._served[operation.resource] = _Served(operation.node, begun, operation.time, waiting)
+
+    def _judge_stop(self, operation: Operation, begun: float) -> None:
+        if operation.exit_code == 0 or operation.time < self._header.begun:
+            return
+        if _OF_THE_SYSTEM.intersection(self._disturbances.of(operation.node, begun, operation.time)):
+            return
+        self._add(operation, "failed stop", f"The stop of {operation.resource} on {operation.node} {_how(operation)}.")
+
+    def _judge_duration(self, operation: Operation, begun: float) -> None:
+        took = operation.time - begun
+        if took <= self._expected.operation_within or self._disturbances.of(operation.node, begun, operation.time):
+            return
+        self._add(
+            operation,
+            "slow operation",
+            f"The {operation.action} of {operation.resource} on {operation.node} took {took:.1f} s, and nothing held it"
+            " up.",
+        )
+
+    def _look(self, operation: Operation) -> None:
+        here = self._here.get((operation.resource, operation.node))
+        if operation.exit_code in _RUNS:
+            if here is False and operation.action == "probe" and operation.time >= self._header.begun:
+                self._add(
+                    operation,
+                    "false probe",
+                    f"A probe found {operation.resource} on {operation.node}, where it was not started.",
+                )
+        elif here and operation.time >= self._header.begun:
+            self._alarms.setdefault(operation.resource, _Alarm(operation))
+
+    def _judge_alarm(self, resource: str) -> None:
+        alarm = self._alarms.pop(resource, None)
+        if alarm is None or alarm.lost or alarm.answered < set(self._header.resources[resource]):
+            return
+        operation = alarm.operation
+        since = operation.time - _AFTERMATH
+        if self._disturbances.of(operation.node, since, operation.time + _HEARD, disturbing=True):
+            return
+        self._add(
+            operation,
+            "false alarm",
+            f"The {operation.action} of {resource} on {operation.node} {_how(operation)}, although that node went on"
+            " answering everybody.",
+        )
+
+    def _add(self, operation: Operation, rule: str, sentence: str) -> None:
+        addresses = ", ".join(self._header.resources[operation.resource])
+        self._found.add(Violation(operation.time, rule, sentence, addresses))
+
+    # -- consumers ----------------------------------------------------------------------------------------------
+
+    def _asked(self, asked: Asked) -> None:
+        if asked.address not in self._addresses:
+            return
+        for resource, held in self._header.resources.items():
+            if asked.address in held:
+                if resource in self._served:
+                    self._judge_served(asked, self._served[resource])
+                if resource in self._alarms:
+                    self._hear(asked, self._alarms[resource])
+
+    def _judge_served(self, asked: Asked, served: _Served) -> None:
+        question = asked.question
+        line = (asked.consumer, asked.address, question.protocol)
+        if line not in served.waiting or question.sent < served.ended:
+            return
+        if question.node is not None:
+            if question.node == served.node:
+                served.waiting.discard(line)
+            return
+        late = question.sent - served.ended
+        if late <= self._expected.served_within:
+            return
+        served.waiting.discard(line)
+        if not self._disturbances.of(served.node, served.begun, question.sent):
+            over = question.protocol.upper()
+            sentence = (
+                f"{asked.consumer} got no answer from {asked.address} over {over} {late * 1000:.0f} ms after the start"
+                f" on {served.node} had ended well."
+            )
+            self._found.add(shown_by(asked, "not served", sentence))
+
+    def _hear(self, asked: Asked, alarm: _Alarm) -> None:
+        question = asked.question
+        if question.protocol == "stream" or question.sent <= alarm.operation.time:
+            return
+        if question.sent > alarm.operation.time + _HEARD:
+            self._judge_alarm(alarm.operation.resource)
+        elif question.node == alarm.operation.node:
+            alarm.answered.add(asked.address)
+        else:
+            alarm.lost = True
+
+    # -- the lab ------------------------------------------------------------------------------------------------
+
+    def _event(self, event: Event) -> None:
+        change = change_of(event)
+        if change is not None and change.name == "disk-full":
+            # What happens while a node's log is full is not known.
+            for node in set(change.parameters.values()) & set(self._header.nodes):
+                self._set(str(node), None)
+        if event.kind == "instance-state":
+            (self._down.discard if event.about["state"] == "running" else self._down.add)(str(event.about["instance"]))
+        elif event.kind == "power-on":
+            self._set(str(event.about.get("instance")), False)
+        elif event.kind == "power-off":
+            for resource, served in list(self._served.items()):
+                if served.node == event.about.get("instance"):
+                    del self._served[resource]
+        elif event.kind == "api" and event.about.get("action") == "DetachNetworkInterface":
+            self._judge_force(event)
+
+    def _set(self, node: str, here: Optional[bool]) -> None:
+        for resource in self._header.resources:
+            self._here[resource, node] = here
+
+    def _judge_force(self, event: Event) -> None:
+        caller = str(event.about.get("caller"))
+        parameters = event.about.get("parameters") or {}
+        forced = parameters.get("Force") == "true" and event.about.get("outcome") == "ok"
+        if not forced or caller not in self._header.nodes or event.time < self._header.begun:
+            return
+        if not self._disturbances.in_force() and not self._down.intersection(self._header.nodes):
+            sentence = f"{caller} had {parameters.get('AttachmentId')} detached by force, although nothing was wrong."
+            self._found.add(Violation(event.time, "forced detachment", sentence))
+
+
+def _how(operation: Operation) -> str:
+    """How an operation ended that did not end well."""
+    return "timed out" if operation.exit_code == TIMED_OUT else f"ended with {operation.exit_code}"
