@@ -60,7 +60,7 @@ def test_a_clean_lab_has_no_complaints() -> None:
         (Snapshot(leftovers={"node2": ("the rule 9 to table 5",)}), "node2 has what nothing on it needs: the rule 9"),
         (Snapshot(orphans={"node2": ("41 aws-ipfailover",)}), "node2 has an orphan process: 41 aws-ipfailover"),
         (Snapshot(temporary={"node1": ("/run/x",)}), "node1 has a temporary file that nobody removed: /run/x"),
-        (Snapshot(records={"node1": 9, "node2": 8}), "node1 has 9 records in /run/resource-agents, and 1 services"),
+        (Snapshot(records={"node1": 7, "node2": 6}), "node1 has 7 records in /run/resource-agents, and 1 services"),
         (Snapshot(fail_counts={("ip", "node1"): "1"}), "ip has a fail count of 1 on node1, and may have 0"),
         (Snapshot(fail_counts={("ip", "node1"): "INFINITY"}), "ip has a fail count of INFINITY on node1"),
         (Snapshot(fenced=("node1",)), "node1 was fenced"),
@@ -292,8 +292,8 @@ def test_the_auditor_sees_a_temporary_file_elsewhere(network_lab: Lab, place: st
 @pytest.mark.root
 def test_the_auditor_counts_records(network_lab: Lab) -> None:
     """A file that looks like a record, and another one with each monitor."""
-    places = [f"/run/resource-agents/aws-ipfailover-{number}.json" for number in range(9)]
-    said = "has 9 records in /run/resource-agents, and 1 services to have them"
+    places = [f"/run/resource-agents/aws-ipfailover-{number}.json" for number in range(7)]
+    said = "has 7 records in /run/resource-agents, and 1 services to have them"
     leave_behind(network_lab, ["touch", *places], ["rm", *places], said)
 
 

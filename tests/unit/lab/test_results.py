@@ -176,7 +176,9 @@ def test_a_failed_monitor_of_what_is_gone_is_in_order() -> None:
 
 
 def test_a_failed_monitor_that_nothing_follows_is_judged_too() -> None:
-    """Soon after, or when the run is over."""
+    """Soon after, or when the run is over; what is lost much later is another matter."""
+    later = result(running(), "monitor", "node1", 4, 7).answers("node1", 0, 7).answers(None, 7, 9)
+    assert rules(later) == ["false alarm"]
     assert rules(result(running(), "monitor", "node1", 4, 7).answers("node1", 0, 9)) == ["false alarm"]
     assert rules(result(running(), "monitor", "node1", 4, 7).answers("node1", 0, 5)) == ["false alarm"]
 

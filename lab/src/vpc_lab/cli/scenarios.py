@@ -96,7 +96,7 @@ def _times(mode: str) -> Dict[str, Any]:
     """EC2 takes its time to move an ENI, here a little of it: what takes none, nobody can fail to wait for."""
     if mode != "eni":
         return {}
-    return {"attach_seconds": 0.3, "detach_seconds": 0.5, "forced_detach_seconds": 0.3, "nic_seconds": 0.2}
+    return {"attach_seconds": 0.3, "detach_seconds": 2.0, "forced_detach_seconds": 0.3, "nic_seconds": 0.2}
 
 
 def _configuration(arguments: argparse.Namespace, agent: str) -> Configuration:

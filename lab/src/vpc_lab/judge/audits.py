@@ -35,7 +35,7 @@ DAEMONS = frozenset(("corosync", "pacemakerd"))
 # service has a few of them, which are written anew; one that makes another each time would look the same but for that.
 TEMPORARY = "/run/resource-agents"
 _RECORDS = re.compile(r"aws-ipfailover-.*\.json|.*\.(state|pid|lock)")
-_RECORDS_EACH = 8
+_RECORDS_EACH = 6
 # Where other temporary files are made. What was there before is somebody else's.
 _OTHERS_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - the instance's own
 # Rules that every network namespace has (ip-rule(8)), and tables whose routes the kernel or the boot made.
