@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Iterator, List, cast
 import pytest
 
 from vpc_lab import examples
-from vpc_lab.faults import GracefulStop, RouteChanged
+from vpc_lab.faults import Crash, GracefulStop, RouteChanged
 from vpc_lab.judge import verdict
 from vpc_lab.judge.audits import Auditor
 from vpc_lab.judge.expectations import Allowance, Expectations
@@ -115,10 +116,10 @@ def test_a_power_failure_is_in_order_where_it_is_allowed(lab: Lab, tmp_path: Pat
     allowed = Expectations(allowances=(Allowance("*", 60.0),), recovered_within=2.0)
     with judged(lab, tmp_path, allowed) as trial:
         old, new = trial.holder, trial.standby
-        lab.power_off(old)
+        lost = lab.inject(Crash(old))
         trial.steady(new)
         lab.wait_fenced(old)
-        lab.power_on(old)
+        lost.heal()
         lab.wait_online()
         trial.steady(new)
     assert trial.verdict.sentences() == []
@@ -223,8 +224,10 @@ def test_the_audit_sees_who_disagrees_with_pacemaker(lab: Lab) -> None:
         moved.heal()
     lab.exec(holder, ["crm_resource", "--fail", "--resource", "ip_service", "--node", holder])
     lab.settle()
-    assert auditor.complaints(Expectations()) == [f"ip_service has a fail count of 1 on {holder}, and may have 0"]
-    assert auditor.complaints(Expectations(fail_counts={"ip_service": 1})) == []
+    # Pacemaker counts this one once or twice: it gets to the DC as two changes of the CIB.
+    (sentence,) = auditor.complaints(Expectations())
+    assert re.fullmatch(rf"ip_service has a fail count of [12] on {holder}, and may have 0", sentence)
+    assert auditor.complaints(Expectations(fail_counts={"ip_service": 2})) == []
     lab.exec(holder, ["crm_resource", "--cleanup", "--resource", "ip_service"])
     lab.settle()
     assert auditor.complaints(Expectations()) == []
