@@ -22,6 +22,7 @@ from vpc_lab.scenarios.configuration import AGENTS, OURS, PEER, RESOURCE, TOOLS,
 from vpc_lab.scenarios.narrator import PlainNarrator
 from vpc_lab.scenarios.runner import Company, Played, fitting, page, table
 from vpc_lab.scenarios.scenario import Scenario
+from vpc_lab.scenarios.stage import operations
 from vpc_lab.topology import MODES, Mode, node_names, topology_for
 
 PLAIN = Configuration()
@@ -160,3 +161,17 @@ def test_what_happens_to_a_node_that_is_back_is_allowed_nothing() -> None:
 
 # There a node goes on with an address that is elsewhere; and EC2 is back at about the same time as the node.
 WAKES_UP = ("freeze-and-thaw-without-fencing", "outage-of-ec2-during-a-failover")
+
+
+CIB = """<xpath-query>
+<lrm_rsc_op id="ip_last_0" operation="stop" crm-debug-origin="{origin}" call-id="9" rc-code="0" on_node="node1"/>
+<lrm_rsc_op id="ip_last_0" operation="start" crm-debug-origin="{origin}" call-id="{call}" rc-code="0" on_node="node2"/>
+</xpath-query>"""
+
+
+def test_an_operation_is_known_by_its_call() -> None:
+    """A new DC writes the same one down in other words; another call is another operation."""
+    before = operations(CIB.format(origin="do_update_resource", call=12))
+    assert before == ["node1 stop 9 0", "node2 start 12 0"]
+    assert operations(CIB.format(origin="build_active_RAs", call=12)) == before
+    assert operations(CIB.format(origin="build_active_RAs", call=13)) != before
