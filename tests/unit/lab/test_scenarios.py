@@ -13,6 +13,7 @@ import pytest
 
 from vpc_lab import examples
 from vpc_lab.faults import FAULTS
+from vpc_lab.judge.audits import Snapshot, complaints
 from vpc_lab.judge.verdict import Verdict
 from vpc_lab.judge.violations import Violation
 from vpc_lab.lab import Lab
@@ -20,7 +21,7 @@ from vpc_lab.scenarios import runner
 from vpc_lab.scenarios.catalogue import CATALOGUE
 from vpc_lab.scenarios.configuration import AGENTS, OURS, PEER, RESOURCE, TOOLS, Agent, Configuration, Tool
 from vpc_lab.scenarios.narrator import PlainNarrator
-from vpc_lab.scenarios.runner import Company, Played, fitting, page, table
+from vpc_lab.scenarios.runner import Company, Played, expectations_of, fitting, page, table
 from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.scenarios.stage import operations
 from vpc_lab.topology import MODES, Mode, node_names, topology_for
@@ -118,6 +119,18 @@ def test_a_run_as_json() -> None:
     assert (found["scenario"], found["agent"], found["passed"]) == ("planned-move", PEER, False)
     assert found["problems"] == ["00:00:00.000 no answer"]
     assert RESOURCE not in found
+
+
+def test_the_fence_device_may_fail_and_nothing_else() -> None:
+    """EC2 refuses it as well, and that is no failure of the service; the service's own fail count is the scenario's."""
+    expected = expectations_of(CATALOGUE.known["refusals-of-ec2-while-healthy"], RESOURCE)
+
+    def told(resource: str, count: str) -> bool:
+        return bool(complaints(Snapshot(fail_counts={(resource, "node1"): count}), expected))
+
+    assert not told("fence_aws", "1000000")
+    assert told(RESOURCE, "1")
+    assert told("another", "1")
 
 
 class Closing(Company):

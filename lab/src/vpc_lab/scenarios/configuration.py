@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass
 from typing import List, Literal, Mapping, Tuple
 
+from vpc_lab.cluster import FENCE_DEVICE
 from vpc_lab.topology import Mode
 
 Tool = Literal["crm", "pcs"]
@@ -86,7 +87,7 @@ class Configuration:
         lines: List[str] = []
         if self.fencing:
             lines += [
-                "primitive fence_aws stonith:fence_aws \\",
+                f"primitive {FENCE_DEVICE} stonith:fence_aws \\",
                 f'    params region=@REGION@ pcmk_host_map="{self._host_map}" pcmk_delay_base="@NODE1@:2s" \\',
                 "    op start interval=0 timeout=60s op stop interval=0 timeout=60s \\",
                 "    op monitor interval=60s timeout=60s",
@@ -110,7 +111,7 @@ class Configuration:
         ]
         if self.fencing:
             lines.append(
-                f'pcs stonith create fence_aws fence_aws region=@REGION@ pcmk_host_map="{self._host_map}"'
+                f'pcs stonith create {FENCE_DEVICE} fence_aws region=@REGION@ pcmk_host_map="{self._host_map}"'
                 ' pcmk_delay_base="@NODE1@:2s" op start interval=0s timeout=60s op stop interval=0s timeout=60s'
                 f" op monitor interval=60s timeout=60s meta failure-timeout={self.failure_timeout}s"
             )

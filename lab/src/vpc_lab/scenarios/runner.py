@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from vpc_lab.cluster import FENCE_DEVICE
 from vpc_lab.errors import LabError
 from vpc_lab.judge.audits import Auditor
 from vpc_lab.judge.expectations import Expectations
@@ -25,6 +26,8 @@ from vpc_lab.traffic.recorder import INTERVAL
 
 # After the last fault or move, within which every consumer has to be answered again, by one node.
 RECOVERED_WITHIN = 120.0
+# The fail count after which Pacemaker tries no more.
+INFINITY = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,20 @@ class Service:
     addresses: Tuple[str, ...]
 
 
+def expectations_of(scenario: Scenario, resource: str) -> Expectations:
+    """What may happen in a scenario whose service is `resource`.
+
+    The fence device asks EC2 each minute, and may fail where EC2 does: whom it has to fence is judged by itself.
+    """
+    return Expectations(
+        grace=scenario.grace,
+        recovered_within=RECOVERED_WITHIN,
+        allowances=scenario.allowances,
+        fail_counts={resource: scenario.fail_counts, FENCE_DEVICE: INFINITY},
+        excuses=scenario.excuses,
+    )
+
+
 def play(
     lab: Lab,
     scenario: Scenario,
@@ -85,13 +102,7 @@ def play(
     if service is None:
         service = Service(RESOURCE, loading.addresses_of(configuration, lab.status()))
     resource, addresses = service.resource, service.addresses
-    expectations = Expectations(
-        grace=scenario.grace,
-        recovered_within=RECOVERED_WITHIN,
-        allowances=scenario.allowances,
-        fail_counts={resource: scenario.fail_counts},
-        excuses=scenario.excuses,
-    )
+    expectations = expectations_of(scenario, resource)
     auditor = Auditor(lab, addresses, {resource: addresses})
     wrong: List[str] = []
     with Recording.running(lab, directory, {resource: addresses}, interval=interval) as recording:
