@@ -1,7 +1,7 @@
 # What stands in for an agent whose software is not in the lab: to Pacemaker it runs on a node or it does not, and that is
 # all. Sourced with $name, and $parameters, of which those that end in ! are required. What is on a node is gone with its
 # power.
-state="${HA_RSCTMP:-/run/resource-agents}/stand-in-$name-$OCF_RESOURCE_INSTANCE"
+state="${HA_RSCTMP:-/run/resource-agents}/stand-in-$name-$OCF_RESOURCE_INSTANCE.state"
 
 metadata() {
     cat <<END
