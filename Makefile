@@ -58,6 +58,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# make has an AS of its own, the assembler, whose origin is `default`.
 # Not editable, and in an environment that is root's: what the agent runs is not to be anybody's who may write here.
 install: requirements/agent.txt $(VENV)/.build
 	@echo "Installing aws-ipfailover into $(PREFIX)"
@@ -66,7 +67,7 @@ install: requirements/agent.txt $(VENV)/.build
 	@umask 022 && $(PYTHON) -m venv $(PREFIX)
 	@umask 022 && $(PREFIX)/bin/python $(call locked,agent)
 	@umask 022 && $(PREFIX)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall $(VENV)/wheel/*.whl
-	$(PREFIX)/bin/aws-ipfailover install $(if $(ROOT),--root $(ROOT)) $(if $(AS),--as $(AS))
+	$(PREFIX)/bin/aws-ipfailover install $(if $(ROOT),--root $(ROOT)) $(if $(filter-out default,$(origin AS)),--as $(AS))
 
 lock: $(VENV)/.supply
 	@$(BIN)/python scripts/lock $(if $(UPGRADE),--upgrade)

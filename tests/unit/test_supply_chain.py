@@ -207,11 +207,25 @@ def test_make_installs_what_locks_have(target: str) -> None:
     assert [command for command in commands if unhashed(command)] == []
 
 
-def dry_run(target: str) -> str:
-    """What make would run for a target on a new machine."""
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ((), ""),
+        (("AS=suse:aws-vpc-move-ip",), "--as suse:aws-vpc-move-ip"),
+        (("ROOT=/image", "AS=suse:aws-vpc-move-ip"), "--root /image --as suse:aws-vpc-move-ip"),
+    ],
+)
+def test_make_install_passes_on_what_was_given(given: Tuple[str, ...], options: str) -> None:
+    """And nothing else: make has a variable AS of its own, the assembler."""
+    (command,) = [line for line in dry_run("install", *given).splitlines() if "bin/aws-ipfailover install" in line]
+    assert command.split(" install", 1)[1].split() == options.split()
+
+
+def dry_run(target: str, *given: str) -> str:
+    """What make would run for a target on a new machine, with these variables."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
-    command = ["make", "--dry-run", "--always-make", "--no-print-directory", target]
+    command = ["make", "--dry-run", "--always-make", "--no-print-directory", target, *given]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
