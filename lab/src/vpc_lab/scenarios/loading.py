@@ -26,7 +26,7 @@ def load(lab: Lab, configuration: Configuration) -> None:
     """Load it, and wait until its service is started. LabError when the cluster does not take it."""
     if configuration.agent == PEER:
         status = lab.status()
-        peer.prepare(lab, status.region)
+        peer.prepare(lab, status, addresses_of(configuration, status))
     lab.load(configuration.text, pcs=configuration.tool == "pcs")
     lab.wait_cluster(f"{RESOURCE} started", lambda now: now.where(RESOURCE) is not None, _LOADED_WITHIN)
     lab.settle(_LOADED_WITHIN)

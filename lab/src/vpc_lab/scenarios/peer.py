@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Sequence
 
 from vpc_lab.errors import LabError
 from vpc_lab.lab import Lab
+from vpc_lab.status import Status
 
 AGENT = Path("/usr/lib/ocf/resource.d/heartbeat/aws-vpc-move-ip")
 
@@ -27,11 +29,18 @@ def aws_cli() -> str:
     return found
 
 
-def prepare(lab: Lab, region: str) -> None:
-    """Give every node the profile `default` with the region alone, as the peer's users have one.
+def prepare(lab: Lab, status: Status, addresses: Sequence[str]) -> None:
+    """What the peer's users set up before its first start.
 
-    The credentials come from the instance's role, as ours do.
+    Every node gets the profile `default` with the region alone; the credentials come from the instance's role, as ours
+    do. Every table gets a route for each address, to whichever node: it replaces routes, and makes none.
     """
     for node in lab.nodes():
-        write = f'mkdir -p ~/.aws && printf "[default]\\nregion = {region}\\n" > ~/.aws/config'
+        write = f'mkdir -p ~/.aws && printf "[default]\\nregion = {status.region}\\n" > ~/.aws/config'
         lab.exec(node, ["sh", "-c", write])
+    first = status.network_interfaces[lab.nodes()[0]]
+    for address in addresses:
+        for table in status.route_tables:
+            if status.routes.get(address, {}).get(table) is None:
+                destination = {"DestinationCidrBlock": f"{address}/32"}
+                lab.administer("CreateRoute", RouteTableId=table, NetworkInterfaceId=first, **destination)
