@@ -63,6 +63,7 @@ def test_a_clean_lab_has_no_complaints() -> None:
         (Snapshot(records={"node1": 7, "node2": 6}), "node1 has 7 records in /run/resource-agents, and 1 services"),
         (Snapshot(fail_counts={("ip", "node1"): "1"}), "ip has a fail count of 1 on node1, and may have 0"),
         (Snapshot(fail_counts={("ip", "node1"): "INFINITY"}), "ip has a fail count of INFINITY on node1"),
+        (Snapshot(cluster_known=False), "no node can tell how the cluster is"),
         (Snapshot(fenced=("node1",)), "node1 was fenced"),
         (Snapshot(errors=("OSError: no",)), "the lab itself failed: OSError: no"),
         (Snapshot(log={"node1": ("crit: disk full",)}), "node1 logged bad news: crit: disk full"),

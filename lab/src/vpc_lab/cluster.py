@@ -8,6 +8,8 @@ from typing import Mapping, Optional, Tuple
 
 # The fence device that a lab's cluster has from the start, as the examples call it.
 FENCE_DEVICE = "fence_aws"
+# What cibadmin exits with where the CIB has nothing that an XPath describes (crm_error --exit 105, "No such object").
+NOTHING_FOUND = 105
 
 
 @dataclass(frozen=True)

@@ -353,6 +353,13 @@ class Lab:
         """The nodes that have power and are not frozen."""
         return [one.name for one in self.status().instances if one.role == "node" and one.awake]
 
+    def awake_node(self) -> str:
+        """The first of the nodes that have power and are not frozen; LabError when there is none."""
+        awake = self.awake_nodes()
+        if not awake:
+            raise LabError(f"no node of lab '{self.rundir.name}' is awake: each is without power, or frozen")
+        return awake[0]
+
     def questions(self, address: str) -> Dict[str, str]:
         """What every consumer asks to reach the service at `address`: that, or from the Internet its Elastic IP.
 
@@ -429,7 +436,7 @@ class Lab:
 
         What the tools had to say. LabError when they refuse it, or it has a placeholder that nothing is known for.
         """
-        name = node or self.awake_nodes()[0]
+        name = node or self.awake_node()
         try:
             text = examples.render(text, self.order("values"))
             commands = examples.pcs_commands(text) if pcs else [["crm", "configure", "load", "update", "-"]]
@@ -445,7 +452,7 @@ class Lab:
 
     def settle(self, within: float = 60.0) -> None:
         """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""
-        self.exec(self.awake_nodes()[0], ["crm_resource", "--wait", f"--timeout={within:.0f}s"], timeout=within + 5)
+        self.exec(self.awake_node(), ["crm_resource", "--wait", f"--timeout={within:.0f}s"], timeout=within + 5)
 
     def disk(self, name: str) -> Path:
         """Where an instance's private files are, for reading: its /var/log is at `disk / "var/log"`.

@@ -92,7 +92,7 @@ def test_what_was_seen_is_kept_where_it_is_wanted(lab: OneMachine, tmp_path: Pat
 def test_a_taken_port_is_an_error(lab: OneMachine) -> None:
     """A responder that does not come up at the start is told at once."""
     taken = socket.create_server(("::", recorder.PORT), family=socket.AF_INET6)
-    said = pytest.raises(RuntimeError, match="the responder on node1 does not come up: responder: ")
+    said = pytest.raises(LabError, match="the responder on node1 does not come up: responder: ")
     with taken, said, Measurement.running(lab, ["node1"], {}):
         pass
 

@@ -7,23 +7,25 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Set, Tuple
+from typing import Any, List, Sequence, Set, Tuple
 
 import pytest
 
 from vpc_lab import examples
+from vpc_lab.cluster import NOTHING_FOUND
+from vpc_lab.errors import LabError
 from vpc_lab.faults import FAULTS
 from vpc_lab.judge.audits import Snapshot, complaints
 from vpc_lab.judge.verdict import Verdict
 from vpc_lab.judge.violations import Violation
-from vpc_lab.lab import Lab
+from vpc_lab.lab import Completed, Lab
 from vpc_lab.scenarios import runner
 from vpc_lab.scenarios.catalogue import CATALOGUE
 from vpc_lab.scenarios.configuration import AGENTS, OURS, PEER, RESOURCE, TOOLS, Agent, Configuration, Tool
 from vpc_lab.scenarios.narrator import PlainNarrator
 from vpc_lab.scenarios.runner import Company, Played, expectations_of, fitting, page, table
 from vpc_lab.scenarios.scenario import Scenario
-from vpc_lab.scenarios.stage import operations
+from vpc_lab.scenarios.stage import Stage, operations
 from vpc_lab.topology import MODES, Mode, node_names, topology_for
 
 PLAIN = Configuration()
@@ -92,7 +94,7 @@ def test_every_mode_has_scenarios(mode: Mode) -> None:
 def played(agent: Agent, *violations: Violation) -> Played:
     """A scenario that was played."""
     broken = {violation.rule: 1 for violation in violations}
-    verdict = Verdict(violations, broken, (), (), {}, 60.0, 1, 1, ())
+    verdict = Verdict(violations, broken)
     one = CATALOGUE.known["planned-move"]
     return Played(one, Configuration(agent=agent), verdict, Path("record"), 61.0)
 
@@ -162,6 +164,63 @@ def test_a_scenario_that_leaves_a_node_without_power_leaves_its_lab_to_nobody(
     for name in (first, "crash-of-a-standby"):
         company.play(CATALOGUE.known[name], PLAIN)
     assert company.labs == labs
+
+
+def test_a_lab_that_does_not_come_up_fails_its_scenario_alone() -> None:
+    """The verdict says why, the table is told all the same, and the next scenario gets a lab of its own."""
+
+    class Down(Closing):
+        def _lab_for(self, _scenario: Scenario, _configuration: Configuration) -> Lab:
+            raise LabError("node2 does not boot")
+
+    company = Down()
+    one = company.play(CATALOGUE.known["planned-move"], PLAIN)
+    assert one.verdict.sentences() == ["the lab or its cluster failed the scenario: node2 does not boot"]
+    assert not one.verdict.passed
+    assert company.closed
+    assert "FAILED: the lab or its cluster failed the scenario: node2 does not boot" in table([one])
+
+
+class Answering(Lab):
+    """A lab whose nodes, if one is awake, answer every command alike."""
+
+    def __init__(self, awake: List[str], code: int = 0) -> None:
+        super().__init__("answering")
+        self.awake, self.code = awake, code
+
+    def nodes(self) -> List[str]:
+        """Two of them."""
+        return ["node1", "node2"]
+
+    def awake_nodes(self) -> List[str]:
+        """Those that it was made with."""
+        return self.awake
+
+    def exec(
+        self, name: str, argv: Sequence[str], *, stdin: str = "", timeout: float = 60.0, check: bool = True
+    ) -> Completed:
+        """The same answer always."""
+        del stdin, timeout, check
+        return Completed(tuple(argv), self.code, "", f"{name} says no")
+
+
+def on(lab: Lab) -> Stage:
+    """A stage whose history can be asked for, and nothing else."""
+    nothing: Any = None
+    return Stage(lab, nothing, nothing, PLAIN, (), PlainNarrator(io.StringIO()))
+
+
+def test_what_the_cluster_does_not_tell_is_no_empty_history() -> None:
+    """Only the answer that there is no such entry means that nothing was done to the service."""
+    assert on(Answering(["node1"], NOTHING_FOUND)).history() == []
+    with pytest.raises(LabError, match="node1 does not tell what was done to ip_service: node1 says no"):
+        on(Answering(["node1"], 102)).history()
+
+
+def test_a_command_needs_a_node_that_is_awake() -> None:
+    """Where all are without power, or frozen, the lab says so."""
+    with pytest.raises(LabError, match="no node of lab 'answering' is awake"):
+        on(Answering([])).command(["crm_mon"])
 
 
 def test_what_happens_to_a_node_that_is_back_is_allowed_nothing() -> None:

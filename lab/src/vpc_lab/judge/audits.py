@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.judge.expectations import Expectations
@@ -89,6 +89,8 @@ class Snapshot:
     services: int = 1
     # Bad news logged since the auditor began.
     log: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    # False where no node could tell how the cluster is: neither `holdings` nor `fail_counts` can be relied on then.
+    cluster_known: bool = True
     # Fail counts that are not 0, by resource and node.
     fail_counts: Mapping[Tuple[str, str], str] = field(default_factory=dict)
     # Instances that somebody stopped through EC2's API, in order.
@@ -117,6 +119,8 @@ def complaints(seen: Snapshot, expected: Expectations = STRICT, *, over: bool = 
         if records > _RECORDS_EACH * seen.services:
             found.append(f"{node} has {records} records in {TEMPORARY}, and {seen.services} services to have them")
     found += _bad_news(seen, expected, over=over)
+    if not seen.cluster_known:
+        found.append("no node can tell how the cluster is, so that neither starts nor fail counts can be judged")
     if expected.fail_counts is not None:
         for (resource, node), count in sorted(seen.fail_counts.items()):
             most = expected.fail_counts.get(resource, 0)
@@ -243,14 +247,16 @@ class Auditor:
             if key.startswith("InstanceId.")
         )
         cluster = self._lab.cluster_status()
+        where = None if cluster is None else cluster.where
         return Snapshot(
-            holdings={address: self._holding(address, addresses) for address in self._addresses},
+            holdings={address: self._holding(address, addresses, where, status) for address in self._addresses},
             leftovers=leftovers,
             orphans=orphans,
             temporary=temporary,
             records=records,
             services=max(1, len(self._addresses)),
             log={name: tuple(lines) for name, lines in self._bad_news.items()},
+            cluster_known=cluster is not None or not self._resources,
             fail_counts={
                 (resource, node): count
                 for (node, resource), count in (cluster.fail_counts if cluster else {}).items()
@@ -288,13 +294,18 @@ class Auditor:
                 kept = self._bad_news[name]
                 kept += [line for line in lines if BAD_NEWS.search(line)][: max(0, _MOST_LINES - len(kept))]
 
-    def _holding(self, address: str, devices: Mapping[str, FrozenSet[str]]) -> Holding:
+    def _holding(
+        self,
+        address: str,
+        devices: Mapping[str, FrozenSet[str]],
+        where: Optional[Callable[[str], Optional[str]]],
+        status: Status,
+    ) -> Holding:
         holding = Holding(frozenset(name for name, there in devices.items() if address in there))
-        cluster = self._lab.cluster_status() if address in self._resources else None
-        if cluster is None:
+        if where is None or address not in self._resources:
             return holding
-        started = cluster.where(self._resources[address])
-        return replace(holding, known=True, started=started, leads_to=leads_to(self._lab.status(), address))
+        started = where(self._resources[address])
+        return replace(holding, known=True, started=started, leads_to=leads_to(status, address))
 
     def complaints(
         self, expected: Optional[Expectations] = None, *, may_be_fenced: Sequence[str] = (), over: bool = True

@@ -83,10 +83,14 @@ class Recording:
             recording = cls(lab, writer, header, measurement)
             try:
                 yield recording
-            finally:
+            except BaseException:
+                # What failed is what matters: the lab may be gone with it.
                 measurement.close()
                 with contextlib.suppress(LabError):
                     recording._collect(time.time())
+                raise
+            measurement.close()
+            recording._collect(time.time())
 
     def note(self, kind: str, **about: Any) -> None:
         """An event of the scenario, now.
@@ -133,7 +137,7 @@ def find_resources(lab: Lab, addresses: Sequence[str], node: Optional[str] = Non
 
     A resource whose agent does not know either parameter holds nothing.
     """
-    name = node or lab.awake_nodes()[0]
+    name = node or lab.awake_node()
     status, service = lab.cluster_status(name), lab.status().service
     wanted = {str(address) for address in addresses}
     found: Dict[str, List[str]] = {}

@@ -7,7 +7,7 @@ A `Judge` comes to the same verdict while the run goes on, fed in order of time;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 from vpc_lab.judge.availability import Availability, Silence
@@ -25,18 +25,19 @@ class Verdict:
 
     `violations` has the first of each rule; `broken` counts all of them by rule. `audit` are the sentences of an audit
     after the run, `silences` the longest ones. `counts`: questions by protocol and outcome; `moves`: how often an
-    address changed its holder; `in_force`: faults that were not healed when the run ended.
+    address changed its holder; `in_force`: faults that were not healed when the run ended. Of a run without a record
+    there is the audit alone.
     """
 
-    violations: Tuple[Violation, ...]
-    broken: Mapping[str, int]
-    audit: Tuple[str, ...]
-    silences: Tuple[Silence, ...]
-    counts: Mapping[str, Mapping[str, int]]
-    seconds: float
-    faults: int
-    moves: int
-    in_force: Tuple[str, ...]
+    violations: Tuple[Violation, ...] = ()
+    broken: Mapping[str, int] = field(default_factory=dict)
+    audit: Tuple[str, ...] = ()
+    silences: Tuple[Silence, ...] = ()
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    seconds: float = 0.0
+    faults: int = 0
+    moves: int = 0
+    in_force: Tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -34,7 +34,7 @@ def load(lab: Lab, configuration: Configuration) -> None:
 
 def configuration_of(lab: Lab) -> str:
     """The cluster's configuration, as XML, for `empty`."""
-    return lab.exec(lab.awake_nodes()[0], ["cibadmin", "--query", "--scope", "configuration"]).stdout
+    return lab.exec(lab.awake_node(), ["cibadmin", "--query", "--scope", "configuration"]).stdout
 
 
 def empty(lab: Lab, before: str) -> None:

@@ -159,23 +159,34 @@ class Company:
         self._stack.close()
 
     def play(self, scenario: Scenario, configuration: Configuration) -> Played:
-        """Play one, in a lab of its own if need be. LabError where that lab or its cluster does not come up."""
+        """Play one, in a lab of its own if need be. It has failed where that lab or its cluster does not come up."""
         configuration = scenario.configure(configuration)
         self._number += 1
         place = self.directory / f"{self._number:02}-{scenario.name}-{configuration.agent}"
         self.voice.heading(f"{scenario.name}: {scenario.summary}")
-        lab = self._lab_for(scenario, configuration)
-        played = play(lab, scenario, configuration, place, self.voice, interval=self.interval)
+        began = time.monotonic()
+        try:
+            played = self._in_lab(scenario, configuration, place)
+        except LabError as error:
+            # The others are played all the same, and what was seen of those before is kept.
+            verdict = Verdict(audit=(f"the lab or its cluster failed the scenario: {error}",))
+            played = Played(scenario, configuration, verdict, place, time.monotonic() - began)
         if not played.verdict.passed:
-            with contextlib.suppress(LabError, OSError):
-                lab.save_logs(place / "logs")
+            if self._lab is not None:
+                with contextlib.suppress(LabError, OSError):
+                    self._lab.save_logs(place / "logs")
             # What went wrong may go on: the next one gets a lab of its own.
             self.close()
-        elif not scenario.restores:
-            self.close()
-        else:
+        return played
+
+    def _in_lab(self, scenario: Scenario, configuration: Configuration, place: Path) -> Played:
+        lab = self._lab_for(scenario, configuration)
+        played = play(lab, scenario, configuration, place, self.voice, interval=self.interval)
+        if played.verdict.passed and scenario.restores:
             with self.voice.step("Forgetting failures and constraints"):
                 tidy(lab)
+        elif not scenario.restores:
+            self.close()
         return played
 
     def _lab_for(self, scenario: Scenario, configuration: Configuration) -> Lab:
@@ -200,7 +211,7 @@ class Company:
 
 def tidy(lab: Lab) -> None:
     """Forget failures and constraints, as an administrator does who has seen them; the service is where it prefers."""
-    node = lab.awake_nodes()[0]
+    node = lab.awake_node()
     lab.exec(node, ["crm_resource", "--clear", "--resource", RESOURCE], check=False)
     lab.exec(node, ["crm_resource", "--cleanup"], check=False)
     lab.settle()

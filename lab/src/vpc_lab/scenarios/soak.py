@@ -161,9 +161,12 @@ def perform(stage: Stage, step: Step) -> None:
     in_force: Dict[int, Injected] = {}
 
     def begin(number: int) -> None:
-        # What one fault has taken away another one cannot have: a node that is off cannot be frozen.
-        with contextlib.suppress(LabError):
-            in_force[number] = stage.lab.inject(step.timed[number].fault)
+        fault = step.timed[number].fault
+        try:
+            in_force[number] = stage.lab.inject(fault)
+        except LabError as error:
+            # What one fault has taken away another one cannot have: a node that is off cannot be frozen.
+            stage.voice.say(f"{fault} is not in force: {error}")
 
     def end(number: int) -> None:
         if number in in_force:
@@ -171,8 +174,11 @@ def perform(stage: Stage, step: Step) -> None:
 
     def move(target: str) -> None:
         stage.recording.note("move", to=target, within=RECOVERED_WITHIN)
-        with contextlib.suppress(LabError):
-            stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", target], check=False)
+        try:
+            stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", target])
+        except LabError as error:
+            # The faults of the step may have taken the node, or the cluster. What is promised then is judged anyway.
+            stage.voice.say(f"{stage.resource} is not moved to {target}: {error}")
 
     for number, one in enumerate(step.timed):
         actions.append((one.at, lambda number=number: begin(number)))  # type: ignore[misc]

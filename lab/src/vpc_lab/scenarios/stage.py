@@ -9,7 +9,7 @@ import time
 from functools import partial
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
-from vpc_lab.cluster import ClusterStatus
+from vpc_lab.cluster import NOTHING_FOUND, ClusterStatus
 from vpc_lab.errors import LabError
 from vpc_lab.faults import Fault
 from vpc_lab.judge.recording import Recording
@@ -95,11 +95,14 @@ class Stage:
     def history(self, *, but: str = "") -> List[str]:
         """The last start, stop, promotion and migration of the service, with the number of the call, on each node.
 
-        Except on `but`.
+        Except on `but`. LabError when the cluster does not tell.
         """
         on = f"//node_state[@uname!='{but}']//lrm_resource[@id='{self.resource}']"
         path = f"{on}/lrm_rsc_op[@operation!='monitor']"
-        done = self.lab.exec(self.lab.awake_nodes()[0], ["cibadmin", "--query", "--xpath", path], check=False)
+        node = self.lab.awake_node()
+        done = self.lab.exec(node, ["cibadmin", "--query", "--xpath", path], check=False)
+        if done.returncode not in (0, NOTHING_FOUND):
+            raise LabError(f"{node} does not tell what was done to {self.resource}: {done.stderr.strip()}")
         return operations(done.stdout)
 
     def acted_since(self, before: Sequence[str], *, but: str = "") -> bool:
@@ -205,7 +208,7 @@ class Stage:
 
     def command(self, argv: Sequence[str], *, check: bool = True) -> str:
         """Run a command on a node that is awake; what it printed."""
-        return self.lab.exec(self.lab.awake_nodes()[0], argv, check=check).stdout
+        return self.lab.exec(self.lab.awake_node(), argv, check=check).stdout
 
     def watch(self, seconds: float) -> None:
         """Let the lab be for so long, and have judged what happens meanwhile."""

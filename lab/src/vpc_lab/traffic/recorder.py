@@ -77,7 +77,7 @@ class Measurement:
         """Responders on `nodes`, and consumers that ask the addresses in `questions`, for the length of a `with` block.
 
         What each consumer sees is in `directory`, in CONSUMER.jsonl; by default nothing of it is left behind. Raises
-        RuntimeError when a responder does not come up.
+        LabError when a responder does not come up.
         """
         with contextlib.ExitStack() as stack:
             if directory is None:
@@ -100,7 +100,7 @@ class Measurement:
         )
         self._responders[node] = process
         if process.stdout is None:
-            raise RuntimeError("a process without its pipe")
+            raise LabError("a process without its pipe")
         with process.stdout as said:
             # It says nothing for long where the instance was frozen meanwhile.
             ready, _, _ = select.select([said], [], [], _COMES_UP_WITHIN)
@@ -108,7 +108,7 @@ class Measurement:
             if not line.startswith(f"{node} answers"):
                 process.kill()
                 process.wait()
-                raise RuntimeError(f"the responder on {node} does not come up: {line.strip()}")
+                raise LabError(f"the responder on {node} does not come up: {line.strip()}")
 
     def _consume(self, consumer: str, addresses: Tuple[str, ...]) -> None:
         """Start asking from `consumer`."""
@@ -130,7 +130,7 @@ class Measurement:
         while not self._closed.wait(_LOOKS_EVERY):
             for node, process in list(self._responders.items()):
                 if process.poll() is not None and not self._closed.is_set():
-                    with contextlib.suppress(LabError, RuntimeError):
+                    with contextlib.suppress(LabError):
                         self._serve(node)
             for consumer, process in list(self._consumers.items()):
                 if process.poll() is not None and not self._closed.is_set():

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping
 
+from vpc_lab.cluster import NOTHING_FOUND
 from vpc_lab.errors import LabError
 from vpc_lab.fabric.commands import FabricError, batch, run
 from vpc_lab.host import namespaces as ns
@@ -123,7 +124,7 @@ def _untouched(instance: Guest, pid: int, since: float) -> bool:
         done = subprocess.run(argv, env=instance.environment, capture_output=True, text=True, timeout=5, check=False)
     except subprocess.TimeoutExpired:
         return False
-    if "No such device or address" in done.stderr:
+    if done.returncode == NOTHING_FOUND:
         return True
     operations = re.findall(r"<lrm_rsc_op .*?>", done.stdout, re.DOTALL)
     changes = [int(moment) for one in operations for moment in re.findall(r'last-rc-change="(\d+)"', one)]
