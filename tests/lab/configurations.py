@@ -8,6 +8,7 @@ from typing import Callable, Iterator, List, cast
 
 from vpc_lab import examples
 from vpc_lab.lab import Lab
+from vpc_lab.scenarios import loading
 from vpc_lab.topology import topology_for
 
 TOPOLOGY = topology_for()
@@ -42,20 +43,8 @@ def load(lab: Lab, name: str, edit: Callable[[str], str] = unchanged) -> List[st
 @contextlib.contextmanager
 def emptied(lab: Lab) -> Iterator[Lab]:
     """An empty cluster for the length of a `with` block; emptied again afterwards, every node back, EC2 answering."""
-    empty = lab.exec(lab.powered_nodes()[0], ["cibadmin", "--query", "--scope", "configuration"]).stdout
+    before = loading.configuration_of(lab)
     try:
         yield lab
     finally:
-        lab.heal()
-        for name in set(lab.nodes()) - set(lab.powered_nodes()):
-            lab.power_on(name)
-        lab.wait_online()
-        node = lab.nodes()[0]
-        lab.exec(node, ["crm_attribute", "--name", "stop-all-resources", "--update", "true"])
-        lab.settle()
-        # Fail counts outlive the configuration, and would ban the next one's resources of the same names.
-        lab.exec(node, ["crm_resource", "--cleanup"])
-        lab.settle()
-        lab.exec(node, ["cibadmin", "--replace", "--scope", "configuration", "--xml-pipe"], stdin=empty)
-        # No settling: without a fencing device Pacemaker leaves the rest of this tidying to the next configuration.
-        lab.wait_cluster("an empty cluster", lambda status: not status.resources)
+        loading.empty(lab, before)

@@ -55,7 +55,7 @@ def test_an_example_for_a_shared_vpc_loads_and_fails_over() -> None:
     """The same where the route tables belong to an account that lends a role for them."""
     settings = Settings(fencing=False, shared_vpc_owner=examples.NETWORK_ACCOUNT)
     with Lab.running(f"test-{os.getpid()}-shared", settings) as lab:
-        lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[TOPOLOGY.account_id])
+        lab.lend_role()
         loads_and_fails_over(lab, SHARED)
 
 

@@ -18,7 +18,7 @@ from vpc_lab.scenarios import loading, runner
 from vpc_lab.scenarios.configuration import Configuration
 from vpc_lab.scenarios.narrator import PlainNarrator
 from vpc_lab.scenarios.runner import Played
-from vpc_lab.scenarios.scenario import Play, Scenario
+from vpc_lab.scenarios.scenario import INFINITY, Play, Scenario
 from vpc_lab.scenarios.stage import Stage
 from vpc_lab.settings import Settings
 from vpc_lab.topology import topology_for
@@ -61,7 +61,7 @@ def played(lab: Lab, directory: Path, play: Play, defect: str = "") -> Played:
     try:
         # Only where a node was fenced there is something to restore.
         restores = defect == FAILED_STOP
-        scenario = Scenario("wrong", "An agent with a defect.", play, fail_counts=1_000_000, restores=restores)
+        scenario = Scenario("wrong", "An agent with a defect.", play, fail_counts=INFINITY, restores=restores)
         return runner.play(lab, scenario, CONFIGURATION, directory, PlainNarrator(io.StringIO()))
     finally:
         for node in lab.nodes():

@@ -28,7 +28,7 @@ from vpc_lab.host.entering import entering
 from vpc_lab.host.rundir import DEFAULT_NAME, RunDir, start_time
 from vpc_lab.settings import Settings
 from vpc_lab.status import Status
-from vpc_lab.topology import INTERNET
+from vpc_lab.topology import INTERNET, topology_for
 from vpc_lab.waiting import eventually
 
 Say = Callable[[str], None]
@@ -449,6 +449,10 @@ class Lab:
                 self.exec(name, ["pcs", "stonith", "delete", FENCE_DEVICE])
         done = [self.exec(name, command, stdin="" if pcs else text) for command in commands]
         return "".join(one.stdout + one.stderr for one in done)
+
+    def lend_role(self) -> None:
+        """The account that shares its VPC lends the role of the examples to the nodes' account."""
+        self.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[topology_for().account_id])
 
     def settle(self, within: float = 60.0) -> None:
         """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""

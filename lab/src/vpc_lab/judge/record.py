@@ -111,6 +111,10 @@ class Event:
         return cls.of(_object(line))
 
 
+# What brings an address to a node. A migration, which is make before break, starts on the new node with migrate_from.
+STARTS = frozenset(("start", "migrate_from", "promote"))
+
+
 @dataclass(frozen=True)
 class Operation:
     """An operation of the cluster's on a resource: begun where `exit_code` is None, else done.

@@ -18,10 +18,9 @@ from typing import Dict, Optional, Set, Tuple
 
 from vpc_lab.judge.disturbances import Disturbances, change_of
 from vpc_lab.judge.expectations import Expectations
-from vpc_lab.judge.record import TIMED_OUT, Asked, Event, Header, Item, Operation
+from vpc_lab.judge.record import STARTS, TIMED_OUT, Asked, Event, Header, Item, Operation
 from vpc_lab.judge.violations import Violation, Violations, shown_by
 
-STARTS = frozenset(("start", "migrate_from", "promote"))
 _ENDS = frozenset(("stop", "demote"))
 _LOOKS = frozenset(("monitor", "probe"))
 # OCF_SUCCESS, and what Pacemaker has for a service that is degraded (PCMK_OCF_DEGRADED).

@@ -18,11 +18,8 @@ from dataclasses import dataclass
 from typing import Dict, Optional, Set, Tuple
 
 from vpc_lab.judge.disturbances import change_of
-from vpc_lab.judge.record import Asked, Event, Header, Item, Operation
+from vpc_lab.judge.record import STARTS, Asked, Event, Header, Item, Operation
 from vpc_lab.judge.violations import Violations, shown_by
-
-# What brings an address to a node. A migration, which is make before break, starts on the new node with migrate_from.
-STARTS = frozenset(("start", "migrate_from", "promote"))
 
 
 @dataclass

@@ -37,10 +37,9 @@ from vpc_lab.faults import (
 from vpc_lab.judge.expectations import Allowance
 from vpc_lab.lab import Lab
 from vpc_lab.scenarios.configuration import OURS, Configuration
-from vpc_lab.scenarios.scenario import Catalogue
+from vpc_lab.scenarios.scenario import INFINITY, Catalogue
 from vpc_lab.scenarios.stage import MOVED_WITHIN, Stage
 from vpc_lab.settings import Settings
-from vpc_lab.topology import topology_for
 
 CATALOGUE = Catalogue()
 scenario = CATALOGUE.scenario
@@ -252,7 +251,7 @@ def outage_of_ec2_during_a_failover(stage: Stage) -> None:
     stage.served(MINUTE)
 
 
-@scenario(allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),), fail_counts=1_000_000)
+@scenario(allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),), fail_counts=INFINITY)
 def outage_of_ec2_during_a_planned_move(stage: Stage) -> None:
     """The service is moved while EC2 is unreachable: it is stopped cleanly, the start fails with the reason.
 
@@ -426,17 +425,13 @@ def _with_role(configuration: Configuration) -> Configuration:
     return replace(configuration, parameters=(*configuration.parameters, *role))
 
 
-def _lend_role(lab: Lab) -> None:
-    lab.order("put-role", arn=NETWORK_ROLE_ARN, trusted_accounts=[topology_for().account_id])
-
-
 @scenario(
     modes=("overlay-ip",),
     agents=(OURS,),
     allowances=(Allowance("crash", LOST, healed=0.0),),
     settings=_shared,
     configure=_with_role,
-    prepare=_lend_role,
+    prepare=Lab.lend_role,
 )
 def shared_vpc(stage: Stage) -> None:
     """The route tables belong to another account, whose role is assumed: a planned move, then a crash."""
@@ -448,7 +443,7 @@ def shared_vpc(stage: Stage) -> None:
 # -- the agent's own process -------------------------------------------------------------------------------------------
 
 
-@scenario(agents=(OURS,), allowances=(Allowance("slow", MINUTE, throughout=True),), fail_counts=1_000_000)
+@scenario(agents=(OURS,), allowances=(Allowance("slow", MINUTE, throughout=True),), fail_counts=INFINITY)
 def killed_at_every_step_of_a_start(stage: Stage) -> None:
     """The agent's process is killed with SIGKILL during each of its calls to EC2 in a start: Pacemaker recovers."""
     since = time.time()

@@ -189,7 +189,7 @@ def perform(name: str, chosen: Script, voice: Narrator, directory: Path) -> Tupl
 
     with Lab.running(name, chosen.settings, say=voice.say) as lab:
         if chosen.shared_vpc:
-            lab.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[topology_for().account_id])
+            lab.lend_role()
         with voice.step(f"Loading {chosen.configuration.name} and waiting for its resources, a few seconds"):
             load(lab, chosen.configuration, lab.nodes()[0])
             lab.settle()

@@ -182,8 +182,3 @@ def draw(seed: int, number: int, view: View) -> Step:
     if random.random() < 0.35:
         move = (round(random.uniform(0.0, LATEST), 1), random.choice(view.standbys))
     return Step(number, tuple(sorted(chosen, key=lambda one: one.at)), move)
-
-
-def names(steps: Sequence[Step]) -> Tuple[str, ...]:
-    """The names of the faults in these steps, each once."""
-    return tuple(dict.fromkeys(one.fault.name for step in steps for one in step.timed))

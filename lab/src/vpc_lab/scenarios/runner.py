@@ -18,28 +18,24 @@ from vpc_lab.lab import Lab
 from vpc_lab.scenarios import loading
 from vpc_lab.scenarios.configuration import RESOURCE, Configuration
 from vpc_lab.scenarios.narrator import Narrator
-from vpc_lab.scenarios.scenario import Scenario
+from vpc_lab.scenarios.scenario import INFINITY, Scenario
 from vpc_lab.scenarios.stage import Seen, Stage, unseen
 from vpc_lab.settings import Settings
-from vpc_lab.traffic.analysis import Switch
 from vpc_lab.traffic.recorder import INTERVAL
 
 # After the last fault or move, within which every consumer has to be answered again, by one node.
 RECOVERED_WITHIN = 120.0
-# The fail count after which Pacemaker tries no more.
-INFINITY = 1_000_000
 
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a scenario. `record` is the directory of its record, `switches` the failovers in it."""
+    """What came of a scenario. `record` is the directory of its record."""
 
     scenario: Scenario
     configuration: Configuration
     verdict: Verdict
     record: Path
     seconds: float
-    switches: Tuple[Tuple[str, Switch], ...] = ()
 
     @property
     def longest_silence(self) -> float:
@@ -115,7 +111,7 @@ def play(
             wrong.append(f"the scenario did not get to its end: {error}")
         try:
             if scenario.restores:
-                stage.restore(clean=False)
+                stage.restore()
             stage.watch(2.0)
         except LabError as error:
             wrong.append(f"the cluster did not become whole again: {error}")
@@ -128,7 +124,7 @@ def play(
     judge.feed(*recording.rest())
     verdict = judge.finish(wrong)
     recording.pack()
-    return Played(scenario, configuration, verdict, directory, time.monotonic() - began, tuple(stage.switches))
+    return Played(scenario, configuration, verdict, directory, time.monotonic() - began)
 
 
 @dataclass

@@ -13,6 +13,8 @@ from vpc_lab.settings import Settings
 from vpc_lab.topology import MODES, Mode
 
 Play = Callable[[Stage], None]
+# The fail count after which Pacemaker tries no more.
+INFINITY = 1_000_000
 
 
 def _as_it_is(configuration: Configuration) -> Configuration:

@@ -113,7 +113,7 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
             step_began = time.monotonic()
             try:
                 perform(stage, step)
-                recover(stage)
+                stage.restore(RECOVERED_WITHIN)
             except LabError as error:
                 wrong.append(f"step {number}: {error}")
             judge.feed(*recording.advance())
@@ -190,16 +190,6 @@ def perform(stage: Stage, step: Step) -> None:
     for when, do in sorted(actions, key=lambda action: action[0]):
         stage.watch(max(0.0, began + when - time.monotonic()))
         do()
-
-
-def recover(stage: Stage) -> None:
-    """Give every node power, take constraints back, and wait until one node serves everybody by itself."""
-    stage.lab.heal()
-    stage.all_online(RECOVERED_WITHIN)
-    stage.command(["crm_resource", "--clear", "--resource", stage.resource], check=False)
-    stage.served(RECOVERED_WITHIN)
-    # A fencing that was decided before everything was healed may have been carried out meanwhile.
-    stage.all_online(RECOVERED_WITHIN)
 
 
 def report(soaked: Soaked, options: Options, configuration: Configuration, settings: Settings, voice: Narrator) -> int:

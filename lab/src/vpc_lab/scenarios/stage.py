@@ -37,8 +37,7 @@ def unseen(_stage: Stage, _name: str, _switch: Switch) -> None:
 class Stage:
     """What a scenario has in its hands. Every wait raises LabError, with what did not happen, when its time is over.
 
-    `fenced` are the nodes that have to be stopped through EC2, `may_be_fenced` those that may. `switches` are the
-    failovers that it has made, for those who want figures of each.
+    `fenced` are the nodes that have to be stopped through EC2, `may_be_fenced` those that may.
     """
 
     def __init__(
@@ -62,7 +61,6 @@ class Stage:
         self.nodes = tuple(lab.nodes())
         self.fenced: List[str] = []
         self.may_be_fenced: List[str] = []
-        self.switches: List[Tuple[str, Switch]] = []
         self._seen = seen
 
     # -- what there is ------------------------------------------------------------------------------------------
@@ -161,7 +159,7 @@ class Stage:
             switch = Switch(old, new, time.time())
             self.command(["crm_resource", "--move", "--resource", self.resource, "--node", new])
             self.serves(new, switch.triggered, within)
-        self._over("planned move", switch)
+        self._seen(self, "planned move", switch)
         self.command(["crm_resource", "--clear", "--resource", self.resource])
         self.lab.settle()
         return old
@@ -175,12 +173,8 @@ class Stage:
         with self.voice.step(f"The cluster recovers from the loss of {old}"):
             new = self.taken_over(old, within)
             self.serves(new, switch.triggered, within)
-        self._over(fault.name, Switch(old, new, switch.triggered))
+        self._seen(self, fault.name, Switch(old, new, switch.triggered))
         return injected
-
-    def _over(self, name: str, switch: Switch) -> None:
-        self.switches.append((name, switch))
-        self._seen(self, name, switch)
 
     def taken_over(self, old: str, within: float = FAILED_OVER_WITHIN) -> str:
         """Wait until the service is started on another node than `old`; which."""
@@ -259,19 +253,15 @@ class Stage:
         now = self.lab.cluster_status()
         return now is not None and any(node.name == name and not node.online and not node.unclean for node in now.nodes)
 
-    def restore(self, *, clean: bool = True) -> None:
-        """Heal everything, give every node power, and wait until one node serves everybody.
-
-        `clean`: forget failures and constraints, as an administrator does who has seen them.
-        """
+    def restore(self, within: float = FAILED_OVER_WITHIN) -> None:
+        """Heal everything, give every node power, take constraints back, and wait until one node serves everybody."""
         with self.voice.step("Healing everything, and waiting for the cluster to be whole"):
             self.lab.heal()
-            self.all_online()
-            if clean:
-                self.command(["crm_resource", "--clear", "--resource", self.resource], check=False)
-                self.command(["crm_resource", "--cleanup"], check=False)
-            self.served()
-            self.all_online()
+            self.all_online(within)
+            self.command(["crm_resource", "--clear", "--resource", self.resource], check=False)
+            self.served(within)
+            # A fencing that was decided before everything was healed may have been carried out meanwhile.
+            self.all_online(within)
 
 
 def operations(text: str) -> List[str]:
