@@ -104,7 +104,7 @@ def clear(lab: Lab) -> None:
     lab.exec("node1", ["crm", "--force", "configure", "property", "stop-all-resources=true"])
     lab.settle(300)
     lab.exec("node1", ["crm", "--force", "configure", "erase"])
-    lab.exec("node1", ["crm_resource", "--cleanup"])
+    lab.forget_failures(within=300)
 
 
 def everywhere(lab: Lab, names: Sequence[str], node: str) -> None:

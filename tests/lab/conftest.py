@@ -20,10 +20,15 @@ NAME = f"test-{os.getpid()}"
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Skip, or under CI=true fail, what this machine cannot run."""
+    """Skip, or under CI=true fail, what this machine cannot run. A file's tests share a worker, and so their labs.
+
+    But for those that name a group of their own (`--dist loadgroup`).
+    """
     missing = missing_programs()
     reason = "a lab takes root" if os.geteuid() != 0 else f"not installed: {', '.join(missing)}" if missing else None
     for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if reason is not None and "root" in item.keywords and Path(__file__).parent in item.path.parents:
             if os.environ.get("CI") == "true":
                 raise pytest.UsageError(f"the lab tier cannot run here, and has to under CI=true: {reason}")

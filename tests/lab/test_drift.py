@@ -50,8 +50,7 @@ def lab(booted: Lab) -> Iterator[Lab]:
     node = booted.nodes()[0]
     booted.exec(node, ["crm_resource", "--meta", "--resource", "ip", "-d", "is-managed"])
     booted.exec(node, ["crm_resource", "--clear", "--resource", "sap"])
-    booted.exec(node, ["crm_resource", "--cleanup"])
-    booted.settle()
+    booted.forget_failures()
 
 
 def started(lab: Lab) -> str:

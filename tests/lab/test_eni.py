@@ -8,18 +8,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Tuple, cast
 
 import pytest
 
 from vpc_lab import examples
 from vpc_lab.fabric.devices import device_of
-from vpc_lab.faults import Freeze, Partition, StuckDetach, Unreachable
+from vpc_lab.faults import StuckDetach, Unreachable
 from vpc_lab.judge.audits import Auditor, held
-from vpc_lab.judge.recording import find_resources
+from vpc_lab.judge.recording import find_resources, resource_of
 from vpc_lab.lab import Completed, Lab
-from vpc_lab.scenarios.demo import resource_of
 from vpc_lab.settings import Settings
 from vpc_lab.topology import INTERNET, PUBLIC, Layout, Mode
 from vpc_lab.traffic.analysis import Switch, overlap_ms, rows
@@ -50,11 +48,6 @@ def service(lab: Lab) -> List[str]:
     return list(lab.status().service.addresses)
 
 
-def audit_of(lab: Lab) -> Auditor:
-    """An audit that knows which resource is to hold which of them."""
-    return Auditor(lab, service(lab), find_resources(lab, service(lab)))
-
-
 def holder(lab: Lab) -> str:
     """The instance that EC2 has the address or the ENI on."""
     return cast("str", lab.status().service.holder)
@@ -70,7 +63,7 @@ def load(lab: Lab, name: str) -> str:
     assert status is not None
     assert status.failures == ()
     assert [one.resource_id for one in status.resources if not one.active] == []
-    return resource_of(lab, "node1", address_for(lab, name))
+    return resource_of(lab, address_for(lab, name))
 
 
 def address_for(lab: Lab, name: str) -> str:
@@ -84,28 +77,6 @@ def where(lab: Lab, resource: str) -> str:
     return cast("str", status.where(resource) if status else None)
 
 
-def fails_over(lab: Lab, resource: str, address: str, *, planned: bool = True) -> None:
-    """A planned move and a power cut: every consumer is served by the new node, by nobody else, and EC2 agrees."""
-    auditor = audit_of(lab)
-    old = where(lab, resource)
-    lab.order("elastic-ip")
-    with Measurement.running(lab, lab.nodes(), lab.questions(address)) as measurement:
-        assert measurement.wait_steady(old, 0.0, 30.0)
-        if planned:
-            switch = Switch(old, other(lab, old), time.time())
-            lab.exec(old, ["crm_resource", "--move", "--resource", resource, "--node", switch.new])
-            assert measurement.wait_steady(switch.new, switch.triggered, 60.0)
-            assert_switched(lab, measurement, switch, address)
-            lab.exec(old, ["crm_resource", "--clear", "--resource", resource])
-            lab.settle()
-            old = switch.new
-        switch = Switch(old, other(lab, old), time.time())
-        lab.power_off(old)
-        assert measurement.wait_steady(switch.new, switch.triggered, 90.0)
-        assert_switched(lab, measurement, switch, address)
-    assert auditor.complaints(may_be_fenced=[old]) == []
-
-
 def assert_switched(lab: Lab, measurement: Measurement, switch: Switch, address: str) -> None:
     """What the consumers saw was a switch, and EC2 has the address where they see it."""
     seen = measurement.histories(since=switch.triggered - 1.0)
@@ -115,136 +86,33 @@ def assert_switched(lab: Lab, measurement: Measurement, switch: Switch, address:
     assert address in held(lab, switch.new)
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A cluster with an example loaded: its lab, the resource, and the address that consumers ask."""
-
-    lab: Lab
-    resource: str
-    address: str
-
-
-@pytest.fixture(scope="module", params=["eni.crm", "private-ip.crm"])
-def loaded(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A cluster for each mode, with its example; an ENI in a service subnet."""
-    with Lab.running(f"{NAME}-cluster", settings(examples.mode_of((DIRECTORY / request.param).read_text()))) as lab:
-        yield Cluster(lab, load(lab, request.param), address_for(lab, request.param))
-
-
-@pytest.fixture
-def cluster(loaded: Cluster) -> Cluster:
-    """The same, whole again after what the test before has done to it."""
-    lab = loaded.lab
-    lab.heal()
-    for name in set(lab.nodes()) - set(lab.powered_nodes()):
-        lab.power_on(name)
-    lab.wait_online()
-    lab.exec("node1", ["crm_resource", "--clear", "--resource", loaded.resource])
-    lab.exec("node1", ["crm_resource", "--cleanup"])
-    lab.settle()
-    lab.wait_cluster("the resource started", lambda status: status.where(loaded.resource) is not None)
-    lab.order("elastic-ip")
-    return loaded
-
-
-# For what only an ENI can be in.
-of_an_eni = pytest.mark.parametrize("loaded", ["eni.crm"], indirect=True)
-
-
-def test_the_crm_examples_move_it(cluster: Cluster) -> None:
-    """Planned, and after a power cut with fencing."""
-    fails_over(cluster.lab, cluster.resource, cluster.address)
-
-
-def test_an_api_that_is_gone_at_stop_hinders_nobody(cluster: Cluster) -> None:
-    """The node that cannot reach EC2 stops answering, is not fenced, and the other one takes the address from it."""
-    lab, began = cluster.lab, time.time()
-    old = where(lab, cluster.resource)
-    auditor = audit_of(lab)
-    lab.inject(Partition(old, "api"))
-    with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
-        assert measurement.wait_steady(old, 0.0, 30.0)
-        switch = Switch(old, other(lab, old), time.time())
-        lab.exec(old, ["crm_resource", "--move", "--resource", cluster.resource, "--node", switch.new])
-        assert measurement.wait_steady(switch.new, switch.triggered, 90.0)
-        assert_switched(lab, measurement, switch, cluster.address)
-    lab.settle(within=90)
-    status = lab.cluster_status()
-    assert status is not None
-    assert status.where(cluster.resource) == switch.new
-    assert status.failures == ()
-    assert not held(lab, old) & set(service(lab))
-    assert {call["caller"] for call in lab.calls(began) if not call["action"].startswith("Describe")} <= {switch.new}
-    assert auditor.complaints() == []
-
-
-@pytest.mark.parametrize("kernel", [True, False], ids=["stands-still", "hangs"])
-def test_a_frozen_holder_is_fenced_and_relieved(cluster: Cluster, kernel: bool) -> None:
-    """It does not stop anything, nor answers the cluster: fence_aws stops its instance, then the standby takes over."""
-    lab, began = cluster.lab, time.time()
-    old = where(lab, cluster.resource)
-    auditor = audit_of(lab)
-    with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
-        assert measurement.wait_steady(old, 0.0, 30.0)
-        switch = Switch(old, other(lab, old), time.time())
-        lab.inject(Freeze(old, kernel))
-        assert measurement.wait_steady(switch.new, switch.triggered, 90.0)
-        assert_switched(lab, measurement, switch, cluster.address)
-    writes = [call for call in lab.calls(began) if not call["action"].startswith("Describe")]
-    assert {call["caller"] for call in writes} == {switch.new}
-    assert writes[0]["action"] == "StopInstances"
-    # The holder is known to be stopped, and is not asked plainly first.
-    detachments = [call["parameters"].get("Force") for call in writes if call["action"] == "DetachNetworkInterface"]
-    assert detachments == (["true"] if lab.status().mode == "eni" else [])
-    assert auditor.complaints(may_be_fenced=[old]) == []
-
-
-@of_an_eni
-def test_a_detachment_that_sticks_delays_a_move_and_no_more(cluster: Cluster) -> None:
-    """The old node asks plainly when it stops; the new one by force after a grace period. Nobody is fenced for it."""
-    lab, began = cluster.lab, time.time()
-    old = where(lab, cluster.resource)
-    auditor = audit_of(lab)
-    lab.inject(StuckDetach())
-    with Measurement.running(lab, lab.nodes(), lab.questions(cluster.address)) as measurement:
-        assert measurement.wait_steady(old, 0.0, 30.0)
-        switch = Switch(old, other(lab, old), time.time())
-        lab.exec(old, ["crm_resource", "--move", "--resource", cluster.resource, "--node", switch.new])
-        assert measurement.wait_steady(switch.new, switch.triggered, 120.0)
-        assert_switched(lab, measurement, switch, cluster.address)
-    asked = [call for call in lab.calls(began) if call["action"] == "DetachNetworkInterface"]
-    assert [(call["caller"], call["parameters"].get("Force", "false")) for call in asked] == [
-        (old, "false"),
-        (switch.new, "true"),
-    ]
-    status = lab.cluster_status()
-    assert status is not None
-    assert status.failures == ()
-    assert auditor.complaints() == []
-
-
-@of_an_eni
-def test_the_audit_sees_an_address_that_two_nodes_hold(cluster: Cluster) -> None:
-    """And is content once it is gone: an audit that cannot fail shows nothing."""
-    lab = cluster.lab
-    auditor = audit_of(lab)
-    passive = other(lab, holder(lab))
-    lab.exec(passive, ["ip", "address", "add", f"{cluster.address}/32", "dev", "lo"])
-    try:
-        assert [one for one in auditor.complaints() if cluster.address in one]
-    finally:
-        lab.exec(passive, ["ip", "address", "delete", f"{cluster.address}/32", "dev", "lo"])
-    assert auditor.complaints() == []
-
-
 @pytest.mark.parametrize(
     ("name", "layout"),
-    [("eni.pcs", "same-subnet"), ("private-ip.pcs", "service-subnet"), ("private-ip-ipv6.crm", "service-subnet")],
+    [
+        ("eni.crm", "service-subnet"),
+        ("eni.pcs", "same-subnet"),
+        ("private-ip.crm", "service-subnet"),
+        ("private-ip.pcs", "service-subnet"),
+        ("private-ip-ipv6.crm", "service-subnet"),
+    ],
 )
-def test_the_other_examples_fail_over(name: str, layout: Layout) -> None:
-    """After a power cut. The ENI is in the nodes' own subnet, where their primary ENIs would answer in its stead."""
-    with Lab.running(f"{NAME}-other", settings(examples.mode_of((DIRECTORY / name).read_text()), layout)) as lab:
-        fails_over(lab, load(lab, name), address_for(lab, name), planned=False)
+def test_an_example_fails_over(name: str, layout: Layout) -> None:
+    """After a power cut every consumer is served by the new node, by nobody else, and EC2 agrees.
+
+    Also where the ENI is in the nodes' own subnet, in which their primary ENIs would answer in its stead.
+    """
+    with Lab.running(f"{NAME}-examples", settings(examples.mode_of((DIRECTORY / name).read_text()), layout)) as lab:
+        resource, address = load(lab, name), address_for(lab, name)
+        auditor = Auditor(lab, service(lab), find_resources(lab, service(lab)))
+        old = where(lab, resource)
+        lab.order("elastic-ip")
+        with Measurement.running(lab, lab.nodes(), lab.questions(address)) as measurement:
+            assert measurement.wait_steady(old, 0.0, 30.0)
+            switch = Switch(old, other(lab, old), time.time())
+            lab.power_off(old)
+            assert measurement.wait_steady(switch.new, switch.triggered, 90.0)
+            assert_switched(lab, measurement, switch, address)
+        assert auditor.complaints(may_be_fenced=[old]) == []
 
 
 # -- without a cluster: the agent by hand ---------------------------------------------------------------------------

@@ -10,8 +10,8 @@ import pytest
 
 from vpc_lab import examples
 from vpc_lab.judge.audits import Auditor, held
+from vpc_lab.judge.recording import resource_of
 from vpc_lab.lab import Lab
-from vpc_lab.scenarios.demo import AGENT, resource_of
 from vpc_lab.settings import Settings
 from vpc_lab.traffic.analysis import Switch, overlap_ms, rows
 from vpc_lab.traffic.recorder import Measurement
@@ -20,6 +20,7 @@ from .configurations import DIRECTORY, SECOND_ADDRESS, TOPOLOGY, emptied, load
 
 pytestmark = pytest.mark.root
 
+AGENT = "ocf:heartbeat:aws-ipfailover"
 SHARED = "shared-vpc.crm"
 # Those for an ENI and a private address need another VPC: test_eni.py has them.
 FILES = sorted(
@@ -69,7 +70,7 @@ def loads_and_fails_over(lab: Lab, name: str) -> None:
     assert status.failures == ()
     assert [one.resource_id for one in status.resources if not one.active] == []
     address = str(TOPOLOGY.overlay_ipv6 if "ipv6" in name else TOPOLOGY.overlay)
-    resource = resource_of(lab, "node1", address)
+    resource = resource_of(lab, address)
     old = cast("str", status.where(resource))
     new = next(node for node in lab.nodes() if node != old)
     asked = dict.fromkeys(("consumer-a", "onprem"), address)

@@ -43,8 +43,7 @@ def lab(booted: Lab) -> Iterator[Lab]:
     booted.heal()
     node = booted.nodes()[0]
     booted.exec(node, ["crm_resource", "--meta", "--resource", "ip", "-d", "target-role"])
-    booted.exec(node, ["crm_resource", "--cleanup"])
-    booted.settle()
+    booted.forget_failures()
 
 
 def started(lab: Lab) -> str:

@@ -228,6 +228,5 @@ def test_the_audit_sees_who_disagrees_with_pacemaker(lab: Lab) -> None:
     (sentence,) = auditor.complaints(Expectations())
     assert re.fullmatch(rf"ip_service has a fail count of [12] on {holder}, and may have 0", sentence)
     assert auditor.complaints(Expectations(fail_counts={"ip_service": 2})) == []
-    lab.exec(holder, ["crm_resource", "--cleanup", "--resource", "ip_service"])
-    lab.settle()
+    lab.forget_failures("ip_service")
     assert auditor.complaints(Expectations()) == []

@@ -124,7 +124,7 @@ def test_one_that_is_lost_comes_back_with_all(lab: Lab) -> None:
     lab.settle()
     done = operations(lab, node, 0.0)[len(before) :]
     assert [one for one in done if one in ("start", "stop")] == ["stop", "start"]
-    lab.exec("node1", ["crm_resource", "--cleanup", "--resource", RESOURCE])
+    lab.forget_failures(RESOURCE)
 
 
 def test_a_probe_that_finds_only_some_has_them_stopped(lab: Lab) -> None:
@@ -134,9 +134,7 @@ def test_a_probe_that_finds_only_some_has_them_stopped(lab: Lab) -> None:
     lab.exec(other, ["ip", "address", "add", f"{SECOND_ADDRESS}/32", "dev", "eth0"])
     lab.exec("node1", ["crm_resource", "--refresh", "--resource", RESOURCE, "--node", other])
     eventually("it is gone from the other node", lambda: SECOND_ADDRESS not in held(lab, other) or None, 60)
-    lab.settle()
-    lab.exec("node1", ["crm_resource", "--cleanup", "--resource", RESOURCE])
-    lab.settle()
+    lab.forget_failures(RESOURCE)
     status = lab.cluster_status()
     assert status is not None
     there = cast("str", status.where(RESOURCE))

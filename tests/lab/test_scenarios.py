@@ -6,7 +6,7 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator, Tuple
 
 import pytest
 
@@ -14,41 +14,69 @@ from vpc_lab.faults import CpuHogged, Crash
 from vpc_lab.judge.expectations import Expectations
 from vpc_lab.scenarios import soak as soaking
 from vpc_lab.scenarios.catalogue import CATALOGUE
-from vpc_lab.scenarios.configuration import Configuration
+from vpc_lab.scenarios.configuration import Configuration, settings_for
 from vpc_lab.scenarios.draw import Step, Timed, View
 from vpc_lab.scenarios.narrator import PlainNarrator
 from vpc_lab.scenarios.runner import Company
 from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.scenarios.soak import Options, report, soak
 from vpc_lab.scenarios.stage import Stage
-from vpc_lab.settings import Settings
 
 pytestmark = pytest.mark.root
 
 NAME = f"test-{os.getpid()}-scenarios"
 THREE = Configuration(nodes=3, tool="pcs")
-TWO = Settings(fencing=False)
+
+# What of the catalogue is played here, by the configuration that it is played with; `lab scenarios` plays all of it.
+PLAYED = {
+    THREE: ("planned-move", "crash-of-the-active-node", "crash-of-the-dc", "split-brain"),
+    Configuration(): ("stop-during-an-outage-of-ec2", "refusals-of-ec2-while-healthy", "local-address-removed", "ipv6"),
+    Configuration(mode="eni"): (
+        "crash-of-the-active-node",
+        "freeze-of-the-active-node",
+        "move-away-from-a-node-without-ec2",
+        "detachment-that-sticks",
+    ),
+    Configuration(mode="private-ip", tool="pcs"): (
+        "crash-of-the-active-node",
+        "hang-of-the-active-node",
+        "move-away-from-a-node-without-ec2",
+    ),
+}
+Cast = Tuple[Company, Configuration]
+
+
+def by(configuration: Configuration, name: str = "") -> Any:
+    """Parameters of a test: a configuration, and the name of a scenario; what has the same one shares a lab."""
+    told = f"{configuration.mode}-{configuration.nodes}-{configuration.tool}"
+    values = (configuration, name) if name else (configuration,)
+    return pytest.param(*values, id="-".join(filter(None, (name, told))), marks=pytest.mark.xdist_group(told))
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
-    """Plays in one lab of three nodes, for as long as all goes well."""
+def cast(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
+    """Plays in one lab, for as long as all goes well, and with what."""
+    configuration: Configuration = request.param
     directory = tmp_path_factory.mktemp("records")
-    with Company(NAME, directory, PlainNarrator(io.StringIO()), Settings(fencing=False, nodes=3)) as company:
-        yield company
+    with Company(NAME, directory, PlainNarrator(io.StringIO()), settings_for(configuration)) as company:
+        yield company, configuration
 
 
-@pytest.mark.parametrize("name", ["planned-move", "crash-of-the-dc"])
-def test_a_scenario_passes_with_three_nodes_by_pcs(company: Company, name: str) -> None:
+@pytest.mark.parametrize(
+    ("cast", "name"), [by(one, name) for one, names in PLAYED.items() for name in names], indirect=["cast"]
+)
+def test_a_scenario_of_the_catalogue_passes(cast: Cast, name: str) -> None:
     """And leaves a record from which the same verdict can be had again."""
-    played = company.play(CATALOGUE.known[name], THREE)
+    company, configuration = cast
+    played = company.play(CATALOGUE.known[name], configuration)
     assert played.verdict.sentences() == []
     assert sum(counts["answered"] for counts in played.verdict.counts.values()) > 1000
     assert (played.record / "header.json").is_file()
     assert not (played.record / "logs").exists()
 
 
-def test_what_goes_wrong_is_told_and_its_logs_are_kept(company: Company) -> None:
+@pytest.mark.parametrize("cast", [by(THREE)], indirect=True)
+def test_what_goes_wrong_is_told_and_its_logs_are_kept(cast: Cast) -> None:
     """A crash that nothing allows to be noticed, and a scenario that does not get to its end."""
 
     def play(stage: Stage) -> None:
@@ -56,7 +84,8 @@ def test_what_goes_wrong_is_told_and_its_logs_are_kept(company: Company) -> None
         stage.fails_over(Crash(old))
         stage.inject(Crash("nobody"))
 
-    played = company.play(Scenario("strict", "Nobody may notice a crash.", play), THREE)
+    company, configuration = cast
+    played = company.play(Scenario("strict", "Nobody may notice a crash.", play), configuration)
     said = " ".join(played.verdict.sentences())
     assert "nothing explains" in said
     assert "did not get to its end: there is no instance 'nobody'" in said
@@ -74,13 +103,17 @@ def test_a_soak_says_which_step_was_wrong_and_what_repeats_it(tmp_path: Path, mo
     monkeypatch.setattr(soaking, "draw", draw)
     monkeypatch.setattr(soaking, "expectations", lambda: Expectations(fail_counts=None, recovered_within=150.0))
     out, options = io.StringIO(), Options(seed=7, minutes=0.0, first=4, steps=3)
-    soaked = soak(f"{NAME}-soak", TWO, Configuration(), options, tmp_path, PlainNarrator(out))
-    assert report(soaked, options, Configuration(), TWO, PlainNarrator(out)) == 1
+    configuration = Configuration()
+    settings = settings_for(configuration)
+    soaked = soak(f"{NAME}-soak", settings, configuration, options, tmp_path, PlainNarrator(out))
+    assert report(soaked, options, configuration, settings, PlainNarrator(out)) == 1
     assert soaked.failed is not None
     assert soaked.failed.number == 5
     said = out.getvalue()
     assert "Seed 7, step 5: 0.0 s for 1.0 s: crash node" in said
     assert "lab soak --mode overlay-ip --nodes 2 --seed 7 --tool crm --first-step 5 --steps 1" in said
     assert "nothing explains" in said
-    assert json.loads((tmp_path / "record" / "header.json").read_text())["nodes"] == ["node1", "node2"]
+    header = json.loads((tmp_path / "record" / "header.json").read_text())
+    assert header["nodes"] == ["node1", "node2"]
+    assert (header["settings"]["seed"], header["settings"]["mode"]) == (7, "overlay-ip")
     assert list((tmp_path / "logs").rglob("pacemaker.log"))

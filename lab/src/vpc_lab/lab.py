@@ -458,6 +458,17 @@ class Lab:
         """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""
         self.exec(self.awake_node(), ["crm_resource", "--wait", f"--timeout={within:.0f}s"], timeout=within + 5)
 
+    def forget_failures(self, resource: Optional[str] = None, within: float = 60.0) -> None:
+        """Forget the failures of one resource, or of all (`crm_resource --cleanup`), once nothing is moving.
+
+        A cleanup removes the resource from the node's executor for a moment. Where the controller of Pacemaker 2.1.5
+        has a start to request just then, it fails for want of the resource, and exits: "Respawning pacemaker-controld".
+        """
+        self.settle(within)
+        chosen = [] if resource is None else ["--resource", resource]
+        self.exec(self.awake_node(), ["crm_resource", "--cleanup", *chosen])
+        self.settle(within)
+
     def disk(self, name: str) -> Path:
         """Where an instance's private files are, for reading: its /var/log is at `disk / "var/log"`.
 

@@ -8,7 +8,7 @@ import math
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List
+from typing import TYPE_CHECKING, Callable, List
 
 from vpc_lab.errors import LabError
 
@@ -92,13 +92,6 @@ def _write(path: Path, text: str) -> None:
         raise LabError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _times(mode: str) -> Dict[str, Any]:
-    """EC2 takes its time to move an ENI, here a little of it: what takes none, nobody can fail to wait for."""
-    if mode != "eni":
-        return {}
-    return {"attach_seconds": 0.3, "detach_seconds": 2.0, "forced_detach_seconds": 0.3, "nic_seconds": 0.2}
-
-
 def _configuration(arguments: argparse.Namespace, agent: str) -> Configuration:
     from vpc_lab.scenarios import peer  # noqa: PLC0415 - a verb runs
     from vpc_lab.scenarios.configuration import PEER, Configuration  # noqa: PLC0415 - as above
@@ -114,9 +107,9 @@ def _configuration(arguments: argparse.Namespace, agent: str) -> Configuration:
 
 def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
     from vpc_lab.scenarios.catalogue import CATALOGUE  # noqa: PLC0415 - a verb runs
+    from vpc_lab.scenarios.configuration import settings_for  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.runner import Company, Played, fitting, page, table  # noqa: PLC0415 - as above
-    from vpc_lab.settings import Settings  # noqa: PLC0415 - as above
 
     known = CATALOGUE.known
     for name in arguments.names:
@@ -128,12 +121,11 @@ def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
             sys.stdout.write(f"{one.name}\n    {one.summary}\n")
         return 0
     voice, directory = narrator(), _place(arguments)
-    settings = Settings(fencing=False, mode=arguments.mode, nodes=arguments.nodes, **_times(arguments.mode))
     played: List[Played] = []
     try:
         for agent in arguments.agents or AGENTS[:1]:
             configuration = _configuration(arguments, agent)
-            with Company(lab.rundir.name, directory, voice, settings) as company:
+            with Company(lab.rundir.name, directory, voice, settings_for(configuration)) as company:
                 for scenario in fitting(wanted, configuration):
                     found = company.play(scenario, configuration)
                     played.append(found)
@@ -156,19 +148,13 @@ def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
 
 
 def _soak(lab: Lab, arguments: argparse.Namespace) -> int:
-    from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - a verb runs
+    from vpc_lab.scenarios.configuration import settings_for  # noqa: PLC0415 - a verb runs
+    from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.soak import Options, report, soak  # noqa: PLC0415 - as above
-    from vpc_lab.settings import Settings  # noqa: PLC0415 - as above
 
     voice, directory = narrator(), _place(arguments)
-    settings = Settings(
-        fencing=False,
-        mode=arguments.mode,
-        nodes=arguments.nodes,
-        seed=arguments.seed,
-        **_times(arguments.mode),
-    )
     configuration = _configuration(arguments, AGENTS[0])
+    settings = settings_for(configuration, seed=arguments.seed)
     options = Options(arguments.seed, arguments.minutes, arguments.first_step, arguments.steps)
     voice.heading(f"A soak of mode {arguments.mode} with {arguments.nodes} nodes and seed {arguments.seed}")
     try:

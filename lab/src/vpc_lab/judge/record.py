@@ -40,7 +40,8 @@ class Header:
     """Who took part.
 
     `asked` maps each consumer to what it asks, and that to the service's address which it reaches: itself, but for an
-    Elastic IP. `resources` maps the id of a cluster resource to the addresses that it holds.
+    Elastic IP. `resources` maps the id of a cluster resource to the addresses that it holds. `settings`: what was
+    played, as plain values.
     """
 
     begun: float

@@ -151,6 +151,14 @@ def find_resources(lab: Lab, addresses: Sequence[str], node: Optional[str] = Non
     return found
 
 
+def resource_of(lab: Lab, address: str) -> str:
+    """The resource of the running cluster that holds `address`, itself or with its ENI. LabError where none does."""
+    found = find_resources(lab, [address])
+    if not found:
+        raise LabError(f"the configuration has no resource with ip={address}, or with the ENI that has it")
+    return next(iter(found))
+
+
 def _parameter(lab: Lab, node: str, resource: str, name: str) -> List[str]:
     done = lab.exec(node, ["crm_resource", "--resource", resource, "--get-parameter", name], check=False)
     return [part.strip() for part in done.stdout.split(",")] if done.returncode == 0 else []

@@ -31,6 +31,7 @@ from vpc_lab.faults import (
     ServerError,
     Slow,
     SourceDestCheck,
+    StuckDetach,
     Throttled,
     Unreachable,
 )
@@ -136,8 +137,30 @@ def comes_and_goes(stage: Stage, lost: str) -> None:
 @scenario(allowances=(Allowance("freeze", LOST, healed=0.0),))
 def freeze_of_the_active_node(stage: Stage) -> None:
     """The active node stands still, and EC2 calls it running: it is fenced before another one takes over."""
-    old = stage.active()
-    stage.fails_over(Freeze(old), fenced=[old])
+    relieved(stage, kernel=True)
+
+
+@scenario(allowances=(Allowance("freeze", LOST, healed=0.0),))
+def hang_of_the_active_node(stage: Stage) -> None:
+    """Every process of the active node hangs, and its kernel goes on answering pings: it is fenced all the same."""
+    relieved(stage, kernel=False)
+
+
+def relieved(stage: Stage, *, kernel: bool) -> None:
+    """The active node freezes; its ENI, if it is one that moves, is taken by force at once: the instance is stopped."""
+    old, since = stage.active(), time.time()
+    stage.fails_over(Freeze(old, kernel), fenced=[old])
+    if any(not by_force for _, by_force in detachments(stage, since)):
+        raise LabError(f"{old} was stopped, and asked for its ENI as if it could still let go of it")
+
+
+def detachments(stage: Stage, since: float) -> List[Tuple[str, bool]]:
+    """Who has asked EC2 since then to detach an ENI, and whether by force."""
+    return [
+        (call["caller"], call["parameters"].get("Force") == "true")
+        for call in stage.lab.calls(since)
+        if call["action"] == "DetachNetworkInterface"
+    ]
 
 
 @scenario(
@@ -162,7 +185,10 @@ def split_brain(stage: Stage) -> None:
     """The active node and the others lose sight of each other: one side is fenced, and only the other one answers."""
     active = stage.active()
     stage.may_be_fenced += stage.nodes
-    cuts = [stage.inject(Partition(active, other)) for other in stage.standbys()]
+    standbys = stage.standbys()
+    if len(standbys) > 1:  # they are the majority, and the active node has no quorum to fence anybody
+        stage.fenced.append(active)
+    cuts = [stage.inject(Partition(active, other)) for other in standbys]
     one_side_is_left(stage)
     stage.active()
     for cut in cuts:
@@ -215,7 +241,10 @@ def outage_of_ec2_while_healthy(stage: Stage) -> None:
 
 @scenario()
 def refusals_of_ec2_while_healthy(stage: Stage) -> None:
-    """EC2 throttles every read, then denies it, fails, and does not answer, each for two monitors: nothing happens."""
+    """EC2 throttles every read, then denies it, fails, and does not answer, each for two monitors: nothing happens.
+
+    crm_mon shows what was wrong until somebody has it forgotten, and then no more.
+    """
     refusals: Tuple[Fault, ...] = (
         ApiError("RequestLimitExceeded", action="Describe*"),
         ApiError("UnauthorizedOperation", action="Describe*"),
@@ -225,7 +254,12 @@ def refusals_of_ec2_while_healthy(stage: Stage) -> None:
     for refusal in refusals:
         with stage.fault(refusal):
             stage.unchanged(TWO_MONITORS)
-    stage.unchanged(10.0)
+    if stage.configuration.agent == OURS and not stage.degraded():
+        raise LabError("crm_mon does not show that EC2 refused every read")
+    stage.lab.forget_failures(stage.resource)
+    stage.unchanged(TWO_MONITORS)
+    if stage.degraded():
+        raise LabError("crm_mon shows a refusal although EC2 answers")
 
 
 @scenario()
@@ -265,8 +299,45 @@ def outage_of_ec2_during_a_planned_move(stage: Stage) -> None:
         stage.lab.wait_cluster("the end of the service", lambda now: now.where(stage.resource) != old)
         stage.watch(15.0)
     stage.command(["crm_resource", "--clear", "--resource", stage.resource])
-    stage.command(["crm_resource", "--cleanup", "--resource", stage.resource])
+    stage.lab.forget_failures(stage.resource)
     stage.served(2 * MINUTE)
+
+
+@scenario(agents=(OURS,), allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),))
+def stop_during_an_outage_of_ec2(stage: Stage) -> None:
+    """EC2 is unreachable: crm_mon shows it, a new probe finds the service where it is, and a stop ends well."""
+    active = stage.active()
+    with stage.fault(Unreachable()):
+        stage.wait("crm_mon showing the outage", stage.degraded, MINUTE)
+        stage.command(["crm_resource", "--refresh", "--resource", stage.resource])
+        stage.lab.settle()
+        if stage.active() != active:
+            raise LabError(f"a new probe has not found {stage.resource} on {active}")
+        target = ["crm_resource", "--resource", stage.resource, "--meta"]
+        stage.command([*target, "--set-parameter", "target-role", "--parameter-value", "Stopped"])
+        stage.lab.settle()
+        if stage.cluster().where(stage.resource) is not None:
+            raise LabError(f"{stage.resource} is not stopped")
+    stage.command([*target, "--delete-parameter", "target-role"])
+    stage.served(MINUTE)
+
+
+@scenario()
+def move_away_from_a_node_without_ec2(stage: Stage) -> None:
+    """The active node does not reach EC2, and the service is moved: its stop ends well, the other node takes over."""
+    with stage.fault(Partition(stage.active(), "api")):
+        stage.move(within=2 * MINUTE)
+
+
+@scenario(modes=("eni",), agents=(OURS,))
+def detachment_that_sticks(stage: Stage) -> None:
+    """EC2 never ends a plain detachment: the old node asks for it in a move, the new one by force after a while."""
+    since = time.time()
+    with stage.fault(StuckDetach()):
+        old = stage.move(within=2 * MINUTE)
+    asked, new = detachments(stage, since), stage.active()
+    if asked != [(old, False), (new, True)]:
+        raise LabError(f"the ENI was detached in another way than by {old}, and then by force by {new}: {asked}")
 
 
 # -- changes behind the cluster's back ---------------------------------------------------------------------------------
@@ -463,8 +534,7 @@ def killed_at_every_step_of_a_start(stage: Stage) -> None:
         kill_agents(stage, new)
         slow.heal()
         stage.command(["crm_resource", "--clear", "--resource", stage.resource])
-        stage.command(["crm_resource", "--cleanup", "--resource", stage.resource])
-        stage.lab.settle()
+        stage.lab.forget_failures(stage.resource)
         how = f"Killed during {action}" if called else f"Started without {action}"
         stage.voice.say(f"{how}; the service, which was on {old}, is on {stage.active()}")
         stage.served(MINUTE)

@@ -8,10 +8,11 @@ primitive in the same place.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Literal, Mapping, Tuple
 
 from vpc_lab.cluster import FENCE_DEVICE
+from vpc_lab.settings import Settings
 from vpc_lab.topology import Mode
 
 Tool = Literal["crm", "pcs"]
@@ -125,3 +126,14 @@ class Configuration:
             f"pcs resource enable {RESOURCE}",
         ]
         return "\n".join(lines) + "\n"
+
+
+def settings_for(configuration: Configuration, *, seed: int = 0) -> Settings:
+    """The lab for a configuration, which brings its own fencing.
+
+    EC2 takes its time to move an ENI, here a little of it: what takes none, nobody can fail to wait for.
+    """
+    settings = Settings(fencing=False, mode=configuration.mode, nodes=configuration.nodes, seed=seed)
+    if configuration.mode != "eni":
+        return settings
+    return replace(settings, attach_seconds=0.3, detach_seconds=2.0, forced_detach_seconds=0.3, nic_seconds=0.2)

@@ -19,6 +19,7 @@ from typing import Any, List, Mapping, Optional, Tuple
 
 from vpc_lab import examples
 from vpc_lab.errors import LabError
+from vpc_lab.judge.recording import resource_of
 from vpc_lab.judge.verdict import Verdict
 from vpc_lab.lab import Lab
 from vpc_lab.scenarios.catalogue import CATALOGUE
@@ -33,7 +34,6 @@ from vpc_lab.traffic.analysis import Switch
 from vpc_lab.traffic.recorder import INTERVAL
 from vpc_lab.vpc import Address
 
-AGENT = "ocf:heartbeat:aws-ipfailover"
 JSON_FILE = Path("demo.json")
 # Seconds for which both nodes may answer in a move that makes before it breaks: its drain.
 GRACE = 2.0
@@ -193,7 +193,7 @@ def perform(name: str, chosen: Script, voice: Narrator, directory: Path) -> Tupl
         with voice.step(f"Loading {chosen.configuration.name} and waiting for its resources, a few seconds"):
             load(lab, chosen.configuration, lab.nodes()[0])
             lab.settle()
-        resource = resource_of(lab, lab.nodes()[0], chosen.address)
+        resource = resource_of(lab, chosen.address)
         if chosen.mode != "overlay-ip":
             public = lab.order("elastic-ip")
             if ":" not in chosen.address:
@@ -223,19 +223,6 @@ def load(lab: Lab, configuration: Path, node: str) -> None:
     except (OSError, ValueError) as error:
         raise LabError(f"{configuration}: {error}") from error
     lab.load(text, node, pcs=configuration.suffix == ".pcs")
-
-
-def resource_of(lab: Lab, node: str, address: str) -> str:
-    """The resource that holds `address`, itself or with its ENI. LabError when the configuration has none."""
-    status, service = lab.cluster_status(node), lab.status().service
-    eni = service.network_interface_id if address in service.addresses else ""
-    parameter, value = ("network_interface_id", eni) if eni else ("ip", address)
-    for resource in status.resources if status else ():
-        if resource.agent.replace("::", ":") == AGENT:
-            asked = lab.exec(node, ["crm_resource", "--resource", resource.resource_id, "--get-parameter", parameter])
-            if value in [part.strip() for part in asked.stdout.split(",")]:
-                return resource.resource_id
-    raise LabError(f"the configuration has no {AGENT} with {parameter}={value}")
 
 
 def write(target: Path, result: Mapping[str, Any]) -> None:

@@ -45,10 +45,8 @@ def empty(lab: Lab, before: str) -> None:
     lab.wait_online()
     node = lab.nodes()[0]
     lab.exec(node, ["crm_attribute", "--name", "stop-all-resources", "--update", "true"])
-    lab.settle(_LOADED_WITHIN)
     # Fail counts outlive the configuration, and would ban the next one's resources of the same names.
-    lab.exec(node, ["crm_resource", "--cleanup"])
-    lab.settle(_LOADED_WITHIN)
+    lab.forget_failures(within=_LOADED_WITHIN)
     lab.exec(node, ["cibadmin", "--replace", "--scope", "configuration", "--xml-pipe"], stdin=before)
     # No settling: without a fencing device Pacemaker leaves the rest of this tidying to the next configuration.
     lab.wait_cluster("an empty cluster", lambda status: not status.resources)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -101,7 +101,8 @@ def play(
     expectations = expectations_of(scenario, resource)
     auditor = Auditor(lab, addresses, {resource: addresses})
     wrong: List[str] = []
-    with Recording.running(lab, directory, {resource: addresses}, interval=interval) as recording:
+    about = {"scenario": scenario.name, **asdict(configuration)}
+    with Recording.running(lab, directory, {resource: addresses}, interval=interval, settings=about) as recording:
         judge = Judge(recording.header, expectations)
         stage = Stage(lab, recording, judge, configuration, addresses, voice, resource, seen)
         try:
@@ -207,10 +208,8 @@ class Company:
 
 def tidy(lab: Lab) -> None:
     """Forget failures and constraints, as an administrator does who has seen them; the service is where it prefers."""
-    node = lab.awake_node()
-    lab.exec(node, ["crm_resource", "--clear", "--resource", RESOURCE], check=False)
-    lab.exec(node, ["crm_resource", "--cleanup"], check=False)
-    lab.settle()
+    lab.exec(lab.awake_node(), ["crm_resource", "--clear", "--resource", RESOURCE], check=False)
+    lab.forget_failures()
 
 
 def fitting(scenarios: Sequence[Scenario], configuration: Configuration) -> Iterator[Scenario]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.faults import FAULTS
 from vpc_lab.judge.audits import Auditor
-from vpc_lab.judge.expectations import Allowance, Excuse, Expectations
+from vpc_lab.judge.expectations import Allowance, Expectations
 from vpc_lab.judge.recording import Recording
 from vpc_lab.judge.verdict import Judge, Verdict
 from vpc_lab.lab import Injected, Lab
@@ -75,12 +75,7 @@ def expectations() -> Expectations:
         silence=2.0,
         allowances=tuple(Allowance(name, RECOVERED_WITHIN, throughout=True) for name in disturbing),
         fail_counts=None,
-        excuses=EXCUSES,
     )
-
-
-# What Pacemaker, Corosync and the agent log at `crit` when nodes are lost, or EC2 does not stop them.
-EXCUSES: Tuple[Excuse, ...] = ()
 
 
 def soak(
@@ -102,7 +97,10 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
     wrong: List[str] = []
     began = time.monotonic()
     number = options.first
-    with Recording.running(lab, directory / "record", {RESOURCE: addresses}, interval=INTERVAL) as recording:
+    about = {"seed": options.seed, "first_step": options.first, **asdict(configuration)}
+    with Recording.running(
+        lab, directory / "record", {RESOURCE: addresses}, interval=INTERVAL, settings=about
+    ) as recording:
         judge = Judge(recording.header, expected)
         stage = Stage(lab, recording, judge, configuration, addresses, voice)
         stage.serves(stage.active(), time.time(), RECOVERED_WITHIN)
