@@ -16,7 +16,7 @@ from sandbox import Node, Ran, ip, serving
 from vpc_lab.waiting import eventually
 
 DEGRADED = 190
-TIMEOUT = 15.0  # seconds
+TIMEOUT = 10.0  # seconds
 LARGEST_MEMORY = 300_000  # kB
 MIB = 2**20
 
