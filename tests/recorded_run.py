@@ -15,7 +15,9 @@ ADDRESS = "192.168.10.10"
 RESOURCE = "ip_service"
 STEP = 0.05
 # One that judges nothing but who answers.
-PATIENT = Expectations(silence=1e6, recovered_within=1e6, unasked=1e6, served_within=1e6, operation_within=1e6)
+PATIENT = Expectations(
+    silence=1e6, recovered_within=1e6, unasked=1e6, served_within=1e6, operation_within=1e6, stop_within=1e6
+)
 
 
 class Run:

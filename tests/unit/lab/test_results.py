@@ -136,8 +136,21 @@ def test_an_operation_that_waits_for_nothing_is_a_violation(action: str) -> None
     assert verdict.violations[0].sentence == (
         f"The {action} of ip_service on node1 took 20.0 s, and nothing held it up."
     )
-    assert rules(waiting(20.0).fault("hang", 5, 6)) == []
     assert rules(waiting(20.0).fault("crash", 5, 6, node="node2")) == ["slow operation"]
+
+
+def test_a_stop_does_not_wait_for_what_is_out_of_reach() -> None:
+    """It may ask EC2, and goes on without an answer; a start has to have one."""
+
+    def during(fault: str, action: str, seconds: float) -> Run:
+        return running().answers("node1", 0, 2).fault(fault, 1, 60).operation(action, "node1", 2, 2 + seconds)
+
+    assert rules(during("unreachable", "stop", 12.0)) == []
+    verdict = during("unreachable", "stop", 16.0).verdict(EXPECTED)
+    assert verdict.broken == {"slow operation": 1}
+    assert verdict.violations[0].sentence.endswith("took 16.0 s, and a stop does not wait for what is out of reach.")
+    assert rules(during("unreachable", "start", 50.0)) == []
+    assert rules(during("freeze", "stop", 50.0)) == []
 
 
 # -- monitors and probes ----------------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ class Expectations:
     a reason. `recovered_within`: how long after the last fault was healed every consumer is answered again, by one
     node. `unasked`: how long a consumer may ask nothing. `served_within`: how long after the good end of a start, by
     Pacemaker's log, a question may still be lost; where routes or addresses take effect later, that much longer.
-    `operation_within`: how long a start or stop may take that no fault holds up. `fail_counts`: the highest that each
+    `operation_within`: how long a start or stop may take that no fault holds up; `stop_within`: a stop while
+    something outside its node is out of reach, for which it waits little. `fail_counts`: the highest that each
     resource may have; with None they are not looked at.
     """
 
@@ -48,6 +49,7 @@ class Expectations:
     unasked: float = 5.0
     served_within: float = 0.1
     operation_within: float = 10.0
+    stop_within: float = 14.0
     allowances: Tuple[Allowance, ...] = ()
     may_be_fenced: Tuple[str, ...] = ()
     must_be_fenced: Tuple[str, ...] = ()

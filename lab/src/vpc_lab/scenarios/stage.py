@@ -110,6 +110,12 @@ class Stage:
         """
         return not set(self.history(but=but)) <= set(before)
 
+    def has_stopped(self, node: str) -> bool:
+        """Whether the last thing done to the service on a node is a stop that has ended."""
+        done = [operation.split() for operation in self.history()]
+        # One that is under way has no call yet.
+        return any((where, what) == (node, "stop") and call != "-1" for where, what, call, *_ in done)
+
     def tables(self) -> Tuple[str, ...]:
         """The ids of the subnets' route tables."""
         return tuple(self.lab.status().route_tables)
