@@ -24,6 +24,7 @@ from vpc_lab.ec2.faults import Fault
 from vpc_lab.ec2.running import RunningAws, environment, start_aws
 from vpc_lab.ec2.throttle import Limit
 from vpc_lab.ec2.tls import make_certificates
+from vpc_lab.scenarios.peer import AGENT as PEER_AGENT
 from vpc_lab.topology import topology_for
 
 from . import peer
@@ -129,7 +130,7 @@ class Bench:
             OURS: {**common, **_parameters({"ip": ip, "routing_table": ",".join(self.tables)})},
             PEER: {**common, **_parameters({**peer.parameters(ip, self.tables), "region": region})},
         }
-        self.commands = {OURS: [sys.executable, str(AGENT)], PEER: [str(peer.AGENT)]}
+        self.commands = {OURS: [sys.executable, str(AGENT)], PEER: [str(PEER_AGENT)]}
         self._elsewhere = aws.account.instance("node2").network_interface_id
         self._ip = ip
         self._client: Any = boto3.client(

@@ -25,6 +25,7 @@ from vpc_lab.lab import Lab
 from vpc_lab.scenarios.configuration import Configuration
 from vpc_lab.scenarios.figures import moments
 from vpc_lab.scenarios.narrator import PlainNarrator
+from vpc_lab.scenarios.peer import write_profiles
 from vpc_lab.scenarios.stage import Stage
 from vpc_lab.settings import Settings
 from vpc_lab.traffic.analysis import Switch, rows
@@ -84,20 +85,13 @@ def configuration(lab: Lab, agent: str, example: str = "overlay-ip.crm") -> str:
 
 def load(lab: Lab, agent: str, example: str = "overlay-ip.crm") -> None:
     """Give the cluster this configuration instead of what it has, with the resource started on node1."""
-    for node in lab.nodes():
-        write_profile(lab, node)
+    write_profiles(lab, lab.status().region)
     lab.exec("node1", ["crm", "--force", "configure", "property", "stop-all-resources=true"], check=False)
     lab.settle(90)
     lab.exec("node1", ["crm", "--force", "configure", "erase"])
     lab.load(configuration(lab, agent, example), "node1")
     lab.wait_cluster("the resource started", lambda status: status.where(RESOURCE) is not None, 90)
     lab.settle(90)
-
-
-def write_profile(lab: Lab, node: str) -> None:
-    """The AWS CLI's configuration, as the peer's users have one."""
-    region = lab.status().region
-    lab.exec(node, ["sh", "-c", f'mkdir -p ~/.aws && printf "[default]\\nregion = {region}\\n" > ~/.aws/config'])
 
 
 def failovers(lab: Lab, agent: str) -> Iterator[Dict[str, Any]]:

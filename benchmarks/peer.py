@@ -9,8 +9,6 @@ from typing import Dict, Iterable
 
 from vpc_lab.scenarios.peer import AGENT
 
-__all__ = ["AGENT", "CLI", "VENV"]
-
 # Where `make bench` installs it.
 VENV = Path(__file__).parents[1] / ".venv" / "peer"
 CLI = VENV / "bin" / "aws"

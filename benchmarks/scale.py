@@ -15,10 +15,11 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
 from vpc_lab.faults import RouteChanged, Slow, Throttled
 from vpc_lab.lab import Lab
+from vpc_lab.scenarios.peer import write_profiles
 from vpc_lab.settings import Settings
 
 from . import peer
-from .failover import LATENCY, OURS, PEER, UDP_SERVER, write_profile
+from .failover import LATENCY, OURS, PEER, UDP_SERVER
 
 COUNTS = (1, 5, 10, 20, 50)
 PEER_COUNTS = (1, 5, 10)
@@ -35,8 +36,7 @@ def measure(out: Callable[[str], None], quick: bool) -> Dict[str, Any]:
     result: Dict[str, Any] = {"failovers": [], "monitors": []}
     with Lab.running("bench", Settings()) as lab:
         lab.inject(Slow(LATENCY))
-        for node in lab.nodes():
-            write_profile(lab, node)
+        write_profiles(lab, lab.status().region)
         for count in (2,) if quick else COUNTS:
             for agent in (OURS, PEER) if quick or count in PEER_COUNTS else (OURS,):
                 found = failover(lab, agent, count)

@@ -132,6 +132,19 @@ def test_stuck_detach(aws: RunningAws, ec2: EC2Client, moving: str, how: str) ->
     assert described(ec2, moving)["Status"] == "available"
 
 
+def test_a_detach_that_was_stuck_ends_once_it_can(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
+    """Also one that was asked for while it could not; but not while its instance takes no part."""
+    attachment = attach(ec2, aws, moving)
+    instance_id = aws.account.instance("node1").instance_id
+    aws.account.stuck_detach.add(moving)
+    aws.account.unresponsive.add(instance_id)
+    ec2.detach_network_interface(AttachmentId=attachment)
+    aws.api.detaches_again(moving)
+    assert described(ec2, moving)["Attachment"]["Status"] == "detaching"
+    aws.api.responds_again(instance_id)
+    aws.account.wait_for(lambda world: world.interfaces[moving].attachment is None)
+
+
 def test_stopped_instance_keeps_its_interfaces(aws: RunningAws, ec2: EC2Client, moving: str) -> None:
     """A stopped instance keeps its secondary ENIs attached; a terminated one gives them back."""
     node = aws.account.instance("node1")

@@ -116,6 +116,7 @@ def test_who_has_an_address_is_told_by_all_that_can_lead_there(service: ServiceS
         "routes_under_way",
         "cuts",
         "places",
+        "zones",
         "faults",
         "errors",
     )

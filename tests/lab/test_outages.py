@@ -16,6 +16,7 @@ from vpc_lab.cluster import ClusterStatus
 from vpc_lab.faults import ApiError, Unreachable
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
+from vpc_lab.scenarios.stage import operations
 from vpc_lab.settings import Settings
 from vpc_lab.waiting import eventually
 
@@ -130,9 +131,9 @@ def history(lab: Lab, resources: Sequence[str]) -> List[str]:
     ids = " or ".join(f"@id='{resource}'" for resource in resources)
     path = f"//lrm_resource[{ids}]/lrm_rsc_op[@operation!='monitor']"
     found = lab.exec(lab.nodes()[0], ["cibadmin", "--query", "--xpath", path]).stdout
-    entries = re.findall(r"<lrm_rsc_op .*?/>", found, re.DOTALL)
+    entries = operations(found)
     assert len(entries) >= len(resources)
-    return sorted(entries)
+    return entries
 
 
 def assert_served(lab: Lab, node: str) -> None:

@@ -605,7 +605,7 @@ class SourceDestCheck(Drift):
 
 @dataclass(frozen=True)
 class StuckDetach(Fault):
-    """A plain detachment of the service's ENI never ends; one by force does."""
+    """A plain detachment of the service's ENI does not end until this is healed; one by force does."""
 
     kind = "Network interfaces that move"
 

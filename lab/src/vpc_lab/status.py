@@ -63,7 +63,8 @@ class Status:
     `route_tables`: the subnets' in the plan's order, then the extra ones; `every_route_table`: also the main one and
     those that were made since. `network_interfaces`: primary ENIs by the instance's name. `routes`: by address, where
     each of `route_tables` leads it: an instance's name, another target's id, None for no route. `routes_under_way`: who
-    does not follow the newest route to which destination yet. `cuts`: from which place to which nothing passes.
+    does not follow the newest route to which destination yet. `cuts`: from which of `places` to which nothing passes;
+    `zones` are those of them that are availability zones.
     `errors`: what went wrong in the lab itself.
     """
 
@@ -83,6 +84,7 @@ class Status:
     service: ServiceStatus
     cuts: Tuple[Tuple[str, str], ...]
     places: Tuple[str, ...]
+    zones: Tuple[str, ...]
     faults: Tuple[InForce, ...]
     errors: Tuple[str, ...]
 
@@ -107,7 +109,7 @@ class Status:
         given["service"] = ServiceStatus(**service)
         given["instances"] = tuple(InstanceStatus(**one) for one in given["instances"])
         given["faults"] = tuple(InForce.from_json(one) for one in given["faults"])
-        for name in ("route_tables", "every_route_table", "places", "errors"):
+        for name in ("route_tables", "every_route_table", "places", "zones", "errors"):
             given[name] = tuple(given[name])
         for name in ("routes_under_way", "cuts"):
             given[name] = tuple((one, other) for one, other in given[name])

@@ -232,5 +232,10 @@ def test_an_eni_that_is_taken_by_force_for_nothing_is_a_violation() -> None:
     assert rules(detached(caller="administrator")) == []
     assert rules(detached().fault("stuck-detach", 1)) == []
     assert rules(detached().fault("stuck-detach", 0, 1)) == ["forced detachment"]
+    # What was asked for plainly during the fault may have got stuck for good.
+    plain = {"action": "DetachNetworkInterface", "caller": "node1", "outcome": "ok"}
+    asked = {**plain, "parameters": {"AttachmentId": "eni-attach-1", "Force": "false"}}
+    assert rules(detached().fault("stuck-detach", 0, 1).event("api", 0.5, **asked)) == []
+    assert rules(detached().fault("stuck-detach", 0, 0.2).event("api", 0.5, **asked)) == ["forced detachment"]
     off = detached(caller="node1").event("instance-state", 1, instance="node2", state="stopped")
     assert rules(off) == []

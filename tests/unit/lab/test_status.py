@@ -27,7 +27,8 @@ STATUS = Status(
     routes_under_way=(("consumer-a", "192.168.10.10/32"),),
     service=ServiceStatus(("10.0.3.60",), "node1", {"10.0.3.60": "203.0.113.1"}, "eni-9", "02:00", "attached"),
     cuts=(("node1", "api"),),
-    places=("api", "node1"),
+    places=("api", "node1", "eu-central-1a"),
+    zones=("eu-central-1a",),
     faults=(InForce(7, Freeze("node1", kernel=False), 1.5, None),),
     errors=("ValueError: no",),
 )

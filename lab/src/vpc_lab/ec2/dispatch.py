@@ -32,7 +32,7 @@ from vpc_lab.ec2.wire import (
     sts_answer,
     sts_error,
 )
-from vpc_lab.vpc import Address, Instance, InstanceState
+from vpc_lab.vpc import Address, Instance, InstanceState, Interface
 from vpc_lab.world import World
 
 YES: Structure = {"return": True}
@@ -327,13 +327,19 @@ class Api:
         """An instance takes part in detachments again, also in those that were asked for meanwhile."""
         self.account.unresponsive.discard(instance_id)
         for one in self.account.world.interfaces_of(instance_id):
-            held = one.attachment
-            if (
-                held is not None
-                and held.status == "detaching"
-                and one.network_interface_id not in self.account.stuck_detach
-            ):
-                self._later(self.account.timing.detach, one.network_interface_id, held.attachment_id, "detaching")
+            self._end_detachment(one)
+
+    def detaches_again(self, network_interface_id: str) -> None:
+        """Plain detachments of an ENI end again, also those that were asked for meanwhile."""
+        self.account.stuck_detach.discard(network_interface_id)
+        self._end_detachment(self.account.world.interfaces[network_interface_id])
+
+    def _end_detachment(self, interface: Interface) -> None:
+        eni, held = interface.network_interface_id, interface.attachment
+        if held is None or held.status != "detaching" or eni in self.account.stuck_detach:
+            return
+        if held.instance_id not in self.account.unresponsive:
+            self._later(self.account.timing.detach, eni, held.attachment_id, "detaching")
 
     def _later(self, seconds: float, eni: str, attachment_id: str, status: str) -> None:
         def end() -> None:

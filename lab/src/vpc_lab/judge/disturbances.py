@@ -139,10 +139,17 @@ class Disturbances:
         """
         return tuple(
             force.change.name
-            for force in (*self._past, *self._in_force.values())
-            if force.begins < ends and force.ends > begins and (not force.nodes or node in force.nodes)
+            for force in self._during(begins, ends)
+            if not force.nodes or node in force.nodes
             if force.disturbs or not disturbing
         )
+
+    def between(self, begins: float, ends: float) -> Tuple[str, ...]:
+        """The names of all faults in force meanwhile, whomever they happen to."""
+        return tuple(force.change.name for force in self._during(begins, ends))
+
+    def _during(self, begins: float, ends: float) -> Iterator[_Force]:
+        return (one for one in (*self._past, *self._in_force.values()) if one.begins < ends and one.ends > begins)
 
     def in_force(self) -> Tuple[str, ...]:
         """The names of the faults that nobody has healed yet."""

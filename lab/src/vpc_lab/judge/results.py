@@ -7,7 +7,7 @@
   say that it is where it was not started.
 - A start or stop that nothing holds up takes no longer than `operation_within`, and a stop no longer than `stop_within`
   while EC2 or anything else outside its node is out of reach.
-- An ENI is not taken from a running instance by force while nothing is wrong.
+- An ENI is not taken from a running instance by force while nothing is wrong, nor was when it was asked for plainly.
 
 A fault excuses what it can have to do with: nothing where it happens to another node.
 """
@@ -75,6 +75,8 @@ class Results:
         self._alarms: Dict[str, _Alarm] = {}
         # Nodes that EC2 does not call running.
         self._down: Set[str] = set()
+        # When a detachment that has not ended by force was asked for first, by the id of the attachment.
+        self._detaching: Dict[str, float] = {}
 
     def feed(self, item: Item) -> None:
         """Judge what comes next."""
@@ -244,20 +246,25 @@ class Results:
                 if served.node == event.about.get("instance"):
                     del self._served[resource]
         elif event.kind == "api" and event.about.get("action") == "DetachNetworkInterface":
-            self._judge_force(event)
+            self._judge_detachment(event)
 
     def _set(self, node: str, here: Optional[bool]) -> None:
         for resource in self._header.resources:
             self._here[resource, node] = here
 
-    def _judge_force(self, event: Event) -> None:
+    def _judge_detachment(self, event: Event) -> None:
         caller = str(event.about.get("caller"))
         parameters = event.about.get("parameters") or {}
-        forced = parameters.get("Force") == "true" and event.about.get("outcome") == "ok"
-        if not forced or caller not in self._header.nodes or event.time < self._header.begun:
+        if event.about.get("outcome") != "ok" or caller not in self._header.nodes or event.time < self._header.begun:
             return
-        if not self._disturbances.in_force() and not self._down.intersection(self._header.nodes):
-            sentence = f"{caller} had {parameters.get('AttachmentId')} detached by force, although nothing was wrong."
+        attachment = str(parameters.get("AttachmentId"))
+        if parameters.get("Force") != "true":
+            self._detaching.setdefault(attachment, event.time)
+            return
+        # What held the plain detachment up may be over, and the detachment itself not.
+        since = self._detaching.pop(attachment, event.time)
+        if not self._disturbances.between(since, event.time) and not self._down.intersection(self._header.nodes):
+            sentence = f"{caller} had {attachment} detached by force, although nothing was wrong."
             self._found.add(Violation(event.time, "forced detachment", sentence))
 
 

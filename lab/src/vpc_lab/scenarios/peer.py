@@ -29,15 +29,20 @@ def aws_cli() -> str:
     return found
 
 
+def write_profiles(lab: Lab, region: str) -> None:
+    """Give every node the AWS CLI's profile `default` with the region alone, as the peer's users have one."""
+    write = f'mkdir -p ~/.aws && printf "[default]\\nregion = {region}\\n" > ~/.aws/config'
+    for node in lab.nodes():
+        lab.exec(node, ["sh", "-c", write])
+
+
 def prepare(lab: Lab, status: Status, addresses: Sequence[str]) -> None:
     """What the peer's users set up before its first start.
 
     Every node gets the profile `default` with the region alone; the credentials come from the instance's role, as ours
     do. Every table gets a route for each address, to whichever node: it replaces routes, and makes none.
     """
-    for node in lab.nodes():
-        write = f'mkdir -p ~/.aws && printf "[default]\\nregion = {status.region}\\n" > ~/.aws/config'
-        lab.exec(node, ["sh", "-c", write])
+    write_profiles(lab, status.region)
     first = status.network_interfaces[lab.nodes()[0]]
     for address in addresses:
         for table in status.route_tables:

@@ -149,7 +149,7 @@ def view_of(stage: Stage) -> View:
         tuple(node for node in stage.nodes if node != active),
         stage.addresses,
         stage.tables(),
-        stage.zones(),
+        stage.lab.status().zones,
     )
 
 

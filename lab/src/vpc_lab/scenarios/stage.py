@@ -120,11 +120,6 @@ class Stage:
         """The ids of the subnets' route tables."""
         return tuple(self.lab.status().route_tables)
 
-    def zones(self) -> Tuple[str, ...]:
-        """The availability zones."""
-        status = self.lab.status()
-        return tuple(place for place in status.places if place.startswith(status.region))
-
     def degraded(self, text: str = "") -> bool:
         """Whether crm_mon shows the service as degraded, with `text` in the reason."""
         return any(

@@ -276,7 +276,10 @@ class Injector:
         if now.renewing and not account.identities.renewing:
             account.identities.renew()
         account.imds_disabled = set(now.imds_off)
-        account.stuck_detach = {self._moving} if now.stuck_detach and self._moving is not None else set()
+        if self._moving is not None and now.stuck_detach:
+            account.stuck_detach.add(self._moving)
+        elif self._moving in account.stuck_detach:
+            self._cloud.aws.api.detaches_again(self._moving)
         account.dead_indexes_after_force = now.dead_indexes
         account.shut_down_first = {self._machines.ids[name] for name in now.shut_down_first}
         self._cloud.aws.throttle.limit(*now.limits)
