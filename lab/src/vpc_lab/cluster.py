@@ -48,7 +48,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ClusterStatus:
-    """What `crm_mon` says."""
+    """What `crm_mon` says. `fencing`: the nodes whose fencing is decided, and has not ended."""
 
     dc: Optional[str]
     quorum: bool
@@ -56,6 +56,7 @@ class ClusterStatus:
     resources: Tuple[ResourceState, ...]
     failures: Tuple[Failure, ...]
     fail_counts: Mapping[Tuple[str, str], str]
+    fencing: Tuple[str, ...] = ()
 
     @property
     def online(self) -> Tuple[str, ...]:
@@ -124,4 +125,5 @@ def parse_status(text: str) -> ClusterStatus:
         resources,
         failures,
         counts,
+        tuple(one.get("target", "") for one in root.findall("./fence_history/fence_event[@status='pending']")),
     )

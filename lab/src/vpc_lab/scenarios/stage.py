@@ -235,18 +235,22 @@ class Stage:
                 self.lab.power_on(name)
 
     def all_online(self, within: float = FAILED_OVER_WITHIN) -> None:
-        """Give every node power, also those that are fenced only now, and wait until all are online."""
+        """Give every node power, also those that are fenced only now, and wait until all are online.
+
+        A fencing that is decided is carried out, also where its node is a member again meanwhile.
+        """
         until = time.monotonic() + within
         while True:
             left = until - time.monotonic()
             self.power_on_all(max(left, _TRIES_FOR))
             try:
-                self.lab.wait_online(*self.nodes, within=min(_TRIES_FOR, max(left, 0.0)))
+                now = self.lab.wait_online(*self.nodes, within=min(_TRIES_FOR, max(left, 0.0)))
+                if not now.fencing:
+                    return
+                self.lab.wait_cluster("the end of every fencing", lambda now: not now.fencing, max(left, 0.0))
             except LabError:
                 if left <= 0:
                     raise
-            else:
-                return
 
     def _known_to_be_off(self, name: str) -> bool:
         if not self.lab.awake_nodes():

@@ -1,0 +1,54 @@
+"""What `crm_mon` prints, as values."""
+
+from __future__ import annotations
+
+import pytest
+
+from vpc_lab.cluster import NodeState, parse_status
+
+PRINTED = """<?xml version="1.0"?>
+<pacemaker-result api-version="2.25" request="crm_mon --output-as=xml">
+  <summary>
+    <current_dc present="true" version="2.1.5" name="node1" id="1" with_quorum="true"/>
+  </summary>
+  <nodes>
+    <node name="node1" id="1" online="true" standby="false" pending="false" unclean="false" is_dc="true"/>
+    <node name="node2" id="2" online="true" standby="false" pending="true" unclean="false" is_dc="false"/>
+  </nodes>
+  <resources>
+    <resource id="ip" resource_agent="ocf:heartbeat:aws-ipfailover" role="Started" active="true" failed="false"
+        blocked="false"><node name="node1" id="1"/></resource>
+  </resources>
+  <node_history>
+    <node name="node1"><resource_history id="ip" migration-threshold="3" fail-count="2"/></node>
+  </node_history>
+  <failures>
+    <failure op_key="ip_monitor_7000" node="node1" exitstatus="degraded" exitcode="190" exitreason="EC2 is away"/>
+  </failures>
+  <fence_history>
+    <fence_event action="off" target="node2" client="pacemaker-controld.35" origin="node1" status="%s"/>
+  </fence_history>
+</pacemaker-result>
+"""
+
+
+def test_a_status_is_read() -> None:
+    """Who decides, who is a member and who is only joining, where a resource is, and what has failed."""
+    now = parse_status(PRINTED % "success")
+    assert (now.dc, now.quorum, now.online) == ("node1", True, ("node1",))
+    assert now.nodes[1] == NodeState("node2", online=False, unclean=False, standby=False, is_dc=False)
+    assert (now.where("ip"), now.where("another")) == ("node1", None)
+    assert now.fail_counts == {("node1", "ip"): "2"}
+    assert [(one.exit_code, one.exit_reason) for one in now.failures] == [(190, "EC2 is away")]
+
+
+def test_a_fencing_that_has_not_ended_is_told() -> None:
+    """Whether it succeeds or fails then: only `pending` ones are under way."""
+    assert parse_status(PRINTED % "pending").fencing == ("node2",)
+    assert parse_status(PRINTED % "failed").fencing == ()
+
+
+def test_what_is_no_status_is_refused() -> None:
+    """As where the cluster is not running."""
+    with pytest.raises(ValueError, match="did not print XML"):
+        parse_status("crm_mon: Connection to cluster failed")
