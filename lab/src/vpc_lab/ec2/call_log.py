@@ -33,7 +33,7 @@ class Call:
 class CallLog:
     """All calls since the start or since `clear`: of very many the last `most`, so that a lab can run for days."""
 
-    def __init__(self, most: int = 50_000) -> None:
+    def __init__(self, most: int = 10_000) -> None:
         self._lock = Lock()
         self._most = most
         self._calls: Dict[int, Call] = {}
