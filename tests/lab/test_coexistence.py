@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Iterator, List, cast
 
 import pytest
 
-from vpc_lab.judge.audits import Auditor
 from vpc_lab.lab import Lab
+from vpc_lab.scenarios.stage import Stage
 from vpc_lab.topology import Layout
-from vpc_lab.traffic.analysis import Switch
-from vpc_lab.traffic.recorder import Measurement
 from vpc_lab.waiting import eventually
 
 from .conftest import NAME
-from .test_eni import agent, assert_switched, load, other, service, settings
+from .judged import judged
+from .test_eni import agent, load, service, settings
 
 pytestmark = pytest.mark.root
 
@@ -84,28 +83,20 @@ def first_default(lab: Lab, node: str) -> str:
     return listed[0]["dev"]
 
 
-def test_the_address_is_served_all_the_same(cluster: Lab) -> None:
+def test_the_address_is_served_all_the_same(cluster: Lab, tmp_path: Path) -> None:
     """Each node in turn serves every consumer, no operation fails, and the node still reaches IMDS and EC2."""
-    auditor = Auditor(cluster, service(cluster))
-    resource, address = load(cluster, "eni.crm"), service(cluster)[0]
-    with Measurement.running(cluster, cluster.nodes(), cluster.questions(address)) as measurement:
+    load(cluster, "eni.crm")
+
+    def play(stage: Stage) -> None:
         for _ in range(2):
-            status = cluster.cluster_status()
-            old = cast("str", status.where(resource) if status else None)
-            assert measurement.wait_steady(old, 0.0, 30.0)
-            assert flushed(cluster, old)
-            assert first_default(cluster, old) != "eth0"
-            assert (
-                agent(cluster, old, "monitor", OCF_CHECK_LEVEL="10", OCF_RESKEY_CRM_meta_interval="10000").returncode
-                == 0
-            )
-            switch = Switch(old, other(cluster, old), time.time())
-            cluster.exec(old, ["crm_resource", "--move", "--resource", resource, "--node", switch.new])
-            assert measurement.wait_steady(switch.new, switch.triggered, 60.0)
-            assert_switched(cluster, measurement, switch, address)
-            cluster.exec(old, ["crm_resource", "--clear", "--resource", resource])
-            cluster.settle()
+            node = stage.active()
+            assert flushed(cluster, node)
+            assert first_default(cluster, node) != "eth0"
+            deep = {"OCF_CHECK_LEVEL": "10", "OCF_RESKEY_CRM_meta_interval": "10000"}
+            assert agent(cluster, node, "monitor", **deep).returncode == 0
+            stage.move()
+
+    judged(cluster, service(cluster)[0], tmp_path / "record", play)
     status = cluster.cluster_status()
     assert status is not None
     assert status.failures == ()
-    assert auditor.complaints() == []
