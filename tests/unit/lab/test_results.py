@@ -42,19 +42,19 @@ def moved(served: float, ended: float = 3.0) -> Run:
     return run.answers(None, 2, served).answers("node2", served, 8)
 
 
-@pytest.mark.parametrize("served", [2.5, 3.0, 3.05])
+@pytest.mark.parametrize("served", [2.5, 3.0, 3.3])
 def test_a_start_that_has_ended_well_serves_everybody(served: float) -> None:
-    """From its end on, or before; a question of the very moment may still be lost."""
+    """From its end on, or before; questions of the next moments may still be lost: a busy lab takes its time."""
     assert rules(moved(served)) == []
 
 
 def test_a_start_that_serves_later_is_a_violation() -> None:
-    """The first monitor may have mended it: half a second later, far within what the move explains."""
-    verdict = moved(3.5).verdict(EXPECTED)
+    """The first monitor may have mended it: a second later, far within what the move explains."""
+    verdict = moved(4.0).verdict(EXPECTED)
     assert verdict.broken == {"not served": 3}
     assert "no answer from 192.168.10.10 over TCP" in verdict.violations[0].sentence
     assert "after the start on node2 had ended well" in verdict.violations[0].sentence
-    assert moved(3.5).verdict(Expectations(silence=1e6, recovered_within=1e6, served_within=0.6)).passed
+    assert moved(4.0).verdict(Expectations(silence=1e6, recovered_within=1e6, served_within=1.1)).passed
 
 
 def test_one_consumer_that_is_not_served_is_one_too_many() -> None:
@@ -80,7 +80,7 @@ def test_one_consumer_that_is_not_served_is_one_too_many() -> None:
 )
 def test_a_fault_excuses_a_start_unless_it_happens_to_another_node(about: Any, excused: bool) -> None:
     """The crash that made another node take over is no reason for that one to leave out a table."""
-    assert (rules(moved(3.5).fault(begin=1.0, **about)) == []) == excused
+    assert (rules(moved(4.0).fault(begin=1.0, **about)) == []) == excused
 
 
 def test_a_start_is_not_judged_when_something_follows_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 from dataclasses import replace
@@ -23,7 +24,8 @@ from vpc_lab.scenarios import runner
 from vpc_lab.scenarios.catalogue import CATALOGUE
 from vpc_lab.scenarios.configuration import AGENTS, OURS, PEER, RESOURCE, TOOLS, Agent, Configuration, Tool
 from vpc_lab.scenarios.narrator import PlainNarrator
-from vpc_lab.scenarios.runner import Company, Played, expectations_of, fitting, page, table
+from vpc_lab.scenarios.page import outcomes_of, page, table
+from vpc_lab.scenarios.runner import Company, Played, expectations_of, fitting
 from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.scenarios.stage import Stage, operations
 from vpc_lab.topology import MODES, Mode, node_names, topology_for
@@ -102,15 +104,15 @@ def played(agent: Agent, *violations: Violation) -> Played:
 def test_the_table_has_both_agents_beside_each_other() -> None:
     """The first thing that was wrong stands for all of them."""
     wrong: Tuple[Violation, ...] = (Violation(0.0, "two holders", "node1 | answered"), Violation(1.0, "silence", "no"))
-    lines = table([played(OURS), played(PEER, *wrong)]).splitlines()
+    lines = table([played(OURS).to_json(), played(PEER, *wrong).to_json()]).splitlines()
     assert lines[0].count("longest silence") == 2
     assert lines[2] == "| planned-move | 0.0 s | passed | 0.0 s | FAILED: 00:00:00.000 node1 / answered (and 1 more) |"
 
 
 def test_the_page_tells_what_was_played() -> None:
     """The table, a sentence for each scenario, and the versions."""
-    text = page([played(OURS)])
-    assert table([played(OURS)]) in text
+    text = page([played(OURS).to_json()])
+    assert table([played(OURS).to_json()]) in text
     assert f"- **planned-move**: {CATALOGUE.known['planned-move'].summary}" in text
     assert "aws-ipfailover 0" in text
 
@@ -178,7 +180,19 @@ def test_a_lab_that_does_not_come_up_fails_its_scenario_alone() -> None:
     assert one.verdict.sentences() == ["the lab or its cluster failed the scenario: node2 does not boot"]
     assert not one.verdict.passed
     assert company.closed
-    assert "FAILED: the lab or its cluster failed the scenario: node2 does not boot" in table([one])
+    assert "FAILED: the lab or its cluster failed the scenario: node2 does not boot" in table([one.to_json()])
+
+
+def test_an_earlier_run_is_read_again(tmp_path: Path) -> None:
+    """Its columns stand beside those of this one; what is no outcome is refused with the file's name."""
+    file = tmp_path / "earlier.json"
+    file.write_text(json.dumps([played(PEER).to_json()]))
+    assert outcomes_of(file) == [played(PEER).to_json()]
+    assert "not played" in table([*outcomes_of(file), {**played(OURS).to_json(), "scenario": "another"}])
+    for text in ("", "{}", '[{"scenario": "planned-move"}]', "[1]"):
+        file.write_text(text)
+        with pytest.raises(LabError, match=r"earlier\.json"):
+            outcomes_of(file)
 
 
 class Answering(Lab):

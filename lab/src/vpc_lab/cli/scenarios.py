@@ -39,6 +39,14 @@ def register(add: Add) -> None:
     )
     scenarios.add_argument("--json", type=Path, metavar="FILE", help="write the outcome as JSON, too")
     scenarios.add_argument("--page", type=Path, metavar="FILE", help="write the table as a page in Markdown, too")
+    scenarios.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="the JSON of an earlier run, whose columns come first in the table; can be repeated",
+    )
     _common(scenarios)
     soak = add("soak", _soak, "one fault after another and several at once, drawn from a seed, judged throughout")
     soak.add_argument("--minutes", type=_minutes, default=30.0, help="how long (default: %(default)s)")
@@ -109,7 +117,8 @@ def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
     from vpc_lab.scenarios.catalogue import CATALOGUE  # noqa: PLC0415 - a verb runs
     from vpc_lab.scenarios.configuration import settings_for  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - as above
-    from vpc_lab.scenarios.runner import Company, Played, fitting, page, table  # noqa: PLC0415 - as above
+    from vpc_lab.scenarios.page import outcomes_of, page, table  # noqa: PLC0415 - as above
+    from vpc_lab.scenarios.runner import Company, Played, fitting  # noqa: PLC0415 - as above
 
     known = CATALOGUE.known
     for name in arguments.names:
@@ -120,6 +129,7 @@ def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
         for one in wanted:
             sys.stdout.write(f"{one.name}\n    {one.summary}\n")
         return 0
+    earlier = [one for file in arguments.beside for one in outcomes_of(file)]
     voice, directory = narrator(), _place(arguments)
     played: List[Played] = []
     try:
@@ -138,12 +148,12 @@ def _scenarios(lab: Lab, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         voice.say("Interrupted: the lab is gone, and everything in it.")
         return INTERRUPTED
+    outcomes = [one.to_json() for one in played]
     if arguments.json is not None:
-        text = json.dumps([one.to_json() for one in played], indent=1)
-        _write(arguments.json, text + "\n")
+        _write(arguments.json, json.dumps(outcomes, indent=1) + "\n")
     if arguments.page is not None:
-        _write(arguments.page, page(played))
-    sys.stdout.write(f"\n{table(played)}\nThe records are in {directory}.\n")
+        _write(arguments.page, page([*earlier, *outcomes]))
+    sys.stdout.write(f"\n{table([*earlier, *outcomes])}\nThe records are in {directory}.\n")
     return 0 if all(one.verdict.passed for one in played) else 1
 
 

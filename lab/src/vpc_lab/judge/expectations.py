@@ -47,7 +47,7 @@ class Expectations:
     silence: float = 1.0
     recovered_within: float = 60.0
     unasked: float = 5.0
-    served_within: float = 0.1
+    served_within: float = 0.5
     operation_within: float = 10.0
     stop_within: float = 14.0
     allowances: Tuple[Allowance, ...] = ()

@@ -12,7 +12,7 @@ from vpc_lab.cluster import FENCE_DEVICE
 from vpc_lab.errors import LabError
 from vpc_lab.judge.audits import Auditor
 from vpc_lab.judge.expectations import Expectations
-from vpc_lab.judge.recording import Recording, versions
+from vpc_lab.judge.recording import Recording
 from vpc_lab.judge.verdict import Judge, Verdict
 from vpc_lab.lab import Lab
 from vpc_lab.scenarios import loading
@@ -46,6 +46,7 @@ class Played:
         """Plain values."""
         return {
             "scenario": self.scenario.name,
+            "summary": self.scenario.summary,
             "agent": self.configuration.agent,
             "tool": self.configuration.tool,
             "mode": self.configuration.mode,
@@ -217,53 +218,3 @@ def fitting(scenarios: Sequence[Scenario], configuration: Configuration) -> Iter
     for scenario in scenarios:
         if scenario.fits(configuration.agent, configuration.mode, configuration.nodes):
             yield scenario
-
-
-def table(played: Sequence[Played]) -> str:
-    """The table of a run, in Markdown: scenarios, and of each agent the longest silence and the verdict."""
-    columns = list(dict.fromkeys(_setting(one) for one in played))
-    found = {(one.scenario.name, _setting(one)): one for one in played}
-    lines = [
-        "| scenario | " + " | ".join(f"{column}: longest silence | verdict" for column in columns) + " |",
-        "|---|" + "---|---|" * len(columns),
-    ]
-    for name in dict.fromkeys(one.scenario.name for one in played):
-        cells = []
-        for column in columns:
-            one = found.get((name, column))
-            if one is None:
-                cells += ["", "not played"]
-            else:
-                cells += [f"{one.longest_silence:.1f} s", "passed" if one.verdict.passed else _first(one.verdict)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _setting(played: Played) -> str:
-    """Which column of the table it belongs to."""
-    one = played.configuration
-    return f"{one.agent}, {one.mode}, {one.nodes} nodes, {one.tool}"
-
-
-def page(played: Sequence[Played]) -> str:
-    """The page of a run: what each scenario is, the table, and what it was made with."""
-    lines = [
-        "# Scenarios",
-        "",
-        "Written by `lab scenarios --page`: what befalls a cluster in [the lab](lab.md), for how long some consumer",
-        "was without an answer because of it, at most, and the judge's verdict. One that is not `passed` tells the",
-        "first thing that was wrong.",
-        "",
-        table(played),
-    ]
-    for one in {one.scenario.name: one.scenario for one in played}.values():
-        lines.append(f"- **{one.name}**: {one.summary}")
-    made_with = ", ".join(f"{name} {version}" for name, version in versions().items())
-    lines += ["", f"*{time.strftime('%Y-%m-%d')}, {made_with}.*", ""]
-    return "\n".join(lines)
-
-
-def _first(verdict: Verdict) -> str:
-    sentences = verdict.sentences()
-    more = f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else ""
-    return f"FAILED: {sentences[0].replace('|', '/')}{more}"
