@@ -15,6 +15,9 @@ from vpc_lab.judge.audits import Auditor
 from vpc_lab.lab import Lab, missing_programs
 from vpc_lab.settings import Settings
 
+# The files that take minutes, longest first: begun last, one of them would be waited for by idle workers.
+LONG = ("test_examples", "test_outages", "test_eni", "test_many_addresses", "test_scenarios", "test_coexistence")
+
 # One name for each process that runs tests: they may run beside each other, and beside a user's lab.
 NAME = f"test-{os.getpid()}"
 
@@ -22,8 +25,9 @@ NAME = f"test-{os.getpid()}"
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """Skip, or under CI=true fail, what this machine cannot run. A file's tests share a worker, and so their labs.
 
-    But for those that name a group of their own (`--dist loadgroup`).
+    But for those that name a group of their own (`--dist loadgroup`). Long files come first.
     """
+    items.sort(key=_rank)
     missing = missing_programs()
     reason = "a lab takes root" if os.geteuid() != 0 else f"not installed: {', '.join(missing)}" if missing else None
     for item in items:
@@ -33,6 +37,12 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
             if os.environ.get("CI") == "true":
                 raise pytest.UsageError(f"the lab tier cannot run here, and has to under CI=true: {reason}")
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _rank(item: pytest.Item) -> int:
+    if Path(__file__).parent not in item.path.parents:
+        return -1
+    return LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ THREE = Configuration(nodes=3, tool="pcs")
 # What of the catalogue is played here, by the configuration that it is played with; `lab scenarios` plays all of it.
 PLAYED = {
     THREE: ("planned-move", "crash-of-the-active-node", "crash-of-the-dc", "split-brain"),
-    Configuration(): ("stop-during-an-outage-of-ec2", "refusals-of-ec2-while-healthy", "local-address-removed", "ipv6"),
+    Configuration(): ("stop-during-an-outage-of-ec2", "local-address-removed", "ipv6"),
     Configuration(mode="eni"): (
         "crash-of-the-active-node",
         "freeze-of-the-active-node",
