@@ -8,7 +8,7 @@ from typing import Sequence
 
 from vpc_lab.faults import Crash
 from vpc_lab.judge.expectations import Allowance
-from vpc_lab.judge.recording import resource_of
+from vpc_lab.judge.recording import find_resources, resource_of
 from vpc_lab.lab import Lab
 from vpc_lab.scenarios import runner
 from vpc_lab.scenarios.configuration import Configuration
@@ -18,16 +18,27 @@ from vpc_lab.scenarios.scenario import Play, Scenario
 from vpc_lab.scenarios.stage import Stage
 
 
-def judged(lab: Lab, address: str, directory: Path, play: Play, *, allowances: Sequence[Allowance] = ()) -> Played:
+def judged(
+    lab: Lab,
+    address: str,
+    directory: Path,
+    play: Play,
+    *,
+    allowances: Sequence[Allowance] = (),
+    more: Sequence[str] = (),
+) -> Played:
     """Play it, with every consumer asking `address`; nothing may be wrong in the judge's eyes.
 
-    The cluster is left as it is then.
+    `more`: further addresses, which are asked as well where the same resource holds them. The cluster is left as it is
+    then.
     """
-    service = Service(resource_of(lab, address), (address,))
+    resource = resource_of(lab, address)
+    service = Service(resource, tuple(find_resources(lab, [address, *more])[resource]))
     scenario = Scenario("test", "What a test does.", play, allowances=tuple(allowances), restores=False)
     voice = PlainNarrator(io.StringIO())
     played = runner.play(lab, scenario, Configuration(), directory, voice, service=service)
-    assert played.verdict.sentences() == []
+    wrong = played.verdict.sentences()
+    assert not wrong, wrong
     return played
 
 

@@ -37,7 +37,8 @@ FILES = sorted(
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Lab]:
     """A cluster with nothing configured, fencing included: that is the examples' business."""
-    with Lab.running(f"test-{os.getpid()}-examples", Settings(fencing=False)) as lab:
+    settings = Settings(fencing=False, overlays=(SECOND_ADDRESS,))
+    with Lab.running(f"test-{os.getpid()}-examples", settings) as lab:
         yield lab
 
 
@@ -73,7 +74,7 @@ def loads_and_fails_over(lab: Lab, name: str, directory: Path) -> None:
     assert [one.resource_id for one in status.resources if not one.active] == []
     address = str(TOPOLOGY.overlay_ipv6 if "ipv6" in name else TOPOLOGY.overlay)
     old = cast("str", status.where(resource_of(lab, address)))
-    judged(lab, address, directory, power_cut, allowances=[LOST])
+    judged(lab, address, directory, power_cut, allowances=[LOST], more=[SECOND_ADDRESS])
     status = lab.cluster_status()
     assert status is not None
     ours = [one for one in status.resources if one.agent.replace("::", ":") == AGENT and one.active]

@@ -56,7 +56,7 @@ def _instances(site: Site) -> Tuple[InstanceStatus, ...]:
 
 def _overlays(site: Site) -> Tuple[Address, ...]:
     """The topology's overlay addresses, then every other single address that a route leads to an ENI."""
-    found: List[Address] = [site.topology.overlay, site.topology.overlay_ipv6]
+    found: List[Address] = [*site.topology.overlays]
     for table in site.cloud.account.world.route_tables.values():
         for route in table.routes:
             if route.target.startswith("eni-") and route.destination.prefixlen == route.destination.max_prefixlen:
