@@ -29,11 +29,12 @@ def judged(
 ) -> Played:
     """Play it, with every consumer asking `address`; nothing may be wrong in the judge's eyes.
 
-    `more`: further addresses, which are asked as well where the same resource holds them. The cluster is left as it is
-    then.
+    `more`: further addresses that the cluster has; they are asked as well where the same resource holds them. The
+    cluster is left as it is then.
     """
     resource = resource_of(lab, address)
-    service = Service(resource, tuple(find_resources(lab, [address, *more])[resource]))
+    held = {name: tuple(some) for name, some in find_resources(lab, [address, *more]).items()}
+    service = Service(resource, held.pop(resource), held)
     scenario = Scenario("test", "What a test does.", play, allowances=tuple(allowances), restores=False)
     voice = PlainNarrator(io.StringIO())
     played = runner.play(lab, scenario, Configuration(), directory, voice, service=service)

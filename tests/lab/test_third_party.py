@@ -112,7 +112,7 @@ def test_netweaver_s_two_addresses_start_move_and_fail_over(lab: Lab, tmp_path: 
 
     # The node of the central services loses its power.
     old, new = new, old
-    judged(lab, ASCS, tmp_path / "record", power_cut, allowances=[LOST])
+    judged(lab, ASCS, tmp_path / "record", power_cut, allowances=[LOST], more=[ERS])
     lab.settle()
     assert places(lab) == {"ASCS": new, "ERS": new}
     answers_everywhere(lab, ASCS, new)

@@ -133,16 +133,18 @@ def versions() -> Dict[str, str]:
 
 
 def find_resources(lab: Lab, addresses: Sequence[str], node: Optional[str] = None) -> Dict[str, List[str]]:
-    """The resources of the running cluster that hold `addresses`, by their parameter `ip` or their ENI.
+    """The resources of the running cluster that hold `addresses`, by their parameter `ip`, `address`, or their ENI.
 
-    A resource whose agent does not know either parameter holds nothing.
+    A resource whose agent knows none of these parameters holds nothing.
     """
     name = node or lab.awake_node()
     status, service = lab.cluster_status(name), lab.status().service
     wanted = {str(address) for address in addresses}
     found: Dict[str, List[str]] = {}
     for resource in status.resources if status else ():
-        held = wanted & set(_parameter(lab, name, resource.resource_id, "ip"))
+        # The second one is the name that aws-vpc-move-ip had for it once; published configurations have it still.
+        named = [one for word in ("ip", "address") for one in _parameter(lab, name, resource.resource_id, word)]
+        held = wanted & set(named)
         eni = service.network_interface_id
         if eni and eni in _parameter(lab, name, resource.resource_id, "network_interface_id"):
             held |= wanted & set(service.addresses)
@@ -155,7 +157,7 @@ def resource_of(lab: Lab, address: str) -> str:
     """The resource of the running cluster that holds `address`, itself or with its ENI. LabError where none does."""
     found = find_resources(lab, [address])
     if not found:
-        raise LabError(f"the configuration has no resource with ip={address}, or with the ENI that has it")
+        raise LabError(f"the configuration has no resource with {address} as ip or address, or with its ENI")
     return next(iter(found))
 
 

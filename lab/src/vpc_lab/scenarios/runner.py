@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.cluster import FENCE_DEVICE
 from vpc_lab.errors import LabError
@@ -60,10 +60,11 @@ class Played:
 
 @dataclass(frozen=True)
 class Service:
-    """The resource that holds the addresses."""
+    """The resource that holds the addresses. `others`: further ones, by their ids, which the audit has to know."""
 
     resource: str
     addresses: Tuple[str, ...]
+    others: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
 
 
 def expectations_of(scenario: Scenario, resource: str) -> Expectations:
@@ -100,7 +101,8 @@ def play(
         service = Service(RESOURCE, loading.addresses_of(configuration, lab.status()))
     resource, addresses = service.resource, service.addresses
     expectations = expectations_of(scenario, resource)
-    auditor = Auditor(lab, addresses, {resource: addresses})
+    held = {resource: addresses, **service.others}
+    auditor = Auditor(lab, [address for some in held.values() for address in some], held)
     wrong: List[str] = []
     about = {"scenario": scenario.name, **asdict(configuration)}
     with Recording.running(lab, directory, {resource: addresses}, interval=interval, settings=about) as recording:
