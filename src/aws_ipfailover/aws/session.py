@@ -62,8 +62,8 @@ def configured_region(profile: Optional[str]) -> Optional[str]:
     try:
         found = os.environ.get("AWS_REGION")
         if not found:
-            _unused[profile] = _session(profile)
-            found = _unused[profile].get_config_variable("region")
+            session = _unused[profile] = _session(profile)
+            found = session.get_config_variable("region")
     except Exception as error:  # noqa: BLE001  translated
         raise translate("AWS configuration", error) from None
     return str(found) if found else None
