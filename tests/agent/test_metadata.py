@@ -167,7 +167,7 @@ def test_actions(root: ET.Element) -> None:
 def test_install(installed: Path) -> None:
     """`aws-ipfailover install --root`: executable by everybody, and run by the interpreter that has the package."""
     assert installed.stat().st_mode & 0o777 == 0o755
-    assert list(installed.parent.iterdir()) == [installed]
+    assert sorted(installed.parent.iterdir()) == [installed, installed.with_name("aws-ipfailover-health")]
     done = subprocess.run([str(installed), "meta-data"], check=False, capture_output=True, text=True, env={})
     assert done.returncode == 0, done.stderr
     assert done.stdout == Agent().run("meta-data").stdout

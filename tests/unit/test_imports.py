@@ -42,6 +42,16 @@ ALLOWED: Dict[str, Set[str]] = {
         *("address", "aws.certificate_authorities", "aws.client", "aws.imds", "aws.imds_endpoint", "aws.session"),
         *("consistency", "deadline", "errors", "kernel.kernel", "memory", "node", "parameters"),
     },
+    "colour": {"validation"},
+    "prospects": {
+        *("context", "deadline", "errors", "kernel.command", "kernel.kernel", "ocf", "ocf.installed", "ocf.scheduler"),
+        *("parameters", "redaction", "validation"),
+    },
+    "health": {
+        *("colour", "deadline", "errors", "memory", "ocf", "ocf.action", "ocf.environment", "ocf.exit_codes"),
+        *("ocf.log", "ocf.metadata", "ocf.name", "ocf.node_attribute", "ocf.scheduler", "parameters", "programs"),
+        *("prospects", "validation"),
+    },
     "validation": {
         *("address", "coexistence", "context", "deadline", "errors", "holdings.eni_attachment"),
         *("holdings.delegated_prefixes", "holdings.overlay_routes", "holdings.route_writes", "modes", "parameters"),
@@ -103,6 +113,9 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf.environment": set(),
     "ocf.action": {"errors", "ocf.exit_codes", "ocf.log"},
     "ocf.exit_codes": {"errors"},
+    "ocf.installed": {"ocf"},
+    "ocf.node_attribute": {"deadline", "errors", "programs"},
+    "ocf.scheduler": {"deadline", "errors", "programs"},
     "ocf.log": {"ocf.log_file", "ocf.syslog", "output", "redaction"},
     "ocf.log_file": set(),
     "ocf.syslog": set(),
