@@ -47,7 +47,7 @@ def problems_here(scheduler: Scheduler, names: Sequence[str], root: Path, deadli
     if not primitives:
         return problems
     parameters = scheduler.parameters(configuration, scheduler.node())
-    looks = {one: _Look(parameters[one], deadline) for one in primitives if one in parameters}
+    looks = {one: _Look(one, parameters[one], deadline) for one in primitives if one in parameters}
     for one in primitives:
         if one in looks:
             problems[one] = looks[one].problems()
@@ -103,7 +103,8 @@ class _Look:
     # The SDK's sessions are made one by one: botocore does not promise that they can be made side by side.
     _connecting = threading.Lock()
 
-    def __init__(self, given: Mapping[str, str], deadline: Deadline) -> None:
+    def __init__(self, resource_id: str, given: Mapping[str, str], deadline: Deadline) -> None:
+        self._resource_id = resource_id
         self._given = given
         self._deadline = deadline
         self._found: List[Problem] = []
@@ -131,7 +132,8 @@ class _Look:
         ip_path()
         deadline = self._deadline.earlier(_TO_TELL)
         with self._connecting:
-            context = connect(values, Kernel(deadline), deadline)
+            # Trust policies of roles can ask for the resource: in its name, and not in the health agent's.
+            context = connect(values, Kernel(deadline), deadline, self._resource_id)
         for problem in Checks(context, values).problems():
             self._found.append(problem)
 

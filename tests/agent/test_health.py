@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
 import pytest
 
 from aws_ipfailover.cli.install import Alias, agent_file, install
 from sandbox import Agent, EniNode, Node, Ran, addresses, create_eni, need_commands, without_packages
-from vpc_lab.ec2 import Fault, Policy, Statement
+from vpc_lab.ec2 import Fault, Policy, Role, Statement
 from vpc_lab.topology import topology_for
 
 HEALTH = agent_file("aws-ipfailover-health")
@@ -615,6 +615,27 @@ def test_secrets_are_not_told(cluster: Cluster, node: Node) -> None:
     assert secret not in ran.stdout + ran.stderr
     assert all(secret not in path.read_text() for path in node.directory.rglob("*") if path.is_file())
     assert [path for path in node.directory.iterdir() if path.is_dir()] == []
+
+
+def test_a_role_of_another_account(make_node: Callable[..., Node], tmp_path: Path) -> None:
+    """The role for the tables is assumed in the name of the resource, which trust policies can ask for: green; red
+    where it may not be assumed."""
+    owner = "210987654321"
+    node = make_node(topology=topology_for(shared_vpc_owner=owner))
+    account, arn = node.aws.account, f"arn:aws:iam::{owner}:role/network"
+    account.identities.put_role(Role(arn, None, frozenset({account.topology.account_id}), may_be_tagged=True))
+    node.agent.parameters["routing_table_role"] = arn
+    cluster = Cluster(node, tmp_path)
+    cluster.has(f"<clone id='k'>{primitive('ip_shared', node.agent.parameters)}</clone>")
+    ran = cluster.started()
+    assert cluster.colour() == "green"
+    (assumed,) = (call for call in ran.calls if call.action == "AssumeRole")
+    assert assumed.parameters["RoleSessionName"] == f"{node.me.instance_id}-ip_shared"
+    assert "ip_shared" in [assumed.parameters.get(f"Tags.member.{number}.Value") for number in (1, 2)]
+    account.identities.put_role(Role(arn, None, frozenset()))
+    warning = cluster.warned(cluster.started())
+    assert cluster.colour() == "red"
+    assert "AssumeRole: AccessDenied" in warning
 
 
 def test_by_hand(cluster: Cluster) -> None:
