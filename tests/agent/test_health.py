@@ -500,8 +500,12 @@ def test_eni(eni_node: EniNode, tmp_path: Path, allowed: tuple[str, ...], elsewh
     cluster = Cluster(eni_node, tmp_path)
     may(eni_node, *([Statement(allowed)] if allowed else []))
     eni_node.attach(eni_node.other)
-    cluster.started()
+    ran = cluster.started()
     assert cluster.colour() == elsewhere
+    assert sorted(ran.ec2) == [
+        *("AttachNetworkInterface", "DescribeInstances", "DescribeInstances", "DescribeNetworkInterfaces"),
+        *("DescribeSubnets", "DetachNetworkInterface"),
+    ]
     eni_node.detach()
     eni_node.aws.account.settle()
     eni_node.attach(eni_node.me)
@@ -528,8 +532,10 @@ def test_private_ip(cluster: Cluster, node: Node, address: str, colour: str) -> 
     """private-ip: red for an address outside the node's subnet, or its own."""
     text = str(node.me.address) if address == "own" else address
     cluster.has(primitive("ip", {"mode": "private-ip", "ip": text}))
-    cluster.started()
+    ran = cluster.started()
     assert cluster.colour() == colour
+    assert set(ran.ec2) <= {"DescribeNetworkInterfaces"}
+    assert len(ran.ec2) <= 2
 
 
 # -- which resources, and with which parameters -----------------------------------------------------------------------
