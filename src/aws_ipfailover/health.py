@@ -35,6 +35,8 @@ ATTRIBUTE = "#health-aws-ipfailover"
 # Seconds that one look takes at most, or half of the operation's timeout if that is less: a start is part of a
 # transition, and while that lasts Pacemaker answers no failure.
 _LONGEST_LOOK = 10.0
+# Characters of a reason by which it is known again; the log has less.
+_LONGEST_REASON = 2000
 _DEFAULT_ROOT = "/usr/lib/ocf"
 _PROGRAMS = ("attrd_updater", "cibadmin", "crm_simulate")
 
@@ -202,7 +204,7 @@ def _check_parameters(run: Run) -> None:
 def _report(run: Run) -> None:
     """Look, set the colour, and log it where it, or its reason, is another one than before. Raises nothing."""
     health = _look(run)
-    now = {"colour": health.colour.value, "reason": health.reason}
+    now = {"colour": health.colour.value, "reason": health.reason[:_LONGEST_REASON]}
     if run.state.read() != now:
         level = logging.INFO if health.colour is Colour.GREEN else logging.WARNING
         log.log(level, "this node is %s%s", health.colour.value, f": {health.reason}" if health.reason else "")

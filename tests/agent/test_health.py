@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from aws_ipfailover.cli.install import Alias, agent_file, install
 from sandbox import Agent, EniNode, Node, Ran, addresses, create_eni, need_commands, without_packages
 from vpc_lab.ec2 import Fault, Policy, Role, Statement
 from vpc_lab.topology import topology_for
+from vpc_lab.waiting import eventually
 
 HEALTH = agent_file("aws-ipfailover-health")
 NAME = "#health-aws-ipfailover"
@@ -63,9 +66,10 @@ class Cluster:
         self.has(primitive("ip", node.agent.parameters))
 
     def has(self, *resources: str) -> None:
-        """Let the cluster have these resources."""
+        """Let the cluster have these resources; it has no quorum, and nothing may be probed or start on this node."""
         (self.directory / "cib.xml").write_text(
-            '<cib crm_feature_set="3.16.2" validate-with="pacemaker-3.9" epoch="9" num_updates="1" admin_epoch="0">'
+            '<cib crm_feature_set="3.16.2" validate-with="pacemaker-3.9" epoch="9" num_updates="1" admin_epoch="0"'
+            ' have-quorum="0">'
             '<configuration><crm_config><cluster_property_set id="options"><nvpair id="o1" name="enable-startup-probes"'
             ' value="false"/></cluster_property_set></crm_config>'
             '<nodes><node id="1" uname="node1"/><node id="2" uname="node2"/></nodes>'
@@ -263,6 +267,7 @@ def test_denied_for_one_of_two_tables(cluster: Cluster, node: Node) -> None:
     may(node, Statement(("ec2:ReplaceRoute",), (f"*:route-table/{good}",)))
     warning = cluster.warned(cluster.started())
     assert cluster.colour() == "yellow"
+    assert "this node is yellow: a start here would serve a part: ip: " in warning
     assert "ReplaceRoute: UnauthorizedOperation" in warning
     assert bad in warning
     assert good not in warning
@@ -408,10 +413,24 @@ OUTAGES: List[Dict[str, Any]] = [
 def test_an_outage(cluster: Cluster, node: Node, fault: Dict[str, Any]) -> None:
     """yellow, never red, and in time: EC2 hangs, is unreachable, throttles, or answers nonsense; IMDS is silent."""
     node.aws.faults.add(Fault(**fault))
-    ran = cluster.started(timeout=10)
+    ran = cluster.started(timeout=12)
     assert cluster.colour() == "yellow"
     assert "cannot be found out" in cluster.warned(ran)
-    assert ran.elapsed < 10
+    assert ran.elapsed < 9  # half of the timeout, and a little for everything else
+
+
+def test_terminated_in_the_middle_of_a_look(cluster: Cluster, node: Node) -> None:
+    """Pacemaker's SIGTERM ends it at once, with 1, and leaves no file of the scheduler behind."""
+    cluster.started()
+    cluster.stand_in("crm_simulate", "exec sleep 60")
+    with cluster.agent.begin("monitor", interval=60) as running:
+        eventually("the scheduler asked", lambda: cluster.calls("crm_simulate"), 20.0)
+        running.process.send_signal(signal.SIGTERM)
+        ran = running.end()
+    assert ran.code == 1, ran
+    assert "ended by a signal" in ran.reason
+    assert [path for path in node.directory.iterdir() if path.is_dir()] == []
+    assert cluster.colour() == "green"
 
 
 def test_what_is_certain_beside_what_is_not(cluster: Cluster, node: Node) -> None:
@@ -463,6 +482,11 @@ def test_a_package_that_does_not_load(cluster: Cluster, tmp_path: Path, action: 
     assert "aws-ipfailover install" in ran.stderr
     assert cluster.agent.run("monitor", environ=shim).code == 5
     assert cluster.colour() == colour
+
+
+def test_an_older_interpreter_reads_the_file() -> None:
+    """The whole file is Python 3.6, so that an interpreter that is too old for the package can run it."""
+    ast.parse(HEALTH.read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
 def test_an_agent_that_is_not_installed_here(cluster: Cluster) -> None:
@@ -596,6 +620,16 @@ def test_resources_by_name(cluster: Cluster, node: Node, resources: str, colour:
     ran = cluster.started({"resources": resources})
     assert cluster.colour() == colour
     assert told in cluster.warned(ran)
+
+
+def test_the_scheduler_writes_beside_its_input(cluster: Cluster, node: Node) -> None:
+    """crm_simulate makes a copy of the CIB: not among the cluster's own files, and nobody else may read it."""
+    seen = cluster.directory / "seen"
+    look = f'(stat -c "%a" "$CIB_shadow_dir"; dirname "$CIB_shadow_dir") >{seen}'
+    cluster.stand_in("crm_simulate", f'{look}\nexec /usr/sbin/crm_simulate "$@"')
+    cluster.started()
+    assert cluster.colour() == "green"
+    assert seen.read_text().splitlines() == ["700", str(node.directory)]
 
 
 def test_a_cluster_without_addresses(cluster: Cluster) -> None:

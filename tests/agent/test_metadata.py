@@ -195,6 +195,18 @@ def test_pcs_resource_describe(installed: Path) -> None:
     assert "Error" not in done.stderr
 
 
+@pytest.mark.parametrize("tool", [["crm", "ra", "info"], ["pcs", "resource", "describe"]])
+def test_the_tools_show_the_health_agent(installed: Path, tool: List[str]) -> None:
+    """`crm ra info` and `pcs resource describe` render the health agent's metadata without a complaint."""
+    need_commands(tool[0])
+    command = [*in_place(installed.with_name("aws-ipfailover-health")), *tool, f"{NAME}-health"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for expected in ("resources", "dampen", "node-health-strategy"):
+        assert expected in done.stdout
+    assert "rror" not in done.stderr
+
+
 @pytest.mark.parametrize("monapi", ["false", "true"])
 def test_ocf_tester(node: Node, installed: Path, tmp_path: Path, monapi: str) -> None:
     """`ocf-tester` passes: the resource's whole life, as OCF's own tool drives it."""

@@ -19,8 +19,6 @@ from aws_ipfailover.errors import UnknownError
 
 # Attributes of a planned action that are no parameters of the resource.
 _NOT_PARAMETERS = ("CRM_meta_", "crm_feature_set")
-# What the scheduler needs, to plan for one node that is alone and has no fencing.
-_OPTIONS = {"stonith-enabled": "false", "no-quorum-policy": "ignore"}
 
 
 class AgentName(NamedTuple):
@@ -65,9 +63,8 @@ class Configuration:
         """A CIB with all resources, in which `node` is online, and alone, and nothing has run yet."""
         cib = ET.Element("cib", self._cib.attrib)
         configuration = ET.SubElement(cib, "configuration")
-        options = ET.SubElement(ET.SubElement(configuration, "crm_config"), "cluster_property_set", id="alone-options")
-        for name, value in _OPTIONS.items():
-            ET.SubElement(options, "nvpair", id=f"alone-{name}", name=name, value=value)
+        # Without options: probes need neither quorum nor fencing, and some options keep Pacemaker from them.
+        ET.SubElement(configuration, "crm_config")
         known = next((one for one in self._cib.iterfind("configuration/nodes/node") if one.get("uname") == node), None)
         own = deepcopy(known) if known is not None else ET.Element("node", id=node, uname=node)
         own.attrib.pop("type", None)  # a remote node would need its connection
