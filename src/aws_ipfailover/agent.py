@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import sys
-from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, ParameterError
+from aws_ipfailover.errors import DeniedError, Error, ParameterError
 from aws_ipfailover.failover import Failover, Finding, Verdict, look_locally, not_checked, release_all
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.modes import MODES, Mode, local_parts, mode_named
 from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf.action import Terminated, carry_out, ended_by_signal, print_out
 from aws_ipfailover.ocf.environment import Environment
-from aws_ipfailover.ocf.exit_codes import Exit
-from aws_ipfailover.ocf.log import complain, exit_reason, set_up_logging
+from aws_ipfailover.ocf.exit_codes import Exit, exit_of
+from aws_ipfailover.ocf.log import complain
 from aws_ipfailover.ocf.name import name_of
 from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, without_effect
 
@@ -28,13 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_EXITS: Tuple[Tuple[Type[Error], Exit], ...] = (
-    (ParameterError, Exit.CONFIGURED),
-    (NodeError, Exit.ARGS),
-    (DeniedError, Exit.PERM),
-    (MissingError, Exit.INSTALLED),
-    (Error, Exit.GENERIC),
-)
 _VERDICTS = {
     Verdict.RUNNING: Exit.SUCCESS,
     Verdict.NOT_RUNNING: Exit.NOT_RUNNING,
@@ -42,10 +34,6 @@ _VERDICTS = {
     Verdict.DEGRADED: Exit.DEGRADED,
     Verdict.FAILED: Exit.GENERIC,
 }
-
-
-class Terminated(BaseException):
-    """A signal has asked to terminate this action; a start that it interrupts releases its local state."""
 
 
 class Run:
@@ -70,7 +58,7 @@ class Run:
         except Error as error:
             return self.code_of(error), str(error)
         except Terminated:
-            return Exit.GENERIC, f"{self.action}: ended by a signal before it was done"
+            return ended_by_signal(self.action)
         except Exception as error:
             if self.action == "stop":
                 # The agent's file then performs stop, so that a defect here does not fence the node. It knows fewer
@@ -85,7 +73,7 @@ class Run:
         """The exit code for an error; for stop and monitor always 1."""
         if self.action in ("stop", "monitor"):
             return Exit.GENERIC
-        return next(code for kind, code in _EXITS if isinstance(error, kind))
+        return exit_of(error)
 
     def values(self) -> Values:
         """All parameters, checked.
@@ -378,21 +366,13 @@ def _drain(run: Run) -> None:
 def _metadata(run: Run) -> Tuple[Exit, str]:
     from aws_ipfailover.ocf.metadata import metadata
 
-    _print(metadata(run.name))
+    print_out(metadata(run.name))
     return Exit.SUCCESS, ""
 
 
 def _usage(run: Run) -> Tuple[Exit, str]:
-    _print(_usage_of(run.name))
+    print_out(_usage_of(run.name))
     return Exit.SUCCESS, ""
-
-
-def _print(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except (AttributeError, OSError, ValueError) as error:  # closed from the start (None), or nobody reads it
-        raise Error(f"cannot write to standard output: {error}") from None
 
 
 _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
@@ -413,15 +393,6 @@ def _usage_of(name: str) -> str:
     return f"usage: {name} {{{'|'.join(_HANDLERS)}}}\n"
 
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-def _terminate(signum: int, frame: object) -> NoReturn:
-    for another in _SIGNALS:  # a second signal would interrupt the clean-up
-        signal.signal(another, signal.SIG_IGN)
-    raise Terminated
-
-
 def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> int:
     """Perform `argv[1]`, in a process that was started `age` seconds ago; returns its OCF exit code.
 
@@ -432,14 +403,4 @@ def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> i
     if len(argv) != 2 or argv[1] not in _HANDLERS:
         complain(_usage_of(name), environ)
         return Exit.UNIMPLEMENTED
-    try:
-        for number in _SIGNALS:
-            signal.signal(number, _terminate)
-        set_up_logging(environ, name)
-        code, reason = Run(argv[1], environ, age, name).perform()
-    except Terminated:
-        code, reason = Exit.GENERIC, f"{argv[1]}: ended by a signal before it was done"
-    if reason:
-        log.log(logging.WARNING if code is Exit.DEGRADED else logging.ERROR, "%s: %s", argv[1], reason)
-        exit_reason(environ, reason)
-    return int(code)
+    return carry_out(argv[1], name, environ, lambda: Run(argv[1], environ, age, name).perform())

@@ -110,8 +110,10 @@ def imds(deadline: Deadline, profile: Optional[str] = None) -> Imds:
     return Imds(where.url, deadline, where.otherwise)
 
 
-def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
+def connect(values: Values, kernel: Kernel, deadline: Deadline, resource_id: str = "") -> Context:
     """Find the interface that the parameters name, and connect to IMDS and EC2.
+
+    `resource_id`: for which resource, where it is not the one that Pacemaker has started this process for.
 
     Raises:
         NodeError: no such interface or profile.  MissingError: boto3 or requests is not installed.
@@ -119,13 +121,15 @@ def connect(values: Values, kernel: Kernel, deadline: Deadline) -> Context:
     """
     chosen = named_link(kernel.links, values.interface) if values.interface else None
     metadata, progress = imds(deadline, values.profile), Progress("connecting to EC2")
-    work = Task(lambda: _clients(values, metadata, deadline.earlier(_TO_TELL), progress))
+    work = Task(lambda: _clients(values, metadata, deadline.earlier(_TO_TELL), progress, resource_id))
     own, by_role = work.result(deadline, progress)
     node = Node(kernel.links, metadata, own, chosen, deadline)
     return Context(kernel, node, own, by_role or own, deadline, progress)
 
 
-def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progress) -> Tuple[Ec2, Optional[Ec2]]:
+def _clients(
+    values: Values, metadata: Imds, deadline: Deadline, progress: Progress, resource_id: str
+) -> Tuple[Ec2, Optional[Ec2]]:
     try:
         from aws_ipfailover.aws.certificate_authorities import preload
 
@@ -144,7 +148,7 @@ def _clients(values: Values, metadata: Imds, deadline: Deadline, progress: Progr
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
     if values.mode != "overlay-ip" or values.routing_table_role is None:
         return own, None
-    account = account._replace(role=values.routing_table_role, external_id=values.external_id)
+    account = account._replace(role=values.routing_table_role, external_id=values.external_id, resource=resource_id)
     return own, Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
 
 

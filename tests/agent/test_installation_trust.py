@@ -32,7 +32,7 @@ mount -t tmpfs -o mode=755 tmpfs /usr/lib/ocf
 site=$(echo {ENV}/lib/python3*/site-packages)
 mkdir "$site/aws_ipfailover"
 (cd "$2" && tar -c --owner 0 --exclude lab --exclude trimmed --exclude __pycache__ .) | tar -x -C "$site/aws_ipfailover"
-cp "$3" "$site/aws_ipfailover/cli/aws-ipfailover"
+cp "$3" "$3-health" "$site/aws_ipfailover/cli/"
 install() {{ {ENV}/bin/python -I -m aws_ipfailover.cli.main install "$@"; }}
 eval "$4"
 """
@@ -64,7 +64,7 @@ def test_an_installation_of_roots(run: Run) -> None:
     """It is installed without a word of warning about who can write it, and runs isolated (`-I`)."""
     done = run(f"install; head -n 1 {AGENT_INSTALLED}; {AGENT_INSTALLED} meta-data | tail -n 1")
     assert done.returncode == 0, done
-    assert done.stdout.splitlines()[1:] == [f"#!{ENV}/bin/python -I", "</resource-agent>"]
+    assert done.stdout.splitlines()[2:] == [f"#!{ENV}/bin/python -I", "</resource-agent>"]
     assert "can write" not in done.stderr
 
 
@@ -212,10 +212,11 @@ def test_neither_pythonpath_nor_the_directory_is_executed(run: Run, tmp_path: Pa
     assert not mark.exists()
 
 
-def test_the_checkouts_file_executes_nothing_beside_it(tmp_path: Path) -> None:
-    """Also started by its path, without -I, the agent's file loads nothing from its own or the working directory."""
+@pytest.mark.parametrize("name", ["aws-ipfailover", "aws-ipfailover-health"])
+def test_the_checkouts_file_executes_nothing_beside_it(tmp_path: Path, name: str) -> None:
+    """Also started by its path, without -I, an agent's file loads nothing from its own or the working directory."""
     mark = evil(tmp_path / "agents", *MODULES[:4])
-    agent = Path(shutil.copy(AGENT, tmp_path / "agents"))
+    agent = Path(shutil.copy(agent_file(name), tmp_path / "agents"))
     link = tmp_path / "elsewhere" / "agent"
     link.parent.mkdir()
     link.symlink_to(agent)

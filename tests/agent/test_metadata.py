@@ -167,7 +167,7 @@ def test_actions(root: ET.Element) -> None:
 def test_install(installed: Path) -> None:
     """`aws-ipfailover install --root`: executable by everybody, and run by the interpreter that has the package."""
     assert installed.stat().st_mode & 0o777 == 0o755
-    assert list(installed.parent.iterdir()) == [installed]
+    assert sorted(installed.parent.iterdir()) == [installed, installed.with_name("aws-ipfailover-health")]
     done = subprocess.run([str(installed), "meta-data"], check=False, capture_output=True, text=True, env={})
     assert done.returncode == 0, done.stderr
     assert done.stdout == Agent().run("meta-data").stdout
@@ -193,6 +193,18 @@ def test_pcs_resource_describe(installed: Path) -> None:
     for expected in ("overlay-ip (required)", "network_interface_id", "device_index", "monitor", "migrate_from"):
         assert expected in done.stdout
     assert "Error" not in done.stderr
+
+
+@pytest.mark.parametrize("tool", [["crm", "ra", "info"], ["pcs", "resource", "describe"]])
+def test_the_tools_show_the_health_agent(installed: Path, tool: List[str]) -> None:
+    """`crm ra info` and `pcs resource describe` render the health agent's metadata without a complaint."""
+    need_commands(tool[0])
+    command = [*in_place(installed.with_name("aws-ipfailover-health")), *tool, f"{NAME}-health"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for expected in ("resources", "dampen", "node-health-strategy"):
+        assert expected in done.stdout
+    assert "rror" not in done.stderr
 
 
 @pytest.mark.parametrize("monapi", ["false", "true"])

@@ -597,7 +597,7 @@ def test_streams_that_nobody_reads(namespace: None, streams: str) -> None:
 
 def test_the_installed_file(namespace: None, tmp_path: Path) -> None:
     """What `aws-ipfailover install` writes does the same by its first line's interpreter, which is isolated."""
-    path = install.install(tmp_path / "root")
+    path, _ = install.install(tmp_path / "root")
     first, rest = path.read_text().split("\n", 1)
     assert first == f"#!{sys.executable} -I"
     path.write_text(f"{first}S\n{rest}")  # -S: without the directories in which packages are installed

@@ -12,6 +12,7 @@ from aws_ipfailover.agent import Run
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.failover import Finding, Verdict
+from aws_ipfailover.ocf import action
 from aws_ipfailover.ocf.exit_codes import Exit
 
 HERE, GONE = Finding(Verdict.RUNNING), Finding(Verdict.NOT_RUNNING, "192.168.10.10 is on no network interface")
@@ -130,7 +131,7 @@ def test_the_cloud_has_8_seconds_or_a_third(monkeypatch: pytest.MonkeyPatch, tim
 def main(monkeypatch: pytest.MonkeyPatch, run: Run) -> int:
     """The agent as its file calls it, in this process: its signals and its log stay the test's."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(agent, "set_up_logging", lambda *_: None)
+    monkeypatch.setattr(action, "set_up_logging", lambda *_: None)
     return agent.main(["agent", run.action], run.environ)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from aws_ipfailover.cli import install, ownership
 from aws_ipfailover.cli.main import main
+from aws_ipfailover.ocf.installed import is_ours
 
 
 def test_the_agent_runs_with_the_interpreter_that_installed_it(
@@ -20,12 +21,15 @@ def test_the_agent_runs_with_the_interpreter_that_installed_it(
     """The first line names it; the rest is the agent as it is; running it twice is fine."""
     for _ in range(2):
         assert main(["install", "--root", str(tmp_path)]) == 0
-    (agent,) = (tmp_path / "usr/lib/ocf/resource.d/heartbeat").iterdir()
-    first, rest = agent.read_text(encoding="utf-8").split("\n", 1)
-    assert first == f"#!{sys.executable} -I"
-    assert rest == install.agent_file().read_text(encoding="utf-8").split("\n", 1)[1]
-    assert agent.stat().st_mode & 0o777 == 0o755
-    assert str(agent) in capsys.readouterr().out
+    agents = sorted((tmp_path / "usr/lib/ocf/resource.d/heartbeat").iterdir())
+    assert [path.name for path in agents] == ["aws-ipfailover", "aws-ipfailover-health"]
+    said = capsys.readouterr().out
+    for agent in agents:
+        first, rest = agent.read_text(encoding="utf-8").split("\n", 1)
+        assert first == f"#!{sys.executable} -I"
+        assert rest == install.agent_file(agent.name).read_text(encoding="utf-8").split("\n", 1)[1]
+        assert agent.stat().st_mode & 0o777 == 0o755
+        assert f"installed {agent} (" in said
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,7 +318,8 @@ def test_remove(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not suse.exists()
     code, said = run(capsys, root, "--as", "suse:two", "--remove")
     assert (code, said) == (0, f"nothing to remove: {suse}/two is not there\n")
-    assert run(capsys, root, "--remove") == (0, f"removed {heartbeat}/aws-ipfailover\n")
+    own, health = heartbeat / "aws-ipfailover", heartbeat / "aws-ipfailover-health"
+    assert run(capsys, root, "--remove") == (0, f"removed {own}\nremoved {health}\n")
     assert heartbeat.is_dir()
     assert run(capsys, root, "--remove")[0] == 0
 
@@ -351,10 +356,36 @@ def test_an_interrupted_installation_leaves_nothing(
     assert list((root / AGENTS).iterdir()) == []
 
 
-def test_the_mark_is_in_the_agent() -> None:
-    """By this line its file is known as ours, so that no later edition may lose it."""
-    assert ownership.is_ours(install.agent_file())
-    assert ownership._MARK in install.agent_file().read_text(encoding="utf-8").split("\n", 2)[1]
+@pytest.mark.parametrize("how", [[], ["--remove"]], ids=str)
+def test_a_health_agent_of_somebody_else(root: Path, capsys: pytest.CaptureFixture[str], how: List[str]) -> None:
+    """Where one of the two files is not ours, both stay as they are; under another name the agent goes alone."""
+    run(capsys, root)
+    health = root / AGENTS / "heartbeat/aws-ipfailover-health"
+    health.write_text("#!/bin/sh\n")
+    before = tree(root)
+    code, said = run(capsys, root, *how)
+    assert code == 1
+    assert f"{health} is" in said
+    assert tree(root) == before
+    assert run(capsys, root, "--as", "suse:x", *how)[0] == 0
+    assert health.read_text() == "#!/bin/sh\n"
+
+
+def test_the_health_agent_s_name_is_no_other_agent_s(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--as heartbeat:aws-ipfailover-health` would put one agent in the other's place: 2, and nothing is made."""
+    code, said = run(capsys, root, "--as", "heartbeat:aws-ipfailover-health")
+    assert code == 2
+    assert "the health agent's own name" in said
+    assert tree(root) == []
+
+
+@pytest.mark.parametrize("name", ["aws-ipfailover", "aws-ipfailover-health"])
+def test_the_mark_is_in_the_agent(name: str) -> None:
+    """By this line its file is known as ours, so that no later edition may lose it; neither is taken for the other."""
+    file = install.agent_file(name)
+    ours = [one for one in ("aws-ipfailover", "aws-ipfailover-health") if is_ours(file, one)]
+    assert ours == [name]
+    assert f"# The OCF resource agent ocf:heartbeat:{name}. " in file.read_text(encoding="utf-8").split("\n", 2)[1]
 
 
 def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

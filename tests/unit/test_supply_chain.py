@@ -253,13 +253,15 @@ def test_the_package_builds_with_nothing_fetched(tmp_path: Path) -> None:
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     with ZipFile(wheel) as archive:
         inside = archive.namelist()
-    assert {"aws_ipfailover/agent.py", "aws_ipfailover/aws/trimmed/source"} <= set(inside)
+    agents = {f"aws_ipfailover/cli/{name}" for name in ("aws-ipfailover", "aws-ipfailover-health")}
+    assert {"aws_ipfailover/agent.py", "aws_ipfailover/aws/trimmed/source", *agents} <= set(inside)
     # A production node gets no metadata service of the lab's, nor anything else that only tests use.
     assert {name.split("/")[0] for name in inside} == {"aws_ipfailover", f"aws_ipfailover-{__version__}.dist-info"}
     assert [name for name in inside if "lab" in name.split("/")] == []
     with tarfile.open(sdist) as tar:
         names = {name.split("/", 1)[-1] for name in tar.getnames()}
-    assert {"heartbeat/aws-ipfailover", "requirements/build.txt", "scripts/locked.py"} <= names
+    files = {"requirements/build.txt", "scripts/locked.py"}
+    assert {"heartbeat/aws-ipfailover", "heartbeat/aws-ipfailover-health", *files} <= names
 
 
 def test_the_lab_is_a_wheel_of_its_own(tmp_path: Path) -> None:

@@ -153,11 +153,7 @@ class Ec2:
 
     def switch_off_source_dest_check(self, network_interface_id: str) -> None:
         """Switch an ENI's check off: EC2 then delivers packets that are not for or from the ENI's own addresses."""
-        self._calls(
-            "ModifyNetworkInterfaceAttribute",
-            NetworkInterfaceId=network_interface_id,
-            SourceDestCheck={"Value": False},
-        )
+        self._calls("ModifyNetworkInterfaceAttribute", **_check_off(network_interface_id))
 
     def network_interfaces_in(self, subnet_id: str) -> List[NetworkInterface]:
         """The ENIs of a subnet, as one read shows them: it can leave out what there is."""
@@ -274,6 +270,10 @@ class Ec2:
         """Ask whether `create_route` is permitted, as `may_replace_route`."""
         self._dry_run("CreateRoute", **_route(route_table_id, destination, network_interface_id))
 
+    def may_switch_off_source_dest_check(self, network_interface_id: str) -> None:
+        """Ask whether `switch_off_source_dest_check` is permitted, as `may_replace_route`."""
+        self._dry_run("ModifyNetworkInterfaceAttribute", **_check_off(network_interface_id))
+
     def may_attach(
         self, network_interface_id: str, instance_id: str, device_index: int, network_card_index: Optional[int]
     ) -> None:
@@ -325,6 +325,10 @@ def _place(
 ) -> Dict[str, Any]:
     card = {} if network_card_index is None else {"NetworkCardIndex": network_card_index}
     return {"NetworkInterfaceId": network_interface_id, "InstanceId": instance_id, "DeviceIndex": device_index, **card}
+
+
+def _check_off(network_interface_id: str) -> Dict[str, Any]:
+    return {"NetworkInterfaceId": network_interface_id, "SourceDestCheck": {"Value": False}}
 
 
 def _route(route_table_id: str, destination: Cidr, network_interface_id: str) -> Dict[str, str]:

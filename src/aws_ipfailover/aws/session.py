@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 class Account(NamedTuple):
     """How to reach EC2: all optional but the region. `insecure`: an endpoint may be plain http beyond this node.
 
-    `external_id`: what the trust policy of `role` asks for, a secret between two accounts.
+    `external_id`: what the trust policy of `role` asks for, a secret between two accounts. `resource`: the id of the
+    resource that the session of `role` is for; by default the one that Pacemaker has started this process for.
     """
 
     region: str
@@ -51,6 +52,7 @@ class Account(NamedTuple):
     role: Optional[str] = None
     insecure: bool = False
     external_id: Optional[str] = None
+    resource: str = ""
 
 
 def configured_region(profile: Optional[str]) -> Optional[str]:
@@ -62,8 +64,8 @@ def configured_region(profile: Optional[str]) -> Optional[str]:
     try:
         found = os.environ.get("AWS_REGION")
         if not found:
-            _unused[profile] = _session(profile)
-            found = _unused[profile].get_config_variable("region")
+            session = _unused[profile] = _session(profile)
+            found = session.get_config_variable("region")
     except Exception as error:  # noqa: BLE001  translated
         raise translate("AWS configuration", error) from None
     return str(found) if found else None
@@ -249,7 +251,8 @@ class _Credentials:
             node = self._imds.instance_id()
         except Error:
             node = socket.gethostname()
-        return node, os.environ.get("OCF_RESOURCE_INSTANCE", "").strip() or "aws-ipfailover"
+        named = self._sessions.account.resource or os.environ.get("OCF_RESOURCE_INSTANCE", "").strip()
+        return node, named or "aws-ipfailover"
 
 
 def _session_name(node: str, resource: str) -> str:

@@ -1,7 +1,7 @@
-"""`aws-ipfailover install`: put the agent where Pacemaker finds it, with the interpreter that has the package.
+"""`aws-ipfailover install`: put the agents where Pacemaker finds them, with the interpreter that has the package.
 
-Also under another name, for tools that know that one alone: the agent's file is the same, and derives its name from the
-path by which it is started.
+The one that moves addresses also under another name, for tools that know that one alone: its file is the same, and
+derives its name from the path by which it is started. The health agent knows all of its names, and has one itself.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, List, NamedTuple
+from typing import TYPE_CHECKING, List, NamedTuple, Sequence, Tuple
 
 import aws_ipfailover
-from aws_ipfailover.cli.ownership import is_ours, is_there, packages_of
+from aws_ipfailover.cli.ownership import is_there, packages_of
 from aws_ipfailover.cli.trust import doubts, is_editable, module_directories
 from aws_ipfailover.errors import UnknownError
-from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf import AGENT, HEALTH_AGENT
+from aws_ipfailover.ocf.installed import is_ours
 from aws_ipfailover.ocf.name import LONGEST, is_name
 
 if TYPE_CHECKING:
@@ -36,10 +37,11 @@ class RefusedError(Exception):
 
 
 class Alias(NamedTuple):
-    """Where Pacemaker knows the agent as `ocf:PROVIDER:NAME`."""
+    """Where Pacemaker knows an agent as `ocf:PROVIDER:NAME`; `file`: which of this package's agents it is."""
 
     provider: str = "heartbeat"
     name: str = AGENT
+    file: str = AGENT
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.name}"
@@ -54,6 +56,7 @@ class Alias(NamedTuple):
 
 
 OWN = Alias()
+HEALTH = Alias(name=HEALTH_AGENT, file=HEALTH_AGENT)
 _EXAMPLES = """\
 For tools that know no other name than ocf:suse:aws-vpc-move-ip:
   aws-ipfailover install --as suse:aws-vpc-move-ip
@@ -66,7 +69,8 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "install",
         help="install the resource agent for Pacemaker",
-        description="Install the resource agent ocf:heartbeat:aws-ipfailover, or remove it. A file of\n"
+        description="Install the resource agent ocf:heartbeat:aws-ipfailover, and beside it the\n"
+        "health agent ocf:heartbeat:aws-ipfailover-health, or remove both. A file of\n"
         "somebody else, or of a package of the system, is never written over.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -78,10 +82,10 @@ def register(commands: Commands) -> None:
         type=alias_of,
         default=OWN,
         metavar="PROVIDER:NAME",
-        help="install, or remove, it as ocf:PROVIDER:NAME",
+        help="the first agent alone, as ocf:PROVIDER:NAME",
     )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--remove", action="store_true", help="remove that file, if it is this agent")
+    how.add_argument("--remove", action="store_true", help="remove the files, if they are these agents")
     how.add_argument(
         "--force", action="store_true", help="install also where somebody other than root could change what root runs"
     )
@@ -96,6 +100,8 @@ def alias_of(text: str) -> Alias:
             f"{text!r} is not PROVIDER:NAME, such as suse:aws-vpc-move-ip: each of letters, digits, '.', '_' and '-',"
             f" {LONGEST} at most, and neither '.' nor '-' first"
         )
+    if (provider, name) == (HEALTH.provider, HEALTH.name):
+        raise argparse.ArgumentTypeError(f"{text!r} is the health agent's own name, which no other agent can have")
     return Alias(provider, name)
 
 
@@ -103,8 +109,8 @@ def _run(arguments: argparse.Namespace) -> int:
     alias, root = arguments.alias, arguments.root
     try:
         if arguments.remove:
-            return _say_removed(alias.path(root), is_removed=remove(root, alias))
-        path = install(root, alias, force=arguments.force)
+            return _say_removed(root, alias, remove(root, alias))
+        paths = install(root, alias, force=arguments.force)
     except RefusedError as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 1
@@ -112,7 +118,8 @@ def _run(arguments: argparse.Namespace) -> int:
         what = "remove" if arguments.remove else "install to"
         sys.stderr.write(f"cannot {what} {error.filename or alias.path(root)}: {error.strerror}\n")
         return 1
-    sys.stdout.write(f"installed {path} (runs with {sys.executable})\n")
+    for path in paths:
+        sys.stdout.write(f"installed {path} (runs with {sys.executable})\n")
     for closed in sorted(
         {*closed_directories(Path(sys.executable)), *closed_directories(Path(aws_ipfailover.__file__))}
     ):
@@ -129,22 +136,31 @@ def closed_directories(path: Path) -> List[Path]:
     return [place for place in places if not place.stat().st_mode & stat.S_IXOTH]
 
 
-def _say_removed(path: Path, *, is_removed: bool) -> int:
-    sys.stdout.write(f"removed {path}\n" if is_removed else f"nothing to remove: {path} is not there\n")
+def _say_removed(root: Path, alias: Alias, removed: Sequence[Path]) -> int:
+    for path in removed:
+        sys.stdout.write(f"removed {path}\n")
+    if not removed:
+        sys.stdout.write(f"nothing to remove: {alias.path(root)} is not there\n")
     return 0
 
 
-def install(root: Path, alias: Alias = OWN, *, force: bool = False) -> Path:
-    """Install the agent below `root`; it will run with this process's interpreter. Returns the agent's path.
+def _files(alias: Alias) -> Tuple[Alias, ...]:
+    """What an installation consists of: with the agent under its own name goes the health agent."""
+    return (OWN, HEALTH) if alias == OWN else (alias,)
 
-    Where `root` is this machine's own, everything that the agent will execute must be root's alone. Below another
-    `root` a package, or a lab, is being put together: who may write it there is decided when it is unpacked.
+
+def install(root: Path, alias: Alias = OWN, *, force: bool = False) -> List[Path]:
+    """Install the agent below `root`, and the health agent beside it unless the agent gets another name.
+
+    They will run with this process's interpreter. Returns their paths. Where `root` is this machine's own, everything
+    that they will execute must be root's alone. Below another `root` a package, or a lab, is being put together: who
+    may write it there is decided when it is unpacked.
 
     Raises:
-        RefusedError: somebody other than root could change what the agent executes, and not `force`; or no first line
-            can name the interpreter; or, whatever `force` says, the file is not this package's, belongs to a package of
+        RefusedError: somebody other than root could change what is executed, and not `force`; or no first line can
+            name the interpreter; or, whatever `force` says, a file is not this package's, belongs to a package of
             the system, or that cannot be found out. Nothing was changed.
-        OSError: the file cannot be written.
+        OSError: a file cannot be written.
     """
     first_line = f"#!{sys.executable} -I"
     if any(character.isspace() for character in sys.executable) or len(first_line) > _LONGEST_FIRST_LINE:
@@ -152,7 +168,8 @@ def install(root: Path, alias: Alias = OWN, *, force: bool = False) -> Path:
             f"not installed: {sys.executable} cannot stand in a script's first line, which takes no blanks and"
             f" {_LONGEST_FIRST_LINE} characters at most: install the package into a shorter path, such as /opt"
         )
-    _refuse_another_s(root, alias)
+    for one in _files(alias):
+        _refuse_another_s(root, one)
     folder = alias.folder(root)
     if root.resolve() == Path("/"):
         problem = _problem(folder)
@@ -160,33 +177,37 @@ def install(root: Path, alias: Alias = OWN, *, force: bool = False) -> Path:
             raise RefusedError(f"not installed: {problem} (--force installs all the same)")
         if problem:
             sys.stderr.write(f"warning: {problem}\n")
-    return _write(alias.path(root), first_line)
+    return [_write(one.path(root), agent_file(one.file), first_line) for one in _files(alias)]
 
 
-def remove(root: Path, alias: Alias = OWN) -> bool:
-    """Remove the agent's file below `root`, and a directory of its own that is then empty; whether it was there.
+def remove(root: Path, alias: Alias = OWN) -> List[Path]:
+    """Remove what `install` installs below `root`, and a directory of its own that is then empty; what was there.
 
     Raises:
-        RefusedError: what is there is not this package's.
-        OSError: it cannot be removed, or not looked at.
+        RefusedError: a file is not this package's; nothing was removed.
+        OSError: one cannot be removed, or not looked at.
     """
-    path = alias.path(root)
-    if not is_there(path):
-        return False
-    if not is_ours(path):
-        raise RefusedError(f"not removed: {path} is not the agent of aws-ipfailover; remove it by hand if it should go")
-    path.unlink()
-    if alias.provider != OWN.provider:
+    there = [one for one in _files(alias) if is_there(one.path(root))]
+    for one in there:
+        path = one.path(root)
+        if not is_ours(path, one.file):
+            raise RefusedError(
+                f"not removed: {path} is not the agent of aws-ipfailover; remove it by hand if it should go"
+            )
+    for one in there:
+        one.path(root).unlink()
+    if there and alias.provider != OWN.provider:
         with suppress(OSError):  # something else is in it, or it is a link
-            path.parent.rmdir()
-    return True
+            alias.folder(root).rmdir()
+    return [one.path(root) for one in there]
 
 
 def _refuse_another_s(root: Path, alias: Alias) -> None:
     """Raise RefusedError unless the agent's file is this package's, or not there and nobody's."""
     path = alias.path(root)
     other = next(one for one in ("suse", "local") if one != alias.provider)
-    instead = f"another provider is free to choose, for instance: aws-ipfailover install --as {other}:{alias.name}"
+    name = alias.name if alias.file == AGENT else AGENT
+    instead = f"another provider is free to choose, for instance: aws-ipfailover install --as {other}:{name}"
     try:
         owners = packages_of(path, root)
     except UnknownError as error:
@@ -196,7 +217,7 @@ def _refuse_another_s(root: Path, alias: Alias) -> None:
         ) from None
     if owners:
         raise RefusedError(f"not installed: {path} belongs to the package {', '.join(owners)}; {instead}")
-    if is_there(path) and not is_ours(path):
+    if is_there(path) and not is_ours(path, alias.file):
         raise RefusedError(
             f"not installed: {path} is there and is not the agent of aws-ipfailover; remove it by hand, or: {instead}"
         )
@@ -224,8 +245,8 @@ def _problem(folder: Path) -> str:
     )
 
 
-def _write(target: Path, first_line: str) -> Path:
-    body = agent_file().read_text(encoding="utf-8").split("\n", 1)[1]
+def _write(target: Path, source: Path, first_line: str) -> Path:
+    body = source.read_text(encoding="utf-8").split("\n", 1)[1]
     folder = target.parent
     is_new = _make(folder)
     # Replaced atomically, because Pacemaker may run the agent at any time.
@@ -258,8 +279,8 @@ def _make(folder: Path) -> bool:
     return is_new
 
 
-def agent_file() -> Path:
-    """The agent as the package carries it: beside this module in a wheel, in heartbeat/ of a checkout."""
+def agent_file(name: str = AGENT) -> Path:
+    """An agent as the package carries it: beside this module in a wheel, in heartbeat/ of a checkout."""
     here = Path(__file__).resolve()
-    packed = here.with_name("aws-ipfailover")
-    return packed if packed.is_file() else here.parents[3] / "heartbeat" / "aws-ipfailover"
+    packed = here.with_name(name)
+    return packed if packed.is_file() else here.parents[3] / "heartbeat" / name

@@ -1,10 +1,9 @@
-"""Whose a file is among the agents: this package's, somebody else's, or one of the system's packages'."""
+"""Which of the system's packages a file among the agents belongs to."""
 
 from __future__ import annotations
 
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Dict, List
 
@@ -12,9 +11,6 @@ from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.output import printable
 from aws_ipfailover.programs import Done, find, run
 
-# The agent's file has a line in its head that begins so, whatever its version, its name and its interpreter.
-_MARK = "# The OCF resource agent ocf:heartbeat:aws-ipfailover"
-_HEAD = 4096  # bytes
 # Seconds for one question. dpkg-query reads the lists of all packages, which takes a slow disk some seconds.
 _PATIENCE = 30.0
 _DPKG = "var/lib/dpkg"
@@ -37,22 +33,6 @@ def is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
-
-
-def is_ours(path: Path) -> bool:
-    """Whether what is at `path` is this package's agent, or a link to it; no other file has its line in the head.
-
-    Raises:
-        OSError: that cannot be found out.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return False
-        with path.open("rb") as file:
-            head = file.read(_HEAD).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return False  # a link that leads nowhere
-    return any(line.startswith(_MARK) for line in head.splitlines())
 
 
 def packages_of(path: Path, root: Path) -> List[str]:

@@ -5,3 +5,4 @@ where logs go (HA_LOGFACILITY, HA_LOGFILE, HA_debug).
 """
 
 AGENT = "aws-ipfailover"
+HEALTH_AGENT = "aws-ipfailover-health"

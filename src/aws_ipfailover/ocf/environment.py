@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 
 class Action(NamedTuple):
@@ -46,12 +46,15 @@ class Environment:
             if name.startswith(prefix) and not name[len(prefix) :].lower().startswith("crm_")
         }
 
-    def timeout(self, action: str) -> float:
-        """Seconds that this action may take; without a timeout from Pacemaker, what the metadata recommends."""
+    def timeout(self, action: str, actions: Sequence[Action] = ACTIONS) -> float:
+        """Seconds that this action may take; without a timeout from Pacemaker, what the metadata recommends.
+
+        `actions`: those of the metadata.
+        """
         milliseconds = self._number("OCF_RESKEY_CRM_meta_timeout")
         if milliseconds:
             return min(milliseconds / 1000, _LONGEST_TIMEOUT)
-        return float(next((known.timeout for known in ACTIONS if known.name == action), 30))
+        return float(next((known.timeout for known in actions if known.name == action), 30))
 
     def is_probe(self) -> bool:
         """Whether a monitor is a probe, which has no interval."""

@@ -1,28 +1,42 @@
-"""The agent's OCF 1.1 metadata, made from the list of parameters."""
+"""An agent's OCF 1.1 metadata, made from the list of its parameters."""
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, NamedTuple, Sequence
 
 from aws_ipfailover import __version__
 from aws_ipfailover.ocf.environment import ACTIONS, Action
 from aws_ipfailover.parameters import PARAMETERS, Parameter
 
 
+class Description(NamedTuple):
+    """What the metadata of an agent says."""
+
+    shortdesc: str
+    longdesc: str
+    parameters: Sequence[Parameter]
+    actions: Sequence[Action]
+
+
 def metadata(name: str) -> str:
+    """The OCF 1.1 metadata of the agent that moves addresses, which is called `name`."""
+    return render(name, Description(_SHORTDESC, _LONGDESC, PARAMETERS, ACTIONS))
+
+
+def render(name: str, about: Description) -> str:
     """The OCF 1.1 metadata of the agent that is called `name`."""
     lines = [
         '<?xml version="1.0"?>',
         f'<resource-agent name="{name}" version="{__version__}">',
         "<version>1.1</version>",
-        f'<longdesc lang="en">{_escape(_LONGDESC)}</longdesc>',
-        f'<shortdesc lang="en">{_escape(_SHORTDESC)}</shortdesc>',
+        f'<longdesc lang="en">{_escape(about.longdesc)}</longdesc>',
+        f'<shortdesc lang="en">{_escape(about.shortdesc)}</shortdesc>',
         "<parameters>",
     ]
-    for parameter in PARAMETERS:
+    for parameter in about.parameters:
         lines += _parameter(parameter)
     lines += ["</parameters>", "<actions>"]
-    lines += [_action(action) for action in ACTIONS]
+    lines += [_action(action) for action in about.actions]
     return "\n".join([*lines, "</actions>", "</resource-agent>", ""])
 
 

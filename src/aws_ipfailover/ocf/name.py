@@ -19,7 +19,7 @@ def is_name(text: str) -> bool:
     return len(text) <= LONGEST and text[:1] not in ("", ".", "-") and set(text) <= _CHARACTERS
 
 
-def name_of(path: str) -> str:
-    """The name of the agent whose file was started as `path`; `aws-ipfailover` where that names no agent."""
+def name_of(path: str, otherwise: str = AGENT) -> str:
+    """The name of the agent whose file was started as `path`; `otherwise` where that names no agent."""
     name = os.path.basename(path)
-    return name if is_name(name) else AGENT
+    return name if is_name(name) else otherwise

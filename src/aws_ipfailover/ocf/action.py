@@ -1,0 +1,63 @@
+"""One action of an agent as a process: signals, the log, the exit reason, and standard output."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from typing import Callable, Mapping, NoReturn, Tuple
+
+from aws_ipfailover.errors import Error
+from aws_ipfailover.ocf.exit_codes import Exit
+from aws_ipfailover.ocf.log import exit_reason, set_up_logging
+
+log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Terminated(BaseException):
+    """A signal has asked to terminate this action; a start that it interrupts releases its local state."""
+
+
+def carry_out(action: str, name: str, environ: Mapping[str, str], perform: Callable[[], Tuple[Exit, str]]) -> int:
+    """Perform an action of the agent that is called `name`; returns its exit code.
+
+    `perform` returns the code and the exit reason, which is told at the end and can be empty. A signal raises
+    `Terminated` in it.
+    """
+    try:
+        for number in _SIGNALS:
+            signal.signal(number, _terminate)
+        set_up_logging(environ, name)
+        code, reason = perform()
+    except Terminated:
+        code, reason = ended_by_signal(action)
+    if reason:
+        log.log(logging.WARNING if code is Exit.DEGRADED else logging.ERROR, "%s: %s", action, reason)
+        exit_reason(environ, reason)
+    return int(code)
+
+
+def ended_by_signal(action: str) -> Tuple[Exit, str]:
+    """The result of an action that a signal has ended."""
+    return Exit.GENERIC, f"{action}: ended by a signal before it was done"
+
+
+def print_out(text: str) -> None:
+    """Write to standard output.
+
+    Raises:
+        Error: it is closed from the start, or nobody reads it.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError) as error:
+        raise Error(f"cannot write to standard output: {error}") from None
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    for another in _SIGNALS:  # a second signal would interrupt the clean-up
+        signal.signal(another, signal.SIG_IGN)
+    raise Terminated

@@ -1,0 +1,142 @@
+"""What a start of each address in the cluster's configuration would meet on this node. Changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from aws_ipfailover.context import connect
+from aws_ipfailover.deadline import Deadline, Task
+from aws_ipfailover.errors import Error, MissingError, UnknownError
+from aws_ipfailover.kernel.command import ip_path
+from aws_ipfailover.kernel.kernel import Kernel
+from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf.installed import is_ours
+from aws_ipfailover.ocf.scheduler import AgentName, Configuration, Scheduler
+from aws_ipfailover.parameters import parse
+from aws_ipfailover.redaction import keep_secret
+from aws_ipfailover.validation import Checks, Effect, Problem, effect_of
+
+_OWN = AgentName("heartbeat", AGENT)
+# What `cibsecret` leaves in the configuration of a value that it keeps in a file.
+_KEPT_ELSEWHERE = "lrm://"
+# Seconds by which a look ends before its caller gives it up, so that what it was waiting for is told.
+_TO_TELL = 0.3
+
+Problems = Dict[str, List[Problem]]
+
+
+class Chosen(NamedTuple):
+    """Which primitives to look at, and what is known of others without a look, by their ids."""
+
+    primitives: Tuple[str, ...]
+    problems: Problems
+
+
+def problems_here(scheduler: Scheduler, names: Sequence[str], root: Path, deadline: Deadline) -> Problems:
+    """The problems of each resource, by its id; all are looked at side by side.
+
+    `names`: which resources; all of this package's agent if there are none. `root`: the directory of OCF's agents.
+
+    Raises:
+        UnknownError: the cluster's configuration cannot be read.
+    """
+    configuration = scheduler.configuration()
+    primitives, problems = choose(configuration, names, lambda agent: installed(agent, root))
+    if not primitives:
+        return problems
+    parameters = scheduler.parameters(configuration, scheduler.node())
+    looks = {one: _Look(one, parameters[one], deadline) for one in primitives if one in parameters}
+    for one in primitives:
+        if one in looks:
+            problems[one] = looks[one].problems()
+        else:
+            problems[one] = [_unknown("crm_simulate does not tell the parameters that it has on this node")]
+    return problems
+
+
+def choose(
+    configuration: Configuration, names: Sequence[str], installed: Callable[[AgentName], Optional[bool]]
+) -> Chosen:
+    """The primitives of this package's agent that `names` mean: all of them if there are no names. Pure.
+
+    `installed`: whether an agent's file on this node is this package's; `None` where it has no such file.
+    """
+    primitives: Dict[str, None] = {}
+    problems: Problems = {}
+    for name in names:
+        if not configuration.primitives_of(name):
+            problems[name] = [_unknown("parameter resources: the configuration has no such resource")]
+    meant = [one for name in names for one in configuration.primitives_of(name)] if names else configuration.agents
+    for one in meant:
+        agent = configuration.agents[one]
+        ours = installed(agent)
+        if ours:
+            primitives[one] = None
+        elif ours is None and (one in names or agent == _OWN):
+            error = MissingError(f"{agent} is not installed on this node, run: aws-ipfailover install")
+            problems[one] = [Problem(error, Effect.FAILS)]
+        elif one in names:
+            problems[one] = [_unknown(f"parameter resources: {agent} is not the agent of this package")]
+    return Chosen(tuple(primitives), problems)
+
+
+def installed(agent: AgentName, root: Path) -> Optional[bool]:
+    """Whether an agent's file below `root` is this package's; `None` where there is no such file.
+
+    Raises:
+        UnknownError: that cannot be found out.
+    """
+    if not agent.provider:
+        return False
+    path = root / "resource.d" / agent.provider / agent.name
+    try:
+        return is_ours(path) if path.exists() else None
+    except OSError as error:
+        raise UnknownError(f"{path} cannot be read: {error.strerror}") from None
+
+
+class _Look:
+    """A look at what a start with these parameters would meet, on a thread of its own."""
+
+    # The SDK's sessions are made one by one: botocore does not promise that they can be made side by side.
+    _connecting = threading.Lock()
+
+    def __init__(self, resource_id: str, given: Mapping[str, str], deadline: Deadline) -> None:
+        self._resource_id = resource_id
+        self._given = given
+        self._deadline = deadline
+        self._found: List[Problem] = []
+        keep_secret(given.get("external_id"))
+        self._task = Task(self._look)
+
+    def problems(self) -> List[Problem]:
+        """What has been found at the deadline, or as soon as all is known."""
+        if self._task.ends(self._deadline):
+            return list(self._found)
+        return [*self._found, _unknown("no answer in time")]
+
+    def _look(self) -> None:
+        try:
+            self._check()
+        except Error as error:
+            self._found.append(Problem(error, effect_of(error)))
+        except Exception as error:  # noqa: BLE001  a defect here must not look like an answer
+            self._found.append(_unknown(f"internal error, please report it: {type(error).__name__}: {error}"))
+
+    def _check(self) -> None:
+        if _KEPT_ELSEWHERE in self._given.values():
+            raise UnknownError("a parameter is kept by cibsecret and not known here")
+        values = parse(self._given)
+        ip_path()
+        deadline = self._deadline.earlier(_TO_TELL)
+        with self._connecting:
+            # Trust policies of roles can ask for the resource: in its name, and not in the health agent's.
+            context = connect(values, Kernel(deadline), deadline, self._resource_id)
+        for problem in Checks(context, values).problems():
+            self._found.append(problem)
+
+
+def _unknown(text: str) -> Problem:
+    return Problem(UnknownError(text), Effect.UNKNOWN)
