@@ -8,11 +8,22 @@ from pathlib import Path
 from typing import Any, List, Mapping, Sequence
 
 from vpc_lab.errors import LabError
+from vpc_lab.judge.expectations import Expectations
 from vpc_lab.judge.recording import versions
 
 # As `Played.to_json` makes it.
 Outcome = Mapping[str, Any]
 _NAMES = frozenset(("scenario", "summary", "agent", "mode", "nodes", "tool", "passed", "longest_silence", "problems"))
+
+_INTRODUCTION = """\
+Written by `lab scenarios --page`: what befalls a cluster in [the lab](lab.md), for how long some consumer was without
+an answer because of it, at most, and the judge's verdict. One that is not `passed` tells the first thing that was
+wrong.
+
+A start or stop that nothing holds up and that takes more than {most:.0f} s is wrong, too. For a minute after its own
+write aws-ipfailover takes a read that contradicts it for an old one: a route that somebody changes in that minute is
+mended after it. What is `not played` asks for something that this agent does not have, or does not show.
+"""
 
 
 def outcomes_of(file: Path) -> List[Outcome]:
@@ -51,10 +62,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
     lines = [
         "# Scenarios",
         "",
-        "Written by `lab scenarios --page`: what befalls a cluster in [the lab](lab.md), for how long some consumer",
-        "was without an answer because of it, at most, and the judge's verdict. One that is not `passed` tells the",
-        "first thing that was wrong.",
-        "",
+        _INTRODUCTION.format(most=Expectations().operation_within),
         table(outcomes),
     ]
     for name, summary in {one["scenario"]: one["summary"] for one in outcomes}.items():
