@@ -96,6 +96,10 @@ def pytest_runtest_makereport(
             held = lab.lab if isinstance(lab, Audited) else lab
             if isinstance(held, Lab):
                 place = Path(tempfile.mkdtemp(prefix="aws-ipfailover-lab-"))
-                report.sections.append(("lab", f"logs are kept in {held.save_logs(place)}"))
+                try:
+                    told = f"logs are kept in {held.save_logs(place)}"
+                except LabError as error:  # what failed may be the end of the lab itself
+                    told = f"no logs: {error}"
+                report.sections.append(("lab", told))
                 break
     return report
