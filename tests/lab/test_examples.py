@@ -18,6 +18,7 @@ from vpc_lab.traffic.analysis import Switch, rows
 from vpc_lab.traffic.recorder import Measurement
 
 from .configurations import DIRECTORY, SECOND_ADDRESS, TOPOLOGY, emptied, load
+from .conftest import delete_route
 from .judged import LOST, judged, power_cut
 
 pytestmark = pytest.mark.root
@@ -45,6 +46,9 @@ def bare() -> Iterator[Lab]:
 @pytest.fixture
 def lab(bare: Lab) -> Iterator[Lab]:
     """The cluster, empty; emptied again afterwards, with every node back."""
+    # What the example before has left would win over the one route for many addresses.
+    for address in (TOPOLOGY.overlay, SECOND_ADDRESS):
+        delete_route(bare, f"{address}/32")
     with emptied(bare) as lab:
         yield lab
 
