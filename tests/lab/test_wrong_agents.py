@@ -97,11 +97,11 @@ def test_a_right_agent_passes_all_of_that(lab: Lab, tmp_path: Path) -> None:
     assert played(lab, tmp_path, all_of_it).verdict.sentences() == []
 
 
-# The first monitor adds what the start did not, half a second later.
+# The first monitor adds what the start did not, a second later.
 NOT_SERVED = f"""
 case $1 in
     start) "$right" start || exit; ip address delete {OVERLAY}/32 dev eth0; exit 0 ;;
-    monitor) [ "$recurs" = 0 ] || {{ sleep 0.4; ip address add {OVERLAY}/32 dev eth0 2> /dev/null; }} ;;
+    monitor) [ "$recurs" = 0 ] || {{ sleep 1; ip address add {OVERLAY}/32 dev eth0 2> /dev/null; }} ;;
 esac
 """
 
