@@ -14,10 +14,9 @@ from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.modes import MODES, Mode, local_parts, mode_named
 from aws_ipfailover.ocf import AGENT
-from aws_ipfailover.ocf.action import Terminated, carry_out, ended_by_signal, print_out
+from aws_ipfailover.ocf.action import Terminated, carry_out, ended_by_signal, print_out, usage
 from aws_ipfailover.ocf.environment import Environment
 from aws_ipfailover.ocf.exit_codes import Exit, exit_of
-from aws_ipfailover.ocf.log import complain
 from aws_ipfailover.ocf.name import name_of
 from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, without_effect
 
@@ -371,7 +370,7 @@ def _metadata(run: Run) -> Tuple[Exit, str]:
 
 
 def _usage(run: Run) -> Tuple[Exit, str]:
-    print_out(_usage_of(run.name))
+    print_out(usage(run.name, _HANDLERS))
     return Exit.SUCCESS, ""
 
 
@@ -389,10 +388,6 @@ _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
 }
 
 
-def _usage_of(name: str) -> str:
-    return f"usage: {name} {{{'|'.join(_HANDLERS)}}}\n"
-
-
 def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> int:
     """Perform `argv[1]`, in a process that was started `age` seconds ago; returns its OCF exit code.
 
@@ -400,7 +395,4 @@ def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> i
     It raises only for a defect of this package during stop.
     """
     name = name_of(argv[0] if argv else "")
-    if len(argv) != 2 or argv[1] not in _HANDLERS:
-        complain(_usage_of(name), environ)
-        return Exit.UNIMPLEMENTED
-    return carry_out(argv[1], name, environ, lambda: Run(argv[1], environ, age, name).perform())
+    return carry_out(argv, name, environ, _HANDLERS, lambda action: Run(action, environ, age, name).perform())

@@ -16,10 +16,9 @@ from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, MissingError, ParameterError
 from aws_ipfailover.memory import Memory
 from aws_ipfailover.ocf import AGENT, HEALTH_AGENT
-from aws_ipfailover.ocf.action import Terminated, carry_out, ended_by_signal, print_out
+from aws_ipfailover.ocf.action import Terminated, carry_out, ended_by_signal, print_out, usage
 from aws_ipfailover.ocf.environment import Action, Environment
 from aws_ipfailover.ocf.exit_codes import Exit, exit_of
-from aws_ipfailover.ocf.log import complain
 from aws_ipfailover.ocf.metadata import Description, render
 from aws_ipfailover.ocf.name import name_of
 from aws_ipfailover.ocf.node_attribute import NodeAttribute
@@ -172,10 +171,10 @@ def _stop(run: Run) -> Tuple[Exit, str]:
 
 
 def _monitor(run: Run) -> Tuple[Exit, str]:
+    """Also a probe of what is started tells the colour, as that of `ocf:pacemaker:HealthCPU` does."""
     if not run.state.read():
         return Exit.NOT_RUNNING, ""
-    if not run.environment.is_probe():
-        _report(run)
+    _report(run)
     return Exit.SUCCESS, ""
 
 
@@ -238,7 +237,7 @@ def _metadata(run: Run) -> Tuple[Exit, str]:
 
 
 def _usage(run: Run) -> Tuple[Exit, str]:
-    print_out(_usage_of(run.name))
+    print_out(usage(run.name, _HANDLERS))
     return Exit.SUCCESS, ""
 
 
@@ -254,17 +253,10 @@ _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
 }
 
 
-def _usage_of(name: str) -> str:
-    return f"usage: {name} {{{'|'.join(_HANDLERS)}}}\n"
-
-
 def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> int:
     """Perform `argv[1]`, in a process that was started `age` seconds ago; returns its OCF exit code.
 
     `argv[0]` is the path by which the agent's file was started.
     """
     name = name_of(argv[0] if argv else "", HEALTH_AGENT)
-    if len(argv) != 2 or argv[1] not in _HANDLERS:
-        complain(_usage_of(name), environ)
-        return Exit.UNIMPLEMENTED
-    return carry_out(argv[1], name, environ, lambda: Run(argv[1], environ, age, name).perform())
+    return carry_out(argv, name, environ, _HANDLERS, lambda action: Run(action, environ, age, name).perform())

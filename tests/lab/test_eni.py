@@ -197,6 +197,17 @@ def test_a_stop_without_the_api_is_quiet_and_successful(lab: Lab) -> None:
         assert answers(lab, "consumer-b", address)
 
 
+@one_layout
+def test_a_detachment_that_sticks_ends_once_that_is_healed(lab: Lab) -> None:
+    """Also one that was asked for meanwhile: nobody has to force it."""
+    succeeds(lab, "node1", "start")
+    stuck = lab.inject(StuckDetach())
+    succeeds(lab, "node1", "stop")
+    assert lab.status().service.attachment == "detaching"
+    stuck.heal()
+    eventually("the end of the detachment", lambda: lab.status().service.attachment is None, 10)
+
+
 # Prints the source MAC and address of every TCP segment from the port that a device carries: as an instance sends it.
 _CAPTURE = """
 import socket, struct, sys

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from typing import Callable, Mapping, NoReturn, Tuple
+from typing import Callable, Iterable, Mapping, NoReturn, Sequence, Tuple
 
 from aws_ipfailover.errors import Error
 from aws_ipfailover.ocf.exit_codes import Exit
-from aws_ipfailover.ocf.log import exit_reason, set_up_logging
+from aws_ipfailover.ocf.log import complain, exit_reason, set_up_logging
 
 log = logging.getLogger(__name__)
 
@@ -20,23 +20,38 @@ class Terminated(BaseException):
     """A signal has asked to terminate this action; a start that it interrupts releases its local state."""
 
 
-def carry_out(action: str, name: str, environ: Mapping[str, str], perform: Callable[[], Tuple[Exit, str]]) -> int:
-    """Perform an action of the agent that is called `name`; returns its exit code.
+def carry_out(
+    argv: Sequence[str],
+    name: str,
+    environ: Mapping[str, str],
+    actions: Iterable[str],
+    perform: Callable[[str], Tuple[Exit, str]],
+) -> int:
+    """Perform `argv[1]`, one of the `actions` of the agent that is called `name`; returns its exit code.
 
     `perform` returns the code and the exit reason, which is told at the end and can be empty. A signal raises
     `Terminated` in it.
     """
+    if len(argv) != 2 or argv[1] not in actions:
+        complain(usage(name, actions), environ)
+        return Exit.UNIMPLEMENTED
+    action = argv[1]
     try:
         for number in _SIGNALS:
             signal.signal(number, _terminate)
         set_up_logging(environ, name)
-        code, reason = perform()
+        code, reason = perform(action)
     except Terminated:
         code, reason = ended_by_signal(action)
     if reason:
         log.log(logging.WARNING if code is Exit.DEGRADED else logging.ERROR, "%s: %s", action, reason)
         exit_reason(environ, reason)
     return int(code)
+
+
+def usage(name: str, actions: Iterable[str]) -> str:
+    """How the agent that is called `name` is called."""
+    return f"usage: {name} {{{'|'.join(actions)}}}\n"
 
 
 def ended_by_signal(action: str) -> Tuple[Exit, str]:

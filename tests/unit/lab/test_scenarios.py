@@ -8,12 +8,12 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, List, Sequence, Set, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Set, Tuple
 
 import pytest
 
 from vpc_lab import examples
-from vpc_lab.cluster import NOTHING_FOUND
+from vpc_lab.cluster import NOTHING_FOUND, ClusterStatus, NodeState
 from vpc_lab.errors import LabError
 from vpc_lab.faults import FAULTS
 from vpc_lab.judge.audits import Snapshot, complaints
@@ -229,6 +229,51 @@ def test_what_the_cluster_does_not_tell_is_no_empty_history() -> None:
     assert on(Answering(["node1"], NOTHING_FOUND)).history() == []
     with pytest.raises(LabError, match="node1 does not tell what was done to ip_service: node1 says no"):
         on(Answering(["node1"], 102)).history()
+
+
+class Fencing(Answering):
+    """A lab in which node2 is a member again although its fencing is decided, and which then carries that out."""
+
+    def __init__(self) -> None:
+        super().__init__(["node1", "node2"])
+        self.off: List[str] = []
+        self.decided = True
+
+    def powered_nodes(self) -> List[str]:
+        """All that have not been fenced."""
+        return [one for one in self.nodes() if one not in self.off]
+
+    def power_on(self, name: str) -> None:
+        """It has power again."""
+        self.off.remove(name)
+
+    def wait_online(self, *names: str, within: float = 60.0) -> ClusterStatus:
+        """They are, unless one has no power."""
+        if self.off:
+            raise LabError(f"{self.off} of {names} not online within {within}")
+        return ClusterStatus("node1", True, (), (), (), {}, ("node2",) if self.decided else ())
+
+    def wait_cluster(
+        self, what: str, condition: Callable[[ClusterStatus], bool], within: float = 30.0
+    ) -> ClusterStatus:
+        """The fencing is carried out meanwhile."""
+        self.off, self.decided = ["node2"], False
+        now = ClusterStatus("node1", True, (), (), (), {})
+        assert condition(now), (what, within)
+        return now
+
+    def cluster_status(self, name: Optional[str] = None) -> Optional[ClusterStatus]:
+        """node2 is known to be off."""
+        del name
+        nodes = (NodeState("node2", online=False, unclean=False, standby=False, is_dc=False),)
+        return ClusterStatus("node1", True, nodes, (), (), {})
+
+
+def test_a_fencing_that_is_decided_is_waited_for() -> None:
+    """All are online only when it has been carried out, and its node has power again."""
+    lab = Fencing()
+    on(lab).all_online(5.0)
+    assert (lab.decided, lab.powered_nodes()) == (False, ["node1", "node2"])
 
 
 def test_a_command_needs_a_node_that_is_awake() -> None:

@@ -11,7 +11,7 @@ from vpc_lab.judge.expectations import Allowance
 from vpc_lab.judge.record import Event, Header
 
 # How long one that is over is remembered: no silence lasts that long without being one of a fault in force.
-_REMEMBERED = 900.0
+REMEMBERED = 900.0
 # Parameters of faults that say where one happens; others say what it leads to, such as the target of a route.
 _PLACES = ("node", "one", "other", "caller")
 # Faults of one node that others feel as well, because all have the same processors.
@@ -91,8 +91,8 @@ class Disturbances:
             self._begin(change, event.time)
         elif change is not None and change.key in self._in_force:
             self._end(self._in_force.pop(change.key), event.time)
-        self._spans = [span for span in self._spans if span.ends > event.time - _REMEMBERED]
-        self._past = [force for force in self._past if force.ends > event.time - _REMEMBERED]
+        self._spans = [span for span in self._spans if span.ends > event.time - REMEMBERED]
+        self._past = [force for force in self._past if force.ends > event.time - REMEMBERED]
 
     def started(self, node: str, begun: float, ended: float) -> None:
         """A start has ended well there, and nothing went wrong meanwhile: what led there is over."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Set, Tuple
 
-from vpc_lab.judge.disturbances import Disturbances, change_of
+from vpc_lab.judge.disturbances import REMEMBERED, Disturbances, change_of
 from vpc_lab.judge.expectations import Expectations
 from vpc_lab.judge.record import STARTS, TIMED_OUT, Asked, Event, Header, Item, Operation
 from vpc_lab.judge.violations import Violation, Violations, shown_by
@@ -259,7 +259,8 @@ class Results:
             return
         attachment = str(parameters.get("AttachmentId"))
         if parameters.get("Force") != "true":
-            self._detaching.setdefault(attachment, event.time)
+            asked = {one: when for one, when in self._detaching.items() if when > event.time - REMEMBERED}
+            self._detaching = {attachment: event.time, **asked}
             return
         # What held the plain detachment up may be over, and the detachment itself not.
         since = self._detaching.pop(attachment, event.time)

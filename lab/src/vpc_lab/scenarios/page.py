@@ -22,7 +22,7 @@ wrong.
 
 A start or stop that nothing holds up and that takes more than {most:.0f} s is wrong, too. For a minute after its own
 write aws-ipfailover takes a read that contradicts it for an old one: a route that somebody changes in that minute is
-mended after it. What is `not played` asks for something that this agent does not have, or does not show.
+mended after it. What is `not played` the catalogue has for the other agent alone.
 """
 
 
