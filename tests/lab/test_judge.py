@@ -166,6 +166,8 @@ def test_an_answer_in_the_name_of_a_stopped_instance_is_noticed(lab: Lab, tmp_pa
             eventually("a violation", trial.found, 20)
             process.kill()
         lab.exec("consumer-b", ["ip", "address", "delete", f"{OVERLAY}/32", "dev", "lo"])
+        # Else the cluster, which has lost the node, stops it once more when it is up.
+        lab.wait_fenced(standby)
         lab.power_on(standby)
         lab.wait_online()
         trial.steady(holder)
