@@ -32,7 +32,7 @@ class Source:
 
 SOURCES: Dict[str, Source] = {
     "build": Source("pip, and the backend that builds this package", groups=("build",)),
-    "agent": Source("what the agent needs on a cluster node", project=True),
+    "agent": Source("what the agent and its commands need on a cluster node", extras=("cli",), project=True),
     "lab": Source("what the agent needs, and the lab", extras=("cli",), groups=("lab",), project=True),
     "test": Source("what the tests need beside lab.txt", groups=("test",)),
     "dev": Source("what the tests and `make check` need beside lab.txt", groups=("dev",)),

@@ -6,13 +6,30 @@ from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, List, Optional
+from zlib import crc32
 
 import pytest
 
 from sandbox import Agent, EniNode, HotPlug, Node, create_eni, instance, ip, need_commands, need_root
 from vpc_lab.ec2 import Account, running_aws
 from vpc_lab.topology import SubnetSpec, topology_for
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How scripts/pythons has each test run by one Python."""
+    parser.addoption("--share", metavar="K/N", help="run the K-th of N shares of the tests; every test is in one share")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
+    """Leave out what is in other shares. A test's share follows from its name, so that it is the same everywhere."""
+    share = config.getoption("--share")
+    if share is None:
+        return
+    which, _, shares = share.partition("/")
+    ours = [item for item in items if crc32(item.nodeid.encode()) % int(shares) == int(which) - 1]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(ours)])
+    items[:] = ours
 
 
 @pytest.fixture

@@ -42,18 +42,29 @@ def problems_here(scheduler: Scheduler, names: Sequence[str], root: Path, deadli
     Raises:
         UnknownError: the cluster's configuration cannot be read.
     """
+    parameters, problems = resources_here(scheduler, names, root)
+    looks = {one: _Look(one, given, deadline) for one, given in parameters.items()}
+    return {**problems, **{one: look.problems() for one, look in looks.items()}}
+
+
+class Resources(NamedTuple):
+    """The parameters of resources on this node, by their ids, and the problems of those that cannot be looked at."""
+
+    parameters: Dict[str, Mapping[str, str]]
+    problems: Problems
+
+
+def resources_here(scheduler: Scheduler, names: Sequence[str], root: Path) -> Resources:
+    """The resources that `names` mean, with the parameters that they would have on this node; as `problems_here`."""
     configuration = scheduler.configuration()
     primitives, problems = choose(configuration, names, lambda agent: installed(agent, root))
     if not primitives:
-        return problems
-    parameters = scheduler.parameters(configuration, scheduler.node())
-    looks = {one: _Look(one, parameters[one], deadline) for one in primitives if one in parameters}
+        return Resources({}, problems)
+    given = scheduler.parameters(configuration, scheduler.node())
     for one in primitives:
-        if one in looks:
-            problems[one] = looks[one].problems()
-        else:
+        if one not in given:
             problems[one] = [_unknown("crm_simulate does not tell the parameters that it has on this node")]
-    return problems
+    return Resources({one: given[one] for one in primitives if one in given}, problems)
 
 
 def choose(

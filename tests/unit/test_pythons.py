@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import List, Mapping, Optional
 
@@ -117,15 +118,15 @@ def test_each_interpreter_runs_the_tests_of_the_library_and_the_agent(checkout: 
     """tests/unit and tests/agent are run by each environment's own interpreter."""
     checkout.run("pythona:oldest pythonb")
     assert checkout.calls("pytest") == [
-        "pythona-oldest: -p no:cacheprovider --numprocesses 4 tests/unit tests/agent",
-        "pythonb-newest: -p no:cacheprovider --numprocesses 4 tests/unit tests/agent",
+        "pythona-oldest: -p no:cacheprovider --numprocesses 6 tests/unit tests/agent",
+        "pythonb-newest: -p no:cacheprovider --numprocesses 6 tests/unit tests/agent",
     ]
 
 
 def test_arguments_go_to_pytest(checkout: Checkout) -> None:
     """With arguments, pytest gets these instead of the two tiers."""
     checkout.run("pythona", "tests/unit", "-x")
-    assert checkout.calls("pytest") == ["pythona-newest: -p no:cacheprovider --numprocesses 4 tests/unit -x"]
+    assert checkout.calls("pytest") == ["pythona-newest: -p no:cacheprovider --numprocesses 6 tests/unit -x"]
 
 
 def test_the_summary_says_what_ran(checkout: Checkout) -> None:
@@ -136,6 +137,30 @@ def test_the_summary_says_what_ran(checkout: Checkout) -> None:
         "  pythona:oldest: passed with the versions of pythona-oldest",
         "  pythonb:newest: passed with the versions of pythonb-newest",
     ]
+
+
+def test_the_interpreters_that_are_here_can_share_the_tests(checkout: Checkout) -> None:
+    """Each gets its share of as many as there are, and the summary says so."""
+    done = checkout.run("pythona:oldest python-missing:newest pythonb:newest", "--share", "tests/agent")
+    assert checkout.calls("pytest") == [
+        "pythona-oldest: -p no:cacheprovider --numprocesses 6 --share 1/2 tests/agent",
+        "pythonb-newest: -p no:cacheprovider --numprocesses 6 --share 2/2 tests/agent",
+    ]
+    assert "make pythons ran tests/agent with 2 of 3 pairs of Python and SDK, each test with one of them:" in done.stdout
+
+
+def test_every_test_is_in_one_share() -> None:
+    """The shares of this file's own tests are all of them, and none twice."""
+
+    def collected(*options: str) -> List[str]:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", *options, __file__]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+        return sorted(line for line in done.stdout.splitlines() if "::" in line)
+
+    first, second = collected("--share", "1/2"), collected("--share", "2/2")
+    assert first
+    assert second
+    assert sorted(first + second) == collected()
 
 
 @pytest.mark.parametrize("ci", ["true", ""])
@@ -178,7 +203,7 @@ def test_an_interpreter_may_be_a_path(checkout: Checkout) -> None:
 
 def test_failed_tests_fail_it(checkout: Checkout) -> None:
     """The summary says which pair failed, and the next pair is run all the same."""
-    checkout.write("fails", "-m pytest -p no:cacheprovider --numprocesses 4 tests/unit tests/agent\n")
+    checkout.write("fails", "-m pytest -p no:cacheprovider --numprocesses 6 tests/unit tests/agent\n")
     checkout.interpreter("bin/pythonb", INTERPRETER.rsplit("!", 1)[0])
     done = checkout.run("pythona pythonb")
     assert done.returncode == 1, done

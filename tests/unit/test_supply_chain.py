@@ -30,6 +30,8 @@ else:
 
 ROOT = Path(__file__).parents[2]
 PROJECT: Dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+# What an installation on a node is made from: the agent's own needs, and those of its commands.
+NEEDED = (*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["cli"])
 # Locks that `make` and scripts/pythons install into one environment.
 ENVIRONMENTS = (("build", "agent"), ("build", "lab", "dev", "bench"), ("build", "lab", "test"), ("build", "oldest"))
 
@@ -395,7 +397,7 @@ def test_the_sbom_says_what_needs_what(tmp_path: Path) -> None:
         reached.add(ref := todo.pop())
         todo += set(needs[ref]) - reached
     assert reached == set(needs)
-    direct = {canonicalize_name(Requirement(one).name) for one in PROJECT["project"]["dependencies"]}
+    direct = {canonicalize_name(Requirement(one).name) for one in NEEDED}
     assert {name_of(ref) for ref in needs[itself]} == direct
     compared = 0
     for one in made["components"]:

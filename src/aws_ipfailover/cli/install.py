@@ -13,7 +13,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 import aws_ipfailover
 from aws_ipfailover.cli.ownership import is_there, packages_of
@@ -22,9 +22,6 @@ from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf import AGENT, HEALTH_AGENT
 from aws_ipfailover.ocf.installed import is_ours
 from aws_ipfailover.ocf.name import LONGEST, is_name
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _AGENTS = Path("usr/lib/ocf/resource.d")
 # Characters of the first line that every supported kernel reads: Linux before 5.1 cuts it there (execve(2)).
@@ -64,11 +61,18 @@ For tools that know no other name than ocf:suse:aws-vpc-move-ip:
 """
 
 
-def register(commands: Commands) -> None:
-    """Add `install` to the command line."""
-    parser = commands.add_parser(
-        "install",
-        help="install the resource agent for Pacemaker",
+def main(arguments: Sequence[str]) -> int:
+    """Run `aws-ipfailover install` with these arguments; returns its exit code.
+
+    Without click: so that the agent can be installed where nothing but what it needs itself is.
+    """
+    chosen = _parser().parse_args(arguments)
+    return _run(chosen)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aws-ipfailover install",
         description="Install the resource agent ocf:heartbeat:aws-ipfailover, and beside it the\n"
         "health agent ocf:heartbeat:aws-ipfailover-health, or remove both. A file of\n"
         "somebody else, or of a package of the system, is never written over.",
@@ -89,7 +93,7 @@ def register(commands: Commands) -> None:
     how.add_argument(
         "--force", action="store_true", help="install also where somebody other than root could change what root runs"
     )
-    parser.set_defaults(run=_run)
+    return parser
 
 
 def alias_of(text: str) -> Alias:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from typing import TYPE_CHECKING
+import click
 
 from aws_ipfailover.parameters import PARAMETERS, Parameter
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _HEAD = """# Parameters of ocf:heartbeat:aws-ipfailover
 
@@ -21,15 +16,15 @@ resource runs, without a restart.
 """
 
 
-def register(commands: Commands) -> None:
-    """Add `parameters` to the command line."""
-    parser = commands.add_parser("parameters", help="print the agent's parameters as a Markdown page")
-    parser.set_defaults(run=_run)
+@click.command("parameters")
+def command() -> None:
+    """Print the agent's parameters as a Markdown page, as docs/parameters.md has it.
 
-
-def _run(_: argparse.Namespace) -> int:
-    sys.stdout.write(page())
-    return 0
+    \b
+    Example:
+      aws-ipfailover parameters > parameters.md
+    """
+    click.echo(page(), nl=False)
 
 
 def page() -> str:

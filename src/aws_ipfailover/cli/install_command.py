@@ -1,0 +1,19 @@
+"""`aws-ipfailover install` among the commands of click; `install` itself works without click."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import click
+
+from aws_ipfailover.cli import install
+
+
+@click.command("install", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(arguments: Sequence[str]) -> int:
+    """Install the resource agents for Pacemaker."""
+    try:
+        return install.main(arguments)
+    except SystemExit as ended:  # argparse, after --help or a wrong command line
+        return int(ended.code or 0)

@@ -1,0 +1,34 @@
+"""How commands speak: text for people, as wide as the terminal and in colours only there; JSON for programs.
+
+Whatever comes from outside is shown as `rich.text.Text`, in which brackets are no markup.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Callable, Mapping, TypeVar
+
+import click
+from rich.console import Console
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Standard output for people. Where it is no terminal: plain lines that are not wrapped, so that one can grep."""
+    stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty():
+        return Console(stderr=stderr, highlight=False)
+    return Console(file=stream, highlight=False, no_color=True, width=1000)
+
+
+def json_option(decorated: Decorated) -> Decorated:
+    """Add `--json`, which the function gets as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(decorated)
+
+
+def write_json(name: str, document: Mapping[str, Any]) -> None:
+    """Print a document that fits `schemas/NAME.json`; it says so itself."""
+    text = json.dumps({"schema": f"aws-ipfailover/{name}/1", **document}, indent=2, ensure_ascii=False)
+    click.echo(text)

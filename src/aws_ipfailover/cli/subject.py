@@ -1,0 +1,71 @@
+"""What a command is about: resources of the cluster by their ids, or parameters that were typed as NAME=VALUE."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Callable, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
+
+import click
+
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.ocf.scheduler import Scheduler
+from aws_ipfailover.parameters import PARAMETERS
+from aws_ipfailover.prospects import Problems, resources_here
+
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
+
+OCF_ROOT = "/usr/lib/ocf"
+
+
+class Subject(NamedTuple):
+    """One resource: its id, empty where parameters were typed, and its parameters as Pacemaker would give them."""
+
+    resource_id: str
+    given: Mapping[str, str]
+
+
+class Subjects(NamedTuple):
+    """What can be looked at, and the problems of what cannot, by the resources' ids."""
+
+    found: Tuple[Subject, ...]
+    problems: Problems
+
+
+def subject_argument(decorated: Decorated) -> Decorated:
+    """Add the arguments RESOURCE or NAME=VALUE, which the function gets as `what`."""
+    return click.argument("what", nargs=-1, metavar="[RESOURCE...|NAME=VALUE...]")(decorated)
+
+
+def typed(what: Sequence[str]) -> Mapping[str, str]:
+    """The parameters of arguments NAME=VALUE; empty if there are none.
+
+    Raises:
+        click.UsageError: parameters and ids are mixed, or there is no such parameter.
+    """
+    pairs = [one.partition("=") for one in what]
+    if not any(equals for _, equals, _ in pairs):
+        return {}
+    known = [one.name for one in PARAMETERS]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise click.UsageError(f"{name!r} is no NAME=VALUE: give parameters or ids of resources, not both")
+        if name not in known:
+            raise click.UsageError(f"the agent has no parameter {name!r}; it has {', '.join(sorted(known))}")
+    return {name: value for name, _, value in pairs}
+
+
+def subjects(what: Sequence[str], deadline: Deadline) -> Subjects:
+    """What the arguments mean: the parameters typed, or the resources with these ids, or all that use the agent.
+
+    Raises:
+        click.UsageError: as `typed`.
+        UnknownError: the cluster's configuration cannot be read.
+    """
+    given = typed(what)
+    if given:
+        return Subjects((Subject("", given),), {})
+    root = Path(os.environ.get("OCF_ROOT") or OCF_ROOT)
+    parameters, problems = resources_here(Scheduler(os.environ, deadline), list(what), root)
+    found: List[Subject] = [Subject(one, values) for one, values in parameters.items()]
+    return Subjects(tuple(found), problems)
