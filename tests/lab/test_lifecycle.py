@@ -80,11 +80,15 @@ def processes(name: str) -> Dict[int, int]:
 
 def alive(known: Dict[int, int]) -> List[int]:
     """Those of the processes that still run, not counting zombies that a holder has not waited for."""
-    return [
-        pid
-        for pid, started in known.items()
-        if start_time(pid) == started and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    ]
+    return [pid for pid, started in known.items() if start_time(pid) == started and not is_zombie(pid)]
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended, also where it ended since somebody looked."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def assert_gone(known: Dict[int, int], before: Tuple[str, Set[str]]) -> None:
