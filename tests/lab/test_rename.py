@@ -31,8 +31,8 @@ boto3.client("ec2", sys.argv[1]).detach_network_interface(AttachmentId=sys.argv[
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """A lab with an ENI that is attached to nothing; NICs are renamed after about a second."""
-    settings = Settings(mode="eni", boot_cluster=False, rename_seconds=1.0)
+    """A lab with an ENI that is attached to nothing; NICs are renamed after some seconds."""
+    settings = Settings(mode="eni", boot_cluster=False, rename_seconds=2.5)
     with Lab.running(f"{NAME}-rename", settings) as lab:
         yield lab
 
