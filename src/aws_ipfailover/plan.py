@@ -1,0 +1,121 @@
+"""What a start on this node would do, call by call, and whether EC2 permits each of the calls. Changes nothing.
+
+The steps are those of the holdings that a start takes, in the order in which it takes them. Permissions are asked for
+with EC2's DryRun, all at the same time.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import Deque, Dict, Hashable, List, NamedTuple, Optional, Tuple
+
+from aws_ipfailover.aws.writes import Write
+from aws_ipfailover.context import Context
+from aws_ipfailover.deadline import Task
+from aws_ipfailover.errors import DeniedError, Error, InUseError, NoRouteError, UnknownError
+from aws_ipfailover.modes import mode_named
+from aws_ipfailover.parameters import Values
+from aws_ipfailover.steps import Step
+
+# Questions that are asked at the same time, at most.
+_MOST_PARALLEL = 32
+_NO_DRY_RUN = "EC2 has no dry run for it"
+_NO_ANSWER = "no answer in time"
+
+
+class Answer(enum.Enum):
+    """Whether a call is permitted."""
+
+    PERMITTED = "permitted"
+    DENIED = "denied"
+    REFUSED = "refused"  # for another reason than a missing permission, such as an id that EC2 does not know
+    UNKNOWN = "could not find out"
+    NOT_ASKED = "cannot be asked"  # there is no dry run for it, or none as things are now
+
+
+class Verdict(NamedTuple):
+    """The answer to a dry run; `why` explains every other one than PERMITTED."""
+
+    answer: Answer
+    why: str = ""
+
+
+class Planned(NamedTuple):
+    """A step; `verdict` of a call that a start makes, `None` of every other step."""
+
+    step: Step
+    verdict: Optional[Verdict] = None
+
+
+class Plan(NamedTuple):
+    """What a start does, in order; `end`: the error with which it ends behind these steps, or behind which the rest
+
+    is not known (`UnknownError`); `None` if it goes through.
+    """
+
+    steps: Tuple[Planned, ...]
+    end: Optional[Error] = None
+
+
+def plan(context: Context, values: Values) -> Plan:
+    """What a start with these parameters does on this node, as things are now."""
+    steps: List[Step] = []
+    end: Optional[Error] = None
+    try:
+        for holding in mode_named(values.mode).holdings(context, values):
+            steps += holding.plan()
+    except Error as error:
+        end = error
+    verdicts = _ask([step.write for step in steps if step.write is not None and step.made is not False], context)
+    planned = [
+        Planned(step, verdicts.get(_key(step.write)) if step.write and step.made is not False else None)
+        for step in steps
+    ]
+    return Plan(tuple(planned), end)
+
+
+def _key(write: Write) -> Hashable:
+    """What a permission is for: EC2 knows none for a single destination of a route table."""
+    if write.operation in ("ReplaceRoute", "CreateRoute"):
+        return write.operation, write.arguments["RouteTableId"]
+    return write.operation, repr(sorted(write.arguments.items()))
+
+
+def _ask(writes: List[Write], context: Context) -> Dict[Hashable, Verdict]:
+    """The verdicts on calls, by their keys."""
+    found: Dict[Hashable, Verdict] = {}
+    waiting: Deque[Write] = deque({_key(write): write for write in reversed(writes)}.values())
+    # An answer has to arrive before the caller has none any more.
+    deadline = context.deadline
+
+    def work() -> None:
+        while True:
+            try:
+                write = waiting.popleft()
+            except IndexError:
+                return
+            found[_key(write)] = _verdict(write)
+
+    workers = [Task(work) for _ in range(min(_MOST_PARALLEL, len(waiting)))]
+    for worker in workers:
+        worker.ends(deadline)
+    told = dict(found)
+    return {_key(write): told.get(_key(write), Verdict(Answer.UNKNOWN, _NO_ANSWER)) for write in writes}
+
+
+def _verdict(write: Write) -> Verdict:
+    if write.dry_run is None:
+        return Verdict(Answer.NOT_ASKED, _NO_DRY_RUN)
+    try:
+        write.dry_run()
+    except DeniedError as error:
+        return Verdict(Answer.DENIED, str(error))
+    except UnknownError as error:
+        return Verdict(Answer.UNKNOWN, str(error))
+    except (NoRouteError, InUseError) as error:
+        # As things are: a permission is not what this is about, and whether there is one is not told.
+        return Verdict(Answer.NOT_ASKED, str(error))
+    except Error as error:
+        return Verdict(Answer.REFUSED, str(error))
+    return Verdict(Answer.PERMITTED)
