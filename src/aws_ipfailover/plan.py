@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import Deque, Dict, Hashable, List, NamedTuple, Optional, Tuple
+from typing import Deque, Dict, Hashable, List, Mapping, NamedTuple, Optional, Tuple
 
 from aws_ipfailover.aws.writes import Write
-from aws_ipfailover.context import Context
-from aws_ipfailover.deadline import Task
+from aws_ipfailover.context import Context, connect
+from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import DeniedError, Error, InUseError, NoRouteError, UnknownError
+from aws_ipfailover.kernel.command import ip_path
+from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.modes import mode_named
-from aws_ipfailover.parameters import Values
+from aws_ipfailover.parameters import Values, parse
+from aws_ipfailover.redaction import keep_secret
 from aws_ipfailover.steps import Step
 
 # Questions that are asked at the same time, at most.
 _MOST_PARALLEL = 32
 _NO_DRY_RUN = "EC2 has no dry run for it"
 _NO_ANSWER = "no answer in time"
+# Seconds by which EC2's answers are given up before the deadline, so that what is missing can still be told.
+_TO_TELL = 0.5
 
 
 class Answer(enum.Enum):
@@ -49,13 +54,31 @@ class Planned(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a start does, in order; `end`: the error with which it ends behind these steps, or behind which the rest
+    """What a start does, in order.
 
-    is not known (`UnknownError`); `None` if it goes through.
+    `end`: the error with which it ends behind these steps; an `UnknownError` where the rest is not known; `None` if it
+    goes through.
     """
 
     steps: Tuple[Planned, ...]
     end: Optional[Error] = None
+
+
+def plan_for(given: Mapping[str, str], deadline: Deadline, resource_id: str = "") -> Plan:
+    """The plan for a resource's parameters, as Pacemaker would give them, without prefix; raises nothing of EC2's.
+
+    Raises:
+        ParameterError: one of them is wrong on every node.
+    """
+    keep_secret(given.get("external_id"))
+    values = parse(given)
+    try:
+        ip_path()
+        deadline = deadline.earlier(_TO_TELL)
+        context = connect(values, Kernel(deadline), deadline, resource_id)
+    except Error as error:
+        return Plan((), error)
+    return plan(context, values)
 
 
 def plan(context: Context, values: Values) -> Plan:

@@ -29,7 +29,10 @@ ALLOWED: Dict[str, Set[str]] = {
     "failover": {"errors"},
     "interfaces": {"failover", "steps"},
     "steps": set(),
-    "plan": {"aws.writes", "context", "deadline", "errors", "modes", "parameters", "steps"},
+    "plan": {
+        *("aws.writes", "context", "deadline", "errors", "kernel.command", "kernel.kernel", "modes", "parameters"),
+        *("redaction", "steps"),
+    },
     # Imports what a mode holds only when it makes it, so that a probe loads the holdings of its own mode alone.
     "modes": {
         *("errors", "holdings.announcement", "holdings.bounded", "holdings.chosen_tables", "holdings.destinations"),
