@@ -8,12 +8,10 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import pytest
 
-from commands import AnyNode, Told, document, run, typed
+from commands import AnyNode, Request, Told, allowing, document, planned_requests, request, run, typed
 from sandbox import EniNode, Node, addresses, ip
-from vpc_lab.ec2 import Call, Fault, Policy, Timing
+from vpc_lab.ec2 import Call, Fault, Timing
 from vpc_lab.topology import topology_for
-
-Request = Tuple[str, Tuple[str, ...]]
 
 
 def plan_of(node: AnyNode, code: int = 0) -> Dict[str, Any]:
@@ -22,27 +20,6 @@ def plan_of(node: AnyNode, code: int = 0) -> Dict[str, Any]:
     assert done.returncode == code, done
     (plan,) = document("plan", done)["plans"]
     return dict(plan)
-
-
-def request(operation: str, values: Sequence[object]) -> Request:
-    """A call by its operation and the values of its parameters, whose names differ between SDK and wire."""
-    texts = (str(one).lower() if isinstance(one, bool) else str(one) for one in values)
-    return operation, tuple(sorted(texts))
-
-
-def values_in(parameters: Any) -> List[object]:
-    """All values of a call's parameters."""
-    if isinstance(parameters, dict):
-        return [value for one in parameters.values() for value in values_in(one)]
-    if isinstance(parameters, list):
-        return [value for one in parameters for value in values_in(one)]
-    return [parameters]
-
-
-def planned_requests(plan: Dict[str, Any]) -> List[Request]:
-    """The calls that a plan says a start makes, in order."""
-    steps = [one for one in plan["steps"] if one["place"] == "ec2" and one["made"]]
-    return [request(one["operation"], values_in(one["parameters"])) for one in steps]
 
 
 def made_requests(calls: Sequence[Call]) -> List[Request]:
@@ -205,12 +182,6 @@ def test_a_table_that_does_not_exist(node: Node) -> None:
     node.agent.parameters["routing_table"] += ",rtb-0123456789abcdef0"
     plan = plan_of(node, 1)
     assert (plan["steps"][-1]["need"], plan["steps"][-1]["verdict"]["answer"]) == ("refused", "refused")
-
-
-def allowing(actions: Sequence[str]) -> Policy:
-    """A policy that allows these operations of EC2."""
-    statement = {"Effect": "Allow", "Action": [f"ec2:{action}" for action in actions], "Resource": "*"}
-    return Policy.from_document({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def test_plain_lines(node: Node) -> None:

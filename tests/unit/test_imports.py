@@ -61,6 +61,14 @@ ALLOWED: Dict[str, Set[str]] = {
         *("address", "coexistence", "context", "deadline", "errors", "holdings.eni_attachment"),
         *("holdings.delegated_prefixes", "holdings.overlay_routes", "holdings.route_writes", "modes", "parameters"),
     },
+    "by_hand": {
+        *("agent", "aws.writes", "context", "deadline", "errors", "kernel.kernel", "memory", "ocf", "ocf.action"),
+        *("ocf.exit_codes", "parameters", "redaction"),
+    },
+    "location": {
+        *("context", "deadline", "errors", "failover", "holdings.elastic_ip", "kernel.kernel", "modes", "parameters"),
+        *("redaction", "steps"),
+    },
     "agent": {
         *("address", "configured", "consistency", "context", "deadline", "errors", "failover", "kernel.command"),
         *("kernel.kernel", "modes"),
@@ -135,6 +143,9 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf.action": {"errors", "ocf.exit_codes", "ocf.log"},
     "ocf.exit_codes": {"errors"},
     "ocf.installed": {"ocf"},
+    "ocf.managing": {
+        *("deadline", "errors", "ocf", "ocf.cib", "ocf.pacemaker", "ocf.scheduler", "parameters", "programs"),
+    },
     "ocf.node_attribute": {"deadline", "errors", "programs"},
     "ocf.attributes": {"errors", "ocf.durations"},
     "ocf.cib": {"errors", "ocf.attributes", "ocf.constraints", "ocf.durations", "ocf.node_states"},

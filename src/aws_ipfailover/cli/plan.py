@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import click
@@ -24,6 +25,10 @@ _STYLES = {
     Answer.UNKNOWN: "yellow",
     Answer.NOT_ASKED: "dim",
 }
+
+
+# Beside the verdict of a dry run, "refused" alone could be taken for one.
+_NEEDS = {Need.REFUSED: "not possible as things are"}
 
 
 class _Found(NamedTuple):
@@ -110,9 +115,9 @@ def _line(number: int, planned: Planned) -> Text:
     step, verdict = planned
     where = f"EC2 {step.write.operation}:" if step.write is not None else "kernel:"
     text = Text(f"{number:2}  {where} {line(step.text)}")
-    if step.write is not None and step.before and step.before != step.after:
+    if step.write is not None and step.before not in ("", step.after) and step.before not in step.text:
         text.append(f", before: {line(step.before)}")
-    text.append(f"; {step.need.value}", style="dim" if step.need is Need.ALREADY else "")
+    text.append(f"; {_NEEDS.get(step.need, step.need.value)}", style="dim" if step.need is Need.ALREADY else "")
     if step.made is False:
         text.append(", so nothing is done")
     if verdict is not None:
@@ -128,16 +133,8 @@ def _detail(planned: Planned) -> str:
     """The command, or the parameters of the call."""
     step = planned.step
     if step.write is None:
-        return " ".join(step.command)
-    return " ".join(f"{name}={_value(value)}" for name, value in step.write.arguments.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
-    if isinstance(value, dict):
-        return ",".join(f"{name}={one}" for name, one in value.items())
-    return str(value)
+        return shlex.join(step.command)
+    return screen.parameters(step.write.arguments)
 
 
 def _end(error: Error) -> str:
