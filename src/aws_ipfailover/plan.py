@@ -7,20 +7,35 @@ with EC2's DryRun, all at the same time.
 from __future__ import annotations
 
 import enum
+import os
 from collections import deque
 from typing import Deque, Dict, Hashable, List, Mapping, NamedTuple, Optional, Tuple
 
 from aws_ipfailover.aws.writes import Write
+from aws_ipfailover.configured import LastConfigured
 from aws_ipfailover.context import Context, connect
 from aws_ipfailover.deadline import Deadline, Task
-from aws_ipfailover.errors import DeniedError, Error, InUseError, NoRouteError, UnknownError
+from aws_ipfailover.errors import (
+    ChangingError,
+    DeniedError,
+    DetachedError,
+    Error,
+    IndexTakenError,
+    InUseError,
+    NoRouteError,
+    RouteExistsError,
+)
+from aws_ipfailover.holdings.local_address import FoundAddresses
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
-from aws_ipfailover.modes import mode_named
-from aws_ipfailover.parameters import Values, parse
+from aws_ipfailover.modes import local_parts, mode_named
+from aws_ipfailover.parameters import Held, Values, held, parse
 from aws_ipfailover.redaction import keep_secret
 from aws_ipfailover.steps import Step
+from aws_ipfailover.validation import Effect, effect_of
 
+# Errors about the state of what a call is for, which other steps change: they do not tell whether it is permitted.
+_AS_THINGS_ARE = (ChangingError, DetachedError, IndexTakenError, InUseError, NoRouteError, RouteExistsError)
 # Questions that are asked at the same time, at most.
 _MOST_PARALLEL = 32
 _NO_DRY_RUN = "EC2 has no dry run for it"
@@ -56,12 +71,17 @@ class Planned(NamedTuple):
 class Plan(NamedTuple):
     """What a start does, in order.
 
-    `end`: the error with which it ends behind these steps; an `UnknownError` where the rest is not known; `None` if it
+    `end`: the error with which it ends behind these steps, or by which the rest is not known (`is_open`); `None` if it
     goes through.
     """
 
     steps: Tuple[Planned, ...]
     end: Optional[Error] = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what comes behind the steps could not be found out."""
+        return self.end is not None and effect_of(self.end) is Effect.UNKNOWN
 
 
 def plan_for(given: Mapping[str, str], deadline: Deadline, resource_id: str = "") -> Plan:
@@ -75,10 +95,31 @@ def plan_for(given: Mapping[str, str], deadline: Deadline, resource_id: str = ""
     try:
         ip_path()
         deadline = deadline.earlier(_TO_TELL)
-        context = connect(values, Kernel(deadline), deadline, resource_id)
+        kernel = Kernel(deadline)
+        context = connect(values, kernel, deadline, resource_id)
     except Error as error:
         return Plan((), error)
-    return plan(context, values)
+    found = plan(context, values)
+    if found.end is not None:
+        return found
+    try:
+        given_up = _given_up(kernel, held(given), resource_id)
+    except Error as error:
+        return found._replace(end=error)
+    return found._replace(steps=(*found.steps, *map(Planned, given_up)))
+
+
+def _given_up(kernel: Kernel, what: Held, resource_id: str) -> List[Step]:
+    """The removal of the addresses that the resource had here at an earlier start, and has no longer in `ip`.
+
+    eni: the steps of its interface have it.
+    """
+    before = LastConfigured(os.environ, resource_id, what).read()
+    earlier = [one for one in before.addresses if one not in what.addresses] if before is not None else []
+    if not earlier or what.network_interface_id is not None:
+        return []
+    parts = local_parts(kernel, what._replace(addresses=tuple(earlier), others=()))
+    return [step for part in parts if isinstance(part, FoundAddresses) for step in part.plan_release()]
 
 
 def plan(context: Context, values: Values) -> Plan:
@@ -132,13 +173,10 @@ def _verdict(write: Write) -> Verdict:
         return Verdict(Answer.NOT_ASKED, _NO_DRY_RUN)
     try:
         write.dry_run()
-    except DeniedError as error:
-        return Verdict(Answer.DENIED, str(error))
-    except UnknownError as error:
-        return Verdict(Answer.UNKNOWN, str(error))
-    except (NoRouteError, InUseError) as error:
-        # As things are: a permission is not what this is about, and whether there is one is not told.
+    except _AS_THINGS_ARE as error:
         return Verdict(Answer.NOT_ASKED, str(error))
     except Error as error:
-        return Verdict(Answer.REFUSED, str(error))
+        if effect_of(error) is Effect.UNKNOWN:
+            return Verdict(Answer.UNKNOWN, str(error))
+        return Verdict(Answer.DENIED if isinstance(error, DeniedError) else Answer.REFUSED, str(error))
     return Verdict(Answer.PERMITTED)

@@ -8,6 +8,9 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import pytest
 
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.plan import plan_for
+from aws_ipfailover.steps import Need
 from commands import AnyNode, Request, Told, allowing, document, planned_requests, request, run, typed
 from sandbox import EniNode, Node, addresses, ip
 from vpc_lab.ec2 import Call, Fault, Timing
@@ -119,6 +122,22 @@ def test_overlay_ip_with_the_check_on_and_more(make_node: Callable[..., Node], t
     node.agent.environ["HA_RSCTMP"] = str(node.directory)
     plan = agreed(node, tmp_path)
     assert needs(plan)[0] == ("ModifyNetworkInterfaceAttribute", "needed")
+
+
+def test_an_address_that_the_resource_had_before(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is removed when the new one is here, as by a start that follows one which was killed."""
+    node.agent.environ["OCF_RESOURCE_INSTANCE"] = "the-vip"
+    node.started()
+    before = node.destination
+    node.agent.parameters["ip"] = "192.168.10.11"
+    for name, value in node.agent.environ.items():
+        monkeypatch.setenv(name, value)
+    found = plan_for(node.agent.parameters, Deadline(30), "the-vip")
+    assert found.end is None
+    assert found.steps[-1].step.text == f"{before} removed from eth0"
+    assert found.steps[-1].step.need is Need.NEEDED
+    node.started()
+    assert [one.address for one in addresses() if one.address.startswith("192.")] == ["192.168.10.11/32"]
 
 
 def test_an_ipv6_address(node: Node, tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ ALLOWED: Dict[str, Set[str]] = {
     "interfaces": {"failover", "steps"},
     "steps": set(),
     "plan": {
-        *("aws.writes", "context", "deadline", "errors", "kernel.command", "kernel.kernel", "modes", "parameters"),
-        *("redaction", "steps"),
+        *("aws.writes", "configured", "context", "deadline", "errors", "holdings.local_address", "kernel.command"),
+        *("kernel.kernel", "modes", "parameters", "redaction", "steps", "validation"),
     },
     # Imports what a mode holds only when it makes it, so that a probe loads the holdings of its own mode alone.
     "modes": {

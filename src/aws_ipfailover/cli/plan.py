@@ -12,7 +12,7 @@ from aws_ipfailover.cli import screen
 from aws_ipfailover.cli.listening import listening
 from aws_ipfailover.cli.subject import Subject, subject_argument, subjects, title_of
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import Error, ParameterError, UnknownError
+from aws_ipfailover.errors import ParameterError
 from aws_ipfailover.output import line
 from aws_ipfailover.plan import Answer, Plan, Planned, plan_for
 from aws_ipfailover.steps import Need
@@ -80,15 +80,14 @@ def _look(subject: Subject, deadline: Deadline) -> _Found:
 
 
 def _exit_code(plans: Sequence[Plan]) -> int:
-    ends = [plan.end for plan in plans if plan.end is not None]
     steps = [one for plan in plans for one in plan.steps]
     answers = [one.verdict.answer for one in steps if one.verdict is not None]
     if any(one in (Answer.DENIED, Answer.REFUSED) for one in answers):
         return _WRONG
-    if any(not isinstance(end, UnknownError) for end in ends):
+    if any(plan.end is not None and not plan.is_open for plan in plans):
         return _WRONG
     unknown = Answer.UNKNOWN in answers or any(one.step.need is Need.UNKNOWN for one in steps)
-    return _UNKNOWN if ends or unknown else _OK
+    return _UNKNOWN if unknown or any(plan.is_open for plan in plans) else _OK
 
 
 # -- for people --------------------------------------------------------------------------------------------------------
@@ -105,8 +104,10 @@ def _show(found: Sequence[_Found]) -> None:
             detail = _detail(planned)
             if detail:
                 console.print(Text(f"    {detail}", style="dim"))
-        if one.plan.end is not None:
-            console.print(Text(_end(one.plan.end), style="yellow" if _is_unknown(one.plan.end) else "red"))
+        if one.plan.is_open:
+            console.print(Text(f"what comes then could not be found out: {line(str(one.plan.end))}", style="yellow"))
+        elif one.plan.end is not None:
+            console.print(Text(f"the start ends here: {line(str(one.plan.end))}", style="red"))
         for note in one.notes:
             console.print(Text(f"note: {note}"))
 
@@ -137,16 +138,6 @@ def _detail(planned: Planned) -> str:
     return screen.parameters(step.write.arguments)
 
 
-def _end(error: Error) -> str:
-    if _is_unknown(error):
-        return f"what comes then could not be found out: {line(str(error))}"
-    return f"the start ends here: {line(str(error))}"
-
-
-def _is_unknown(error: Error) -> bool:
-    return isinstance(error, UnknownError)
-
-
 # -- for programs ------------------------------------------------------------------------------------------------------
 
 
@@ -156,7 +147,7 @@ def _document(found: _Found) -> Dict[str, Any]:
         "resource": found.resource_id or None,
         "title": found.title,
         "steps": [_step(one) for one in found.plan.steps],
-        "end": None if end is None else {"known": not _is_unknown(end), "text": line(str(end))},
+        "end": None if end is None else {"known": not found.plan.is_open, "text": line(str(end))},
         "notes": found.notes,
     }
 

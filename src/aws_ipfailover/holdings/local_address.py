@@ -90,6 +90,16 @@ class FoundAddresses:
             log.warning("%s; it stays", self._is_own(own[0]))
         addresses.remove_local_routes([one for one, copies in left.items() if not copies.own])
 
+    def plan_release(self) -> List[Step]:
+        """What `release` would remove; nothing if no copy is here."""
+        from aws_ipfailover.steps import of_kernel
+
+        rehearsal = self._kernel.rehearsal()
+        for copies in self._find().values():
+            for one in copies.found:
+                rehearsal.addresses.remove(one)
+        return of_kernel(rehearsal.changes) if rehearsal.changes else []
+
     def _why(self, missing: Sequence[Address], copies: Dict[Address, Copies]) -> str:
         """Why these addresses are not here: those with the same reason in one sentence."""
         for one in missing:

@@ -30,7 +30,7 @@ _OWN = AgentName("heartbeat", AGENT)
 # on a remote node the last.
 _PROCESSES = ("pacemakerd", "pacemaker-based", "pacemaker-remot", "pacemaker_remot")
 # Seconds for all questions; a cluster that works answers each in a fraction of one.
-_PATIENCE = 15.0
+_PATIENCE = 10.0
 
 
 class Managed(NamedTuple):
