@@ -9,10 +9,10 @@ from aws_ipfailover.kernel.addresses import Addresses
 from aws_ipfailover.kernel.command import Changed, Ip
 from aws_ipfailover.kernel.links import Links
 from aws_ipfailover.kernel.rules import Rules
-from aws_ipfailover.kernel.sysctls import Sysctls
 
 if TYPE_CHECKING:
     from aws_ipfailover.kernel.rehearsal import Rehearsal
+    from aws_ipfailover.kernel.sysctls import Sysctls
 
 
 class Kernel:
@@ -20,11 +20,18 @@ class Kernel:
 
     def __init__(self, deadline: Deadline, changed: Optional[Changed] = None) -> None:
         self._deadline = deadline
+        self._changed = changed
         ip = Ip(deadline, changed)
         self.addresses = Addresses(ip)
         self.links = Links(ip)
         self.rules = Rules(ip)
-        self.sysctls = Sysctls(changed)
+
+    @property
+    def sysctls(self) -> Sysctls:
+        """The parameters of interfaces."""
+        from aws_ipfailover.kernel.sysctls import Sysctls  # a probe has no use for it
+
+        return Sysctls(self._changed)
 
     def rehearsal(self) -> Rehearsal:
         """The same namespace, read and never changed: it keeps what it is told to change."""

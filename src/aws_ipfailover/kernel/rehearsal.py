@@ -34,7 +34,11 @@ class Rehearsal(Kernel):
         self.addresses = Addresses(ip)
         self.links = Links(ip)
         self.rules = Rules(ip)
-        self.sysctls = _Unwritten(self.changes)
+
+    @property
+    def sysctls(self) -> Sysctls:
+        """The parameters of interfaces."""
+        return _Unwritten(self.changes)
 
 
 class _Reading(Ip):
