@@ -23,6 +23,7 @@ from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, wi
 if TYPE_CHECKING:
     from aws_ipfailover.configured import LastConfigured
     from aws_ipfailover.consistency import WriteMemory
+    from aws_ipfailover.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -95,11 +96,15 @@ class Run:
         return LastConfigured(self.environ, self.environment.resource_id(), held(self.environment.parameters()))
 
     def failover(self, values: Values, deadline: Optional[Deadline] = None) -> Failover:
-        """The resource with its holdings in kernel and cloud; loads the SDKs, and raises as `connect`."""
+        """The resource with its holdings in kernel and cloud; raises as `connect`."""
+        context = self.connect(values, deadline or self.cloud_deadline)
+        return Failover(mode_named(values.mode).holdings(context, values))
+
+    def connect(self, values: Values, deadline: Deadline) -> Context:
+        """What the holdings need; loads the SDKs, and raises as `context.connect`."""
         from aws_ipfailover.context import connect
 
-        context = connect(values, self.kernel, deadline or self.cloud_deadline)
-        return Failover(mode_named(values.mode).holdings(context, values))
+        return connect(values, self.kernel, deadline)
 
 
 def _start(run: Run) -> Tuple[Exit, str]:
@@ -245,10 +250,9 @@ def _validate(run: Run) -> Tuple[Exit, str]:
     if run.environment.check_level() >= 10:
         if os.geteuid() != 0:
             raise DeniedError("validate-all: root is needed at this level")
-        from aws_ipfailover.context import connect
         from aws_ipfailover.validation import validate
 
-        validate(connect(values, run.kernel, run.cloud_deadline), values)
+        validate(run.connect(values, run.cloud_deadline), values)
     return Exit.SUCCESS, ""
 
 

@@ -5,9 +5,10 @@ Making a `Protocol` costs Python a millisecond, which a probe does not have to p
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import List, Protocol
 
 from aws_ipfailover.failover import Look, Repair
+from aws_ipfailover.steps import Step
 
 
 class LocalPart(Protocol):
@@ -40,7 +41,18 @@ class Holding(Protocol):
         """Where it is; raises `UnknownError` when that cannot be found out."""
 
 
-class CloudHolding(Holding, Protocol):
+class PlannedHolding(Holding, Protocol):
+    """A holding that can tell beforehand what it does."""
+
+    def plan(self) -> List[Step]:
+        """What `take` would do as things are now, in order; changes nothing.
+
+        Raises:
+            Error: `take` would raise this, or that cannot be found out (`UnknownError`).
+        """
+
+
+class CloudHolding(PlannedHolding, Protocol):
     """A holding in the cloud."""
 
     def repair(self) -> Repair:

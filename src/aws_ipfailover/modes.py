@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aws_ipfailover.holdings.elastic_ip import ElasticIpAssociation
     from aws_ipfailover.holdings.eni_interface import Metadata
     from aws_ipfailover.holdings.local_address import OwnRule
-    from aws_ipfailover.interfaces import Holding, LocalPart
+    from aws_ipfailover.interfaces import LocalPart, PlannedHolding
     from aws_ipfailover.kernel.kernel import Kernel
     from aws_ipfailover.parameters import Held, Values
 
@@ -40,7 +40,7 @@ class Mode(NamedTuple):
     disturbed_by: Tuple[str, ...]
     makes_before_breaks: bool
     released_in_cloud: bool
-    holdings: Callable[[Context, Values], Tuple[Holding, ...]]
+    holdings: Callable[[Context, Values], Tuple[PlannedHolding, ...]]
     dynamic_is_own: Tuple[int, ...] = ()
     gateway_is_own: bool = False
 
@@ -64,7 +64,7 @@ def _own_rule(mode_name: str) -> OwnRule:
     return OwnRule(mode.dynamic_is_own, mode.gateway_is_own)
 
 
-def _overlay_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
+def _overlay_ip(context: Context, values: Values) -> Tuple[PlannedHolding, ...]:
     from aws_ipfailover.holdings.bounded import Bounded
     from aws_ipfailover.holdings.local_address import LocalAddresses
     from aws_ipfailover.holdings.overlay_routes import OverlayRoutes
@@ -113,7 +113,7 @@ def chosen_tables(context: Context, values: Values) -> ChosenTables:
     )
 
 
-def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
+def _private_ip(context: Context, values: Values) -> Tuple[PlannedHolding, ...]:
     from aws_ipfailover.holdings.announcement import Announcement
     from aws_ipfailover.holdings.bounded import Bounded
     from aws_ipfailover.holdings.delegated_prefixes import refuse_own_prefixes
@@ -144,7 +144,7 @@ def _private_ip(context: Context, values: Values) -> Tuple[Holding, ...]:
     return local, address, announcement, association
 
 
-def _eni(context: Context, values: Values) -> Tuple[Holding, ...]:
+def _eni(context: Context, values: Values) -> Tuple[PlannedHolding, ...]:
     from aws_ipfailover.holdings.bounded import Bounded
     from aws_ipfailover.holdings.eni_attachment import EniAttachment
     from aws_ipfailover.holdings.eni_interface import EniInterface

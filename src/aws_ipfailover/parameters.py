@@ -544,7 +544,7 @@ class Held(NamedTuple):
 
 
 # The names under which the service addresses can be given.
-_NAMES_OF_IP = ("ip", *(parameter.name for parameter in PARAMETERS if parameter.replaced_with == "ip"))
+NAMES_OF_IP = ("ip", *(parameter.name for parameter in PARAMETERS if parameter.replaced_with == "ip"))
 
 
 def held(given: Mapping[str, str]) -> Held:
@@ -562,7 +562,7 @@ def held(given: Mapping[str, str]) -> Held:
             complaints.append(str(error))
             return None
 
-    for name in _NAMES_OF_IP:
+    for name in NAMES_OF_IP:
         if given.get(name, "").strip():
             found = attempt(name)
             named += [found] if found else []
@@ -617,7 +617,7 @@ def _service_addresses(checked: Mapping[str, Any]) -> Tuple[Address, ...]:
     Raises:
         ParameterError: two names give different ones.
     """
-    given = [(name, checked[name]) for name in _NAMES_OF_IP if checked[name]]
+    given = [(name, checked[name]) for name in NAMES_OF_IP if checked[name]]
     for name, addresses in given[1:]:
         first, expected = given[0]
         if set(addresses) != set(expected):

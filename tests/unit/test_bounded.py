@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Callable
+from typing import Callable, List
 
 import pytest
 
@@ -11,6 +11,7 @@ from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import DeniedError, Error, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair
 from aws_ipfailover.holdings.bounded import Bounded
+from aws_ipfailover.steps import Step
 
 MENDED = Repair("assigned again")
 
@@ -33,12 +34,16 @@ class Thing:
         self.work()
         return HERE
 
+    def plan(self) -> List[Step]:
+        self.work()
+        return []
+
     def repair(self) -> Repair:
         self.work()
         return MENDED
 
 
-@pytest.mark.parametrize("method", ["take", "release", "look", "repair"])
+@pytest.mark.parametrize("method", ["take", "release", "look", "plan", "repair"])
 def test_a_call_that_hangs_ends_at_the_deadline(method: str) -> None:
     """UnknownError, naming what was waited for last."""
     end = threading.Event()
@@ -50,7 +55,7 @@ def test_a_call_that_hangs_ends_at_the_deadline(method: str) -> None:
         end.set()
 
 
-@pytest.mark.parametrize("method", ["take", "release", "look", "repair"])
+@pytest.mark.parametrize("method", ["take", "release", "look", "plan", "repair"])
 def test_what_happens_in_time_is_handed_over(method: str) -> None:
     """Result and error alike."""
 
@@ -58,6 +63,6 @@ def test_what_happens_in_time_is_handed_over(method: str) -> None:
         raise DeniedError("ReplaceRoute: UnauthorizedOperation")
 
     done = getattr(Bounded(Thing(lambda: None), Deadline(30), Progress("")), method)()
-    assert done == {"look": HERE, "repair": MENDED}.get(method)
+    assert done == {"look": HERE, "plan": [], "repair": MENDED}.get(method)
     with pytest.raises(Error, match="UnauthorizedOperation"):
         getattr(Bounded(Thing(refuse), Deadline(30), Progress("")), method)()

@@ -16,6 +16,7 @@ from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.holdings.elastic_ip import ElasticIpAssociation, WithElasticIp
+from aws_ipfailover.steps import Step
 
 ALLOCATION, MINE, OTHER = "eipalloc-1", "eni-1", "eni-2"
 
@@ -74,6 +75,10 @@ class Routes:
     def look(self) -> Look:
         """Look at them."""
         return Look(Where.ELSEWHERE, "routes")
+
+    def plan(self) -> List[Step]:
+        """Nothing."""
+        return []
 
     def repair(self) -> Repair:
         """Repair them."""

@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Tuple
 import pytest
 
 from aws_ipfailover.aws.models import Attachment, NetworkInterface
-from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, Step, Wait, next_step
+from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, Step, Wait, next_step, path
 from simulated_eni import ENI, ME, OTHER, STATES, Cloud, Killed
 
 ASKED: Dict[str, Asked] = {
@@ -131,3 +131,28 @@ def test_from_every_interrupted_stop_a_start_gets_there(tmp_path: Path) -> None:
         assert cloud.writes in ([], ["detach", "attach 1"]), steps
         steps += 1
     assert steps > 2
+
+
+PATHS: List[Tuple[Optional[str], str, Optional[str], bool, List[Step]]] = [
+    (None, "", None, False, [ATTACH, DONE]),
+    (ME, "attached", None, False, [DONE]),
+    (ME, "attaching", None, False, [WAIT, DONE]),
+    (ME, "attached", None, True, [WAIT, ATTACH, DONE]),
+    (ME, "detaching", "running", False, [FOR_HOLDER, ATTACH, DONE]),
+    (OTHER, "attached", "running", False, [DETACH, ATTACH, DONE]),
+    (OTHER, "attached", "stopped", False, [FORCE, ATTACH, DONE]),
+    (OTHER, "attaching", "running", False, [WAIT, DETACH, ATTACH, DONE]),
+    (OTHER, "attaching", "terminated", False, [FORCE, ATTACH, DONE]),
+    (OTHER, "detaching", "running", False, [FOR_HOLDER, ATTACH, DONE]),
+    (OTHER, "detaching", "stopped", False, [FORCE, ATTACH, DONE]),
+]
+
+
+@pytest.mark.parametrize(("holder", "status", "state", "own_detachment", "expected"), PATHS)
+def test_the_path_from_each_state(
+    holder: Optional[str], status: str, state: Optional[str], own_detachment: bool, expected: List[Step]
+) -> None:
+    """The steps that follow each other where everybody does what is asked, up to `Done`."""
+    attachment = None if holder is None else Attachment("eni-attach-1", holder, 1, status)
+    eni = NetworkInterface(ENI, "vpc-1", True, "subnet-1", "eu-central-1a", "02:00:00:00:00:01", (), attachment)
+    assert path(eni, ME, state, own_detachment=own_detachment) == expected

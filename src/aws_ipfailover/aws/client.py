@@ -7,27 +7,16 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.aws import models
 from aws_ipfailover.aws.models import ElasticIp, Instance, NetworkInterface, RouteTable, RouteTables, Subnet
+from aws_ipfailover.aws.writes import Calls, Made, Noted, Planning, Write, has_dry_run
 from aws_ipfailover.consistency import SECOND_READ_AFTER
-from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, NodeError, NoTableError, UnknownError, WouldSucceedError
 
 _PAGE = 100  # tables that one DescribeRouteTables returns at most
-
-
-class Calls(Protocol):
-    """Makes calls of EC2's API."""
-
-    @property
-    def deadline(self) -> Deadline:
-        """The deadline of every call."""
-
-    def __call__(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
-        """The answer to `operation`, as botocore parses it; raises `errors.Error`."""
 
 
 class Ec2:
@@ -39,6 +28,23 @@ class Ec2:
     def __init__(self, calls: Calls, region: str) -> None:
         self._calls = calls
         self.region = region
+
+    def planned(self, write: Callable[[Ec2], None]) -> Write:
+        """The call that `write` would make, with its parameters, and how to ask whether it is permitted.
+
+        `write` is given an `Ec2` that makes no calls, and must call one method of it, which changes something and reads
+        nothing.
+        """
+        planning = Planning(self._calls.deadline)
+        write(Ec2(planning, self.region))
+        (kept,) = planning.kept
+        if not has_dry_run(kept.operation):
+            return kept
+        return kept._replace(dry_run=lambda: self._dry_run(kept.operation, **kept.arguments))
+
+    def noted(self, note: Callable[[Made], None]) -> Ec2:
+        """The same, which tells `note` of each call that changes something, when it has ended."""
+        return Ec2(Noted(self._calls, note), self.region)
 
     def replace_route(self, route_table_id: str, destination: Cidr, network_interface_id: str) -> None:
         """Point an existing route to an ENI; EC2 has confirmed it when this returns.

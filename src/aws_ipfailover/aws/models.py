@@ -86,12 +86,16 @@ class NetworkInterface(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """An instance: its state (running, stopped, ...); `taken`: network card and device index of each interface."""
+    """An instance: its state (running, stopped, ...); `taken`: network card and device index of each interface.
+
+    `name`: its tag Name; empty without one.
+    """
 
     instance_id: str
     state: str
     availability_zone: str
     taken: Tuple[Tuple[int, int], ...]
+    name: str = ""
 
     def device_indexes(self, network_card_index: int) -> FrozenSet[int]:
         """The device indexes that are taken on a network card."""
@@ -193,6 +197,7 @@ def instance(described: Mapping[str, Any]) -> Instance:
             for interfaces in ("NetworkInterfaces", "SecondaryInterfaces")
             for one in described.get(interfaces, ())
         ),
+        next((one.get("Value", "") for one in described.get("Tags", ()) if one.get("Key") == "Name"), ""),
     )
 
 

@@ -32,3 +32,9 @@ def write_json(name: str, document: Mapping[str, Any]) -> None:
     """Print a document that fits `schemas/NAME.json`; it says so itself."""
     text = json.dumps({"schema": f"aws-ipfailover/{name}/1", **document}, indent=2, ensure_ascii=False)
     click.echo(text)
+
+
+def parameters(arguments: Mapping[str, Any]) -> str:
+    """The parameters of a call of EC2 on one line, as NAME=VALUE; a value that is no text as JSON."""
+    texts = (one if isinstance(one, str) else json.dumps(one) for one in arguments.values())
+    return " ".join(f"{name}={text}" for name, text in zip(arguments, texts))

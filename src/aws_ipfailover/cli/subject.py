@@ -10,7 +10,7 @@ import click
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.ocf.scheduler import Scheduler
-from aws_ipfailover.parameters import PARAMETERS
+from aws_ipfailover.parameters import PARAMETERS, held
 from aws_ipfailover.prospects import Problems, resources_here
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
@@ -30,6 +30,13 @@ class Subjects(NamedTuple):
 
     found: Tuple[Subject, ...]
     problems: Problems
+
+
+def title_of(subject: Subject) -> str:
+    """How a subject is called: its id, or else its addresses, or its network interface."""
+    what = held(subject.given)
+    named = ", ".join(map(str, what.addresses)) or what.network_interface_id
+    return subject.resource_id or named or "the parameters"
 
 
 def subject_argument(decorated: Decorated) -> Decorated:

@@ -6,13 +6,16 @@ A neighbour that has sent to the former holder of an address keeps that holder's
 from __future__ import annotations
 
 import logging
-from typing import Sequence
+from typing import TYPE_CHECKING, List, Sequence
 
 from aws_ipfailover.address import Address
 from aws_ipfailover.errors import Error
 from aws_ipfailover.failover import HERE, Look
 from aws_ipfailover.kernel.announcements import announce
 from aws_ipfailover.kernel.links import Link
+
+if TYPE_CHECKING:
+    from aws_ipfailover.steps import Step
 
 log = logging.getLogger(__name__)
 
@@ -45,3 +48,9 @@ class Announcement:
     def look(self) -> Look:
         """HERE: an announcement leaves no state that could be checked."""
         return HERE
+
+    def plan(self) -> List[Step]:
+        """What `take` would do."""
+        from aws_ipfailover.steps import of_announcement
+
+        return [of_announcement(self._addresses, self._link.name)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, TypeVar
+from typing import TYPE_CHECKING, Callable, List, TypeVar
 
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.failover import Look, Repair
 
 if TYPE_CHECKING:
     from aws_ipfailover.interfaces import CloudHolding
+    from aws_ipfailover.steps import Step
 
 T = TypeVar("T")
 
@@ -38,6 +39,10 @@ class Bounded:
     def look(self) -> Look:
         """Where it is."""
         return self._bound(self.holding.look)
+
+    def plan(self) -> List[Step]:
+        """What `take` would do."""
+        return self._bound(self.holding.plan)
 
     def repair(self) -> Repair:
         """Put right what `look` found."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
+from aws_ipfailover.steps import Need, Step, of_call
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
@@ -53,6 +54,7 @@ class ElasticIpAssociation:
         self._deadline = deadline
         self._progress = progress
         self._request: Optional[Task[None]] = None
+        self._associated_with = ""  # as the last read shows it
         private = "" if private_address is None else f"{private_address} of "
         self._named = f"Elastic IP {allocation_id}"
         self._there = f"{private}{network_interface_id}"
@@ -104,6 +106,19 @@ class ElasticIpAssociation:
         found = look.result(self._deadline, "DescribeAddresses")
         return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
 
+    def plan(self) -> List[Step]:
+        """What `take` would do. Raises nothing, as it."""
+        write = self._ec2.planned(self._ask_for_it)
+        text = f"{self._named} associated with {self._there}"
+        try:
+            wrong = Task(self._contradictions).result(self._deadline, "DescribeAddresses")
+        except NodeError as error:
+            return [of_call(write, text, None, self._eni, note=str(error))._replace(need=Need.REFUSED)]
+        except Error as error:
+            return [of_call(write, text, None, self._eni, note=str(error))]
+        step = of_call(write, text, self._associated_with if wrong else self._eni, self._eni)
+        return [step._replace(need=Need.NEEDED, note="; ".join(wrong.values())) if wrong else step]
+
     def repair(self) -> Repair:
         """Associate it here again; `failed` if EC2 refuses that, because the address itself is served all the same.
 
@@ -129,8 +144,11 @@ class ElasticIpAssociation:
     def _associate(self) -> None:
         # What this node wrote before is no evidence any more: after a failure, reads alone tell.
         self._memory.forget()
-        self._ec2.associate_address(self._allocation_id, self._eni, self._private_address)
+        self._ask_for_it(self._ec2)
         self._memory.remember(self._eni)
+
+    def _ask_for_it(self, ec2: Ec2) -> None:
+        ec2.associate_address(self._allocation_id, self._eni, self._private_address)
 
     def _not_associated(self, error: Error) -> str:
         """What is not done and why; what to do about it where `error` does not tell."""
@@ -143,6 +161,7 @@ class ElasticIpAssociation:
 
     def _contradictions(self) -> Contradictions:
         found = self._described()
+        self._associated_with = found.network_interface_id
         if not found.network_interface_id:
             text = "is associated with nothing"
         elif found.network_interface_id != self._eni:
@@ -187,6 +206,10 @@ class WithElasticIp:
     def look(self) -> Look:
         """Where the holding is."""
         return self._holding.look()
+
+    def plan(self) -> List[Step]:
+        """What `take` of the holding would do; the association's request is a step of the association."""
+        return self._holding.plan()
 
     def repair(self) -> Repair:
         """Repair the holding."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Set, Tuple
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
@@ -19,7 +19,8 @@ from aws_ipfailover.errors import (
     UnknownError,
 )
 from aws_ipfailover.failover import HERE, Look, Repair, Where
-from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, next_step
+from aws_ipfailover.holdings.eni_plan import Asked, Attach, Detach, Done, Wait, next_step, path
+from aws_ipfailover.steps import Need, Step, of_call
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
@@ -94,6 +95,33 @@ class EniAttachment:
         """
         self.check()
         self._move()
+
+    def plan(self) -> List[Step]:
+        """What `take` would do, where EC2 and the holder do what they are asked for; raises as `check`."""
+        self.check()
+        found, me = self.described(), self._instance_id
+        held = found.attachment
+        state = self._holder_state(held, Asked())
+        steps, waits = [], ""
+        for step in path(found, me, state, own_detachment=self._has_just_ended(held)):
+            if isinstance(step, Wait):
+                waits = f"waits for EC2, which shows it as {held.status} first" if held else ""
+            elif isinstance(step, Detach):
+                holder = held.instance_id if held else ""
+                write = self._ec2.planned(_detach(step))
+                by_force = f" by force, as the instance is {state}" if step.force else ""
+                note = waits or ("" if step.force else "by force if the instance does not let go in time")
+                steps.append(of_call(write, f"{self._eni} detached from {holder}{by_force}", holder, "", note=note))
+                waits = ""
+            elif isinstance(step, Attach):
+                index = self._free_index(found)
+                write = self._ec2.planned(self._attach_at(index))
+                text = f"{self._eni} attached to {me} at device index {index}"
+                steps.append(of_call(write, text, "", me, note=waits))
+        if not steps:
+            so = "is attached" if held is None or held.status == "attached" else f"is {held.status}"
+            return [Step(f"{self._eni} {so} to {me}", Need.ALREADY, made=False, before=me, after=me)]
+        return steps
 
     def repair(self) -> Repair:
         """Attach it here again."""
@@ -207,8 +235,13 @@ class EniAttachment:
         """
         return self._card if self._card_is_told else None
 
-    def _free_index(self) -> int:
+    def _attach_at(self, index: int) -> Callable[[Ec2], None]:
+        return lambda ec2: ec2.attach(self._eni, self._instance_id, index, self._told_card())
+
+    def _free_index(self, without: Optional[NetworkInterface] = None) -> int:
         """The device index to attach it at: the configured one, or the lowest that is free on the network card.
+
+        `without`: an ENI whose own device index here counts as free.
 
         From 1 on also where the card is not the primary ENI's: AWS recommends 1 for the first interface of a further
         card (Amazon EC2 User Guide, "Maximize network bandwidth on EC2 instances with multiple network cards").
@@ -216,6 +249,9 @@ class EniAttachment:
         if self._device_index is not None:
             return self._device_index
         taken = self._myself().device_indexes(self._card) | {at for card, at in self._unusable if card == self._card}
+        held = without.attachment if without is not None else None
+        if held is not None and (held.instance_id, held.network_card_index) == (self._instance_id, self._card):
+            taken -= {held.device_index}
         return next(index for index in range(1, 256) if index not in taken)
 
     def _wrong_card(self, refusal: Error) -> NodeError:
@@ -229,7 +265,7 @@ class EniAttachment:
         index = self._free_index()
         card = f" of network card {self._card}" if self._card else ""
         try:
-            self._ec2.attach(self._eni, self._instance_id, index, self._told_card())
+            self._attach_at(index)(self._ec2)
             log.info("attaching %s at device index %d%s", self._eni, index, card)
         except NetworkCardError as error:
             raise self._wrong_card(error) from None
@@ -281,6 +317,10 @@ class EniAttachment:
         if held.instance_id != self._instance_id:
             return {self._eni: f"{self._eni} is attached to {held.instance_id} instead of {self._instance_id}"}
         return {} if held.status == "attached" else {self._eni: f"{self._eni} is {held.status}"}
+
+
+def _detach(step: Detach) -> Callable[[Ec2], None]:
+    return lambda ec2: ec2.detach(step.attachment_id, force=step.force)
 
 
 class _Asking:

@@ -20,10 +20,10 @@ from aws_ipfailover.holdings.announcement import announce_all
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.kernel.links import Link
 from aws_ipfailover.kernel.rules import Rule
-from aws_ipfailover.kernel.sysctls import set_sysctls
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.models import NetworkInterface
+    from aws_ipfailover.steps import Step
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ _FIRST_TABLE = 1_000_000
 _APPEARANCE = 30.0
 # With fewer seconds left no other device index is tried.
 _LAST_TRY = 2.0
+# Stands in a plan for an interface that gets its name when the ENI is attached.
+_UNNAMED = "NEW-INTERFACE"
 # How often stop looks for an interface that is renamed meanwhile: udev renames an interface once, after it appears.
 _RENAMES = 3
 
@@ -212,7 +214,9 @@ class EniInterface(FoundInterface):
     def _try_to_configure(self) -> str:
         """Configure the interface; returns what is missing afterwards, empty if nothing is."""
         try:
-            self._configure()
+            link = self._appeared(self._attachment.described().mac)
+            self._configure(self._kernel, link)
+            log.info("%s has %s", link.name, ", ".join(map(str, self._addresses())))
             return self._missing_of(self._marked())
         except NodeError as error:  # it was renamed or removed meanwhile
             return str(error)
@@ -225,27 +229,34 @@ class EniInterface(FoundInterface):
     def _addresses(self) -> List[Address]:
         return list(dict.fromkeys((*self._attachment.described().addresses, *self._extra)))
 
-    def _configure(self) -> None:
-        described = self._attachment.described()
-        link = self._appeared(described.mac)
+    def plan(self) -> List[Step]:
+        """What `take` would do once the ENI is attached; the interface is `NEW-INTERFACE` where it is not here yet."""
+        from aws_ipfailover.steps import of_announcement, of_kernel
+
+        rehearsal, mac = self._kernel.rehearsal(), self._attachment.described().mac
+        new = Link(_UNNAMED, [], mac, virtual=False, alias="", up=False)
+        link = next((one for one in rehearsal.links.all() if one.mac == mac), new)
+        self._configure(rehearsal, link)
+        return [*of_kernel(rehearsal.changes), of_announcement(self._addresses(), link.name)]
+
+    def _configure(self, kernel: Kernel, link: Link) -> None:
         device, addresses = link.name, self._addresses()
         # First, so that after an interrupted start stop finds the interface, and a probe sees that it is incomplete.
-        self._kernel.links.set_alias(device, f"{self._mark}{len(addresses)}")
-        set_sysctls(device)
+        kernel.links.set_alias(device, f"{self._mark}{len(addresses)}")
+        kernel.sysctls.configure(device)
         if self._mtu is not None and link.mtu != self._mtu:
-            self._set_mtu(device, self._mtu)
-        self._kernel.links.set_up(device)
+            self._set_mtu(kernel, device, self._mtu)
+        kernel.links.set_up(device)
         for address in addresses:
-            for found in self._kernel.addresses.find([address]):
+            for found in kernel.addresses.find([address]):
                 if found.device != device:
-                    self._kernel.addresses.remove(found)
-            self._kernel.addresses.add(address, device, None)
-        self._route(device, addresses)
-        log.info("%s has %s", device, ", ".join(map(str, addresses)))
+                    kernel.addresses.remove(found)
+            kernel.addresses.add(address, device, None)
+        self._route(kernel, device, addresses)
 
-    def _set_mtu(self, device: str, mtu: int) -> None:
+    def _set_mtu(self, kernel: Kernel, device: str, mtu: int) -> None:
         try:
-            self._kernel.links.set_mtu(device, mtu)
+            kernel.links.set_mtu(device, mtu)
         except (NodeError, UnknownError):
             raise
         except Error as error:
@@ -267,8 +278,8 @@ class EniInterface(FoundInterface):
             if self._deadline.remaining() < _LAST_TRY or not self._attachment.use_another_index():
                 raise UnknownError(text)
 
-    def _route(self, device: str, addresses: Sequence[Address]) -> None:
-        cidrs, rules = self._attachment.subnet_cidrs(), self._kernel.rules
+    def _route(self, kernel: Kernel, device: str, addresses: Sequence[Address]) -> None:
+        cidrs, rules = self._attachment.subnet_cidrs(), kernel.rules
         for version in {address.version for address in addresses}:
             of_version = [cidr for cidr in cidrs if cidr.version == version]
             for cidr in of_version:
@@ -280,9 +291,9 @@ class EniInterface(FoundInterface):
         for rule in rules.into(self._table):
             if rule.source not in addresses:  # an address that the ENI had at an earlier start
                 rules.remove(rule)
-                for found in self._kernel.addresses.find([rule.source]):
+                for found in kernel.addresses.find([rule.source]):
                     if found.device == device:
-                        self._kernel.addresses.remove(found)
+                        kernel.addresses.remove(found)
         known = [rule.source for rule in rules.into(self._table)]
         for address in addresses:
             if address not in known:

@@ -7,7 +7,7 @@ StopInstances shuts the operating system down before the state is `stopped`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Union
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.models import NetworkInterface
@@ -77,3 +77,26 @@ def next_step(
     if asked.plain or held.status == "detaching":
         return Wait(for_holder=True)
     return Detach(held.attachment_id, force=False)
+
+
+def path(eni: NetworkInterface, instance_id: str, holder_state: Optional[str], *, own_detachment: bool) -> List[Step]:
+    """The steps from `eni` to having it attached to `instance_id`, where EC2 and the holder do what they are asked for.
+
+    As `next_step`; the last one is `Done`, and without another one before it nothing has to be done. A holder that does
+    not let go in time is not foreseen: a detachment by force follows then.
+    """
+    steps: List[Step] = []
+    asked = Asked()
+    while True:
+        step = next_step(eni, instance_id, holder_state, asked, own_detachment=own_detachment)
+        steps.append(step)
+        if isinstance(step, Done):
+            return steps
+        if isinstance(step, Attach):
+            return [*steps, Done()]
+        own_detachment = False  # the next read shows what is so
+        held = eni.attachment
+        if isinstance(step, Wait) and held is not None and held.status == "attaching":
+            eni = eni._replace(attachment=held._replace(status="attached"))
+        else:
+            eni = eni._replace(attachment=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address
 from aws_ipfailover.errors import Error, NodeError
@@ -11,6 +11,9 @@ from aws_ipfailover.failover import HERE, Look, Where
 from aws_ipfailover.kernel.addresses import KernelAddress
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.kernel.links import Link
+
+if TYPE_CHECKING:
+    from aws_ipfailover.steps import Step
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +90,16 @@ class FoundAddresses:
             log.warning("%s; it stays", self._is_own(own[0]))
         addresses.remove_local_routes([one for one, copies in left.items() if not copies.own])
 
+    def plan_release(self) -> List[Step]:
+        """What `release` would remove; nothing if no copy is here."""
+        from aws_ipfailover.steps import of_kernel
+
+        rehearsal = self._kernel.rehearsal()
+        for copies in self._find().values():
+            for one in copies.found:
+                rehearsal.addresses.remove(one)
+        return of_kernel(rehearsal.changes) if rehearsal.changes else []
+
     def _why(self, missing: Sequence[Address], copies: Dict[Address, Copies]) -> str:
         """Why these addresses are not here: those with the same reason in one sentence."""
         for one in missing:
@@ -157,22 +170,38 @@ class LocalAddresses(FoundAddresses):
         Raises:
             NodeError: an address is the node's own; nothing has been changed.
         """
+        self._put_all(self._kernel)
+        if not self._link_up:
+            log.warning("%s was down: set up", self._device)
+        missing = self.look()
+        if missing.where is not Where.HERE:
+            raise Error(f"{missing.why}, although added to {self._device}")
+
+    def plan(self) -> List[Step]:
+        """What `take` would do; raises as it does."""
+        from aws_ipfailover.steps import of_kernel
+
+        rehearsal = self._kernel.rehearsal()
+        self._put_all(rehearsal)
+        if rehearsal.changes:
+            return of_kernel(rehearsal.changes)
+        lengths = self._prefix_lengths.items()
+        named = ", ".join(f"{address}/{length}" for address, length in lengths)
+        return of_kernel((), already=f"{named} {'is' if len(lengths) == 1 else 'are'} on {self._device}, which is up")
+
+    def _put_all(self, kernel: Kernel) -> None:
         copies = self._find()
         for found in copies.values():
             if found.own:
                 raise NodeError(self._is_own(found.own[0]))
         if not self._link_up:
-            self._kernel.links.set_up(self._device)
-            log.warning("%s was down: set up", self._device)
+            kernel.links.set_up(self._device)
         for address, found in copies.items():
-            self._put(address, found.found)
-        missing = self.look()
-        if missing.where is not Where.HERE:
-            raise Error(f"{missing.why}, although added to {self._device}")
+            self._put(kernel, address, found.found)
 
-    def _put(self, address: Address, found: Sequence[KernelAddress]) -> None:
+    def _put(self, kernel: Kernel, address: Address, found: Sequence[KernelAddress]) -> None:
         """Have one copy of an address, the right one."""
-        addresses, name, length = self._kernel.addresses, self._device, self._prefix_lengths[address]
+        addresses, name, length = kernel.addresses, self._device, self._prefix_lengths[address]
         label = f"{name}:{self._label}" if self._label and address.version == 4 else None
         right = [
             one

@@ -25,6 +25,7 @@ from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.holdings.chosen_tables import ChosenTables, Found
 from aws_ipfailover.holdings.destinations import Destinations
 from aws_ipfailover.holdings.route_writes import DESTINATION, TABLE, RouteId, RouteWrites, named, sentences, summary
+from aws_ipfailover.steps import Need, Step, of_call
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
@@ -123,6 +124,62 @@ class OverlayRoutes:
             raise self._tables.none_found(self._unmatched)
         self._tables.remember(self._looked_at)
         return HERE
+
+    def plan(self) -> List[Step]:
+        """What `take` would do; raises as it does where no table is known.
+
+        Reads that `take` does without may fail: then a step is one that is needed as far as is known.
+        """
+        check = Task(self._plan_check)
+        tables = list(self._tables.ids)
+        if self._tables.need_lookup:
+            tables += self._looked_up(Task(self._tables.look_up))
+        steps: List[Step] = []
+        try:
+            described = self._tables_ec2.route_tables(tables)
+        except Error as error:
+            for route in self._routes_of(tables):
+                steps.append(
+                    self._plan_replacement(route, None, note=f"where there is none, CreateRoute follows ({error})")
+                )
+        else:
+            by_id = {table.route_table_id: self._destinations.routes_in(table) for table in described.found}
+            for table, cidr in self._routes_of(tables):
+                steps += self._plan_route((table, cidr), by_id.get(table))
+        return [*check.result(self._deadline, self._progress), *steps]
+
+    def _plan_check(self) -> List[Step]:
+        write, text = self._ec2.planned(self._without_check), f"source/destination check of {self._eni} off"
+        try:
+            on = self._ec2.network_interface(self._eni).source_dest_check
+        except Error as error:
+            return [of_call(write, text, None, "off", made=None, note=str(error))]
+        return [of_call(write, text, "on" if on else "off", "off", made=on)]
+
+    def _plan_route(self, route: RouteId, routes: Optional[Mapping[Cidr, Route]]) -> List[Step]:
+        """The calls that `_write` would make for a route, in a table with these routes; `None`: there is no table."""
+        if routes is None:
+            return [self._plan_replacement(route, "", note=_gone(route[0]))._replace(need=Need.REFUSED)]
+        found = routes.get(route[1])
+        if found is None:
+            tried = self._plan_replacement(route, "", note="the table has no such route: CreateRoute follows")
+            return [tried._replace(need=Need.REFUSED), self._plan_creation(route)]
+        step = self._plan_replacement(route, found.network_interface_id)
+        if found.network_interface_id == self._eni and found.state != "active":
+            return [step._replace(need=Need.NEEDED, note=f"the route is in state {found.state}")]
+        if not found.static:
+            return [step._replace(note="the route is a propagated one: where EC2 has no other, CreateRoute follows")]
+        return [step]
+
+    def _plan_replacement(self, route: RouteId, before: Optional[str], note: str = "") -> Step:
+        table, cidr = route
+        write = self._tables_ec2.planned(lambda ec2: ec2.replace_route(table, cidr, self._eni))
+        return of_call(write, f"route {cidr} in {table} to {self._eni}", before, self._eni, note=note)
+
+    def _plan_creation(self, route: RouteId) -> Step:
+        table, cidr = route
+        write = self._tables_ec2.planned(lambda ec2: ec2.create_route(table, cidr, self._eni))
+        return of_call(write, f"route {cidr} made in {table}, to {self._eni}", "", self._eni)
 
     def _looked_up(self, looking: Task[Found]) -> Sequence[str]:
         """The ids that a lookup finds; if it fails, those of the tables that led to the address before.
@@ -252,6 +309,9 @@ class OverlayRoutes:
         self._check_is_on = True
         self._write_check_off()
 
+    def _without_check(self, ec2: Ec2) -> None:
+        ec2.switch_off_source_dest_check(self._eni)
+
     def _write_check_off(self) -> None:
         """Switch the ENI's source/destination check off, without reading it first.
 
@@ -259,7 +319,7 @@ class OverlayRoutes:
             NodeError: it cannot be switched off; names the command for it.
         """
         try:
-            self._ec2.switch_off_source_dest_check(self._eni)
+            self._without_check(self._ec2)
         except Error as error:
             raise NodeError(check_is_on(self._ec2.region, self._eni, str(error))) from None
         log.warning("the source/destination check of %s was on, switched off", self._eni)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Callable, List, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Protocol, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
@@ -12,9 +12,12 @@ from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.holdings.delegated_prefixes import Delegation, delegations
+from aws_ipfailover.steps import Need, Step, of_call
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.client import Ec2
+    from aws_ipfailover.aws.models import NetworkInterface
+    from aws_ipfailover.aws.writes import Write
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +87,52 @@ class SecondaryAddresses:
         found = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
         return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
 
+    def plan(self) -> List[Step]:
+        """What `take` would do.
+
+        Raises:
+            Error: which ENIs have the IPv6 addresses cannot be found out, as in `take`.
+        """
+        ipv4, ipv6 = self._of_versions()
+        return [*(self._plan_ipv4(ipv4) if ipv4 else ()), *(self._plan_ipv6(ipv6) if ipv6 else ())]
+
+    def _plan_ipv4(self, addresses: Sequence[IPv4Address]) -> List[Step]:
+        write = self._ec2.planned(lambda ec2: ec2.assign_ipv4_addresses(self._eni, addresses))
+        try:
+            enis = self._ec2.network_interfaces_in(self._node.subnet_id())
+        except Error as error:  # `take` does without this read
+            return [of_call(write, self._assigned(addresses), None, self._eni, note=str(error))]
+        return [self._assignment(write, addresses, enis)]
+
+    def _plan_ipv6(self, addresses: Sequence[IPv6Address]) -> List[Step]:
+        enis = self._ec2.network_interfaces_in(self._ec2.network_interface(self._eni).subnet_id)
+        write = self._ec2.planned(lambda ec2: ec2.assign_ipv6_addresses(self._eni, addresses))
+        assignment = self._assignment(write, addresses, enis)
+        steps = []
+        for held, holder in () if assignment.need is Need.REFUSED else _taken_from(addresses, enis, self._eni):
+            text = f"{', '.join(map(str, held))} unassigned from {holder}"
+            steps.append(of_call(self._ec2.planned(_unassign(holder, held)), text, holder, ""))
+        return [*steps, assignment]
+
+    def _assignment(self, write: Write, addresses: Sequence[Address], enis: Sequence[NetworkInterface]) -> Step:
+        """The step of the call that assigns the addresses, by one read of the ENIs of the subnet."""
+        held = {one.network_interface_id: one.addresses for one in enis}
+        holders = [eni for eni, its in held.items() if any(address in its for address in addresses)]
+        step = of_call(write, self._assigned(addresses), ", ".join(holders), self._eni)
+        found = delegations(addresses, enis)
+        if found:
+            return step._replace(need=Need.REFUSED, note=str(found[0].refused()))
+        is_so = all(address in held.get(self._eni, ()) for address in addresses)
+        return step._replace(need=Need.ALREADY if is_so else Need.NEEDED)
+
+    def _assigned(self, addresses: Sequence[Address]) -> str:
+        return f"{', '.join(map(str, addresses))} assigned to {self._eni}"
+
+    def _of_versions(self) -> Tuple[List[IPv4Address], List[IPv6Address]]:
+        ipv4 = [address for address in self._addresses if isinstance(address, IPv4Address)]
+        ipv6 = [address for address in self._addresses if isinstance(address, IPv6Address)]
+        return ipv4, ipv6
+
     def repair(self) -> Repair:
         """Assign the addresses here again."""
         self._assign()
@@ -91,8 +140,7 @@ class SecondaryAddresses:
         return Repair(f"{self._named} assigned to {self._eni} again", replaced_local=True)
 
     def _assign(self) -> None:
-        ipv4 = [address for address in self._addresses if isinstance(address, IPv4Address)]
-        ipv6 = [address for address in self._addresses if isinstance(address, IPv6Address)]
+        ipv4, ipv6 = self._of_versions()
         moving = Task(lambda: self._move_ipv6(ipv6)) if ipv6 else None
         if ipv4:
             self._assign_ipv4(ipv4)
@@ -159,11 +207,9 @@ class SecondaryAddresses:
         while True:
             enis = self._ec2.network_interfaces_in(subnet_id)
             inside = delegations(addresses, enis)
-            for eni in enis:
-                held = [address for address in addresses if address in eni.addresses]
-                # Unassign from this ENI only if EC2 refused to assign the addresses to it.
-                if held and not inside and (eni.network_interface_id != self._eni or refused):
-                    self._take_away(held, eni.network_interface_id)
+            # Unassign from this ENI only if EC2 refused to assign the addresses to it.
+            for held, holder in () if inside else _taken_from(addresses, enis, None if refused else self._eni):
+                self._take_away(held, holder)
             refusal = self._refusal(addresses)
             if refusal is None:
                 return
@@ -200,6 +246,18 @@ class SecondaryAddresses:
             for address in self._addresses
             if address not in assigned
         }
+
+
+def _taken_from(
+    addresses: Sequence[IPv6Address], enis: Sequence[NetworkInterface], spared: Optional[str]
+) -> List[Tuple[List[IPv6Address], str]]:
+    """The addresses that ENIs other than `spared` have, with the id of each one's holder."""
+    held = [([address for address in addresses if address in eni.addresses], eni.network_interface_id) for eni in enis]
+    return [(some, holder) for some, holder in held if some and holder != spared]
+
+
+def _unassign(holder: str, addresses: Sequence[IPv6Address]) -> Callable[[Ec2], None]:
+    return lambda ec2: ec2.unassign_ipv6_addresses(holder, addresses)
 
 
 def subnet_prefix(cidrs: Sequence[Cidr], address: Address) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, List, Mapping
+from typing import Any, Callable, List, Mapping, Optional, Sequence
 
 from aws_ipfailover import programs
 from aws_ipfailover.deadline import Deadline
@@ -27,11 +27,19 @@ def ip_path() -> str:
     return path
 
 
-class Ip:
-    """Runs `ip` in the network namespace of this process; no command outlasts `deadline`."""
+# Told of a command that has changed the kernel, as it would be typed.
+Changed = Callable[[Sequence[str]], None]
 
-    def __init__(self, deadline: Deadline) -> None:
+
+class Ip:
+    """Runs `ip` in the network namespace of this process; no command outlasts `deadline`.
+
+    `changed` is told of each command that has succeeded and reads nothing.
+    """
+
+    def __init__(self, deadline: Deadline, changed: Optional[Changed] = None) -> None:
         self._deadline = deadline
+        self._changed = changed
 
     def json(self, *arguments: str) -> List[Mapping[str, Any]]:
         """The objects that `ip -json` prints.
@@ -63,6 +71,8 @@ class Ip:
         except UnknownError as error:
             raise UnknownError(f"{shown}: {error}") from None
         if done.returncode == 0:
+            if self._changed is not None and arguments[:1] != ("-json",):
+                self._changed(("ip", *arguments))
             return done.stdout
         said = " ".join(done.stderr.split()).rstrip(".")
         raise _refusal(shown, said)

@@ -37,8 +37,7 @@ def carry_out(
         return Exit.UNIMPLEMENTED
     action = argv[1]
     try:
-        for number in _SIGNALS:
-            signal.signal(number, _terminate)
+        terminate_on_signals()
         set_up_logging(environ, name)
         code, reason = perform(action)
     except Terminated:
@@ -47,6 +46,12 @@ def carry_out(
         log.log(logging.WARNING if code is Exit.DEGRADED else logging.ERROR, "%s: %s", action, reason)
         exit_reason(environ, reason)
     return int(code)
+
+
+def terminate_on_signals() -> None:
+    """From now on the first signal that asks this process to end raises `Terminated`; later ones are ignored."""
+    for number in _SIGNALS:
+        signal.signal(number, _terminate)
 
 
 def usage(name: str, actions: Iterable[str]) -> str:

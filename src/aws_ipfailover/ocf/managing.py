@@ -1,0 +1,148 @@
+"""Whether a running Pacemaker manages an address, so that nobody moves it by hand against the cluster.
+
+The cluster undoes what it has not done itself, or has the address on two nodes. What manages an address is a resource
+of this package's agent under any name, or of one of the agents that move addresses beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_address
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
+
+from aws_ipfailover import programs
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf.cib import AgentName, Cib, Primitive
+from aws_ipfailover.ocf.pacemaker import Pacemaker
+from aws_ipfailover.ocf.scheduler import Scheduler
+from aws_ipfailover.parameters import NAMES_OF_IP, Held
+
+# Other agents of resource-agents that have addresses, and the parameters that name them.
+_OTHERS = {
+    AgentName("heartbeat", "IPaddr2"): ("ip",),
+    AgentName("heartbeat", "aws-vpc-move-ip"): ("ip", "address"),
+    AgentName("heartbeat", "awsvip"): ("secondary_private_ip",),
+}
+_OWN = AgentName("heartbeat", AGENT)
+# Pacemaker's processes as /proc/PID/comm has them, cut to 15 characters; one of them runs on every node of a cluster,
+# on a remote node the last.
+_PROCESSES = ("pacemakerd", "pacemaker-based", "pacemaker-remot", "pacemaker_remot")
+# Seconds for all questions; a cluster that works answers each in a fraction of one.
+_PATIENCE = 10.0
+
+
+class Managed(NamedTuple):
+    """A resource that has the address, or the ENI, and that Pacemaker manages.
+
+    `outermost_id`: the group or clone that it is in; its own id if it is in none. `node`: this node's name in the
+    cluster. `other`: the other node's, if there is only one.
+    """
+
+    resource_id: str
+    outermost_id: str
+    agent: AgentName
+    node: str
+    other: Optional[str]
+
+
+def is_running(proc: str = "/proc") -> bool:
+    """Whether a process of Pacemaker runs on this node, and not in a container on it.
+
+    Raises:
+        UnknownError: the processes cannot be listed.
+    """
+    try:
+        entries = os.listdir(proc)
+    except OSError as error:
+        raise UnknownError(f"{proc} cannot be read: {error.strerror}") from None
+    found = [one for one in entries if one.isdigit() and _comm(proc, one) in _PROCESSES]
+    own = _pid_namespace(proc, "self")
+    # One whose namespace cannot be read counts.
+    return any(_pid_namespace(proc, one) in (own, "") for one in found)
+
+
+def _pid_namespace(proc: str, pid: str) -> str:
+    try:
+        return os.readlink(f"{proc}/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def _comm(proc: str, pid: str) -> str:
+    try:
+        with open(f"{proc}/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""  # it has ended meanwhile
+
+
+def managing(
+    what: Held, environ: Mapping[str, str], is_ours: Callable[[AgentName], Optional[bool]], deadline: Deadline
+) -> Optional[Managed]:
+    """The resource by which a running Pacemaker manages what `what` names; `None` if it manages nothing of it.
+
+    `is_ours`: whether an agent is this package's; `None` where it is not installed.
+
+    Raises:
+        UnknownError: Pacemaker runs, and that cannot be found out.
+    """
+    if not is_running():
+        return None
+    deadline = deadline.within(_PATIENCE)
+    scheduler = Scheduler(environ, deadline)
+    cib = scheduler.configuration().cib
+    for one in resources_with(cib, what, is_ours):
+        if not Pacemaker(one.resource_id, deadline).manages():
+            continue
+        node = scheduler.node()
+        others = [other.uname for other in cib.nodes if other.uname != node]
+        outermost = one.containers[-1].container_id if one.containers else one.resource_id
+        return Managed(one.resource_id, outermost, one.agent, node, others[0] if len(others) == 1 else None)
+    return None
+
+
+def resources_with(cib: Cib, what: Held, is_ours: Callable[[AgentName], Optional[bool]]) -> List[Primitive]:
+    """The resources that have one of the addresses, or the ENI, by any of their sets of parameters. Pure.
+
+    Also by a set that counts on other nodes or at other times only: what it says of now only Pacemaker knows.
+    """
+    return [one for one in cib.primitives.values() if _names(cib, one, what, is_ours)]
+
+
+def _names(cib: Cib, one: Primitive, what: Held, is_ours: Callable[[AgentName], Optional[bool]]) -> bool:
+    values: Dict[str, List[str]] = {}
+    for some in cib.parameters_of(one).sets:
+        for name, value in some.values.items():
+            values.setdefault(name, []).append(value)
+    wanted = {*what.addresses, *what.others}
+
+    def has_address(*names: str) -> bool:
+        texts = [text.strip() for name in names for value in values.get(name, ()) for text in value.split(",")]
+        return any(_address(text) in wanted for text in texts)
+
+    if one.agent in _OTHERS:
+        return has_address(*_OTHERS[one.agent])
+    has_eni = what.network_interface_id in [text.strip() for text in values.get("network_interface_id", ())]
+    if not has_eni and not has_address(*NAMES_OF_IP):
+        return False
+    ours = is_ours(one.agent)
+    return one.agent == _OWN if ours is None else ours
+
+
+def _address(text: str) -> object:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def move(resource_id: str, node: Optional[str]) -> str:
+    """The command by which the cluster moves a resource, of whichever tool is installed; `node`: by default, away."""
+    to = [] if node is None else [node]
+    if programs.find("crm") is not None:
+        return " ".join(["crm", "resource", "move", resource_id, *to])
+    if programs.find("pcs") is not None:
+        return " ".join(["pcs", "resource", "move", resource_id, *to])
+    return " ".join(["crm_resource", "--move", "--resource", resource_id, *(["--node", *to] if to else [])])
