@@ -1,0 +1,111 @@
+"""Keeps asking addresses "who are you?" over TCP, UDP and ICMP, and writes down each question's outcome.
+
+    python -m aws_ipfailover.watch --address 192.168.10.10 --ttl node1=240 --ttl node2=200
+
+Each protocol of each address has an absolute schedule of its own: question n is due at n intervals after the start,
+whatever became of the ones before. A new TCP connection for each question (and a new UDP socket, so that an ICMP error
+finds its question) shows what a new client would meet; there is no retry that would hide a gap: a timeout below one
+second is shorter than the first retransmission of a SYN. A slot missed for want of CPU is left out, never made up for
+in a burst.
+
+The protocol `stream` is a client that keeps its TCP connection, as one of a database does, and has one question under
+way at a time: a slot at which it still waits is left out. When the connection is reset or closed, or an answer does not
+come within the timeout, it gives that connection up and opens another at the next slot.
+
+Standard output gets one line of JSON for each question, as soon as its outcome is known
+(`aws_ipfailover.watch.question`).
+SIGTERM, SIGINT and end of file on a standard input that is a pipe, socket or terminal end the asking; the questions
+under way are waited for, at most `--timeout`, everything is flushed, and the exit code is 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import selectors
+import signal
+import socket
+import sys
+from ipaddress import ip_address
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, cast
+
+from aws_ipfailover.watch.addresses import Address
+from aws_ipfailover.watch.icmp import IcmpProber
+from aws_ipfailover.watch.kept import StreamProber
+from aws_ipfailover.watch.outcomes import Outcomes
+from aws_ipfailover.watch.question import PROTOCOLS, Protocol, Question
+from aws_ipfailover.watch.schedule import Consumer, Line, Prober
+from aws_ipfailover.watch.tcp import TcpProber
+from aws_ipfailover.watch.udp import UdpProber
+
+_CONNECTED: Mapping[Protocol, Callable[[Address, int, Outcomes, selectors.BaseSelector], Prober]] = {
+    "tcp": TcpProber,
+    "udp": UdpProber,
+    "stream": StreamProber,
+}
+
+
+def signed_node(text: str) -> Tuple[str, int]:
+    """NAME=TTL of the command line. Raises argparse.ArgumentTypeError."""
+    name, _, ttl = text.partition("=")
+    if not name or not ttl.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TTL")
+    return name, int(ttl)
+
+
+def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="consumer", description='keep asking addresses "who are you?"')
+    parser.add_argument(
+        "--address", action="append", type=ip_address, required=True, help="IPv4 or IPv6; can be repeated"
+    )
+    parser.add_argument("--port", type=int, default=7777)
+    parser.add_argument("--interval", type=float, default=0.05, help="seconds from question to question, per protocol")
+    parser.add_argument("--timeout", type=float, default=0.9, help="seconds until a question counts as lost")
+    parser.add_argument("--protocol", action="append", choices=PROTOCOLS, help="default: all")
+    parser.add_argument(
+        "--ttl", action="append", type=signed_node, default=[], metavar="NAME=TTL", help="who signs how"
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.interval <= 0 or arguments.timeout <= 0:
+        parser.error("--interval and --timeout are more than 0")
+    return arguments
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Ask until SIGTERM, SIGINT or the end of standard input."""
+    arguments = parse(argv)
+    stop, wake = socket.socketpair()
+    wake.setblocking(False)
+    # Python writes the signal's number to this socket: the one wake-up of the loop that cannot be lost.
+    signal.set_wakeup_fd(wake.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+    def write(question: Question) -> None:
+        sys.stdout.write(question.to_json() + "\n")
+        sys.stdout.flush()
+
+    addresses: List[Address] = arguments.address
+    asked = {address: Outcomes(address, arguments.timeout, write) for address in addresses}
+    protocols = cast("List[Protocol]", arguments.protocol or list(PROTOCOLS))
+    try:
+        consumer = Consumer([stop.fileno(), sys.stdin.fileno()])
+        probers: Dict[Line, Prober] = {}
+        for address, outcomes in asked.items():
+            for protocol in protocols:
+                if protocol == "icmp":
+                    probers[address, protocol] = IcmpProber(address, dict(arguments.ttl), outcomes, consumer.selector)
+                else:
+                    prober = _CONNECTED[protocol](address, arguments.port, outcomes, consumer.selector)
+                    probers[address, protocol] = prober
+        consumer.run(probers, list(asked.values()), arguments.interval)
+    except BrokenPipeError:
+        return 0  # nobody reads the outcomes any more
+    except OSError as error:
+        sys.stderr.write(f"consumer: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
