@@ -125,23 +125,26 @@ ALLOWED: Dict[str, Set[str]] = {
     "programs": {"errors"},
     "watch": set(),
     "watch.__main__": {
-        *("watch.addresses", "watch.icmp", "watch.kept", "watch.outcomes", "watch.question", "watch.schedule"),
-        *("watch.tcp", "watch.udp"),
+        *("watch.addresses", "watch.exchange", "watch.icmp", "watch.kept", "watch.outcomes", "watch.question"),
+        *("watch.schedule", "watch.tcp", "watch.udp"),
     },
     "watch.addresses": set(),
     "watch.answers": set(),
     "watch.echo": set(),
+    "watch.exchange": set(),
     "watch.failures": {"watch.question"},
     "watch.icmp": {"watch.addresses", "watch.echo", "watch.failures", "watch.outcomes", "watch.ttl"},
-    "watch.kept": {"watch.addresses", "watch.answers", "watch.failures", "watch.outcomes", "watch.question"},
+    "watch.kept": {
+        *("watch.addresses", "watch.answers", "watch.exchange", "watch.failures", "watch.outcomes", "watch.question"),
+    },
     "watch.outcomes": {"watch.addresses", "watch.question"},
     "watch.question": set(),
     "watch.schedule": {
         *("watch.addresses", "watch.icmp", "watch.kept", "watch.outcomes", "watch.question", "watch.tcp", "watch.udp"),
     },
-    "watch.tcp": {"watch.addresses", "watch.answers", "watch.failures", "watch.outcomes"},
+    "watch.tcp": {"watch.addresses", "watch.answers", "watch.exchange", "watch.failures", "watch.outcomes"},
     "watch.ttl": set(),
-    "watch.udp": {"watch.addresses", "watch.answers", "watch.failures", "watch.outcomes"},
+    "watch.udp": {"watch.addresses", "watch.answers", "watch.exchange", "watch.failures", "watch.outcomes"},
 }
 # What is outside of this project, and the modules that alone may import it.
 OWNERS: Dict[str, Set[str]] = {

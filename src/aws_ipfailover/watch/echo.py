@@ -68,3 +68,9 @@ def parse_icmp6(message: bytes, hop_limit: int, cookie: bytes) -> Optional[Reply
         sequence = signed_sequence(message[8 + IPV6_HEADER :], ICMP6_ECHO, cookie)
         return None if sequence is None else Reply(sequence, None)
     return None
+
+
+def parse_ping(message: bytes, ttl: int, cookie: bytes) -> Optional[Reply]:
+    """As `parse_icmp`; a ping socket gives no header, the TTL comes beside it, and replies are all that it gives."""
+    sequence = signed_sequence(message, ICMP_ECHO_REPLY, cookie)
+    return None if sequence is None else Reply(sequence, ttl)

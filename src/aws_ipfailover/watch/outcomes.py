@@ -16,13 +16,16 @@ Release = Callable[[bool], None]
 class Pending:
     """A question under way. `release` gives back what it holds, and is told if it was answered.
 
-    `deadline` is monotonic.
+    `deadline` is monotonic. `accepted`: when a connection was accepted (wall time), if that is an answer.
+    `last_look`: looks, at the deadline, whether there has been an answer after all.
     """
 
     sent: float
     deadline: float
     release: Release
     connection: Optional[int]
+    accepted: Optional[float] = None
+    last_look: Optional[Callable[[], None]] = None
 
 
 class Outcomes:
@@ -37,13 +40,37 @@ class Outcomes:
         self._write = write
         self._pending: Dict[Tuple[Protocol, int], Pending] = {}
 
-    def asked(self, protocol: Protocol, sequence: int, release: Release, connection: Optional[int] = None) -> None:
-        """A question is about to leave."""
-        self._pending[protocol, sequence] = Pending(time.time(), time.monotonic() + self._timeout, release, connection)
+    def asked(
+        self,
+        protocol: Protocol,
+        sequence: int,
+        release: Release,
+        connection: Optional[int] = None,
+        *,
+        within: float = 0.0,
+        last_look: Optional[Callable[[], None]] = None,
+    ) -> None:
+        """A question is about to leave. `within`: seconds for the answer, where that takes longer than the timeout."""
+        deadline = time.monotonic() + max(self._timeout, within)
+        self._pending[protocol, sequence] = Pending(time.time(), deadline, release, connection, last_look=last_look)
 
-    def answered(self, protocol: Protocol, sequence: int, node: str, stamped: Optional[float] = None) -> None:
-        """`node` answered, by its own time at `stamped`."""
-        self._finish(protocol, sequence, time.time(), node, stamped, None)
+    def accepted(self, protocol: Protocol, sequence: int, within: float) -> None:
+        """The connection was accepted, which is the answer; for so many seconds more the server may say who it is."""
+        pending = self._pending.get((protocol, sequence))
+        if pending is not None:
+            pending.accepted = time.time()
+            pending.deadline = min(pending.deadline, time.monotonic() + within)
+
+    def answered(
+        self,
+        protocol: Protocol,
+        sequence: int,
+        node: str,
+        stamped: Optional[float] = None,
+        at: Optional[float] = None,
+    ) -> None:
+        """`node` answered, by its own time at `stamped`: just now, or `at` that wall time."""
+        self._finish(protocol, sequence, at or time.time(), node, stamped, None)
 
     def failed(self, protocol: Protocol, sequence: int, failure: Failure) -> None:
         """The question failed."""
@@ -52,6 +79,11 @@ class Outcomes:
     def expire(self, now: float) -> None:
         """Fail the questions whose time was over at `now` (monotonic)."""
         for protocol, sequence in [key for key, pending in self._pending.items() if pending.deadline <= now]:
+            pending = self._pending[protocol, sequence]
+            if pending.accepted is not None:
+                self.answered(protocol, sequence, "")
+            elif pending.last_look is not None:
+                pending.last_look()
             self.failed(protocol, sequence, "timeout")
 
     def next_deadline(self) -> Optional[float]:
@@ -69,9 +101,13 @@ class Outcomes:
     ) -> None:
         pending = self._pending.pop((protocol, sequence), None)
         if pending is not None:
-            pending.release(node is not None)
+            if answered is not None and pending.accepted is not None:
+                answered = pending.accepted
+            pending.release(answered is not None)
+            # A server that says nothing has no name.
+            who = node or None
             self._write(
                 Question(
-                    protocol, sequence, pending.sent, answered, node, error, stamped, self._address, pending.connection
+                    protocol, sequence, pending.sent, answered, who, error, stamped, self._address, pending.connection
                 )
             )

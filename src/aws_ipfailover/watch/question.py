@@ -1,4 +1,4 @@
-"""One question a consumer asked, and what became of it: the line format between consumer, recorder and judge."""
+"""One question, and what became of it: the format of the lines that the process of a watch writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROTOCOLS: Tuple[Protocol, ...] = (*SINGLE, "stream")
 
 @dataclass(frozen=True)
 class Question:
-    """A question and its outcome: either `answered` and `node` are set, or `error` is.
+    """A question and its outcome: either `answered` is set, and `node` if the answer names one, or `error` is.
 
     `sequence` counts the slots of the schedule of one protocol and address, so a slot that the consumer had to skip (it
     got no CPU; a stream still waited for an answer) is a number that is missing. `sent`, `answered` and `stamped` are

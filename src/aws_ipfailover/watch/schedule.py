@@ -7,6 +7,7 @@ whatever became of the ones before. A slot missed for want of CPU is left out, n
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import sys
@@ -53,19 +54,27 @@ class Consumer:
 
         return ready
 
-    def run(self, probers: Mapping[Line, Prober], outcomes: Sequence[Outcomes], interval: float) -> None:
-        """Ask until stopped. Spreads the schedules evenly over an interval."""
+    def run(
+        self,
+        probers: Mapping[Line, Prober],
+        outcomes: Sequence[Outcomes],
+        interval: float,
+        seconds: float = math.inf,
+    ) -> None:
+        """Ask until stopped, for so many seconds at most. Spreads the schedules evenly over an interval."""
         start = time.monotonic()
         begins = {line: start + interval * index / len(probers) for index, line in enumerate(probers)}
         slots = dict.fromkeys(probers, 0)
         while True:
             now = time.monotonic()
+            self._stopping = self._stopping or now >= start + seconds
             for line, prober in probers.items():
                 if not self._stopping and begins[line] + slots[line] * interval <= now:
                     slot = next_slot(now - begins[line], interval, slots[line] - 1)
                     prober.ask(slot)
                     slots[line] = slot + 1
             wakes = [] if self._stopping else [begins[line] + slots[line] * interval for line in probers]
+            wakes += [] if self._stopping or seconds == math.inf else [start + seconds]
             wakes += [deadline for deadline in (each.next_deadline() for each in outcomes) if deadline is not None]
             if not wakes:
                 return

@@ -9,14 +9,23 @@ import socket
 
 from aws_ipfailover.watch.addresses import Address, family_of
 from aws_ipfailover.watch.answers import parse_answer
+from aws_ipfailover.watch.exchange import LONGEST_ANSWER, NUMBERED, SPEAKS_WITHIN, Exchange
 from aws_ipfailover.watch.failures import FAILURES, failure_of
 from aws_ipfailover.watch.outcomes import Outcomes
 
 
 class TcpProber:
-    """A new connection for each question: connect, ask, read one line, close."""
+    """A new connection for each question: connect, ask, read one line, close; without a line where none has to come."""
 
-    def __init__(self, address: Address, port: int, outcomes: Outcomes, selector: selectors.BaseSelector) -> None:
+    def __init__(
+        self,
+        address: Address,
+        port: int,
+        outcomes: Outcomes,
+        selector: selectors.BaseSelector,
+        exchange: Exchange = NUMBERED,
+    ) -> None:
+        self._exchange = exchange
         self._family = family_of(address)
         self._target = (str(address), port)
         self._outcomes = outcomes
@@ -38,8 +47,10 @@ class TcpProber:
             if code:
                 self._outcomes.failed("tcp", sequence, FAILURES.get(code, "error"))
                 return
+            if self._exchange.accepted:
+                self._outcomes.accepted("tcp", sequence, SPEAKS_WITHIN)
             try:
-                connection.send(b"%d\n" % sequence)
+                connection.send(self._exchange.message(sequence))
             except OSError as error:
                 self._outcomes.failed("tcp", sequence, failure_of(error))
                 return
@@ -54,9 +65,10 @@ class TcpProber:
                 self._outcomes.failed("tcp", sequence, failure_of(error))
                 return
             received.extend(data)
-            if b"\n" in received:
+            if b"\n" in received or len(received) >= LONGEST_ANSWER:
                 self._outcomes.answered("tcp", sequence, *parse_answer(bytes(received)))
             elif not data:
+                # Also where the connection was accepted: who closes it at once serves nobody.
                 self._outcomes.failed("tcp", sequence, "closed")
 
         self._outcomes.asked("tcp", sequence, close)

@@ -8,6 +8,7 @@ import socket
 
 from aws_ipfailover.watch.addresses import Address, family_of
 from aws_ipfailover.watch.answers import parse_answer
+from aws_ipfailover.watch.exchange import NUMBERED, Exchange
 from aws_ipfailover.watch.failures import failure_of
 from aws_ipfailover.watch.outcomes import Outcomes
 
@@ -18,7 +19,15 @@ IPV6_RECVERR = 25  # <linux/in6.h>
 class UdpProber:
     """A connected socket for each question: only an answer from the address that was asked arrives."""
 
-    def __init__(self, address: Address, port: int, outcomes: Outcomes, selector: selectors.BaseSelector) -> None:
+    def __init__(
+        self,
+        address: Address,
+        port: int,
+        outcomes: Outcomes,
+        selector: selectors.BaseSelector,
+        exchange: Exchange = NUMBERED,
+    ) -> None:
+        self._exchange = exchange
         self._family = family_of(address)
         self._target = (str(address), port)
         self._outcomes = outcomes
@@ -53,6 +62,6 @@ class UdpProber:
         try:
             datagram.connect(self._target)
             self._selector.register(datagram, selectors.EVENT_READ, readable)
-            datagram.send(b"%d\n" % sequence)
+            datagram.send(self._exchange.message(sequence))
         except OSError as error:
             self._outcomes.failed("udp", sequence, failure_of(error))
