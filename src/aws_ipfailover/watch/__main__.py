@@ -17,7 +17,7 @@ come within the timeout, it gives that connection up and opens another at the ne
 Standard output gets one line of JSON for each question, as soon as its outcome is known
 (`aws_ipfailover.watch.question`). SIGTERM, SIGINT and end of file on a standard input that is a pipe, socket or
 terminal end the asking; the questions under way are waited for, at most `--timeout`, everything is flushed, and
-the exit code is 0. It is 1, with a sentence on standard error, if it cannot ask.
+the exit code is 0. It is 4, with a sentence on standard error, if it cannot ask.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ from aws_ipfailover.watch.schedule import Consumer, Line, Prober
 from aws_ipfailover.watch.tcp import TcpProber
 from aws_ipfailover.watch.udp import UdpProber
 
+# Neither 1 nor 3, by which the command `aws-ipfailover watch` tells what it has found, nor 2, a wrong command line.
+CANNOT_ASK = 4
 _Make = Callable[[Address, int, Outcomes, selectors.BaseSelector, Exchange], Prober]
 _CONNECTED: Mapping[Protocol, _Make] = {"tcp": TcpProber, "udp": UdpProber, "stream": StreamProber}
 
@@ -131,8 +133,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except BrokenPipeError:
         return 0  # nobody reads the outcomes any more
     except OSError as error:
-        sys.stderr.write(f"watch: {error}\n")
-        return 1
+        sys.stderr.write(f"{error}\n")
+        return CANNOT_ASK
     return 0
 
 

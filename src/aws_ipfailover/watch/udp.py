@@ -62,6 +62,7 @@ class UdpProber:
         try:
             datagram.connect(self._target)
             self._selector.register(datagram, selectors.EVENT_READ, readable)
-            datagram.send(self._exchange.message(sequence))
+            # An empty datagram is one that many servers drop.
+            datagram.send(self._exchange.message(sequence) or NUMBERED.message(sequence))
         except OSError as error:
             self._outcomes.failed("udp", sequence, failure_of(error))
