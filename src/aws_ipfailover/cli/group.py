@@ -9,11 +9,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module, metadata
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import click
+from click.shell_completion import shell_complete
 
 from aws_ipfailover import __version__
 from aws_ipfailover.errors import Error, ParameterError, UnknownError
@@ -21,6 +23,9 @@ from aws_ipfailover.errors import Error, ParameterError, UnknownError
 # Other packages add commands of their own by entry points of this group: objects of click.
 COMMANDS = "aws_ipfailover.commands"
 OK, WRONG, USAGE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
+_NAME = "aws-ipfailover"
+# What a shell sets when it asks for its completion script, or for what can stand at the cursor.
+_COMPLETE = "_AWS_IPFAILOVER_COMPLETE"
 NO_LAB = "the lab is a package of its own, and is not installed here; try: pip install aws-ipfailover-lab"
 
 
@@ -35,11 +40,19 @@ _OWN: Dict[str, Listed] = {
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
     "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
     "watch": Listed("Ask an address who answers, and for how long nobody does.", "aws_ipfailover.cli.watch"),
+    "schema": Listed("Print the JSON Schema of what a command prints with --json.", "aws_ipfailover.cli.schema"),
 }
 
 
 class Commands(click.Group):
     """The commands of this package, and those that other packages add."""
+
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
+        """Read the command line. Without arguments the help, as an error: releases of click differ in its exit code."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(USAGE)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> List[str]:
         """Their names, in alphabetical order."""
@@ -56,9 +69,12 @@ class Commands(click.Group):
         try:
             loaded = point.load()
         except Exception as error:  # noqa: BLE001 - whatever another package does when it is imported
-            sys.stderr.write(f"the command '{cmd_name}' does not load: {type(error).__name__}: {error}\n")
+            click.echo(f"the command '{cmd_name}' does not load: {type(error).__name__}: {error}", err=True)
             return None
-        return loaded if isinstance(loaded, click.Command) else None
+        if not isinstance(loaded, click.Command):
+            click.echo(f"the command '{cmd_name}' does not load: {point.value} is no command of click", err=True)
+            return None
+        return loaded
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of `--help`, without loading the commands of this package."""
@@ -100,16 +116,25 @@ Completion, for bash (zsh and fish likewise):
 """
 
 
-@click.command(cls=Commands, epilog=_EPILOG, context_settings={"max_content_width": 80})
-@click.version_option(__version__, message="aws-ipfailover %(version)s")
+@click.command(
+    cls=Commands,
+    epilog=_EPILOG,
+    context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, message=f"{_NAME} %(version)s")
 def command() -> None:
     """Move a fixed IP address between AWS instances, under Pacemaker."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code. Errors of the library are told as one sentence each."""
+    asked = os.environ.get(_COMPLETE)
+    if asked:
+        return shell_complete(command, {}, _NAME, _COMPLETE, asked)
     try:
-        result: Any = command.main(list(arguments), prog_name="aws-ipfailover", standalone_mode=False)
+        result = _invoke(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # while a closed pipe can still be handled: see below
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as refused:
@@ -121,11 +146,29 @@ def run(arguments: Sequence[str]) -> int:
     except Error as error:
         click.echo(str(error), err=True)
         return code_of(error)
-    except BrokenPipeError:
-        # Whoever read the output has enough of it, as in `| head`. Python would complain once more at its end.
-        sys.stdout = None
-        return OK
+    except BrokenPipeError as error:
+        if _reader_is_gone():
+            # It has read enough, as in `| head`. Python would try to write the rest, and complain, at its end.
+            sys.stdout = None
+            return OK
+        click.echo(f"could not find out: a connection was closed: {error}", err=True)
+        return UNKNOWN
     return result if isinstance(result, int) else OK
+
+
+def _invoke(arguments: Sequence[str]) -> Any:
+    # Not command.main(): of an interruption it writes an empty line, and of a broken pipe it makes exit code 1.
+    with command.make_context(_NAME, list(arguments)) as context:
+        return command.invoke(context)
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads standard output any more: what could not be written is still in its buffer."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def code_of(error: Error) -> int:

@@ -66,7 +66,10 @@ def main(arguments: Sequence[str]) -> int:
 
     Without click: so that the agent can be installed where nothing but what it needs itself is.
     """
-    chosen = _parser().parse_args(arguments)
+    try:
+        chosen = _parser().parse_args(arguments)
+    except SystemExit as ended:  # after --help, or a wrong command line
+        return int(ended.code or 0)
     return _run(chosen)
 
 

@@ -13,7 +13,4 @@ from aws_ipfailover.cli import install
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: Sequence[str]) -> int:
     """Install the resource agents for Pacemaker."""
-    try:
-        return install.main(arguments)
-    except SystemExit as ended:  # argparse, after --help or a wrong command line
-        return int(ended.code or 0)
+    return install.main(arguments)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 from aws_ipfailover.cli import install
 
+_INTERRUPTED = 130  # as in `group`, which needs click
 _NEEDED = ("click", "rich")
 _MISSING = (
     "the commands of aws-ipfailover need {missing}: pip install 'aws-ipfailover[cli]'"
@@ -17,7 +18,15 @@ _MISSING = (
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; returns its exit code. `arguments`: without the program's name; by default the process's."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    # While modules are loaded, too, and where there is no click.
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return _INTERRUPTED
+
+
+def _run(given: List[str]) -> int:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if not missing:
         from aws_ipfailover.cli import group  # noqa: PLC0415 - needs click

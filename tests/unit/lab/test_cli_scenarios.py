@@ -17,10 +17,13 @@ CLI = [str(Path(sys.executable).with_name("aws-ipfailover")), "lab"]
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["soak", "--minutes", "0"], "argument --minutes: a number of minutes, more than 0, not 0"),
-        (["soak", "--steps", "0"], "argument --steps: a whole number, 1 or more, not 0"),
-        (["soak", "--first-step", "-1"], "argument --first-step: a whole number, 1 or more, not -1"),
-        (["soak", "--mode", "arp"], "argument --mode: invalid choice: 'arp'"),
+        (["soak", "--minutes", "0"], "Invalid value for '--minutes': a number of minutes, more than 0, not 0"),
+        (["soak", "--steps", "0"], "Invalid value for '--steps': a whole number, 1 or more, not 0"),
+        (["soak", "--first-step", "-1"], "Invalid value for '--first-step': a whole number, 1 or more, not -1"),
+        (
+            ["soak", "--mode", "arp"],
+            "Invalid value for '--mode': 'arp' is not one of 'overlay-ip', 'eni', 'private-ip'",
+        ),
         (["scenarios", "nope"], "there is no scenario 'nope'; `lab scenarios --list` shows which there are"),
         (["scenarios", "planned-move", "--directory", "/proc/none"], "cannot write to /proc/none: "),
         (["scenarios", "planned-move", "--directory", "/etc"], "/etc is not empty: records go into a directory"),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import shlex
 from pathlib import Path
-from typing import Callable, Dict, List, Type
+from typing import Callable, Dict, List, NamedTuple, Optional, Type
 
+import click
 import pytest
 
 from vpc_lab import faults
-from vpc_lab.cli.lab import register
+from vpc_lab.cli.lab import command
 from vpc_lab.errors import LabError
 from vpc_lab.faults import (
     FAULTS,
     AccessDenied,
     AddressRemoved,
     ApiError,
+    ClockStepped,
     Crash,
     Fault,
     Freeze,
@@ -135,38 +137,117 @@ def test_a_fault_is_written_as_it_is_typed(fault: Fault, typed: str) -> None:
     assert str(fault) == typed
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of the lab."""
-    made = argparse.ArgumentParser()
-    register(made.add_subparsers())
-    return made
+class Order(NamedTuple):
+    """What a lab was asked to inject; also what it answers."""
+
+    lab: str
+    fault: Fault
+    lasting: Optional[float]
+    number: int = 7
+
+
+class Asked(List[Order]):
+    """What labs were asked to inject, in order."""
+
+    def type(self, *words: str) -> int:
+        """Type `lab` with these words; returns the exit code."""
+        with command.make_context("lab", list(words)) as context:
+            return int(command.invoke(context))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Labs that do nothing but note what they are asked to inject."""
+    orders = Asked()
+
+    class Noting:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def inject(self, fault: Fault, lasting: Optional[float]) -> Order:
+            orders.append(Order(self.name, fault, lasting))
+            return orders[-1]
+
+    monkeypatch.setattr("vpc_lab.lab.Lab", Noting)
+    return orders
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_the_command_line_knows_every_fault(name: str) -> None:
+def test_the_command_line_knows_every_fault(
+    name: str, asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With all of its parameters: what is typed is the value that Python has."""
-    fault = example(FAULTS[name])
-    given = ["0.5" if one.kind is float else "7" if one.kind is int else "" for one in fault.parameters()]
-    words: List[str] = [str(GIVEN[one.name]) for one in fault.parameters() if one.required]
-    options: List[str] = []
-    for one, number in zip(fault.parameters(), given):
-        if not one.required:
-            flag = [f"--no-{one.option}" if one.default else f"--{one.option}"]
-            options += flag if one.kind is bool else [f"--{one.option}", number or (one.choices or ("text",))[-1]]
-    found = parser().parse_args(["lab", "fault", name, *words, *options, "--for", "5", "--name", "mine"])
-    assert found.fault is FAULTS[name]
-    assert (found.lasting, found.name) == (5.0, "mine")
-    for one in fault.parameters():
-        value = getattr(found, one.name)
-        assert type(value) is one.kind
-        if not one.required and one.kind is not float:
-            assert value != one.default or one.choices
+    policy = tmp_path / "policy.json"
+    policy.write_text(str(GIVEN["policy"]), encoding="utf-8")
+    typed = {**GIVEN, "policy": policy}
+    expected: Dict[str, object] = {}
+    words: List[str] = []
+    for one in FAULTS[name].parameters():
+        if one.required:
+            words.append(str(typed[one.name]))
+            expected[one.name] = GIVEN[one.name]
+        elif one.kind is bool:
+            words.append(f"--no-{one.option}" if one.default else f"--{one.option}")
+            expected[one.name] = not one.default
+        else:
+            other: object = 0.5 if one.kind is float else 599 if one.kind is int else (one.choices or ("text",))[-1]
+            words += [f"--{one.option}", str(other)]
+            expected[one.name] = other
+    fault = FAULTS[name](**expected)
+    assert asked.type("fault", name, *words, "--for", "5", "--name", "mine") == 0
+    assert asked == [Order("mine", fault, 5.0)]
+    assert capsys.readouterr().out == f"fault 7: {fault}\n"
 
 
-def test_the_lab_s_name_can_come_before_the_fault_s() -> None:
-    """`lab fault --name mine crash node1` means the lab called `mine`."""
-    assert parser().parse_args(["lab", "fault", "--name", "mine", "crash", "node1"]).name == "mine"
-    assert parser().parse_args(["lab", "fault", "crash", "node1"]).name == "default"
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_not_given_is_as_by_default(name: str, asked: Asked, tmp_path: Path) -> None:
+    """The command line has the defaults of the values."""
+    policy = tmp_path / "policy.json"
+    policy.write_text(str(GIVEN["policy"]), encoding="utf-8")
+    typed = {**GIVEN, "policy": policy}
+    words = [str(typed[one.name]) for one in FAULTS[name].parameters() if one.required]
+    assert asked.type("fault", name, *words) == 0
+    assert asked == [Order("default", example(FAULTS[name]), None)]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_example_of_a_fault_s_help_can_be_typed(
+    name: str, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It makes that fault."""
+    monkeypatch.chdir(tmp_path)
+    Path("policy.json").write_text(str(GIVEN["policy"]), encoding="utf-8")
+    with pytest.raises(click.exceptions.Exit):
+        asked.type("fault", name, "--help")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    aws-ipfailover lab ")]
+    assert asked.type(*shlex.split(line)[2:]) == 0
+    assert type(asked[0].fault) is FAULTS[name]
+
+
+def test_the_lab_s_name_can_come_before_the_fault_s(asked: Asked) -> None:
+    """`lab fault --name mine crash node1` means the lab called `mine`; what is nearer to the fault counts."""
+    asked.type("fault", "--name", "mine", "crash", "node1")
+    asked.type("fault", "crash", "node1")
+    asked.type("fault", "--name", "mine", "crash", "node1", "--name", "other")
+    assert [order.lab for order in asked] == ["mine", "default", "other"]
+
+
+@pytest.mark.parametrize("number", ["-1", "-0.5"])
+def test_a_negative_number_is_no_option(asked: Asked, capsys: pytest.CaptureFixture[str], number: str) -> None:
+    """As a value it is one, and as an argument it is refused by the fault, as any other number could be."""
+    assert asked.type("fault", "clock-stepped", "node1", "--seconds", number) == 0
+    assert asked[0].fault == ClockStepped("node1", float(number))
+    assert asked.type("fault", "route-lag", number) == 1
+    assert capsys.readouterr().err == f"seconds is a number, 0 or more, not {number}\n"
+
+
+@pytest.mark.parametrize("words", [["crash", "--tpyo"], ["crash", "node1", "--tpyo"], ["route-lag", "-1", "--tpyo"]])
+def test_an_option_that_does_not_exist(asked: Asked, words: List[str]) -> None:
+    """It is refused, and no fault is injected."""
+    with pytest.raises(click.UsageError) as refused:
+        asked.type("fault", *words)
+    assert "--tpyo" in str(refused.value)
+    assert asked == []
 
 
 def test_the_documentation_has_the_list() -> None:

@@ -2,120 +2,160 @@
 
 from __future__ import annotations
 
-import argparse
+import shlex
 import sys
 import time
+from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Type
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Type
 
+import click
+
+from vpc_lab.cli.verb import USAGE, WRONG, Argument, Group, Verb, argument, name_option
 from vpc_lab.faults import FAULTS, Fault, Parameter
 
 if TYPE_CHECKING:
     from vpc_lab.lab import Lab
 
-    Verb = Callable[[Lab, argparse.Namespace], int]
-    Add = Callable[[str, Verb, str], argparse.ArgumentParser]
+_FAULT_HELP = """Let something go wrong. Faults add up; `lab heal NUMBER` undoes one of them.
 
-EXAMPLES = """\
-Faults add up, and `lab heal NUMBER` undoes one of them. The first writes of routes by node2 are throttled:
-
-  aws-ipfailover lab fault api-error RequestLimitExceeded --action ReplaceRoute --caller node2 --times 3
-
-Every read takes two seconds; reads with a filter find nothing for half a minute; node1's clock is ten minutes behind:
-
-  aws-ipfailover lab fault slow 2 --action 'Describe*'
-  aws-ipfailover lab fault empty-reads --action DescribeNetworkInterfaces --for 30
-  aws-ipfailover lab fault clock-stepped node1 --seconds 600
-
-node1 hears node2, which does not hear it; the disk under node2's logs is full:
-
+\b
+Examples:
   aws-ipfailover lab fault partition node1 node2 --one-way
-  aws-ipfailover lab fault disk-full node2 --where log
+  aws-ipfailover lab fault slow 2 --action 'Describe*' --for 30
 """
+# What an example has for each argument of a fault.
+_EXAMPLES = {
+    "node": "node1",
+    "one": "node1",
+    "other": "node2",
+    "zone": "eu-central-1a",
+    "seconds": "2",
+    "code": "RequestLimitExceeded",
+    "action": "*Route",
+    "policy": "policy.json",
+    "how": "silent",
+    "destination": "192.168.10.10/32",
+    "target": "node2",
+    "table": "a",
+    "address": "192.168.10.10",
+}
 
 
-def register(add: Add, guarded: Callable[[Verb], Callable[[argparse.Namespace], int]]) -> None:
-    """Add the verbs; `add` takes a verb, what runs it, and its help; `guarded` turns errors into exit codes."""
-    parser = add(
-        "fault", _inject, "let something go wrong: `fault --help` lists what, `fault NAME --help` tells of one"
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
-    names = parser.add_subparsers(dest="fault", required=True, metavar="NAME")
-    # Of a lab's name before the fault's, which a parser for a fault would overwrite.
-    for fault in FAULTS.values():
-        one = names.add_parser(fault.name, help=_escaped(fault.summary), description=_escaped(_whole(fault)))
-        one.formatter_class = argparse.RawDescriptionHelpFormatter
-        one.add_argument("--name", default=argparse.SUPPRESS, help="which lab, if there are several")
-        for parameter in fault.parameters():
-            _add(one, parameter)
-        one.add_argument(
-            "--for", dest="lasting", type=float, metavar="SECONDS", help="how long; it is healed by itself then"
-        )
-        one.set_defaults(fault=fault, run=guarded(_inject))
-    heal = add("heal", _heal, "undo faults, by the numbers that `lab faults` shows, or all")
-    heal.add_argument("numbers", nargs="*", type=int, metavar="NUMBER")
-    heal.add_argument("--all", action="store_true", help="every fault")
-    add("faults", _list, "show the faults in force")
+class Faults(Group):
+    """The verb `fault`: one command for each fault of the list."""
 
+    def list_commands(self, ctx: click.Context) -> List[str]:
+        """The faults' names, in the order of the list."""
+        return list(FAULTS)
 
-def _escaped(text: str) -> str:
-    return text.replace("%", "%%")
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        """The command that injects one fault; None if there is no such fault."""
+        fault = FAULTS.get(cmd_name)
+        return None if fault is None else _injecting(fault)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The names only, by what they are about: with its sentence each, they would fill two terminals."""
+        kinds: Dict[str, List[str]] = {}
+        for fault in FAULTS.values():
+            kinds.setdefault(fault.kind, []).append(fault.name)
+        with formatter.section("Faults, which `lab fault NAME --help` explains"):
+            for kind, names in kinds.items():
+                # Not formatter.write_text, which breaks lines at the hyphens of names.
+                for line in wrap(
+                    f"{kind}: {', '.join(names)}", formatter.width - formatter.current_indent, break_on_hyphens=False
+                ):
+                    formatter.write(" " * formatter.current_indent + line + "\n")
 
 
 def _whole(fault: Type[Fault]) -> str:
-    lines = (fault.__doc__ or "").strip().splitlines()
-    return "\n".join(line.strip() for line in lines)
+    words = [_EXAMPLES[one.name] for one in fault.parameters() if one.required]
+    example = shlex.join(["aws-ipfailover", "lab", "fault", fault.name, *words])
+    return f"{cleandoc(fault.__doc__ or fault.summary)}\n\n\b\nExample:\n  {example}"
 
 
-def _add(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
-    help_ = _escaped(parameter.help)
+def _injecting(fault: Type[Fault]) -> Verb:
+    def inject(lab: Lab, lasting: Optional[float], **given: Any) -> int:
+        return _inject(lab, fault, given, lasting)
+
+    lasting = click.Option(
+        ["--for", "lasting"], type=float, metavar="SECONDS", help="how long; it is healed by itself then"
+    )
+    params = [*map(_parameter, fault.parameters()), lasting]
+    return Verb(fault.name, params=params, callback=inject, help=_whole(fault), short_help=fault.summary)
+
+
+def _parameter(parameter: Parameter) -> click.Parameter:
     if parameter.kind is bool:
         # A flag for what is not so by default.
-        action = "store_false" if parameter.default else "store_true"
-        name = f"--no-{parameter.option}" if parameter.default else f"--{parameter.option}"
+        option = f"--no-{parameter.option}" if parameter.default else f"--{parameter.option}"
         without = "not so: " if parameter.default else ""
-        parser.add_argument(name, dest=parameter.name, action=action, help=without + help_)
-        return
-    options: Dict[str, Any] = {"type": parameter.kind, "help": help_}
-    if parameter.choices:
-        options["choices"] = parameter.choices
-    else:
-        options["metavar"] = parameter.option.upper()
+        return click.Option([option, parameter.name], is_flag=True, help=without + parameter.help)
+    kind = click.Choice(parameter.choices) if parameter.choices else parameter.kind
     if parameter.required:
-        parser.add_argument(parameter.name, **options)
-    else:
-        if parameter.default is not None:
-            options["help"] += " (default: %(default)s)"
-        parser.add_argument(f"--{parameter.option}", dest=parameter.name, default=parameter.default, **options)
+        metavar = f"{{{'|'.join(parameter.choices)}}}" if parameter.choices else parameter.option.upper()
+        return Argument([parameter.name], parameter.help, type=kind, metavar=metavar)
+    notes = [", ".join(parameter.choices)] if parameter.choices else []
+    if parameter.default is not None:
+        notes.append(f"default: {parameter.default}")
+    return click.Option(
+        [f"--{parameter.option}", parameter.name],
+        type=kind,
+        metavar=parameter.option.upper(),
+        default=parameter.default,
+        help=parameter.help + (f" ({'; '.join(notes)})" if notes else ""),
+    )
 
 
-def _inject(lab: Lab, arguments: argparse.Namespace) -> int:
-    made: Type[Fault] = arguments.fault
-    values = {one.name: getattr(arguments, one.name) for one in made.parameters()}
+def _inject(lab: Lab, fault: Type[Fault], given: Dict[str, Any], lasting: Optional[float]) -> int:
+    # The flag of a parameter that is true by default says that it is not.
+    values: Dict[str, Any] = {
+        one.name: not given[one.name] if one.kind is bool and one.default else given[one.name]
+        for one in fault.parameters()
+    }
     if "policy" in values:
         try:
             values["policy"] = Path(values["policy"]).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             sys.stderr.write(f"cannot read {values['policy']}: {error}\n")
-            return 1
-    injected = lab.inject(made(**values), arguments.lasting)
+            return WRONG
+    injected = lab.inject(fault(**values), lasting)
     sys.stdout.write(f"fault {injected.number}: {injected.fault}\n")
     return 0
 
 
-def _heal(lab: Lab, arguments: argparse.Namespace) -> int:
-    if bool(arguments.numbers) is arguments.all:
+fault_verb = Faults("fault", params=[name_option()], help=_FAULT_HELP, subcommand_metavar="NAME [ARGS]...")
+
+
+@click.command("heal", cls=Verb)
+@argument("numbers", "of the faults, as `lab faults` shows them", nargs=-1, type=int, metavar="[NUMBER]...")
+@click.option("--all", "every", is_flag=True, help="every fault")
+def heal_verb(lab: Lab, numbers: Tuple[int, ...], every: bool) -> int:
+    """Undo faults, by the numbers that `lab faults` shows, or all.
+
+    \b
+    Example:
+      aws-ipfailover lab heal --all
+    """
+    if bool(numbers) is every:
         sys.stderr.write("say which faults to heal: their numbers, which `lab faults` shows, or --all\n")
-        return 2
-    if arguments.all:
+        return USAGE
+    if every:
         lab.heal()
-    for number in arguments.numbers:
+    for number in numbers:
         lab.heal(number)
     return 0
 
 
-def _list(lab: Lab, _: argparse.Namespace) -> int:
+@click.command("faults", cls=Verb)
+def faults_verb(lab: Lab) -> int:
+    """Show the faults in force.
+
+    \b
+    Example:
+      aws-ipfailover lab faults
+    """
     now = time.time()
     for one in lab.faults():
         left = "" if one.until is None else f", for {max(one.until - now, 0):.0f} s more"
