@@ -39,8 +39,8 @@ class Listed(NamedTuple):
 _OWN: Dict[str, Listed] = {
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
     "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
-    "watch": Listed("Ask an address who answers, and for how long nobody does.", "aws_ipfailover.cli.watch"),
     "schema": Listed("Print the JSON Schema of what a command prints with --json.", "aws_ipfailover.cli.schema"),
+    "watch": Listed("Ask an address who answers, and for how long nobody does.", "aws_ipfailover.cli.watch"),
 }
 
 

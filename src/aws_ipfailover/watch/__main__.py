@@ -89,6 +89,9 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     )
     parser.add_argument("--ask", metavar="TEXT", help="what to send; default: the question's number; nothing if empty")
     parser.add_argument("--accepted", action="store_true", help="TCP: a connection that is accepted is an answer")
+    parser.add_argument(
+        "--ends", action="store_true", help="stream: a connection that ends between two questions is a lost question"
+    )
     parser.add_argument("--for", dest="seconds", type=float, default=math.inf, help="seconds; default: without end")
     parser.add_argument(
         "--ttl", action="append", type=signed_node, default=[], metavar="NAME=TTL", help="who signs how"
@@ -116,7 +119,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     addresses: List[Address] = arguments.address
     asked = {address: Outcomes(address, arguments.timeout, write) for address in addresses}
     protocols: List[Asked] = arguments.protocol or [Asked(one, None) for one in PROTOCOLS]
-    exchange = Exchange(arguments.ask, arguments.accepted)
+    exchange = Exchange(arguments.ask, arguments.accepted, arguments.ends)
     try:
         consumer = Consumer([stop.fileno(), sys.stdin.fileno()])
         probers: Dict[Line, Prober] = {}

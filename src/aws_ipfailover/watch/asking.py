@@ -38,10 +38,9 @@ class Asking:
         arguments = ["--address", str(address), "--interval", repr(self.interval), "--timeout", repr(self.timeout)]
         for port in self.ports:
             arguments += ["--protocol", port.protocol if port.number is None else f"{port.protocol}:{port.number}"]
-        if self.ask:
-            arguments += [f"--ask={self.ask}"]
-        elif any(port.protocol in ("tcp", "stream") for port in self.ports):
-            arguments += ["--ask=", "--accepted"]
+        arguments += ["--ends", f"--ask={self.ask}"]
+        if not self.ask:
+            arguments += ["--accepted"]
         if seconds is not None:
             arguments += ["--for", repr(seconds)]
         return arguments

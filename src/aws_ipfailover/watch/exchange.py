@@ -17,11 +17,13 @@ class Exchange:
 
     `ask`: the text to send with each question, in which \r and \n stand for these; `None` for the question's number,
     empty for nothing. `accepted`: a connection that is accepted is the answer, and a line that the server says at once
-    only tells who it is; otherwise the first line is the answer.
+    only tells who it is; otherwise the first line is the answer. `ends`: a kept connection that ends while no question
+    is under way counts as a lost question.
     """
 
     ask: Optional[str] = None
     accepted: bool = False
+    ends: bool = False
 
     def message(self, sequence: int) -> bytes:
         """What to send with this question, with a newline at its end; empty for nothing."""

@@ -56,7 +56,7 @@ class StreamProber:
         self._name = ""
         # When the question on an idle connection was asked (wall time).
         self._idle_since: Optional[float] = None
-        # How an idle connection ended while no question was under way: for the next one to tell.
+        # How a connection ended while no question was under way: for the next one to tell.
         self._ended: Optional[Failure] = None
 
     def ask(self, sequence: int) -> None:
@@ -128,7 +128,7 @@ class StreamProber:
     def _broken(self, failure: Failure) -> None:
         """The connection is no more: a question under way failed, or the next one opens another."""
         if self._waiting is None:
-            self._ended = failure if self._exchange.accepted else None
+            self._ended = failure if self._exchange.ends else None
             self._close()
         else:
             self._outcomes.failed("stream", self._waiting, failure)
