@@ -256,7 +256,8 @@ def test_the_package_builds_with_nothing_fetched(tmp_path: Path) -> None:
     with ZipFile(wheel) as archive:
         inside = archive.namelist()
     agents = {f"aws_ipfailover/cli/{name}" for name in ("aws-ipfailover", "aws-ipfailover-health")}
-    assert {"aws_ipfailover/agent.py", "aws_ipfailover/aws/trimmed/source", *agents} <= set(inside)
+    schemas = {f"aws_ipfailover/cli/schemas/{path.name}" for path in ROOT.glob("src/aws_ipfailover/cli/schemas/*.json")}
+    assert {"aws_ipfailover/agent.py", "aws_ipfailover/aws/trimmed/source", *agents, *schemas} <= set(inside)
     # A production node gets no metadata service of the lab's, nor anything else that only tests use.
     assert {name.split("/")[0] for name in inside} == {"aws_ipfailover", f"aws_ipfailover-{__version__}.dist-info"}
     assert [name for name in inside if "lab" in name.split("/")] == []

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from importlib import import_module, metadata
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
@@ -163,12 +164,13 @@ def _invoke(arguments: Sequence[str]) -> Any:
 
 
 def _reader_is_gone() -> bool:
-    """Whether nobody reads standard output any more: what could not be written is still in its buffer."""
+    """Whether nobody reads standard output any more: poll(2) says POLLERR of a pipe without a reader."""
+    watched = select.poll()
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return True
-    return False
+        watched.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # it is no file
+        return False
+    return any(events & select.POLLERR for _, events in watched.poll(0))
 
 
 def code_of(error: Error) -> int:

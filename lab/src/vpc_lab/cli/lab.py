@@ -56,8 +56,8 @@ class _Verbs(Group):
     short_help="A VPC in a box: a real cluster on an EC2 of its own.",
 )
 def command() -> None:
-    """A VPC in a box: two or three cluster nodes, each in an availability zone of its own, consumers there and on
-    premises, and EC2's API, in namespaces of this machine. Takes root; needs no Internet; leaves nothing behind.
+    """A VPC in a box: cluster nodes in availability zones of their own, consumers, and EC2's API, in namespaces of this
+    machine. Takes root; needs no Internet.
 
     \b
     Example:

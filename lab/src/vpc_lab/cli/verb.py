@@ -33,7 +33,12 @@ class Argument(click.Argument):
 
 def argument(name: str, text: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
     """Add an argument to a verb, with the text of its help. `metavar`, which is needed, is how the usage shows it."""
-    return click.argument(name, cls=Argument, text=text, **attributes)
+
+    def add(decorated: Decorated) -> Decorated:
+        # Made anew each time: the decorator of click 8.0 can be used only once.
+        return click.argument(name, cls=Argument, text=text, **attributes)(decorated)
+
+    return add
 
 
 def mode_option(decorated: Decorated) -> Decorated:
