@@ -129,6 +129,18 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf.pacemaker": {"deadline", "errors", "programs"},
     "programs": {"errors"},
     "background": {"errors"},
+    "drill": set(),
+    "drill.cluster": {"drill.view", "errors", "ocf.cib", "output", "programs"},
+    "drill.conduct": {"deadline", "drill.cluster", "drill.consumers", "drill.judgement", "errors", "ocf.cib"},
+    "drill.consumers": {
+        *("deadline", "drill.judgement", "errors", "watch.addresses", "watch.asking", "watch.question"),
+        *("watch.watcher",),
+    },
+    "drill.doctor": {"errors", "output", "programs"},
+    "drill.judgement": {"watch.history", "watch.question"},
+    "drill.readiness": {"drill.view", "errors", "ocf.cib"},
+    "drill.report": {"drill.conduct", "drill.doctor", "drill.judgement"},
+    "drill.view": {"errors"},
     "watch": set(),
     "watch.__main__": {
         *("watch.addresses", "watch.exchange", "watch.icmp", "watch.kept", "watch.outcomes", "watch.question"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Mapping, Optional, TypeVar
+from typing import Any, Callable, List, Mapping, Optional, Tuple, TypeVar
 
 import click
 
@@ -14,27 +14,29 @@ _PORT = click.IntRange(1, 65535)
 _INTERVAL = click.FloatRange(0.01, 3600)
 _TIMEOUT = click.FloatRange(0.05, 60)
 
-_OPTIONS = (
-    click.option("--tcp", type=_PORT, metavar="PORT", help="A new TCP connection for each question."),
-    click.option("--keep", is_flag=True, help="With --tcp: also one connection that is kept."),
-    click.option("--udp", type=_PORT, metavar="PORT", help="A datagram for each question."),
-    click.option("--icmp", is_flag=True, help="Ping; what is done without --tcp and --udp."),
-    click.option("--ask", metavar="TEXT", help="What to send over TCP and UDP; wait for a line."),
-    click.option(
-        "--interval", type=_INTERVAL, default=0.2, metavar="S", show_default=True, help="Seconds between questions."
-    ),
-    click.option(
-        "--timeout", type=_TIMEOUT, default=0.9, metavar="S", show_default=True, help="Then a question is lost."
-    ),
-)
-NAMES = ("tcp", "keep", "udp", "icmp", "ask", "interval", "timeout")
+
+def _options(brief: bool) -> Tuple[Callable[[Decorated], Decorated], ...]:
+    pace = {"show_default": True, "metavar": "S", "hidden": brief}
+    return (
+        click.option("--tcp", type=_PORT, metavar="PORT", help="TCP: a new connection per question."),
+        click.option("--keep", is_flag=True, help="With --tcp: also one connection that is kept."),
+        click.option("--udp", type=_PORT, metavar="PORT", help="UDP: a datagram per question."),
+        click.option("--icmp", is_flag=True, help="Ping; what is done without --tcp and --udp."),
+        click.option("--ask", metavar="TEXT", help="What to send over TCP and UDP; wait for a line."),
+        click.option("--interval", type=_INTERVAL, default=0.2, help="Seconds between questions.", **pace),
+        click.option("--timeout", type=_TIMEOUT, default=0.9, help="Then a question is lost.", **pace),
+    )
 
 
-def asking_options(decorated: Decorated) -> Decorated:
-    """Add the options, which the function gets by the names in `NAMES`: see `asking_of`."""
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+def asking_options(*, brief: bool = False) -> Callable[[Decorated], Decorated]:
+    """Add the options, which the function gets as keywords: see `asking_of`. `brief`: the pace is not in the help."""
+
+    def decorate(decorated: Decorated) -> Decorated:
+        for option in reversed(_options(brief)):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
 def asking_of(options: Mapping[str, Any]) -> Asking:

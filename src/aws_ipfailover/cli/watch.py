@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aws_ipfailover.cli.asking import asking_of, asking_options
+from aws_ipfailover.cli.files import check_writable
 from aws_ipfailover.cli.group import OK, UNKNOWN, WRONG
 from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.deadline import Deadline
@@ -40,7 +41,7 @@ _STDOUT = "-"
 
 @click.command("watch", short_help="Ask an address who answers, and for how long nobody does.")
 @click.argument("address")
-@asking_options
+@asking_options()
 @click.option("--for", "seconds", type=click.FloatRange(min=0.1), metavar="S", help="End after so many seconds.")
 @click.option("--allowed", type=click.FloatRange(min=0), metavar="S", help="A silence may be so long: exit code 0.")
 @click.option("--record", metavar="FILE", help="Write each question's outcome; - is standard output.")
@@ -73,7 +74,7 @@ def command(
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(_opened(record)) if record else None
         if picture:
-            _check_writable("--svg", picture)
+            check_writable("--svg", picture)
         watch = _Watch(target, asking, screen, lines, quiet=as_json or record == _STDOUT)
         watch.run(seconds, until_eof)
     histories = list(watch.histories.values())
@@ -241,18 +242,9 @@ def _opened(record: str) -> Iterator[IO[str]]:
     if record == _STDOUT:
         yield sys.stdout
         return
-    _check_writable("--record", record)
+    check_writable("--record", record)
     with Path(record).open("w", encoding="utf-8") as file:
         yield file
-
-
-def _check_writable(option: str, path: str) -> None:
-    """Say at once, and not after an hour, that a file cannot be written."""
-    try:
-        with Path(path).open("a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        raise click.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint=option) from None
 
 
 @contextlib.contextmanager
