@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
 import click
 
@@ -16,7 +16,7 @@ _TIMEOUT = click.FloatRange(0.05, 60)
 
 
 def _options(brief: bool) -> Tuple[Callable[[Decorated], Decorated], ...]:
-    pace = {"show_default": True, "metavar": "S", "hidden": brief}
+    pace: Dict[str, Any] = {"show_default": True, "metavar": "S", "hidden": brief}
     return (
         click.option("--tcp", type=_PORT, metavar="PORT", help="TCP: a new connection per question."),
         click.option("--keep", is_flag=True, help="With --tcp: also one connection that is kept."),

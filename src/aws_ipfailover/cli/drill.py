@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 import time
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,7 +22,7 @@ from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.drill import doctor
 from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Drill, Plan, interruptible
-from aws_ipfailover.drill.consumers import BY_SSH, Consumers, places
+from aws_ipfailover.drill.consumers import BY_SSH, Consumers, places, program_on
 from aws_ipfailover.drill.judgement import Series, seen
 from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
 from aws_ipfailover.drill.report import Report, Verdict, document
@@ -92,8 +93,10 @@ def command(
     if against:
         return _refuse(screen, against)
     plan = _plan(view, cib, resource_id, moves=there_and_back or not fence, fence=fence, seconds=wait)
-    screen.print(Text("asking the doctor"))
-    found = doctor.findings(prefix, resource_id)
+    # On the node that takes over, where that can be; a node of a cluster need not have a way to the others.
+    program = program_on(plan.target, watch_command) if prefix else [sys.executable, "-m", "aws_ipfailover.cli.main"]
+    screen.print(Text(f"asking the doctor {'on ' + plan.target if prefix else 'here'}"))
+    found = doctor.findings(program, resource_id)
     for one in found:
         screen.print(Text(f"  {one.outcome}: {one}"))
     if any(one.outcome == doctor.FAIL for one in found):

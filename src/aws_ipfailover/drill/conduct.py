@@ -9,7 +9,7 @@ import contextlib
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Iterator, List, Optional, Sequence
+from typing import Callable, Iterator, List, Optional, Sequence, TypeVar
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.drill.cluster import Cluster
@@ -19,6 +19,7 @@ from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.ocf.cib import Cib
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 # Seconds in which every consumer is to be answered before anything is changed.
 _ANSWERED_WITHIN = 20.0
@@ -75,7 +76,7 @@ class Drill:
         self._plan = plan
         self._steady = timeout + _STEADY
         self._say = say
-        self._ended = 0.0
+        self._settled = 0.0
         self.changed = False
         self.conducted = Conducted()
 
@@ -91,7 +92,7 @@ class Drill:
             silent = ", ".join(self._consumers.unanswered(began))
             text = "; ".join(self._consumers.failures.values()) or f"not answered all the time: {silent or 'some'}"
             raise UnknownError(f"{text}; nothing was changed")
-        self._ended = began
+        self._settled = began
         try:
             if self._plan.moves:
                 there = self._move("move", self._plan.origin, self._plan.target)
@@ -118,8 +119,8 @@ class Drill:
         is_there = self._cluster.view().where(self._plan.resource_id)
         steady = self._consumers.wait_answered(settled, self._steady, Deadline(self._plan.seconds))
         ended = time.time()
-        self.conducted.steps.append(Step(name, old, new, self._ended, triggered, settled, ended))
-        self._ended = ended
+        self.conducted.steps.append(Step(name, old, new, self._settled, triggered, settled, ended))
+        self._settled = settled
         self._say(f"{name}: Pacemaker was done after {settled - triggered:.1f} s")
         if is_there != new:
             self.conducted.problems.append(f"{name}: {self._plan.resource_id} is not on {new}, but on {is_there}")
@@ -175,28 +176,53 @@ class Drill:
         if not self.changed:
             return
         with uninterrupted():
-            try:
-                self._restore()
-            except Error as error:
-                clear = f"crm_resource --clear --resource {self._plan.resource_id}"
-                self._note(f"the cleanup has failed: {error}; see where things are, and run: {clear}")
-                self.conducted.as_before = None
+            self._bring_back()
+            for _ in range(2):  # a move that was ordered just before its program was ended can come in between
+                self._attempt(self._clear)
+                left = self._attempt(self._left)
+                if not left:
+                    break
+            self._attempt(self._see)
 
-    def _restore(self) -> None:
+    def _bring_back(self) -> None:
+        """The resource goes to where it was, if it is elsewhere and that node is there."""
         plan, cluster = self._plan, self._cluster
-        view = cluster.view()
-        where = view.where(plan.resource_id)
-        if where != plan.origin and view.is_online(plan.origin):
-            cluster.move(plan.resource_id, plan.origin)
-            cluster.settle(_RESTORED_WITHIN)
-            self._note(f"moved {plan.resource_id} back to {plan.origin}")
-        elif where == plan.origin:
+
+        def bring() -> None:
             # A move that was interrupted may still be under way.
             cluster.settle(_RESTORED_WITHIN)
-        left = self._cleared() or self._cleared()
-        view = cluster.view()
+            view = cluster.view()
+            if view.where(plan.resource_id) == plan.origin or not view.is_online(plan.origin):
+                return
+            # crm_resource refuses to move a resource to the node that an earlier move has named.
+            cluster.clear(plan.resource_id)
+            cluster.settle(_RESTORED_WITHIN)
+            if cluster.view().where(plan.resource_id) != plan.origin:
+                cluster.move(plan.resource_id, plan.origin)
+                cluster.settle(_RESTORED_WITHIN)
+            self._note(f"moved {plan.resource_id} back to {plan.origin}")
+
+        self._attempt(bring)
+
+    def _clear(self) -> None:
+        self._cluster.clear(self._plan.resource_id)
+        self._cluster.settle(_RESTORED_WITHIN)
+
+    def _left(self) -> List[str]:
+        return moves_left(self._cluster.configuration(), self._plan.resource_id)
+
+    def _see(self) -> None:
+        """Tell how everything is in the end."""
+        plan = self._plan
+        view, left = self._cluster.view(), self._left()
         where = view.where(plan.resource_id)
-        self._note(f"the constraint {', '.join(left)} is still there" if left else "no constraint of a move is left")
+        if left:
+            self._note(
+                f"the constraint {', '.join(left)} is still there, run: crm_resource --clear --resource"
+                f" {plan.resource_id}"
+            )
+        else:
+            self._note("no constraint of a move is left")
         offline = [one.name for one in view.nodes if not view.is_online(one.name)]
         if offline:
             self._note(f"not online: {', '.join(offline)}; start it, and see to it that it joins the cluster")
@@ -206,11 +232,13 @@ class Drill:
             self._note(f"{plan.resource_id} is on {plan.origin}, as before")
         self.conducted.as_before = where == plan.origin and not left and not offline
 
-    def _cleared(self) -> List[str]:
-        """Remove the constraints; those that are still there, as that of a move that was ordered just before."""
-        self._cluster.clear(self._plan.resource_id)
-        self._cluster.settle(_RESTORED_WITHIN)
-        return moves_left(self._cluster.configuration(), self._plan.resource_id)
+    def _attempt(self, work: Callable[[], T]) -> Optional[T]:
+        """Do one thing of the cleanup; what keeps it from being done is told, and keeps nothing else from it."""
+        try:
+            return work()
+        except Error as error:
+            self._note(f"the cleanup: {error}")
+            return None
 
     def _note(self, text: str) -> None:
         self.conducted.restored.append(text)

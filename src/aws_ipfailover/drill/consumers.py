@@ -40,11 +40,16 @@ def places(hosts: Sequence[str], template: str, address: Address, asking: Asking
     arguments = ["watch", str(address), *asking.command_arguments(), "--record", "-", "--until-eof"]
     found: List[Place] = []
     for host in hosts:
-        words = [word.replace("{host}", host) for word in shlex.split(template)]
+        words = program_on(host, template)
         # ssh hands its arguments, joined by blanks, to a shell on the other side.
         by_shell = os.path.basename(words[0]) == "ssh"
         found.append(Place(host, (*words, *(map(shlex.quote, arguments) if by_shell else arguments))))
     return found
+
+
+def program_on(host: str, template: str) -> List[str]:
+    """The command that runs `aws-ipfailover` on a host."""
+    return [word.replace("{host}", host) for word in shlex.split(template)]
 
 
 class Consumers:

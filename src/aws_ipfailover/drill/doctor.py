@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import List, NamedTuple, Sequence
 
 from aws_ipfailover import programs
@@ -26,12 +25,11 @@ class Finding(NamedTuple):
         return f"{self.text}: {self.remedy}" if self.remedy else self.text
 
 
-def findings(prefix: Sequence[str], resource_id: str) -> List[Finding]:
-    """What the doctor finds about the resource, without what passes. `prefix`: runs a command on a node; empty here.
+def findings(program: Sequence[str], resource_id: str) -> List[Finding]:
+    """What the doctor finds about the resource, without what passes. `program`: runs `aws-ipfailover` on a node.
 
     What cannot be asked is a finding too: it is not known whether anything is wrong.
     """
-    program = [*prefix, "aws-ipfailover"] if prefix else [sys.executable, "-m", "aws_ipfailover.cli.main"]
     try:
         done = programs.run([*program, "doctor", resource_id, "--json"], _PATIENCE)
     except UnknownError as error:

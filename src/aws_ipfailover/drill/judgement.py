@@ -18,7 +18,8 @@ class Step:
     """Something that was done to the cluster; times are wall time here.
 
     `triggered`: when it was ordered; `settled`: when Pacemaker had nothing more to do; `ended`: when its time under
-    watch was over. `begins`: the end of the step before.
+    watch was over. `begins`: when the step before had settled, from which on
+    the old node answered.
     """
 
     name: str
