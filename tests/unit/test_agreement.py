@@ -181,8 +181,15 @@ def test_a_terminal_of_80_columns() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "[bold]not markup[/bold]" in text
     assert "\x1b" not in text
-    for title in ("EC2", "kernel of node1", "Pacemaker"):
-        assert title in text
+    for said in (
+        "EC2",
+        "kernel of node1",
+        "Pacemaker",
+        "rtb-0 192.0.2.1/32 active -> node1 (i-1)",
+        "    eni-0 (main: ",
+    ):
+        assert said in text
+    assert "…" not in text
 
 
 def test_plain_lines() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -147,7 +148,7 @@ def lines(shown: Shown) -> Text:
     text: List[str] = []
     for one in shown.found:
         text.append(f"{_name(one)}: {one.mode} {', '.join(one.addresses) or '(no address)'}")
-        rows = [("EC2", _cloud_summary(one)), *(("EC2", "  ".join(filter(None, row))) for row in _cloud_rows(one))]
+        rows = [("EC2", _cloud_summary(one)), *(("EC2", " ".join(row)) for row in _cloud_rows(one))]
         rows += [("kernel", _kernel_summary(one)), ("Pacemaker", _cluster_summary(one))]
         rows += [("note", note) for note in _notes(one)]
         rows += [(one.judgement.agreement.value, sentence) for sentence in one.judgement.sentences]
@@ -166,12 +167,10 @@ def rendered(shown: Shown) -> RenderableType:
             three.add_column(printable(title), overflow="fold", ratio=1)
         three.add_row(*map(_text, (_cloud_summary(one), _kernel_summary(one), _cluster_summary(one))))
         parts.append(three)
-        rows = _cloud_rows(one)
-        if rows:
-            details = Table.grid(padding=(0, 2, 0, 0))
-            for row in rows:
-                details.add_row(*(_text(cell, "dim") for cell in row))
-            parts.append(details)
+        for first, second in _cloud_rows(one):
+            parts.append(_text(first, "dim"))
+            if second:
+                parts.append(Padding(_text(second, "dim"), (0, 0, 0, 4)))
         parts += [_text(note, "dim") for note in _notes(one)]
         colour = _COLOURS[one.judgement.agreement]
         parts += [_text(f"{one.judgement.agreement.value}: {sentence}", colour) for sentence in one.judgement.sentences]
@@ -184,7 +183,7 @@ def rendered(shown: Shown) -> RenderableType:
 
 
 def _text(said: str, style: str = "") -> Text:
-    return Text(printable(said), style=style)
+    return Text(printable(said), style=style, overflow="fold")
 
 
 def _name(one: Status) -> str:
@@ -208,49 +207,47 @@ def _cloud_summary(one: Status) -> str:
     return leading
 
 
-def _cloud_rows(one: Status) -> List[Tuple[str, ...]]:
-    """What EC2 says in detail: cells of one route, attachment or address each."""
+def _cloud_rows(one: Status) -> List[Tuple[str, str]]:
+    """What EC2 says of each route, attachment and address: what it is and where it leads, and by what."""
     if isinstance(one.cloud, Error):
         return []
     cloud = one.cloud
-    rows: List[Tuple[str, ...]] = [
+    rows = [
         (
-            route.route_table_id,
-            route.destination,
-            f"-> {route.network_interface_id}" if route.network_interface_id else "",
-            str(route.holder or ""),
-            route.state,
-            _of_subnets(route.main, route.subnets),
+            _joined(route.route_table_id, route.destination, route.state, f"-> {route.holder}" * bool(route.holder)),
+            _joined(route.network_interface_id, _of_subnets(route.main, route.subnets)),
         )
         for route in cloud.routes
     ]
     if cloud.attachment is not None:
         attachment = cloud.attachment
+        index = "" if attachment.device_index is None else f"device index {attachment.device_index}"
         rows.append(
             (
-                attachment.network_interface_id,
-                attachment.status,
-                _with_state(attachment.holder),
-                "" if attachment.device_index is None else f"device index {attachment.device_index}",
-                attachment.availability_zone,
-                ", ".join(map(str, attachment.addresses)),
+                _joined(attachment.network_interface_id, attachment.status, _with_state(attachment.holder)),
+                _joined(index, attachment.availability_zone, ", ".join(map(str, attachment.addresses))),
             )
         )
     for address in cloud.addresses:
-        where = address.network_interface_id or "no network interface"
-        rows.append((str(address.address), where, _with_state(address.holder)))
+        where = address.network_interface_id or "on no network interface"
+        rows.append((_joined(str(address.address), _with_state(address.holder)), where))
     if cloud.elastic_ip is not None:
         elastic = cloud.elastic_ip
-        where = elastic.network_interface_id or "associated with nothing"
         private = "" if elastic.private_address is None else str(elastic.private_address)
-        rows.append((elastic.public_ip, elastic.allocation_id, where, private, str(elastic.holder or "")))
+        where = elastic.network_interface_id or "associated with nothing"
+        holder = f"-> {elastic.holder}" if elastic.holder is not None else ""
+        rows.append((_joined("Elastic IP", elastic.public_ip, elastic.allocation_id, holder), _joined(where, private)))
     return rows
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(filter(None, parts))
 
 
 def _with_state(holder: Optional[Holder]) -> str:
     if holder is None:
         return ""
-    return f"{holder}, {holder.state}" if holder.state else str(holder)
+    return f"-> {holder}, {holder.state}" if holder.state else f"-> {holder}"
 
 
 def _of_subnets(main: bool, subnets: Optional[Sequence[Subnet]]) -> str:
