@@ -26,10 +26,10 @@ from aws_ipfailover.drill.consumers import BY_SSH, Consumers, places, program_on
 from aws_ipfailover.drill.judgement import Series, seen
 from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
 from aws_ipfailover.drill.report import Report, Verdict, document
-from aws_ipfailover.drill.view import ClusterView
 from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.cib import AgentName, Cib
+from aws_ipfailover.ocf.cluster_view import ClusterView
 from aws_ipfailover.watch.addresses import Address
 from aws_ipfailover.watch.changes import clock
 from aws_ipfailover.watch.history import History

@@ -42,6 +42,7 @@ _OWN: Dict[str, Listed] = {
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
     "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
     "schema": Listed("Print the JSON Schema of what a command prints with --json.", "aws_ipfailover.cli.schema"),
+    "status": Listed("Show who holds each address: EC2, kernel, Pacemaker.", "aws_ipfailover.cli.status"),
     "watch": Listed("Ask an address who answers, and for how long nobody does.", "aws_ipfailover.cli.watch"),
 }
 

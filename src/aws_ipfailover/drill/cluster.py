@@ -6,9 +6,9 @@ import re
 from typing import Sequence, Tuple
 
 from aws_ipfailover import programs
-from aws_ipfailover.drill.view import ARGUMENTS, ClusterView, view_of
 from aws_ipfailover.errors import Error, MissingError, UnknownError
 from aws_ipfailover.ocf.cib import Cib
+from aws_ipfailover.ocf.cluster_view import ARGUMENTS, ClusterView, view_of
 from aws_ipfailover.output import printable
 
 # Seconds for an answer of the cluster that does not depend on agents; an ssh connection has to be made first.

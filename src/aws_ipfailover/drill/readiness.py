@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Iterator, List, Optional, Tuple
 
-from aws_ipfailover.drill.view import ClusterView
 from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf.cib import Cib
+from aws_ipfailover.ocf.cluster_view import ClusterView
 
 
 def refusals(view: ClusterView, cib: Cib, resource_id: str) -> List[str]:
@@ -95,7 +95,8 @@ def _of_resource(view: ClusterView, resource_id: str) -> Iterator[str]:
         if one.blocked:
             yield f"{one.resource_id} is blocked"
     for failure in view.failures:
-        yield f"a failure is on record, {failure}: look at it, then crm_resource --cleanup"
+        what = f"{failure.operation} of {failure.resource_id} on {failure.node}"
+        yield f"a failure is on record, {what}: look at it, then run: crm_resource --cleanup"
 
 
 def _of_constraints(cib: Cib, resource_id: str) -> Iterator[str]:
