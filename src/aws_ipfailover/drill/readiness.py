@@ -53,7 +53,7 @@ def standby_of(view: ClusterView, node: str) -> Tuple[str, ...]:
 def _of_cluster(view: ClusterView) -> Iterator[str]:
     if not view.dc:
         yield "the cluster has elected no controller (DC) yet"
-    if view.quorum is not True:
+    elif view.quorum is not True:
         yield "the cluster has no quorum" if view.quorum is False else "whether the cluster has quorum is not told"
     if view.maintenance_mode is not False:
         yield _either(view.maintenance_mode, "the cluster is in maintenance mode")
