@@ -1,6 +1,6 @@
 """Finds and runs other programs: `ip` of iproute2 and Pacemaker's `crm_resource`, dpkg and rpm for the command line.
 
-No other module of the library starts a process.
+No other module of the library starts a process, but for `background`, whose programs run beside this one.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ Which process talks to which, over what:
                            corosync, pacemaker -> resource agents, fence_aws
                              | HTTPS to ec2.REGION.amazonaws.com   (ec2.server, threads of the supervisor)
                              | HTTP to 169.254.169.254             (ec2.imds, likewise)
-                           traffic.responder <- questions over TCP, UDP, ICMP - traffic.consumer in other instances
+                           traffic.responder <- questions over TCP, UDP, ICMP - aws_ipfailover.watch elsewhere
                                                                                    | its standard output
                                                                                    v
                                                             traffic.recorder in the user's process -> judge

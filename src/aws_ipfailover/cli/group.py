@@ -38,12 +38,15 @@ class Listed(NamedTuple):
 
 
 _OWN: Dict[str, Listed] = {
+    "drill": Listed("Fail over on purpose, watch it, and put everything back.", "aws_ipfailover.cli.drill"),
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
     "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
     "plan": Listed("Print what a start on this node would do, call by call.", "aws_ipfailover.cli.plan"),
     "release": Listed("Release an address of this node by hand.", "aws_ipfailover.cli.release"),
     "schema": Listed("Print the JSON Schema of what a command prints with --json.", "aws_ipfailover.cli.schema"),
+    "status": Listed("Show who holds each address: EC2, kernel, Pacemaker.", "aws_ipfailover.cli.status"),
     "take": Listed("Take an address to this node by hand.", "aws_ipfailover.cli.take"),
+    "watch": Listed("Ask an address who answers, and for how long nobody does.", "aws_ipfailover.cli.watch"),
     "where": Listed("Print whether an address is on this node, or where else.", "aws_ipfailover.cli.where"),
 }
 

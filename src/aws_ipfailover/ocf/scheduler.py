@@ -17,6 +17,7 @@ from aws_ipfailover import programs
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf.cib import AgentName, Cib
+from aws_ipfailover.ocf.cluster_view import ARGUMENTS, ClusterView, view_of
 
 # Attributes of a planned action that are no parameters of the resource.
 _NOT_PARAMETERS = ("CRM_meta_", "crm_feature_set")
@@ -106,6 +107,10 @@ class Scheduler:
     def configuration(self) -> Configuration:
         """The cluster's configuration, as this node has it."""
         return Configuration(self._run("cibadmin", ["--query", "--local"]))
+
+    def view(self) -> ClusterView:
+        """The cluster as Pacemaker sees it now."""
+        return view_of(self._run("crm_mon", list(ARGUMENTS)))
 
     def node(self) -> str:
         """The name that this node has in the cluster."""

@@ -15,8 +15,11 @@ from typing import IO, Callable, Iterator, List, cast
 
 import pytest
 
-from vpc_lab.traffic import consumer
-from vpc_lab.traffic.consumer import Reply
+from aws_ipfailover.watch import __main__ as process
+from aws_ipfailover.watch import echo
+from aws_ipfailover.watch.echo import Reply
+from aws_ipfailover.watch.failures import failure_of
+from aws_ipfailover.watch.schedule import next_slot
 from vpc_lab.traffic.question import Question
 
 COOKIE = b"12345678"
@@ -28,7 +31,7 @@ COOKIE = b"12345678"
 )
 def test_a_missed_slot_is_left_out(elapsed: float, last: int, slot: int) -> None:
     """After a second without CPU the next question is that of now, not twenty at once."""
-    assert consumer.next_slot(elapsed, 0.05, last) == slot
+    assert next_slot(elapsed, 0.05, last) == slot
 
 
 def ipv4(message: bytes, ttl: int = 239) -> bytes:
@@ -38,19 +41,19 @@ def ipv4(message: bytes, ttl: int = 239) -> bytes:
 
 def test_a_reply_carries_the_full_sequence_and_its_ttl() -> None:
     """Sequence numbers beyond 16 bits survive: a long run does not mistake old answers for new ones."""
-    message = consumer.echo_request(consumer.ICMP_ECHO_REPLY, 1, 70_000, COOKIE)
-    assert consumer.parse_icmp(ipv4(message), COOKIE) == Reply(70_000, 239)
-    message = consumer.echo_request(consumer.ICMP6_ECHO_REPLY, 1, 70_000, COOKIE)
-    assert consumer.parse_icmp6(message, 199, COOKIE) == Reply(70_000, 199)
+    message = echo.echo_request(echo.ICMP_ECHO_REPLY, 1, 70_000, COOKIE)
+    assert echo.parse_icmp(ipv4(message), COOKIE) == Reply(70_000, 239)
+    message = echo.echo_request(echo.ICMP6_ECHO_REPLY, 1, 70_000, COOKIE)
+    assert echo.parse_icmp6(message, 199, COOKIE) == Reply(70_000, 199)
 
 
 def test_an_unreachable_finds_its_question() -> None:
     """The router quotes the packet it dropped."""
-    request = consumer.echo_request(consumer.ICMP_ECHO, 1, 7, COOKIE)
-    assert consumer.parse_icmp(ipv4(struct.pack("!BBHI", 3, 1, 0, 0) + ipv4(request)), COOKIE) == Reply(7, None)
-    request = consumer.echo_request(consumer.ICMP6_ECHO, 1, 7, COOKIE)
-    quoted = struct.pack("!BBHI", 1, 0, 0, 0) + bytes(consumer.IPV6_HEADER) + request
-    assert consumer.parse_icmp6(quoted, 64, COOKIE) == Reply(7, None)
+    request = echo.echo_request(echo.ICMP_ECHO, 1, 7, COOKIE)
+    assert echo.parse_icmp(ipv4(struct.pack("!BBHI", 3, 1, 0, 0) + ipv4(request)), COOKIE) == Reply(7, None)
+    request = echo.echo_request(echo.ICMP6_ECHO, 1, 7, COOKIE)
+    quoted = struct.pack("!BBHI", 1, 0, 0, 0) + bytes(echo.IPV6_HEADER) + request
+    assert echo.parse_icmp6(quoted, 64, COOKIE) == Reply(7, None)
 
 
 @pytest.mark.parametrize(
@@ -59,21 +62,21 @@ def test_an_unreachable_finds_its_question() -> None:
         b"",
         b"\x45",
         ipv4(b""),
-        ipv4(consumer.echo_request(consumer.ICMP_ECHO, 1, 7, COOKIE)),  # our own request, seen on loopback
-        ipv4(consumer.echo_request(consumer.ICMP_ECHO_REPLY, 1, 7, b"notours!")),  # somebody else's ping
+        ipv4(echo.echo_request(echo.ICMP_ECHO, 1, 7, COOKIE)),  # our own request, seen on loopback
+        ipv4(echo.echo_request(echo.ICMP_ECHO_REPLY, 1, 7, b"notours!")),  # somebody else's ping
         ipv4(struct.pack("!BBHI", 3, 1, 0, 0)),
         ipv4(struct.pack("!BBHI", 3, 1, 0, 0) + ipv4(b"")),
     ],
 )
 def test_other_packets_are_nobody_s_answer(packet: bytes) -> None:
     """A raw socket sees every ICMP message of its namespace."""
-    assert consumer.parse_icmp(packet, COOKIE) is None
-    assert consumer.parse_icmp6(packet[20:], 64, COOKIE) is None
+    assert echo.parse_icmp(packet, COOKIE) is None
+    assert echo.parse_icmp6(packet[20:], 64, COOKIE) is None
 
 
 def test_the_checksum_of_a_request_is_right() -> None:
     """Summing a message with its checksum gives zero (RFC 1071)."""
-    assert consumer.checksum(consumer.echo_request(consumer.ICMP_ECHO, 0xFFFF, 0x12345, b"\xfe" * 8)) == 0
+    assert echo.checksum(echo.echo_request(echo.ICMP_ECHO, 0xFFFF, 0x12345, b"\xfe" * 8)) == 0
 
 
 @pytest.mark.parametrize(
@@ -87,14 +90,14 @@ def test_the_checksum_of_a_request_is_right() -> None:
 )
 def test_failures_have_names(number: int, kind: str) -> None:
     """An error number that says nothing about the network is an "error"."""
-    assert consumer.failure_of(OSError(number, "")) == kind
+    assert failure_of(OSError(number, "")) == kind
 
 
 @pytest.mark.parametrize("arguments", [["--interval", "0"], ["--ttl", "node1"], ["--ttl", "=3"], ["--address", "x"]])
 def test_a_bad_command_line_is_refused(arguments: List[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2 and a sentence, before anything is sent."""
     with pytest.raises(SystemExit) as stopped:
-        consumer.main(["--address", "127.0.0.1", *arguments])
+        process.main(["--address", "127.0.0.1", *arguments])
     assert stopped.value.code == 2
     assert arguments[0] in capsys.readouterr().err
 
@@ -120,7 +123,7 @@ def port() -> Iterator[int]:
 
 def outcomes(address: str, port: int, protocol: str, count: int, stop: str = "eof") -> List[Question]:
     """What a consumer has to say: `count` lines, and those that follow once it is told to stop."""
-    command = [sys.executable, "-m", "vpc_lab.traffic.consumer"]
+    command = [sys.executable, "-m", "aws_ipfailover.watch"]
     for each in address.split():
         command += ["--address", each]
     command += ["--port", str(port), "--interval", "0.01", "--protocol", protocol]

@@ -6,7 +6,8 @@ from typing import Optional
 
 import pytest
 
-from vpc_lab.traffic.ttl import NODES, initial_ttl, node_of
+from aws_ipfailover.watch.ttl import node_of
+from vpc_lab.traffic.ttl import NODES, initial_ttl
 
 SIGNED = {f"node{index + 1}": initial_ttl(index) for index in range(NODES)}
 

@@ -24,6 +24,8 @@ from vpc_lab.traffic.question import SINGLE, Question
 from vpc_lab.traffic.ttl import initial_ttl
 
 PORT = 7777
+# What asks is the `aws-ipfailover watch` of the agent's package, by its process alone: what it writes is the interface.
+WATCH = "aws_ipfailover.watch"
 INTERVAL = 0.05
 TIMEOUT = 0.9
 # How much later than a question was sent its line can come, on a machine that is busy.
@@ -112,7 +114,7 @@ class Measurement:
 
     def _consume(self, consumer: str, addresses: Tuple[str, ...]) -> None:
         """Start asking from `consumer`."""
-        argv = [sys.executable, "-m", "vpc_lab.traffic.consumer", "--port", str(PORT)]
+        argv = [sys.executable, "-m", WATCH, "--port", str(PORT)]
         argv += ["--interval", str(self.interval), "--timeout", str(TIMEOUT)]
         for address in addresses:
             argv += ["--address", address]

@@ -1,13 +1,12 @@
-"""Whose ICMP answer is it? The kernel answers pings, so a node signs with the TTL (IPv6: hop limit) of its packets.
+"""The TTL (IPv6: hop limit) by which a node signs its packets: the kernel answers pings, and cannot say a name.
 
 Each router on the way takes one off, and the number of routers differs from consumer to consumer: the initial values
-lie `STEP` apart, and what arrives belongs to the node whose initial value is the next one above. The kernel's own
-defaults, 64 and 255, belong to no node: a machine that the lab did not sign is never taken for one of its nodes.
+lie `STEP` apart, and what arrives belongs to the node whose initial value is the next one above, which is for the
+consumer to find (`aws_ipfailover.watch`). The kernel's own defaults, 64 and 255, belong to no node: a machine that the
+lab did not sign is never taken for one of its nodes.
 """
 
 from __future__ import annotations
-
-from typing import Mapping, Optional
 
 HIGHEST = 240
 STEP = 40
@@ -19,9 +18,3 @@ def initial_ttl(index: int) -> int:
     if not 0 <= index < NODES:
         raise ValueError(f"a lab tells {NODES} nodes apart by their TTL, there is none for number {index + 1}")
     return HIGHEST - STEP * index
-
-
-def node_of(ttl: int, initial: Mapping[str, int]) -> Optional[str]:
-    """The node of `initial` (name to initial TTL) whose packet arrives with `ttl`; None when it is none of theirs."""
-    above = [(value, name) for name, value in initial.items() if 0 <= value - ttl < STEP]
-    return min(above)[1] if above else None

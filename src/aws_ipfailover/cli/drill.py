@@ -1,0 +1,225 @@
+"""`aws-ipfailover drill`: a failover on purpose, watched and judged, and everything as before afterwards."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import time
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, List, Optional, Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aws_ipfailover.cli.asking import asking_of, asking_options
+from aws_ipfailover.cli.files import check_writable
+from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
+from aws_ipfailover.cli.screen import console, json_option, write_json
+from aws_ipfailover.drill import doctor
+from aws_ipfailover.drill.cluster import Cluster
+from aws_ipfailover.drill.conduct import Drill, Plan, interruptible
+from aws_ipfailover.drill.consumers import BY_SSH, Consumers, places, program_on
+from aws_ipfailover.drill.judgement import Series, seen
+from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
+from aws_ipfailover.drill.report import Report, Verdict, document
+from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf.cib import AgentName, Cib
+from aws_ipfailover.ocf.cluster_view import ClusterView
+from aws_ipfailover.watch.addresses import Address
+from aws_ipfailover.watch.changes import clock
+from aws_ipfailover.watch.history import History
+from aws_ipfailover.watch.picture import Mark, Row, svg
+
+_CODES = {Verdict.IN_ORDER: OK, Verdict.WRONG: WRONG, Verdict.UNKNOWN: UNKNOWN}
+_OWN = AgentName("heartbeat", AGENT)
+
+
+@click.command("drill", short_help="Fail over on purpose, watch it, and put everything back.")
+@click.argument("resource", required=False)
+@click.option("--watch-from", metavar="HOST,...", help="Ask from there, by ssh; else from here.")
+@click.option("--address", metavar="IP", help="What to ask; else the resource's own address.")
+@asking_options(brief=True)
+@click.option("--fence", is_flag=True, help="Fence the active node, instead of moves.")
+@click.option("--there-and-back", is_flag=True, help="With --fence: the moves first.")
+@click.option("--allowed", type=click.FloatRange(min=0), metavar="S", help="A longer silence is wrong.")
+@click.option("--wait", type=click.FloatRange(10, 7200), default=300.0, metavar="S", help="For each step (300).")
+@click.option("--svg", "picture", metavar="FILE", help="Draw the picture.")
+@click.option("--watch-command", default=BY_SSH, hidden=True, help="What runs aws-ipfailover on {host}.")
+@click.option("--cluster-command", default="", hidden=True, help="What runs a command on a node of the cluster.")
+@click.option("--yes", is_flag=True, help="Do not ask before anything is moved.")
+@json_option
+def command(
+    resource: Optional[str],
+    watch_from: Optional[str],
+    address: Optional[str],
+    fence: bool,
+    there_and_back: bool,
+    allowed: Optional[float],
+    wait: float,
+    picture: Optional[str],
+    watch_command: str,
+    cluster_command: str,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Move RESOURCE to another node and back; watch who answers meanwhile.
+
+    \b
+    Example:
+      aws-ipfailover drill ip_hana --watch-from app1,app2 --tcp 22
+    """
+    if there_and_back and not fence:
+        there_and_back = False  # that is what is done without --fence
+    if as_json and not yes:
+        raise click.UsageError("the drill asks before it begins, for which JSON leaves no place: add --yes")
+    asking = asking_of(options)
+    if picture:
+        check_writable("--svg", picture)
+    screen = console(stderr=as_json)
+    prefix = _words("--cluster-command", cluster_command)
+    cluster = Cluster(prefix)
+    view, cib = cluster.view(), cluster.configuration()
+    resource_id = _resource(resource, cib)
+    against = refusals(view, cib, resource_id)
+    if fence:
+        against += fencing_refusals(cib, view, resource_id, cluster.local_node())
+    target = _address(address, cib, resource_id)
+    if against:
+        return _refuse(screen, against)
+    plan = _plan(view, cib, resource_id, moves=there_and_back or not fence, fence=fence, seconds=wait)
+    # On the node that takes over, where that can be; a node of a cluster need not have a way to the others.
+    program = program_on(plan.target, watch_command) if prefix else [sys.executable, "-m", "aws_ipfailover.cli.main"]
+    screen.print(Text(f"asking the doctor {'on ' + plan.target if prefix else 'here'}"))
+    found = doctor.findings(program, resource_id)
+    for one in found:
+        screen.print(Text(f"  {one.outcome}: {one}"))
+    if any(one.outcome == doctor.FAIL for one in found):
+        return _refuse(screen, [str(one) for one in found if one.outcome == doctor.FAIL])
+    hosts = [host for host in (watch_from or "").split(",") if host]
+    where = places(hosts, watch_command, target, asking)
+    screen.print(Text(f"{target} is asked from {', '.join(place.name for place in where)}"))
+    for sentence in plan.sentences():
+        screen.print(Text(f"about to {sentence}"))
+    if not yes and not click.confirm("Go on?"):
+        return _refuse(screen, ["not confirmed"])
+
+    def say(text: str) -> None:
+        screen.print(Text(f"{clock(time.time())} {text}"))
+
+    interrupted = False
+    with interruptible(), Consumers(where, asking, say) as consumers:
+        drill = Drill(cluster, consumers, plan, asking.timeout, say)
+        try:
+            drill.run()
+        except KeyboardInterrupt:
+            interrupted = True
+            if not drill.changed:
+                say("interrupted; nothing was changed")
+                return INTERRUPTED
+        consumers.finish()
+        series, failures = consumers.series(), dict(consumers.failures)
+    names = [node.name for node in view.nodes]
+    conducted = drill.conducted
+    shown = [seen(one, step, names) for step in conducted.steps for one in series]
+    report = Report(plan, str(target), found, conducted, shown, failures, allowed, interrupted)
+    if picture:
+        Path(picture).write_text(_picture(report, series), encoding="utf-8")
+    if as_json:
+        write_json("drill", document(report))
+    else:
+        _print(screen, report)
+    return INTERRUPTED if interrupted else _CODES[report.verdict]
+
+
+def _words(option: str, text: str) -> List[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}", param_hint=option) from None
+
+
+def _resource(given: Optional[str], cib: Cib) -> str:
+    """The resource to move: what was typed, or the only one of this agent."""
+    if given is not None:
+        if given not in cib.primitives:
+            raise click.UsageError(f"the cluster has no primitive {given!r}; it has {', '.join(cib.primitives)}")
+        return given
+    own = [one.resource_id for one in cib.primitives.values() if one.agent == _OWN]
+    if len(own) != 1:
+        raise click.UsageError(f"which resource? There are: {', '.join(own)}" if own else f"no resource uses {_OWN}")
+    return own[0]
+
+
+def _address(given: Optional[str], cib: Cib, resource_id: str) -> Address:
+    """What to ask: what was typed, or the first address of the resource."""
+    text = given
+    if text is None:
+        try:
+            text = cib.parameters_of(cib.primitives[resource_id]).get("ip")
+        except UnknownError as error:
+            raise click.UsageError(f"{error}: give --address") from None
+    words = re.split(r"[\s,]+", text.strip()) if text else []
+    if not words:
+        raise click.UsageError(f"{resource_id} has no parameter ip: give --address")
+    try:
+        return ip_address(words[0])
+    except ValueError:
+        raise click.UsageError(f"{words[0]!r} is no address: give --address") from None
+
+
+def _plan(view: ClusterView, cib: Cib, resource_id: str, *, moves: bool, fence: bool, seconds: float) -> Plan:
+    origin = view.where(resource_id) or ""
+    targets = standby_of(view, origin)
+    # A rule that decides how a node is fenced: as by default, it comes back.
+    restart = restarts(cib) is not False
+    return Plan(resource_id, origin, targets[0], moves, fence, restart, seconds)
+
+
+def _refuse(screen: Console, against: Sequence[str]) -> int:
+    for one in against:
+        screen.print(Text(one))
+    screen.print(Text("nothing was changed"))
+    return WRONG
+
+
+def _print(screen: Console, report: Report) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("step", "asked from", "over", "lost", "longest silence", "answered before", "after", "wrong"):
+        table.add_column(heading, overflow="fold")
+    for one in report.seen:
+        table.add_row(
+            Text(f"{one.step.name} to {one.step.new}"),
+            Text(one.consumer),
+            one.over,
+            f"{one.lost} of {one.asked}",
+            "-" if one.silence is None else f"{one.silence.seconds:.2f} s",
+            Text(", ".join(one.before) or "?"),
+            Text(", ".join(one.after) or ("?" if one.answered_after else "nobody")),
+            "not known" if one.wrong is None else str(one.wrong),
+        )
+    screen.print(table)
+    if report.not_told_apart:
+        screen.print(
+            Text("wrong: the answers do not tell the nodes apart; ask a server that says its name (--tcp, --ask)")
+        )
+    for text in (*report.problems, *report.unknown):
+        screen.print(Text(text))
+    screen.print(Text(f"the drill of {report.plan.resource_id}: {report.verdict.value}"))
+
+
+def _picture(report: Report, series: Sequence[Series]) -> str:
+    rows = []
+    for one in series:
+        history = History(one.protocol, one.timeout)
+        for question in one.questions:
+            history.add(question)
+        history.finish()
+        rows.append(Row(f"{one.consumer}, {one.over}", history, one.ahead))
+    marks = [Mark(f"{step.name} to {step.new}", step.triggered) for step in report.conducted.steps]
+    return svg(f"{report.address}: drill of {report.plan.resource_id}", rows, marks)

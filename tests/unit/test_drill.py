@@ -1,0 +1,632 @@
+"""The drill's decisions: when it may begin, what it judges, and that everything is as before whatever ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Type
+
+import pytest
+
+from aws_ipfailover import cli
+from aws_ipfailover.cli.main import main
+from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.drill import conduct, doctor
+from aws_ipfailover.drill.cluster import Cluster
+from aws_ipfailover.drill.conduct import Conducted, Drill, Plan, interruptible
+from aws_ipfailover.drill.consumers import BY_SSH, HERE, Consumers, Place, places
+from aws_ipfailover.drill.judgement import Seen, Series, Step, seen
+from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
+from aws_ipfailover.drill.report import Report, Verdict, document
+from aws_ipfailover.errors import Error, MissingError, UnknownError
+from aws_ipfailover.ocf.cib import Cib
+from aws_ipfailover.ocf.cluster_view import ClusterView, view_of
+from aws_ipfailover.watch.asking import Asking, Port
+from aws_ipfailover.watch.question import Failure, Question
+
+jsonschema: Any = pytest.importorskip("jsonschema")  # it comes with moto, as the lab does
+SCHEMA = json.loads((Path(cli.__file__).parent / "schemas" / "drill.json").read_text(encoding="utf-8"))
+
+NODE = '<node name="{name}" online="true" standby="false" maintenance="false" pending="false" unclean="false"/>'
+NODES = {name: NODE.format(name=name) for name in ("node1", "node2")}
+STARTED = (
+    '<resource id="ip" role="Started" active="true" blocked="false" managed="true" maintenance="false"'
+    ' failed="false"><node name="node1"/></resource>'
+)
+FENCE = STARTED.replace('id="ip"', 'id="fence"')
+
+
+def view(
+    *,
+    dc: str = '<current_dc present="true" name="node1" with_quorum="true"/>',
+    options: str = 'maintenance-mode="false" stop-all-resources="false"',
+    node1: str = NODES["node1"],
+    node2: str = NODES["node2"],
+    resources: str = STARTED + FENCE,
+    failures: str = "",
+) -> ClusterView:
+    """What crm_mon prints of a healthy cluster, but for what is given."""
+    return view_of(
+        f"<pacemaker-result><summary>{dc}<cluster_options {options}/></summary><nodes>{node1}{node2}</nodes>"
+        f"<resources>{resources}</resources><failures>{failures}</failures></pacemaker-result>"
+    )
+
+
+PRIMITIVE = (
+    '<primitive id="ip" class="ocf" provider="heartbeat" type="aws-ipfailover">'
+    '<instance_attributes id="ip-i"><nvpair id="ip-i-ip" name="ip" value="192.168.10.10"/></instance_attributes>'
+    '</primitive>'
+)  # fmt: skip
+DEVICE = '<primitive id="fence" class="stonith" type="fence_aws"/>'
+
+
+def cib(*, resources: str = PRIMITIVE + DEVICE, constraints: str = "", **properties: str) -> Cib:
+    """A configuration with the resource and a fence device."""
+    pairs = "".join(
+        f'<nvpair id="p-{name}" name="{name.replace("_", "-")}" value="{value}"/>' for name, value in properties.items()
+    )
+    return Cib(
+        "<cib><configuration><crm_config>"
+        f'<cluster_property_set id="cib-bootstrap-options">{pairs}</cluster_property_set></crm_config>'
+        f"<nodes/><resources>{resources}</resources><constraints>{constraints}</constraints></configuration></cib>"
+    )
+
+
+def prefers(node: str) -> str:
+    """The constraint of `crm_resource --move`."""
+    return f'<rsc_location id="cli-prefer-ip" rsc="ip" role="Started" node="{node}" score="INFINITY"/>'
+
+
+# -- may it begin? -----------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_cluster_is_ready() -> None:
+    """Nothing speaks against it."""
+    assert refusals(view(), cib(), "ip") == []
+    assert fencing_refusals(cib(), view(), "ip", "node2") == []
+    assert standby_of(view(), "node1") == ("node2",)
+
+
+FAILURE = '<failure op_key="ip_start_0" task="start" node="node2" exitcode="1" exitreason="no"/>'
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (view(dc='<current_dc present="false"/>'), "no controller"),
+        (view(dc='<current_dc present="true" name="node1" with_quorum="false"/>'), "no quorum"),
+        (view(dc='<current_dc present="true" name="node1"/>'), "whether the cluster has quorum is not told"),
+        (view(options='maintenance-mode="true"'), "the cluster is in maintenance mode"),
+        (view(options=""), "it is not told whether the cluster is in maintenance mode"),
+        (view(options='maintenance-mode="false" stop-all-resources="true"'), "stop-all-resources"),
+        (view(node2=NODES["node2"].replace('online="true"', 'online="false"')), "node2 is offline"),
+        (view(node2=NODES["node2"].replace('online="true"', "")), "whether node2 is online is not told"),
+        (view(node2=NODES["node2"].replace('unclean="false"', 'unclean="true"')), "node2 is unclean"),
+        (view(node2=NODES["node2"].replace('pending="false"', 'pending="true"')), "node2 is still joining"),
+        (view(node2=NODES["node2"].replace('standby="false"', 'standby="true"')), "node2 is in standby"),
+        (view(node2=NODES["node2"].replace('maintenance="false"', 'maintenance="true"')), "node2 is in maintenance"),
+        (view(node2=""), "no second node"),
+        (view(resources=""), "the cluster has no resource ip"),
+        (view(resources=STARTED.replace("Started", "Stopped")), "not started on exactly one node: Stopped on node1"),
+        (view(resources=STARTED.replace("<node ", '<node name="node2"/><node ')), "Started on node2 and node1"),
+        (view(resources=STARTED.replace('managed="true"', 'managed="false"')), "ip is unmanaged"),
+        (view(resources=STARTED.replace('managed="true"', "")), "it is not told whether ip is unmanaged"),
+        (view(resources=STARTED.replace('maintenance="false"', 'maintenance="true"')), "ip is in maintenance mode"),
+        (view(resources=STARTED + FENCE.replace('failed="false"', 'failed="true"')), "fence has failed"),
+        (view(resources=STARTED + FENCE.replace('blocked="false"', 'blocked="true"')), "fence is blocked"),
+        (view(failures=FAILURE), "start of ip on node2"),
+    ],
+)
+def test_what_is_wrong_with_a_cluster_is_a_reason(broken: ClusterView, reason: str) -> None:
+    """And so is what has to be known and is not."""
+    found = refusals(broken, cib(), "ip")
+    assert any(reason in one for one in found), found
+    assert len(found) == 1, found
+
+
+def test_a_constraint_of_an_earlier_move_is_a_reason() -> None:
+    """The cleanup would remove what somebody else has wanted; a constraint of the administrator's own is none."""
+    (reason,) = refusals(view(), cib(constraints=prefers("node2")), "ip")
+    assert "cli-prefer-ip" in reason
+    assert "crm_resource --clear --resource ip" in reason
+    own = '<rsc_location id="ip-on-node1" rsc="ip" node="node1" score="50"/>'
+    assert refusals(view(), cib(constraints=own), "ip") == []
+
+
+@pytest.mark.parametrize(
+    ("configured", "shown", "local", "reason"),
+    [
+        (cib(stonith_enabled="false"), view(), "node2", "fences nobody"),
+        (cib(resources=PRIMITIVE), view(), "node2", "no fence device"),
+        (cib(), view(resources=STARTED), "node2", "no fence device is started: fence"),
+        (cib(), view(), "node1", "this is node1, the node that would be fenced"),
+    ],
+)
+def test_fencing_has_reasons_of_its_own(configured: Cib, shown: ClusterView, local: str, reason: str) -> None:
+    """Nothing runs on a node that is fenced, this program included."""
+    (found,) = fencing_refusals(configured, shown, "ip", local)
+    assert reason in found
+
+
+def test_a_node_is_fenced_as_the_cluster_does_it() -> None:
+    """`stonith-action` says whether it comes back."""
+    assert restarts(cib()) is True
+    assert restarts(cib(stonith_action="reboot")) is True
+    assert restarts(cib(stonith_action="off")) is False
+
+
+# -- what consumers saw ------------------------------------------------------------------------------------------
+
+T = 1_000_000.0
+STEP = Step("move", "node1", "node2", T, T + 10, T + 15, T + 20)
+NAMES = ("node1", "node2")
+
+
+def series(*phases: Tuple[float, float, Optional[str]], ahead: float = 0.0) -> Series:
+    """A question every half second; phases (begin, end, who answers); `None` is nobody, "" somebody without a name."""
+    questions: List[Question] = []
+    for begin, end, who in phases:
+        for step in range(round((end - begin) * 2)):
+            sent = T + ahead + begin + step / 2
+            answered = None if who is None else sent + 0.01
+            error: Optional[Failure] = "timeout" if who is None else None
+            questions.append(Question("tcp", len(questions), sent, answered, who or None, error))
+    return Series("app1", "tcp 22", "tcp", 0.9, questions, ahead)
+
+
+def test_a_move_in_order() -> None:
+    """The old one before, a silence, the new one after."""
+    found = seen(series((0, 12, "node1"), (12, 14, None), (14, 20, "node2")), STEP, NAMES)
+    assert (found.before, found.after, found.wrong) == (("node1",), ("node2",), 0)
+    assert found.silence is not None
+    assert found.silence.seconds == pytest.approx(2.5)
+    assert (found.asked, found.lost) == (20, 4)
+    assert found.problems(None) == []
+    assert found.problems(2.5) == []
+    (text,) = found.problems(2.0)
+    assert text == "move: app1 over tcp 22 had no answer for 2.50 s, and 2 s are allowed"
+
+
+def test_clocks_of_consumers_may_differ() -> None:
+    """Steps are told by the clock here."""
+    near = seen(series((0, 12, "node1"), (12, 14, None), (14, 20, "node2")), STEP, NAMES)
+    far = seen(series((0, 12, "node1"), (12, 14, None), (14, 20, "node2"), ahead=-512.0), STEP, NAMES)
+    assert (far.before, far.after, far.lost, far.wrong) == (near.before, near.after, near.lost, near.wrong)
+
+
+@pytest.mark.parametrize(
+    ("phases", "wrong"),
+    [
+        # It never moved.
+        ([(0, 20, "node1")], 20),
+        # It flaps: two answers of the old one after the new one had answered.
+        ([(0, 12, "node1"), (12, 16, "node2"), (16, 17, "node1"), (17, 20, "node2")], 2),
+        # A third one.
+        ([(0, 12, "node1"), (12, 18, "node2"), (18, 19, "node3"), (19, 20, "node2")], None),
+        # Servers that do not say the nodes' names, and differ.
+        ([(0, 12, "SSH-a"), (12, 20, "SSH-b")], 0),
+        ([(0, 12, "SSH-a"), (12, 17, "SSH-b"), (17, 18, "SSH-a"), (18, 20, "SSH-b")], 2),
+        # They do not differ, or say nothing at all: that is not known.
+        ([(0, 20, "ttl-63")], None),
+        ([(0, 20, "")], None),
+        # Only the new one says its name.
+        ([(0, 12, ""), (12, 20, "node2")], 0),
+    ],
+)
+def test_a_wrong_node_is_told_where_answers_tell_the_nodes_apart(
+    phases: Sequence[Tuple[float, float, str]], wrong: Optional[int]
+) -> None:
+    """Where they do not, it is neither a yes nor a no."""
+    names = (*NAMES, "node3") if wrong is None and any("node3" in phase for phase in phases) else NAMES
+    found = seen(series(*phases), STEP, names)
+    assert found.wrong == (2 if names != NAMES else wrong)
+    assert bool(found.problems(None)) == bool(found.wrong)
+
+
+def test_an_address_that_is_not_answered_any_more() -> None:
+    """Answers until Pacemaker was done do not help."""
+    found = seen(series((0, 12, "node1"), (12, 20, None)), STEP, NAMES)
+    assert found.problems(None) == ["move: app1 over tcp 22 was not answered any more"]
+
+
+def test_a_consumer_that_asked_nothing_proves_nothing() -> None:
+    """It is a problem, and not a step without losses."""
+    assert seen(series((0, 9, "node1")), STEP, NAMES).problems(None) == ["move: app1 over tcp 22 asked nothing"]
+
+
+# -- conducting --------------------------------------------------------------------------------------------------
+
+PLAN = Plan("ip", "node1", "node2", moves=True, fence=False, restart=True, seconds=30)
+
+
+class FakeCluster(Cluster):
+    """Two nodes and a resource that follows the constraint of a move; `calls` is what was ordered.
+
+    `stop_at`: the call, counted from 0, at which `error` is raised, before or after it has worked.
+    """
+
+    def __init__(self, stop_at: int = -1, error: Type[BaseException] = KeyboardInterrupt, late: bool = False) -> None:
+        super().__init__()
+        self.where, self.preferred, self.offline = "node1", "", ""
+        self.calls: List[str] = []
+        self._stop_at, self._error, self._late = stop_at, error, late
+
+    def _called(self, name: str) -> bool:
+        """Whether the call goes on; raises where it is to be interrupted before it works."""
+        self.calls.append(name)
+        ends = len(self.calls) - 1 == self._stop_at
+        if ends and not self._late:
+            raise self._error(name)
+        return ends
+
+    def _end(self, ends: bool) -> None:
+        if ends:
+            raise self._error("late")
+
+    def configuration(self) -> Cib:
+        ends = self._called("configuration")
+        self._end(ends)
+        return cib(constraints=prefers(self.preferred) if self.preferred else "")
+
+    def view(self) -> ClusterView:
+        self._end(self._called("view"))
+        nodes = {
+            name: text.replace('online="true"', 'online="false"') if name == self.offline else text
+            for name, text in NODES.items()
+        }
+        return view(**nodes, resources=STARTED.replace("node1", self.where) + FENCE)
+
+    def settle(self, seconds: float) -> None:
+        ends = self._called("settle")
+        self.where = self.preferred if self.preferred not in ("", self.offline) else self.where
+        self._end(ends)
+
+    def move(self, resource_id: str, node: str) -> None:
+        ends = self._called(f"move to {node}")
+        if self.preferred == node:
+            raise Error("crm_resource --move fails (108): Requested item already exists")
+        self.preferred = node
+        self._end(ends)
+
+    def clear(self, resource_id: str) -> None:
+        ends = self._called("clear")
+        self.preferred = ""
+        self._end(ends)
+
+    def fence(self, node: str, *, restart: bool, seconds: float) -> None:
+        ends = self._called(f"fence {node}")
+        self.where = "node2" if node == "node1" else "node1"
+        self.offline = "" if restart else node
+        self._end(ends)
+
+
+class Answered(Consumers):
+    """Consumers that are always answered, unless `fails` says when they are not any more."""
+
+    def __init__(self, fails: int = -1) -> None:
+        super().__init__([], Asking(), lambda _: None)
+        self._left = fails
+
+    def wait_answered(self, since: float, long: float, deadline: Deadline) -> bool:
+        self._left -= 1
+        return self._left != -1
+
+    def unanswered(self, since: float) -> List[str]:
+        return ["app1 over icmp"]
+
+
+def conducted(cluster: FakeCluster, plan: Plan = PLAN, fails: int = -1) -> Tuple[Conducted, List[str]]:
+    """What came of a drill, whatever ended it; and what it said."""
+    said: List[str] = []
+    drill = Drill(cluster, Answered(fails), plan, 0.9, said.append)
+    try:
+        drill.run()
+    except KeyboardInterrupt:
+        said.append("interrupted")
+    return drill.conducted, said
+
+
+def test_there_and_back_leaves_everything_as_it_was() -> None:
+    """Two steps, and no constraint."""
+    cluster = FakeCluster()
+    found, said = conducted(cluster)
+    assert [(one.name, one.old, one.new) for one in found.steps] == [
+        ("move", "node1", "node2"),
+        ("move back", "node2", "node1"),
+    ]
+    assert (found.problems, found.as_before, cluster.preferred) == ([], True, "")
+    assert said[-2:] == ["no constraint of a move is left", "ip is on node1, as before"]
+
+
+COUNT = len([call for cluster in [FakeCluster()] for call in (conducted(cluster), cluster.calls)[1]])
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before it works", "after it worked"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, UnknownError, Error])
+@pytest.mark.parametrize("stop_at", range(COUNT))
+def test_whatever_ends_it_everything_is_as_before(stop_at: int, error: Type[BaseException], late: bool) -> None:
+    """Ctrl-C, or a tool that fails, at each call: no constraint is left, and the resource is where it was.
+
+    But for a cleanup that fails itself: then it says what to run. Ctrl-C does not reach the cleanup.
+    """
+    complete = FakeCluster()
+    conducted(complete)
+    in_cleanup = stop_at >= len(complete.calls) - CLEANUP
+    if in_cleanup and error is KeyboardInterrupt:
+        return
+    cluster = FakeCluster(stop_at, error, late)
+    found, said = conducted(cluster)
+    assert (cluster.where, cluster.preferred) == ("node1", "")
+    assert found.as_before is not False
+    if not in_cleanup:
+        assert found.as_before is True
+        assert ("interrupted" in said) == (error is KeyboardInterrupt)
+        assert bool(found.problems) == (error is not KeyboardInterrupt)
+    elif found.as_before is None:
+        assert any(one.startswith("the cleanup: ") for one in found.restored)
+
+
+# settle and view to bring it back, clear, settle and configuration, view and configuration to see.
+CLEANUP = 7
+
+
+def test_nothing_is_changed_where_the_address_is_not_answered() -> None:
+    """There would be nothing to judge."""
+    cluster = FakeCluster()
+    with pytest.raises(UnknownError, match="app1 over icmp; nothing was changed"):
+        Drill(cluster, Answered(fails=0), PLAN, 0.9, lambda _: None).run()
+    assert cluster.calls == []
+
+
+def test_a_move_after_which_nobody_answers_is_not_followed_by_another() -> None:
+    """It goes back at once, as its cleanup."""
+    cluster = FakeCluster()
+    found, _ = conducted(cluster, fails=1)
+    assert [one.name for one in found.steps] == ["move"]
+    assert found.problems == ["move: not answered all the time afterwards: app1 over icmp"]
+    assert (cluster.where, cluster.preferred, found.as_before) == ("node1", "", True)
+
+
+def test_a_fenced_node_that_comes_back_gets_the_resource_back() -> None:
+    """And its step is judged like the others."""
+    cluster = FakeCluster()
+    plan = Plan("ip", "node1", "node2", moves=False, fence=True, restart=True, seconds=30)
+    found, _ = conducted(cluster, plan)
+    assert [(one.name, one.new) for one in found.steps] == [
+        ("fencing", "node2"),
+        ("move back after fencing", "node1"),
+    ]
+    assert (found.problems, found.as_before, cluster.preferred) == ([], True, "")
+
+
+def test_a_fenced_node_that_stays_off_is_told() -> None:
+    """The resource stays where it is: there is nowhere else."""
+    cluster = FakeCluster()
+    plan = Plan("ip", "node1", "node2", moves=False, fence=True, restart=False, seconds=0.05)
+    found, _ = conducted(cluster, plan)
+    assert found.problems == ["node1 did not come back within 0.05 s"]
+    assert found.as_before is False
+    assert "not online: node1; start it, and see to it that it joins the cluster" in found.restored
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_interrupt_it_too(number: signal.Signals) -> None:
+    """A terminal that is closed must not leave a constraint behind."""
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        os.kill(os.getpid(), number)
+    before = signal.getsignal(signal.SIGINT)
+    with conduct.uninterrupted():
+        for one in (signal.SIGINT, number):
+            os.kill(os.getpid(), one)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# -- the cluster's tools -----------------------------------------------------------------------------------------
+
+
+def test_tools_run_where_the_cluster_is() -> None:
+    """By a prefix; nothing that a shell would change is handed over."""
+    cluster = Cluster(["ssh", "node1"])
+    assert cluster.command("crm_node", "--name") == ("ssh", "node1", "crm_node", "--name")
+    with pytest.raises(Error, match="cannot be handed to another machine"):
+        cluster.command("crm_resource", "--resource", "$(reboot)")
+
+
+def test_a_machine_without_pacemaker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a traceback, and not a cluster that is wrong."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MissingError, match="crm_mon of Pacemaker is not in PATH"):
+        Cluster().view()
+
+
+@pytest.mark.parametrize(
+    ("code", "call", "kind"),
+    [
+        ("print('nonsense')", "view", UnknownError),
+        ("import sys; sys.exit('cannot connect')", "view", UnknownError),
+        ("import sys; sys.exit('cannot connect')", "local_node", UnknownError),
+        ("import sys; sys.exit('refused')", "clear", Error),
+    ],
+)
+def test_a_tool_that_fails_is_a_sentence(code: str, call: str, kind: Type[Error]) -> None:
+    """One that was only asked has not answered; one that was to change something has failed."""
+    cluster = Cluster([sys.executable, "-c", code])
+    with pytest.raises(kind) as raised:
+        getattr(cluster, call)(*(["ip"] if call == "clear" else []))
+    assert raised.type is kind
+
+
+# -- consumers ---------------------------------------------------------------------------------------------------
+
+
+def test_consumers_are_here_or_on_hosts() -> None:
+    """By ssh what a shell there would change is quoted; a command of one's own gets each host's name."""
+    from ipaddress import ip_address
+
+    asking = Asking((Port("tcp", 22), Port("stream", 22), Port("icmp")), ask="who is it", interval=0.5)
+    address = ip_address("192.168.10.10")
+    (here,) = places([], BY_SSH, address, asking)
+    assert here.name == HERE
+    assert here.command[:3] == (sys.executable, "-m", "aws_ipfailover.watch")
+    there, _ = places(["app1", "app2"], BY_SSH, address, asking)
+    arguments = ["watch", "192.168.10.10", "--interval", "0.5", "--timeout", "0.9", "--tcp", "22", "--keep", "--icmp"]
+    assert there.command == (
+        *["ssh", "-o", "BatchMode=yes", "app1", "aws-ipfailover"],
+        *arguments,
+        "'--ask=who is it'",
+        "--record",
+        "-",
+        "--until-eof",
+    )
+    (own,) = places(["app1"], "run --in {host} -- /opt/aws-ipfailover", address, asking)
+    assert own.command[:5] == ("run", "--in", "app1", "--", "/opt/aws-ipfailover")
+    assert "--ask=who is it" in own.command
+
+
+def test_a_consumer_that_cannot_ask_is_told_with_its_reason() -> None:
+    """As ssh that reaches nobody; the others go on."""
+    said: List[str] = []
+    gone = Place("app1", (sys.executable, "-c", "import sys; sys.exit('ssh: no route to host')"))
+    with Consumers([gone], Asking(), said.append) as consumers:
+        assert not consumers.wait_answered(0.0, 1.0, Deadline(20))
+        assert consumers.asking == []
+        assert consumers.unanswered(0.0) == ["app1 over icmp"]
+    assert said == ["the watch from app1: ssh: no route to host"]
+
+
+def test_what_is_no_record_ends_a_consumer() -> None:
+    """As the greeting of a shell on the way."""
+    said: List[str] = []
+    with Consumers([Place("app1", ("/bin/echo", "Welcome!"))], Asking(), said.append) as consumers:
+        assert not consumers.wait_answered(0.0, 1.0, Deadline(20))
+    assert said == ["the watch from app1: 'Welcome!' is no line of a record"]
+
+
+# -- the report --------------------------------------------------------------------------------------------------
+
+
+def report(phases: Sequence[Tuple[float, float, Optional[str]]], **changes: Any) -> Report:
+    """Of one step that one consumer has seen."""
+    came = Conducted(
+        [STEP], list(changes.pop("problems", [])), ["ip is on node1, as before"], changes.pop("before", True)
+    )
+    rows: List[Seen] = [seen(series(*phases), STEP, NAMES)]
+    values: Dict[str, Any] = {
+        "plan": PLAN,
+        "address": "192.168.10.10",
+        "doctor": [],
+        "conducted": came,
+        "seen": rows,
+        "failures": {},
+        "allowed": None,
+        "interrupted": False,
+        **changes,
+    }
+    return Report(**values)
+
+
+GOOD = [(0.0, 12.0, "node1"), (12.0, 14.0, None), (14.0, 20.0, "node2")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, Verdict.IN_ORDER),
+        ({"allowed": 1.0}, Verdict.WRONG),
+        ({"before": False}, Verdict.WRONG),
+        ({"before": None}, Verdict.UNKNOWN),
+        ({"problems": ["fencing failed"], "before": None}, Verdict.WRONG),
+        ({"failures": {"app1": "ssh: no route to host"}}, Verdict.UNKNOWN),
+        ({"interrupted": True}, Verdict.UNKNOWN),
+        ({"doctor": [doctor.Finding("warn", "one route table has no route", "add one")]}, Verdict.IN_ORDER),
+    ],
+)
+def test_there_are_three_verdicts(changes: Dict[str, Any], verdict: Verdict) -> None:
+    """And the document fits its schema."""
+    found = report(GOOD, **changes)
+    assert found.verdict is verdict
+    text = json.loads(json.dumps({"schema": "aws-ipfailover/drill/1", **document(found)}))
+    jsonschema.validate(text, SCHEMA)
+    assert text["verdict"] == verdict.value
+
+
+DOCTORS = {
+    "reports": [
+        {
+            "subject": "ip",
+            "findings": [
+                {"outcome": "pass", "text": "fine", "remedy": ""},
+                {"outcome": "fail", "text": "no route", "remedy": "make one"},
+                {"outcome": "unknown", "text": "no answer"},
+            ],
+        }
+    ]
+}
+
+
+def test_the_doctor_s_document_is_read() -> None:
+    """What passes is of no interest; what is no document is no answer."""
+    assert [str(one) for one in doctor.parse(json.dumps(DOCTORS))] == ["no route: make one", "no answer"]
+    for text in ("", "[]", "{}", '{"reports": [{"findings": [1]}]}'):
+        with pytest.raises(UnknownError, match="no document of the doctor"):
+            doctor.parse(text)
+
+
+def test_a_doctor_that_cannot_be_asked_is_a_finding() -> None:
+    """That nothing is wrong is not known then."""
+    for program in ([sys.executable, "-c", "import sys; sys.exit('no such command')"], ["/nowhere/aws-ipfailover"]):
+        (found,) = doctor.findings(program, "ip")
+        assert found.outcome == doctor.UNKNOWN
+        assert "the doctor cannot be asked" in found.text
+
+
+# -- the command -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--json"], "add --yes"),
+        (["--keep"], "--keep keeps a connection"),
+        (["--wait", "1"], "--wait"),
+        (["--yes", "--cluster-command", "'"], "No closing quotation"),
+        (["--svg", "/proc/none/x"], "cannot be written"),
+    ],
+)
+def test_a_wrong_command_line_is_a_sentence(
+    arguments: List[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, before anything is asked."""
+    assert main(["drill", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+TOOLS = """
+import sys
+name = sys.argv[1].rpartition("/")[2]
+print({"crm_mon": VIEW, "cibadmin": CIB, "crm_node": "node2"}[name])
+"""
+
+
+def test_a_cluster_that_is_not_healthy_is_refused_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every reason, and nothing else; a tool that would change something is not run."""
+    sick = (
+        '<pacemaker-result><summary><current_dc present="true" name="node1" with_quorum="true"/><cluster_options'
+        f' maintenance-mode="true"/></summary><nodes>{NODES["node1"]}</nodes><resources>{STARTED}</resources>'
+        "</pacemaker-result>"
+    )
+    configuration = f"<cib><configuration><resources>{PRIMITIVE}</resources></configuration></cib>"
+    tool = tmp_path / "tool.py"
+    tool.write_text(TOOLS.replace("VIEW", repr(sick)).replace("CIB", repr(configuration)), encoding="utf-8")
+    assert main(["drill", "--yes", "--fence", "--cluster-command", f"{sys.executable} {tool}"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "the cluster is in maintenance mode",
+        "the cluster has no second node",
+        "the cluster has no fence device",
+        "nothing was changed",
+    ]
