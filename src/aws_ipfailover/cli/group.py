@@ -32,6 +32,7 @@ class Listed(NamedTuple):
 
 
 _OWN: Dict[str, Listed] = {
+    "history": Listed("Show what the agent has done on this node.", "aws_ipfailover.cli.history"),
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
     "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
     "status": Listed("Show who holds each address: EC2, kernel, Pacemaker.", "aws_ipfailover.cli.status"),
