@@ -40,6 +40,7 @@ ALLOWED: Dict[str, Set[str]] = {
         *("holdings.local_address", "holdings.overlay_routes", "holdings.secondary_address"),
     },
     "address": set(),
+    "changes": set(),
     "parameters": {"address", "errors", "failover", "modes"},
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
@@ -49,6 +50,7 @@ ALLOWED: Dict[str, Set[str]] = {
     },
     "cloud_answers": {"address", "context", "deadline", "errors", "modes", "parameters"},
     "cloud_state": {"address", "cloud_answers", "errors", "node_names", "parameters"},
+    "history": {"deadline", "errors", "ocf.durations", "ocf.record", "programs"},
     "node_names": {"address", "ocf.cib", "ocf.corosync"},
     "status": {
         *("cloud_answers", "cloud_state", "context", "deadline", "errors", "failover", "kernel.kernel", "modes"),
@@ -77,7 +79,8 @@ ALLOWED: Dict[str, Set[str]] = {
         *("redaction", "steps"),
     },
     "agent": {
-        *("address", "configured", "consistency", "context", "deadline", "errors", "failover", "kernel.command"),
+        *("address", "changes", "configured", "consistency", "context", "deadline", "errors", "failover"),
+        *("kernel.command", "ocf.record"),
         *("kernel.kernel", "modes"),
         *("ocf", "ocf.action", "ocf.environment", "ocf.exit_codes", "ocf.log", "ocf.metadata", "ocf.name"),
         *("ocf.pacemaker", "output", "parameters", "validation"),
@@ -89,7 +92,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "aws.imds": {"deadline", "errors", "redaction"},
     "aws.imds_endpoint": set(),
     "aws.models": {"address"},
-    "aws.retry": {"aws.errors", "aws.throttling", "deadline", "errors"},
+    "aws.retry": {"aws.errors", "aws.throttling", "changes", "deadline", "errors"},
     "aws.service_models": set(),
     "aws.session": {
         *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.imds_endpoint", "aws.retry", "aws.transport"),
@@ -105,6 +108,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "holdings.delegated_prefixes": {"address", "deadline", "errors"},
     "holdings.eni_attachment": {
         "address",
+        "changes",
         "consistency",
         "deadline",
         "errors",
@@ -129,9 +133,12 @@ ALLOWED: Dict[str, Set[str]] = {
     "holdings.route_writes": {"address", "deadline", "errors"},
     "holdings.secondary_address": {
         *("consistency", "deadline", "errors", "failover", "address", "holdings.delegated_prefixes", "steps"),
+        *("address", "changes", "consistency", "deadline", "errors", "failover", "holdings.chosen_tables"),
+        *("holdings.destinations", "holdings.route_writes"),
+        *("address", "changes", "consistency", "deadline", "errors", "failover", "holdings.delegated_prefixes"),
     },
     "kernel": set(),
-    "kernel.addresses": {"errors", "kernel.command", "address"},
+    "kernel.addresses": {"address", "changes", "errors", "kernel.command"},
     "kernel.announcements": {"errors"},
     "kernel.command": {"deadline", "errors", "programs"},
     "kernel.kernel": {
@@ -162,6 +169,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf.cluster_view": {"errors", "ocf.durations"},
     "ocf.corosync": {"address"},
     "ocf.scheduler": {"deadline", "errors", "ocf.cib", "ocf.cluster_view", "programs"},
+    "ocf.record": {"changes", "ocf.environment", "ocf.log"},
     "ocf.log": {"ocf.log_file", "ocf.syslog", "output", "redaction"},
     "ocf.log_file": set(),
     "ocf.syslog": set(),
