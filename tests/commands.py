@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-import jsonschema  # type: ignore[import-untyped]  # it comes with moto, without its stubs
+import jsonschema
 
 import aws_ipfailover
 from sandbox import EniNode, Node

@@ -127,15 +127,13 @@ ALLOWED: Dict[str, Set[str]] = {
     "holdings.chosen_tables": {"consistency", "deadline", "errors", "holdings.destinations", "memory"},
     "holdings.destinations": {"address"},
     "holdings.overlay_routes": {
-        *("address", "consistency", "deadline", "errors", "failover", "holdings.chosen_tables"),
+        *("address", "changes", "consistency", "deadline", "errors", "failover", "holdings.chosen_tables"),
         *("holdings.destinations", "holdings.route_writes", "steps"),
     },
     "holdings.route_writes": {"address", "deadline", "errors"},
     "holdings.secondary_address": {
-        *("consistency", "deadline", "errors", "failover", "address", "holdings.delegated_prefixes", "steps"),
-        *("address", "changes", "consistency", "deadline", "errors", "failover", "holdings.chosen_tables"),
-        *("holdings.destinations", "holdings.route_writes"),
         *("address", "changes", "consistency", "deadline", "errors", "failover", "holdings.delegated_prefixes"),
+        "steps",
     },
     "kernel": set(),
     "kernel.addresses": {"address", "changes", "errors", "kernel.command"},

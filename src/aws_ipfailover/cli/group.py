@@ -13,7 +13,7 @@ import os
 import select
 import sys
 from importlib import import_module, metadata
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import click
 from click.shell_completion import shell_complete
@@ -30,26 +30,29 @@ _COMPLETE = "_AWS_IPFAILOVER_COMPLETE"
 NO_LAB = "the lab is a package of its own, and is not installed here; try: pip install aws-ipfailover-lab"
 
 
-class Listed(NamedTuple):
-    """A command of this package: its line in the list, and the module whose `command` it is."""
-
-    help: str
-    module: str
-
-
-_OWN: Dict[str, Listed] = {
-    "drill": Listed("Fail over on purpose, watch it, and put everything back.", "aws_ipfailover.cli.drill"),
-    "history": Listed("Show what the agent has done on this node.", "aws_ipfailover.cli.history"),
-    "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
-    "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
-    "plan": Listed("Print what a start on this node would do, call by call.", "aws_ipfailover.cli.plan"),
-    "release": Listed("Release an address of this node by hand.", "aws_ipfailover.cli.release"),
-    "schema": Listed("Print the JSON Schema of what a command prints with --json.", "aws_ipfailover.cli.schema"),
-    "status": Listed("Show who holds each address: EC2, kernel, Pacemaker.", "aws_ipfailover.cli.status"),
-    "take": Listed("Take an address to this node by hand.", "aws_ipfailover.cli.take"),
-    "watch": Listed("Ask an address who answers, and for how long nobody does.", "aws_ipfailover.cli.watch"),
-    "where": Listed("Print whether an address is on this node, or where else.", "aws_ipfailover.cli.where"),
+# The commands of this package, and the modules whose `command` they are.
+_OWN: Dict[str, str] = {
+    "drill": "aws_ipfailover.cli.drill",
+    "history": "aws_ipfailover.cli.history",
+    "install": "aws_ipfailover.cli.install_command",
+    "parameters": "aws_ipfailover.cli.parameters",
+    "plan": "aws_ipfailover.cli.plan",
+    "release": "aws_ipfailover.cli.release",
+    "schema": "aws_ipfailover.cli.schema",
+    "status": "aws_ipfailover.cli.status",
+    "take": "aws_ipfailover.cli.take",
+    "watch": "aws_ipfailover.cli.watch",
+    "where": "aws_ipfailover.cli.where",
 }
+# How `--help` lists them: in 24 lines, so that related ones share one.
+_LIST: Tuple[Tuple[Tuple[str, ...], str], ...] = (
+    (("status", "history"), "Show who holds each address; what the agent has done."),
+    (("plan", "where"), "Print what a start here would do; whether it is here."),
+    (("take", "release"), "Take an address to this node, or release it, by hand."),
+    (("watch", "drill"), "Ask an address who answers; fail over on purpose."),
+    (("install",), "Install the resource agents for Pacemaker."),
+    (("parameters", "schema"), "Print the agent's parameters; what JSON looks like."),
+)
 
 
 class Commands(click.Group):
@@ -69,7 +72,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         """One command; one of another package that does not load is told on standard error, and not there."""
         if cmd_name in _OWN:
-            command = import_module(_OWN[cmd_name].module).command
+            command = import_module(_OWN[cmd_name]).command
             return command if isinstance(command, click.Command) else None
         point = _entry_points().get(cmd_name)
         if point is None:
@@ -86,14 +89,12 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of `--help`, without loading the commands of this package."""
-        rows = []
+        rows = [(", ".join(names), text) for names, text in _LIST]
+        listed = {name for names, _ in _LIST for name in names}
         for name in self.list_commands(ctx):
-            if name in _OWN:
-                rows.append((name, _OWN[name].help))
-            else:
-                command = self.get_command(ctx, name)
-                if command is not None:
-                    rows.append((name, command.get_short_help_str(60)))
+            command = None if name in listed else self.get_command(ctx, name)
+            if command is not None:
+                rows.append((name, command.get_short_help_str(60)))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
