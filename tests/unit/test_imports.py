@@ -36,6 +36,7 @@ ALLOWED: Dict[str, Set[str]] = {
     },
     "address": set(),
     "parameters": {"address", "errors", "failover", "modes"},
+    "permissions": {"modes"},
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {
