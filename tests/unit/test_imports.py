@@ -37,6 +37,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "address": set(),
     "parameters": {"address", "errors", "failover", "modes"},
     "permissions": {"modes"},
+    "policy": {"parameters", "permissions"},
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {
