@@ -38,6 +38,8 @@ ALLOWED: Dict[str, Set[str]] = {
     "parameters": {"address", "errors", "failover", "modes"},
     "permissions": {"modes"},
     "policy": {"parameters", "permissions"},
+    "cluster_configuration": {"errors", "parameters"},
+    "fence_agent": {"deadline", "errors", "programs"},
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {
