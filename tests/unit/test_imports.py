@@ -40,6 +40,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "policy": {"parameters", "permissions"},
     "cluster_configuration": {"errors", "parameters"},
     "fence_agent": {"deadline", "errors", "programs"},
+    "advice": {"errors"},
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {

@@ -32,6 +32,7 @@ class Listed(NamedTuple):
 
 
 _OWN: Dict[str, Listed] = {
+    "advise": Listed("Which mode for these nodes and consumers, or what instead.", "aws_ipfailover.cli.advise"),
     "config": Listed("Print a cluster's configuration for an address.", "aws_ipfailover.cli.config"),
     "iam-policy": Listed("Print the least IAM policy for a configuration.", "aws_ipfailover.cli.iam_policy"),
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
