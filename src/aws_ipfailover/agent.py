@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Seque
 from aws_ipfailover.address import Address
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, ParameterError
-from aws_ipfailover.failover import Failover, Finding, Verdict, look_locally, not_checked, release_all
+from aws_ipfailover.failover import Failover, Finding, Verdict, find_locally, look_locally, not_checked, release_all
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.modes import MODES, Mode, local_parts, mode_named
@@ -214,17 +214,10 @@ def _look(run: Run) -> Finding:
 
 def _look_locally(run: Run) -> Finding:
     what = held(run.environment.parameters())
-    here = Finding(Verdict.NOT_RUNNING, "; ".join(what.complaints))
     if not what.addresses and not what.others and what.network_interface_id is None:
         # A refused `ip` names nothing. With 7 to a probe, what is here would be stopped by nobody.
         what = what.and_also(_recorded(run.last_configured()))
-    for part in local_parts(run.kernel, what):
-        found = look_locally([part])
-        if found.verdict is Verdict.RUNNING:
-            return found
-        if here.verdict is not Verdict.PARTLY_RUNNING:  # else 7 to a probe would hide the addresses that are here
-            here = found
-    return here
+    return find_locally(local_parts(run.kernel, what), "; ".join(what.complaints))
 
 
 def _look_at_cloud(run: Run, values: Values) -> Finding:

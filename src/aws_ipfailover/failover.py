@@ -110,8 +110,10 @@ def not_checked(error: Error) -> Finding:
     return Finding(verdict(Where.HERE, UnknownError(str(error))), f"{_NOT_CHECKED}: {error}{again}")
 
 
-def look_locally(parts: Sequence[LocalPart]) -> Finding:
+def look_locally(parts: Sequence[LocalPart], cause: str = _CHANGED) -> Finding:
     """Whether all of the parts are in the kernel: RUNNING, NOT_RUNNING, or PARTLY_RUNNING.
+
+    `cause`: what follows the reason where something is missing that was here.
 
     Raises:
         UnknownError: the kernel's own state cannot be read.
@@ -119,9 +121,27 @@ def look_locally(parts: Sequence[LocalPart]) -> Finding:
     for part in parts:
         found = part.look()
         if found.where is Where.ELSEWHERE:
-            cause = "" if found.is_nodes_own or not found.why else _CHANGED
-            return Finding(Verdict.PARTLY_RUNNING if found.in_part else verdict(found.where, None), found.why + cause)
+            why = found.why if found.is_nodes_own or not found.why else found.why + cause
+            return Finding(Verdict.PARTLY_RUNNING if found.in_part else verdict(found.where, None), why)
     return Finding(verdict(Where.HERE, None))
+
+
+def find_locally(parts: Sequence[LocalPart], complaint: str = "", cause: str = _CHANGED) -> Finding:
+    """What is here of parts each of which can be here without the others: RUNNING if one is here entirely.
+
+    `complaint`: the reason of NOT_RUNNING where there is no part. `cause`: as in `look_locally`.
+
+    Raises:
+        UnknownError: as `look_locally`.
+    """
+    here = Finding(Verdict.NOT_RUNNING, complaint)
+    for part in parts:
+        found = look_locally([part], cause)
+        if found.verdict is Verdict.RUNNING:
+            return found
+        if here.verdict is not Verdict.PARTLY_RUNNING:  # else 7 to a probe would hide the addresses that are here
+            here = found
+    return here
 
 
 def release_all(parts: Sequence[LocalPart]) -> None:

@@ -17,6 +17,7 @@ from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, NodeError, NoTableError, UnknownError, WouldSucceedError
 
 _PAGE = 100  # tables that one DescribeRouteTables returns at most
+_FILTERED = 200  # values that a filter takes at most
 
 
 class Calls(Protocol):
@@ -136,6 +137,18 @@ class Ec2:
                     return models.network_interface(found)
         raise NodeError(f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region")
 
+    def network_interfaces(self, network_interface_ids: Sequence[str]) -> Dict[str, NetworkInterface]:
+        """Those of these ENIs that EC2 knows, by id; one is left out only after two reads.
+
+        Raises:
+            UnknownError: one is left out, and no time for the second read.
+        """
+        found: Dict[str, NetworkInterface] = {}
+        for some in self._known("DescribeNetworkInterfaces", "network-interface-id", network_interface_ids, found):
+            for one in some.get("NetworkInterfaces", ()):
+                found[one.get("NetworkInterfaceId", "")] = models.network_interface(one)
+        return found
+
     def network_interfaces_with(self, macs: Sequence[str]) -> List[NetworkInterface]:
         """The ENIs with these MAC addresses that are attached to an instance; none only after two reads.
 
@@ -193,6 +206,15 @@ class Ec2:
                     if found.get("InstanceId") == instance_id:
                         return models.instance(found)
         raise NodeError(f"DescribeInstances: EC2 does not know {instance_id} in this region")
+
+    def instances(self, instance_ids: Sequence[str]) -> Dict[str, Instance]:
+        """Those of these instances that EC2 knows, by id; as `network_interfaces`."""
+        found: Dict[str, Instance] = {}
+        for some in self._known("DescribeInstances", "instance-id", instance_ids, found):
+            for reservation in some.get("Reservations", ()):
+                for one in reservation.get("Instances", ()):
+                    found[one.get("InstanceId", "")] = models.instance(one)
+        return found
 
     def subnet_cidrs(self, subnet_id: str) -> List[Cidr]:
         """Every CIDR of a subnet, IPv4 first."""
@@ -309,6 +331,21 @@ class Ec2:
         if not deadline.poll(first=pause, longest=pause).wait():
             raise UnknownError(f"{operation}: the answer leaves out {what}, and no time is left to ask again")
         yield 1
+
+    def _known(
+        self, operation: str, name: str, ids: Sequence[str], found: Mapping[str, object]
+    ) -> Iterator[Mapping[str, Any]]:
+        """The pages of reads with a filter for ids; the caller adds to `found`, and what it lacks is read once more."""
+        if not ids:
+            return
+        for _ in self._two_reads(operation, ", ".join(ids)):
+            missing = [one for one in ids if one not in found]
+            for first in range(0, len(missing), _FILTERED):
+                yield from self._pages(
+                    operation, Filters=[{"Name": name, "Values": missing[first : first + _FILTERED]}]
+                )
+            if all(one in found for one in ids):
+                return
 
     def _pages(self, operation: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
         token: Dict[str, str] = {}

@@ -86,12 +86,17 @@ class NetworkInterface(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """An instance: its state (running, stopped, ...); `taken`: network card and device index of each interface."""
+    """An instance: its state (running, stopped, ...); `taken`: network card and device index of each interface.
+
+    `name`: its tag Name, empty without one. `addresses`: the private ones of all its interfaces.
+    """
 
     instance_id: str
     state: str
     availability_zone: str
     taken: Tuple[Tuple[int, int], ...]
+    name: str = ""
+    addresses: Tuple[Address, ...] = ()
 
     def device_indexes(self, network_card_index: int) -> FrozenSet[int]:
         """The device indexes that are taken on a network card."""
@@ -192,6 +197,14 @@ def instance(described: Mapping[str, Any]) -> Instance:
             )
             for interfaces in ("NetworkInterfaces", "SecondaryInterfaces")
             for one in described.get(interfaces, ())
+        ),
+        next((tag.get("Value", "") for tag in described.get("Tags", ()) if tag.get("Key") == "Name"), ""),
+        tuple(
+            ip_address(one[key])
+            for interface in described.get("NetworkInterfaces", ())
+            for addresses, key in (("PrivateIpAddresses", "PrivateIpAddress"), ("Ipv6Addresses", "Ipv6Address"))
+            for one in interface.get(addresses, ())
+            if one.get(key)
         ),
     )
 

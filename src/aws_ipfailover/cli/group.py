@@ -37,6 +37,7 @@ _OWN: Dict[str, Listed] = {
     "iam-policy": Listed("Print the least IAM policy for a configuration.", "aws_ipfailover.cli.iam_policy"),
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
     "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
+    "status": Listed("Show who holds each address: EC2, kernel, Pacemaker.", "aws_ipfailover.cli.status"),
 }
 
 

@@ -28,6 +28,11 @@ def json_option(decorated: Decorated) -> Decorated:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(decorated)
 
 
+def write_json_line(name: str, document: Mapping[str, Any]) -> None:
+    """As `write_json`, on one line: for commands that print one document after another."""
+    click.echo(json.dumps({"schema": f"aws-ipfailover/{name}/1", **document}, ensure_ascii=False))
+
+
 def write_json(name: str, document: Mapping[str, Any]) -> None:
     """Print a document that fits `schemas/NAME.json`; it says so itself."""
     text = json.dumps({"schema": f"aws-ipfailover/{name}/1", **document}, indent=2, ensure_ascii=False)
