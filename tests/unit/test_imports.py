@@ -41,6 +41,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "cluster_configuration": {"errors", "parameters"},
     "fence_agent": {"deadline", "errors", "programs"},
     "advice": {"errors"},
+    "migration": {"errors", "ocf", "ocf.cib", "ocf.constraints", "ocf.durations", "parameters"},
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {

@@ -36,6 +36,7 @@ _OWN: Dict[str, Listed] = {
     "config": Listed("Print a cluster's configuration for an address.", "aws_ipfailover.cli.config"),
     "iam-policy": Listed("Print the least IAM policy for a configuration.", "aws_ipfailover.cli.iam_policy"),
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
+    "migrate": Listed("Print how to get from another agent to this one.", "aws_ipfailover.cli.migrate"),
     "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
     "status": Listed("Show who holds each address: EC2, kernel, Pacemaker.", "aws_ipfailover.cli.status"),
 }
