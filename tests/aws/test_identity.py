@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Dict, List
 
 import pytest
 import requests
@@ -401,3 +401,39 @@ def test_other_partition() -> None:
         sts = client(aws, "sts", aws.account.identities.of_instance("i-1"))
         assert sts.get_caller_identity()["Arn"].startswith("arn:aws-cn:sts::")
         sts.close()
+
+
+@pytest.mark.parametrize(("value", "allowed"), [("false", True), ("true", False), (["true", "false"], True)])
+def test_condition_on_an_attribute(aws: RunningAws, connect: Callable[..., Any], value: Any, allowed: bool) -> None:
+    """ec2:Attribute/SourceDestCheck is the value that a request gives; one that changes another attribute has none.
+
+    EC2's answers to AppMana/cloud-provisioning, docs/validation/aws-gateway-source-check-results.json.
+    """
+    condition = {"StringEquals": {"ec2:Attribute/SourceDestCheck": value}}
+    aws.account.identities.restrict_instances(
+        Policy.from_document({"Statement": {**EVERYTHING, "Condition": condition}})
+    )
+    ec2 = connect("ec2", aws.account.identities.of_instance("i-1"))
+    eni = aws.account.instance("node1").network_interface_id
+    asked: List[Dict[str, Any]] = [{"SourceDestCheck": {"Value": False}}, {"Description": {"Value": "mine"}}]
+    for attribute, code in zip(
+        asked, ("DryRunOperation" if allowed else "UnauthorizedOperation", "UnauthorizedOperation")
+    ):
+        with refused(code):
+            ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, DryRun=True, **attribute)
+
+
+@pytest.mark.parametrize("operator", ["StringEquals", "ArnEquals", "ArnLike"])
+def test_condition_on_the_vpc(aws: RunningAws, replacing: Replacing, operator: str) -> None:
+    """ec2:Vpc is the ARN of the VPC that the resource is in; the operators for ARNs know wildcards."""
+    vpc = aws.account.world.vpc.vpc_id
+    right = f"arn:aws:ec2:eu-central-1:123456789012:vpc/{vpc}"
+    replacing.allow({**EVERYTHING, "Condition": {operator: {"ec2:Vpc": right}}})
+    replacing.replace()
+    replacing.allow({**EVERYTHING, "Condition": {operator: {"ec2:Vpc": right.replace(vpc, "vpc-01234567")}}})
+    replacing.denied("because no identity-based policy allows the ec2:ReplaceRoute action")
+    replacing.allow({**EVERYTHING, "Condition": {operator: {"ec2:Vpc": right.replace("eu-central-1", "*")}}})
+    if operator == "StringEquals":
+        replacing.denied("because no identity-based policy allows the ec2:ReplaceRoute action")
+    else:
+        replacing.replace()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from aws_ipfailover import __version__
 from aws_ipfailover.cli.parameters import page
 from aws_ipfailover.ocf.metadata import metadata
-from aws_ipfailover.parameters import PARAMETERS
+from aws_ipfailover.parameters import PARAMETERS, parse
+from aws_ipfailover.policy import OPTIONAL, Scope, policies
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,6 +18,21 @@ ROOT = Path(__file__).parents[2]
 def test_the_page_of_parameters_is_the_agents_own_list() -> None:
     """Run `aws-ipfailover parameters > docs/parameters.md` after a change."""
     assert (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8") == page()
+
+
+def test_the_guides_policies_are_what_the_command_prints() -> None:
+    """The policy of overlay-ip as a whole, and the statement about an Elastic IP."""
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    given = {"ip": "192.168.10.10", "routing_table": "rtb-0123456789abcdef0"}
+    found = policies(parse(given), Scope("123456789012", "eu-central-1"), without=tuple(OPTIONAL))
+    assert f"```json\n{found.documents[0].text}\n```" in guide
+    values = parse({**given, "allocation_id": "eipalloc-0123456789abcdef0"})
+    instances, interfaces = ("i-0123456789abcdef0",), ("eni-0123456789abcdef0",)
+    scope = Scope("ACCOUNT", "REGION", instances=instances, interfaces=interfaces)
+    (policy,) = policies(values, scope).documents
+    (statement,) = (one for one in policy.policy["Statement"] if one["Sid"] == "AssociateElasticIp")
+    section = guide.split("\n### An Elastic IP\n")[1].split("```json\n")[1].split("```")[0]
+    assert {**json.loads(section)["Statement"][0], "Sid": statement["Sid"]} == statement
 
 
 def test_the_changelog_has_this_version() -> None:

@@ -42,6 +42,12 @@ ALLOWED: Dict[str, Set[str]] = {
     "address": set(),
     "changes": set(),
     "parameters": {"address", "errors", "failover", "modes"},
+    "permissions": {"modes"},
+    "policy": {"parameters", "permissions"},
+    "cluster_configuration": {"errors", "parameters"},
+    "fence_agent": {"deadline", "errors", "programs"},
+    "advice": {"errors"},
+    "migration": {"errors", "ocf", "ocf.cib", "ocf.constraints", "ocf.durations", "parameters"},
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {

@@ -430,7 +430,7 @@ class AccessDenied(Fault):
 
 @dataclass(frozen=True)
 class RolePolicy(Fault):
-    """The nodes' role has this IAM policy document: Allow, Deny, and Condition on tags.
+    """The nodes' role has this IAM policy document: Allow, Deny, and Condition on tags, VPC and attribute.
 
     Of several, each has to allow what is done.
     """

@@ -235,7 +235,7 @@ class Api:
         world = self.account.world
         needed = permissions.resources(world, query, self._arns)
         self.account.identities.authorize(
-            identity, f"ec2:{action}", needed, lambda arn: permissions.tags_of(world, arn)
+            identity, f"ec2:{action}", needed, lambda arn: permissions.context_of(world, query, self._arns, arn)
         )
         if action in NOT_OFFERED:
             raise ApiError("UnsupportedOperation", f"The lab's VPC is as planned: {action} is not offered.")

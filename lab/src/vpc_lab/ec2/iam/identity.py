@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass, field, replace
 from secrets import token_hex, token_urlsafe
 from threading import Lock
-from typing import Callable, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Optional, Sequence, Tuple
 
 from vpc_lab.ec2.errors import ApiError
-from vpc_lab.ec2.iam.policies import NO_TAGS, Policy
+from vpc_lab.ec2.iam.policies import EMPTY, Context, Policy
 
 
 def partition(region: str) -> str:
@@ -174,15 +174,15 @@ class Identities:
         identity: Identity,
         action: str,
         resources: Sequence[str],
-        tags_of: Callable[[str], Mapping[str, str]] = lambda arn: NO_TAGS,
+        context_of: Callable[[str], Context] = lambda arn: EMPTY,
     ) -> None:
-        """Refuse, as EC2 does, what the caller's role may not do; `tags_of` tells the tags of the resource of an ARN.
+        """Refuse, as EC2 does, what the caller's role may not do; `context_of`: the context of an ARN's resource.
 
         The wording is that of EC2's answers in public bug reports, such as aws/karpenter-provider-aws#7370. An
         operation without resource-level permissions has neither a resource nor an encoded message.
         """
         for resource in resources:
-            reason = self._denial(identity, action, resource, tags_of(resource))
+            reason = self._denial(identity, action, resource, context_of(resource))
             if reason is None:
                 continue
             where, encoded = "", ""
@@ -219,24 +219,22 @@ class Identities:
             or role.external_id not in (None, external_id)
         ):
             raise self._not_assumed(identity, "sts:AssumeRole", role_arn)
-        if self._denial(identity, "sts:AssumeRole", role_arn, NO_TAGS) is not None:
+        if self._denial(identity, "sts:AssumeRole", role_arn, EMPTY) is not None:
             raise self._not_assumed(identity, "sts:AssumeRole", role_arn)
-        if tagged and (
-            not role.may_be_tagged or self._denial(identity, "sts:TagSession", role_arn, NO_TAGS) is not None
-        ):
+        if tagged and (not role.may_be_tagged or self._denial(identity, "sts:TagSession", role_arn, EMPTY) is not None):
             raise self._not_assumed(identity, "sts:TagSession", role_arn)
         with self._lock:
             return self._session(role, session_name, seconds)
 
     def _not_assumed(self, identity: Identity, action: str, role_arn: str) -> ApiError:
-        reason = self._denial(identity, action, role_arn, NO_TAGS)
+        reason = self._denial(identity, action, role_arn, EMPTY)
         explicit = f" {reason}" if reason is not None and reason.startswith("with") else ""
         return ApiError(
             "AccessDenied",
             f"User: {identity.arn} is not authorized to perform: {action} on resource: {role_arn}{explicit}",
         )
 
-    def _denial(self, identity: Identity, action: str, resource: str, tags: Mapping[str, str]) -> Optional[str]:
+    def _denial(self, identity: Identity, action: str, resource: str, context: Context) -> Optional[str]:
         """Why a role may not do something, as AWS puts it; None where it may. Users and root may do everything."""
         with self._lock:
             role = self._roles.get(identity.role_arn or "")
@@ -247,7 +245,7 @@ class Identities:
             ("a service control policy", self.service_control_policy if role.account_id == self.account_id else None),
             *(("an identity-based policy", policy) for policy in (role.policy, *further)),
         ]
-        found = [(kind, policy.decide(action, resource, tags)) for kind, policy in policies if policy is not None]
+        found = [(kind, policy.decide(action, resource, context)) for kind, policy in policies if policy is not None]
         for kind, decision in found:
             if decision == "explicit deny":
                 return f"with an explicit deny in {kind}"

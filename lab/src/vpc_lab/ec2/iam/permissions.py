@@ -6,9 +6,10 @@ operation counts as one without resource-level permissions here: only a statemen
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Mapping, Sequence, Tuple
+from typing import Callable, Dict, Sequence, Tuple
 
 from vpc_lab.ec2.iam.identity import partition
+from vpc_lab.ec2.iam.policies import ATTRIBUTE_KEY, VPC_KEY, Context, of_tags
 from vpc_lab.ec2.operations.vpcs import KIND
 from vpc_lab.ec2.wire import Query
 from vpc_lab.world import World
@@ -59,9 +60,22 @@ def resources(world: World, query: Query, arns: Arns) -> Tuple[str, ...]:
     return EVERYTHING if eni is None else (arns.of("network-interface", eni),)
 
 
-def tags_of(world: World, arn: str) -> Mapping[str, str]:
-    """The tags of the resource with this ARN; none for `*` and for what does not exist."""
-    return world.tags.get(arn.rpartition("/")[2], {})
+def context_of(world: World, query: Query, arns: Arns, arn: str) -> Context:
+    """What conditions of a policy are compared with, for the resource with this ARN.
+
+    Its tags, its VPC, and the attribute that ModifyNetworkInterfaceAttribute changes. None of them for `*`.
+    """
+    kind, _, identifier = arn.rpartition(":")[2].partition("/")
+    found = dict(of_tags(world.tags.get(identifier, {})))
+    interface, table = world.interfaces.get(identifier), world.route_tables.get(identifier)
+    if interface is not None or table is not None or identifier in world.subnets:
+        elsewhere = interface.vpc_id if interface is not None else None
+        found[VPC_KEY.lower()] = arns.of("vpc", elsewhere or world.vpc.vpc_id)
+    if query.action == "ModifyNetworkInterfaceAttribute" and kind == "network-interface":
+        value = query.get("SourceDestCheck.Value")
+        if value is not None:
+            found[ATTRIBUTE_KEY.lower() + "sourcedestcheck"] = value.lower()
+    return found
 
 
 def _attach(_: World, query: Query, arns: Arns) -> Tuple[str, ...]:
