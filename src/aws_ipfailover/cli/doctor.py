@@ -82,9 +82,9 @@ def _examined(found: Subjects, timeout: float) -> List[Report]:
     deadline = Deadline(timeout)
     node = Examination(Surroundings("", {}, deadline, _agents()), of_node=True)
     begun = [(one, Examination(_surroundings(one, deadline), of_node=False)) for one in found.found]
-    reports = [Report("", "", node.findings())]
+    reports = [Report("node", "", node.findings())]
     for one, examination in begun:
-        reports.append(Report(one.resource_id, _title(one), examination.findings()))
+        reports.append(Report(_name(one), one.resource_id or "The parameters given", examination.findings()))
     return reports
 
 
@@ -96,8 +96,8 @@ def _anew(one: Subject, timeout: float) -> Surroundings:
     return _surroundings(one, Deadline(timeout))
 
 
-def _title(one: Subject) -> str:
-    return one.resource_id or "the parameters given"
+def _name(one: Subject) -> str:
+    return one.resource_id or "parameters"
 
 
 def _refused(found: Subjects, problem: str) -> List[Report]:
@@ -105,7 +105,7 @@ def _refused(found: Subjects, problem: str) -> List[Report]:
     reports = [Report(one, one, [_refusal(each) for each in problems]) for one, problems in found.problems.items()]
     if problem:
         finding = unknown(problem, "Start Pacemaker on this node, or give the parameters as NAME=VALUE.")
-        reports.append(Report("", "The cluster's resources", [_about_resource(finding)]))
+        reports.append(Report("cluster", "The cluster's resources", [_about_resource(finding)]))
     return reports
 
 
@@ -128,9 +128,9 @@ class _Place(NamedTuple):
 
 def _fix(reports: List[Report], found: Sequence[Subject], timeout: float, *, yes: bool, quiet: bool) -> List[Fixed]:
     """Mend what can be, each if it is wanted; `reports` then have what the checks find afterwards."""
-    subjects_by_id: Dict[str, Subject] = {one.resource_id: one for one in found}
+    by_name: Dict[str, Subject] = {_name(one): one for one in found}
     places = [
-        _Place(subjects_by_id[report.resource_id], number, line)
+        _Place(by_name[report.subject], number, line)
         for number, report in enumerate(reports)
         for line, finding in enumerate(report.findings)
         if finding.fix is not None

@@ -32,12 +32,13 @@ _LONGEST = 800  # characters of a text
 
 
 class Report(NamedTuple):
-    """What was found about one resource; `resource_id` is empty where the parameters were typed.
+    """What was found about one thing.
 
-    `title` is empty in the report about the node itself.
+    `subject`: "node", a resource's id, "parameters" where these were typed, or "cluster". `title`: for people; empty
+    for the node.
     """
 
-    resource_id: str
+    subject: str
     title: str
     findings: List[Finding]
 
@@ -108,7 +109,7 @@ def write_reports(reports: Sequence[Report], fixed: Sequence[Fixed]) -> None:
         "outcome": worst(findings).value,
         "reports": [
             {
-                "subject": "node" if not report.title else report.resource_id or "parameters",
+                "subject": report.subject,
                 "findings": [_as_json(one) for one in report.findings],
             }
             for report in reports

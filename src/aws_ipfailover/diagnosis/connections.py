@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds for all of what instance metadata is asked: it answers in milliseconds.
-_METADATA_PATIENCE = 4.0
-# Seconds, or a third of the time that is left, for an endpoint, and for whose the credentials are.
-_PATIENCE = 3.0
+# Parts of the time that is left: for all of what instance metadata is asked, which answers in milliseconds; for an
+# endpoint, and for whose the credentials are.
+_METADATA_SHARE = 0.4
+_SHARE = 0.3
 # Seconds by which this node's clock may be wrong: AWS refuses requests whose time is five minutes off.
 LARGEST_SKEW = 240.0
 # What `cibsecret` leaves in the configuration of a value that it keeps in a file.
@@ -87,7 +87,8 @@ class Connections:
         return self._reads.after("sdk", "a client of IMDS", self._metadata)
 
     def _metadata(self) -> Imds:
-        return imds(self._until.within(_METADATA_PATIENCE), self.values().profile)
+        until = self._until.within(_METADATA_SHARE * self._until.remaining())
+        return imds(until, self.values().profile)
 
     def region(self) -> Region:
         """The region: of the parameter, else configured, else this instance's.
@@ -207,7 +208,7 @@ class Connections:
         return Clients(Ec2(calls, account.region), Survey(calls))
 
     def _soon(self) -> Deadline:
-        return self._until.within(min(_PATIENCE, self._until.remaining() / 3))
+        return self._until.within(_SHARE * self._until.remaining())
 
 
 # Calls of EC2 that the checks make at the same time, beside those for each table.

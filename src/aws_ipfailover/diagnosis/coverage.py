@@ -29,6 +29,7 @@ from aws_ipfailover.diagnosis.finding import (
 )
 from aws_ipfailover.diagnosis.routing import set_tables
 from aws_ipfailover.diagnosis.surroundings import Surroundings
+from aws_ipfailover.errors import Error
 from aws_ipfailover.holdings.route_writes import few
 
 _BALANCER = "Or put a Network Load Balancer, whose address the VPC has, before the nodes."
@@ -66,7 +67,20 @@ def _subnets(surroundings: Surroundings) -> Finding:
     given = [part.strip() for part in surroundings.given.get("routing_table", "").split(",") if part.strip()]
     more = [table for table in found if table]
     commands = [set_tables(surroundings.resource_id, [*given, *more])] if surroundings.resource_id and more else []
-    return warned(f"no route to the address in {'; '.join(texts)}", remedy, *commands)
+    return warned(
+        f"no route to the address in {'; '.join([*texts, *_entries(surroundings, found)])}", remedy, *commands
+    )
+
+
+def _entries(surroundings: Surroundings, found: Dict[str, List[Subnet]]) -> List[str]:
+    """By which of these subnets packets from a transit gateway enter the VPC, as far as that is known."""
+    without = {one.subnet_id for some in found.values() for one in some}
+    try:
+        attachments = surroundings.transit_attachments()
+    except Error:
+        return []
+    entered = {one.gateway_id: sorted(without.intersection(one.subnet_ids)) for one in attachments}
+    return [f"packets from {gateway} enter by {few(subnets)}" for gateway, subnets in entered.items() if subnets]
 
 
 def _transit_gateways(surroundings: Surroundings) -> Finding:
@@ -86,7 +100,6 @@ def _transit_gateways(surroundings: Surroundings) -> Finding:
                 if problem:
                     wrong.append(f"{table.table_id} of {one.gateway_id} {problem} {cidr}")
                     commands.append(_transit_route(surroundings, table.table_id, cidr, one))
-        wrong += _entries(surroundings, one)
     if wrong:
         remedy = (
             "Networks behind it do not reach the address. Give each table that their attachments use a static route to"
@@ -115,18 +128,6 @@ def _first(surroundings: Surroundings, cidr: Cidr) -> Cidr:
     """The service's first address in a destination, as a host's CIDR."""
     address = next(one for one in surroundings.values().ip if one in cidr)
     return ip_network(address)
-
-
-def _entries(surroundings: Surroundings, attachment: TransitAttachment) -> List[str]:
-    """Where packets from a transit gateway enter the VPC by a subnet whose table lacks the address."""
-    chosen = [one.route_table_id for one in surroundings.usable_tables()]
-    subnets = [one for one in surroundings.subnets() if one.subnet_id in attachment.subnet_ids]
-    found = lacking(subnets, surroundings.tables(), chosen)
-    return [
-        f"packets from {attachment.gateway_id} enter by {few([one.subnet_id for one in some])}, whose"
-        f" {table or 'main table'} is not in routing_table"
-        for table, some in found.items()
-    ]
 
 
 def _transit_route(surroundings: Surroundings, table: str, cidr: Cidr, attachment: TransitAttachment) -> Command:

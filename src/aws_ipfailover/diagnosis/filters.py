@@ -82,8 +82,8 @@ def _security_groups(surroundings: Surroundings) -> Finding:
         )
     if surroundings.mode == "overlay-ip" and not (found.cidrs or found.by_list):
         return warned(
-            f"{few(ids)} lets in only what comes from members of groups: packets from networks outside the VPC, and from"
-            " an overlay address, match no such rule",
+            f"{few(ids)} lets in only what comes from members of groups: packets from networks outside the VPC, and"
+            " from an overlay address, match no such rule",
             "Add a rule with the CIDR of consumers that are outside.",
             authorize,
         )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import List, Optional, Tuple
 
 from aws_ipfailover import __version__, programs
 from aws_ipfailover.coexistence import Program, active
-from aws_ipfailover.diagnosis.finding import NODE, Check, Finding, Needs, failed, passed, unknown, warned
+from aws_ipfailover.diagnosis.finding import NODE, Check, Finding, Needs, NotAskedError, failed, passed, unknown, warned
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import Error, MissingError, ParameterError, UnknownError
 from aws_ipfailover.kernel.command import ip_path
@@ -80,8 +80,9 @@ def _sdk(_: Surroundings) -> Finding:
     wrong: List[str] = []
     for name, oldest in _PACKAGES.items():
         try:
+            import_module(name)
             version = metadata.version(name)
-        except metadata.PackageNotFoundError:
+        except (ImportError, metadata.PackageNotFoundError):
             wrong.append(f"{name} is not installed")
             continue
         found.append(f"{name} {version}")
@@ -116,11 +117,22 @@ def _agent_file(surroundings: Surroundings) -> Finding:
     return passed(str(path))
 
 
-def _agent_interpreter(surroundings: Surroundings) -> Finding:
+def _own_agent(surroundings: Surroundings) -> Path:
+    """The agent's file, where it is this package's."""
     path = agent_path(surroundings.agents)
+    try:
+        if is_ours(path):
+            return path
+    except OSError:
+        pass
+    raise NotAskedError("agent-file")
+
+
+def _agent_interpreter(surroundings: Surroundings) -> Finding:
+    path = _own_agent(surroundings)
     command = _interpreter(path)
     if command is None:
-        return unknown(f"{path} has no first line that names an interpreter", "See agent-file.")
+        return failed(f"{path} has no first line that names an interpreter", *_REINSTALL)
     shown = " ".join(command)
     try:
         # Without what the environment adds to the interpreter's path: Pacemaker's has none of it.
@@ -158,36 +170,47 @@ def _interpreter(path: Path) -> Optional[List[str]]:
 
 
 def _hacluster(surroundings: Surroundings) -> Finding:
-    path = agent_path(surroundings.agents)
+    path = _own_agent(surroundings)
     try:
         user = pwd.getpwnam(_PACEMAKERS_USER)
     except KeyError:
         return unknown(f"this node has no user {_PACEMAKERS_USER}", "Is Pacemaker installed here?")
     if os.geteuid() not in (0, user.pw_uid):
         return unknown(f"only root can find out what {_PACEMAKERS_USER} may do", "Run this command as root.")
-    if not path.exists():
-        return unknown(f"there is no {path} to be reached", "See agent-file.")
-    environ = {"PATH": os.environ.get("PATH", os.defpath), "OCF_ROOT": str(surroundings.agents)}
-    seconds = surroundings.deadline.remaining()
-    try:
-        done = programs.run([str(path), "meta-data"], seconds, environ, user=user)
-    except UnknownError as error:
-        # Popen tells so of a path that the user may not search.
-        done = programs.Done(126, "", str(error))
-    if done.returncode == 0 and "<resource-agent" in done.stdout:
+    done = _metadata_of(surroundings, path, user)
+    if done.returncode == 0:
         return passed(f"{_PACEMAKERS_USER} can run its meta-data")
+    if os.geteuid() == 0 and _metadata_of(surroundings, path).returncode != 0:
+        raise NotAskedError("agent-interpreter")  # nobody can run it
     blocked = _not_searchable(path, surroundings)
     if blocked:
-        return failed(
-            f"{_PACEMAKERS_USER}, who reads the metadata of agents, cannot reach {path}: {blocked} is closed",
-            "Open it, or install package and agent elsewhere.",
-            ("chmod", "o+x", blocked),
-        )
+        text = f"{_PACEMAKERS_USER}, who reads the metadata of agents, cannot reach {path}: {blocked} is closed"
+        if Path(blocked).parts[1] in _HOMES:  # not to be opened
+            return failed(text, "Install the package where everybody may read.", *_ANEW)
+        return failed(text, "Open it, or install package and agent elsewhere.", ("chmod", "o+x", blocked))
     said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     return failed(
         f"{_PACEMAKERS_USER}, who reads the metadata of agents, cannot run {path}: {said}",
         "Let everybody read and search the directories of the package and of its interpreter.",
     )
+
+
+_HOMES = ("root", "home")
+_ANEW = (
+    ("python3", "-m", "venv", "/opt/aws-ipfailover"),
+    ("/opt/aws-ipfailover/bin/pip", "install", "aws-ipfailover[cli]"),
+    ("/opt/aws-ipfailover/bin/aws-ipfailover", "install"),
+)
+
+
+def _metadata_of(surroundings: Surroundings, path: Path, user: Optional[pwd.struct_passwd] = None) -> programs.Done:
+    """How the agent's meta-data ends, as `user`: with 0 only where it has printed some."""
+    environ = {"PATH": os.environ.get("PATH", os.defpath), "OCF_ROOT": str(surroundings.agents)}
+    try:
+        done = programs.run([str(path), "meta-data"], surroundings.deadline.remaining(), environ, user=user)
+    except UnknownError as error:
+        return programs.Done(126, "", str(error))  # a file that the user may not reach
+    return done if "<resource-agent" in done.stdout else done._replace(returncode=done.returncode or 1)
 
 
 def _not_searchable(path: Path, surroundings: Surroundings) -> str:
