@@ -111,11 +111,10 @@ class Doctor:
         """Examine the resource; the answer is JSON. With time for a machine that other tests keep busy."""
         return self.run(*self.typed(), "--json", "--timeout", "60", *more)
 
-    def may(self, *denied: str, statements: Sequence[Statement] = ()) -> None:
-        """Let the nodes' role do everything but these actions, or what further statements say of them."""
-        everything = Statement(("*",))
-        refusal = [Statement(_denied, effect="Deny")] if denied else []
-        self.node.aws.account.identities.restrict_instances(Policy((everything, *refusal, *statements)))
+    def may_not(self, *actions: str) -> None:
+        """Let the nodes' role do everything but these actions."""
+        statements = (Statement(("*",)), Statement(actions, effect="Deny"))
+        self.node.aws.account.identities.restrict_instances(Policy(statements))
 
     def paste(self, command: Sequence[str]) -> None:
         """Do what a command of a finding does: the AWS CLI's by an administrator of the lab, others on the node."""
@@ -225,8 +224,8 @@ class Broken(NamedTuple):
     """How to break one precondition: the check, how, what comes of it, and how to mend it.
 
     `mend`: `None` if the commands of the finding do, as they are printed; "--fix" if the command itself does.
-    `also`: other checks that this breaks too, as they are about the same thing, with what comes of them. `timeout`: what
-    does not answer is waited for as long, in seconds.
+    `also`: other checks that this breaks too, as they are about the same thing, with what comes of them. `timeout`:
+    seconds for which what does not answer is waited for.
     """
 
     check: str
@@ -466,7 +465,7 @@ def test_the_role(doctor: Doctor) -> None:
 
 def _denied(*operations: str) -> Callable[[Doctor], None]:
     def deny(doctor: Doctor) -> None:
-        doctor.may(*(f"ec2:{one}" for one in operations))
+        doctor.may_not(*(f"ec2:{one}" for one in operations))
 
     return deny
 

@@ -131,7 +131,12 @@ class _Arns:
         return f"arn:{self._partition}:ec2:{self._region}:{owner or self._account}:{kind}/{identifier}"
 
 
-def _ask(questions: Mapping[str, Callable[[], None]], surroundings: Surroundings) -> Asked:
+def _is_about(error: Error, action: str) -> bool:
+    """Whether EC2 has answered so to this action, and not to another one that the question needed."""
+    return str(error).startswith(f"{action.partition(':')[2]}: ")
+
+
+def _ask(action: str, questions: Mapping[str, Callable[[], None]], surroundings: Surroundings) -> Asked:
     """Ask all of them side by side."""
     tasks = {name: Task(question) for name, question in questions.items()}
     denied: Dict[str, DeniedError] = {}
@@ -140,7 +145,7 @@ def _ask(questions: Mapping[str, Callable[[], None]], surroundings: Surroundings
         try:
             task.result(surroundings.deadline, name)
         except DeniedError as error:
-            if "Unauthorized" in str(error) or "AccessDenied" in str(error):
+            if _is_about(error, action):
                 denied[name] = error
             else:
                 others[name] = error
@@ -154,9 +159,9 @@ def _ask(questions: Mapping[str, Callable[[], None]], surroundings: Surroundings
 
 def _reads(action: str, read: Callable[[Surroundings], object], *, needed: bool) -> Callable[[Surroundings], Finding]:
     def look(surroundings: Surroundings) -> Finding:
-        asked = _ask({"": lambda: _discard(read(surroundings))}, surroundings)
+        asked = _ask(f"ec2:{action}", {"": lambda: _discard(read(surroundings))}, surroundings)
         other = asked.others.get("")
-        if isinstance(other, NodeError) and not isinstance(other, NotAskedError):
+        if isinstance(other, NodeError) and _is_about(other, f"ec2:{action}"):
             asked = asked._replace(others={})  # EC2 has looked, and does not know it: the matter of another check
         return _judge(surroundings, f"ec2:{action}", asked, {}, needed=needed)
 
@@ -192,16 +197,18 @@ def _create_route(surroundings: Surroundings) -> Finding:
 def _on_tables(surroundings: Surroundings, action: str, ask: Callable[[str, Cidr], None], *, needed: bool) -> Finding:
     """A question about each table; permissions are for a table, so that one destination stands for all."""
     tables, cidr, arns = surroundings.usable_tables(), surroundings.destinations().cidrs[0], _Arns(surroundings)
-    asked = _ask({one.route_table_id: partial(ask, one.route_table_id, cidr) for one in tables}, surroundings)
+    questions = {one.route_table_id: partial(ask, one.route_table_id, cidr) for one in tables}
+    asked = _ask(action, questions, surroundings)
     by_id = {one.route_table_id: arns.of("route-table", one.route_table_id, one.owner_id) for one in tables}
     return _judge(surroundings, action, asked, by_id, needed=needed)
 
 
 def _modify_eni(surroundings: Surroundings) -> Finding:
     ec2, own = surroundings.ec2(), surroundings.own_id()
-    asked = _ask({own: lambda: ec2.may_switch_off_source_dest_check(own)}, surroundings)
+    action = "ec2:ModifyNetworkInterfaceAttribute"
+    asked = _ask(action, {own: lambda: ec2.may_switch_off_source_dest_check(own)}, surroundings)
     arns = {own: _Arns(surroundings).of("network-interface", own)}
-    return _judge(surroundings, "ec2:ModifyNetworkInterfaceAttribute", asked, arns, needed=False)
+    return _judge(surroundings, action, asked, arns, needed=False)
 
 
 # -- eni --------------------------------------------------------------------------------------------------------------
@@ -249,8 +256,15 @@ def _eni_arns(surroundings: Surroundings, instance_id: str) -> Dict[str, str]:
 
 
 def _refused(surroundings: Surroundings, action: str, error: DeniedError, arns: Mapping[str, str]) -> Finding:
-    """One refusal of a call that EC2 asks the permissions of several resources for."""
-    asked = Asked(tuple(arns), dict.fromkeys(arns, error), {})
+    """One refusal of a call that EC2 asks the permissions of several resources for.
+
+    Raises:
+        DeniedError: it is of another call.
+    """
+    if not _is_about(error, action):
+        raise error
+    resources = tuple(arns) or ("",)
+    asked = Asked(resources, dict.fromkeys(resources, error), {})
     return _judge(surroundings, action, asked, arns, needed=True)
 
 
@@ -295,7 +309,7 @@ def _associate(surroundings: Surroundings) -> Finding:
         association.check()
     except DeniedError as error:
         action = "ec2:DescribeAddresses" if "DescribeAddresses" in str(error) else "ec2:AssociateAddress"
-        return _refused(surroundings, action, error, needed if action == "ec2:AssociateAddress" else {"": ""})
+        return _refused(surroundings, action, error, needed if action == "ec2:AssociateAddress" else {})
     except NodeError as error:
         return failed(str(error), "Correct parameter allocation_id.")
     return passed(f"ec2:AssociateAddress is allowed on {allocation}, {eni} and this instance")
