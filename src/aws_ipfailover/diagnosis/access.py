@@ -6,6 +6,7 @@ Facts: Amazon EC2 User Guide, "Configure the instance metadata options" (endpoin
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import List, Optional
 from urllib.parse import urlsplit
@@ -162,7 +163,21 @@ def _credentials(surroundings: Surroundings) -> Finding:
             *("--instance-id", "INSTANCE-ID"),
         )
         return failed(str(error), "Give the instance a role, or set parameter profile.", command)
+    own = [name for name in _OF_THIS_SHELL if os.environ.get(name)]
+    if own:
+        return warned(
+            f"of {caller.arn}, by {', '.join(own)} of this shell, which Pacemaker does not have",
+            "Unset it, and ask again. What Pacemaker has is in /etc/sysconfig/pacemaker or /etc/default/pacemaker.",
+            ("unset", *own),
+        )
     return passed(f"of {caller.arn}")
+
+
+# Variables by which the SDK finds other credentials than the agent does.
+_OF_THIS_SHELL = (
+    *("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
 
 
 def _known_skew(surroundings: Surroundings) -> Optional[float]:

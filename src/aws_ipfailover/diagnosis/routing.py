@@ -25,7 +25,7 @@ from aws_ipfailover.diagnosis.finding import (
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import DeniedError
 from aws_ipfailover.holdings.destinations import Destinations
-from aws_ipfailover.holdings.route_writes import few
+from aws_ipfailover.holdings.route_writes import RouteWrites, few, summary
 
 _OVERLAY = ("overlay-ip",)
 _ANY_ADDRESS = 0  # the prefix length of a default route
@@ -220,11 +220,14 @@ def _target_of_missing(found: Leads, own: str) -> Optional[str]:
 
 
 def _fix(surroundings: Surroundings, found: Leads, target: str) -> Fix:
-    ec2 = surroundings.role_ec2()
+    ec2, destinations = surroundings.role_ec2(), surroundings.destinations()
 
     def create() -> None:
-        for table, cidr in found.missing:
-            ec2.create_route(table, cidr, target)
+        writes = RouteWrites(lambda route: ec2.create_route(*route, target))
+        writes.add(found.missing)
+        failures = writes.failures(surroundings.deadline, surroundings.access.progress)
+        if failures:
+            raise summary(failures, len(destinations.cidrs))
 
     return Fix(f"create {_count(len(found.missing), 'route')} to {target}", create)
 
