@@ -127,7 +127,7 @@ def test_awsvip_with_ipaddr2(cli: str) -> None:
         lab.settle()
         before = operations(lab, "service")
         assert before
-        address = cast("str", lab.status().service.addresses[0])
+        address = lab.status().service.addresses[0]
         status = lab.cluster_status()
         node = cast("str", status.where("vip") if status else None)
         # Not under the judge, for whom the service would end with the resource that has the address now.

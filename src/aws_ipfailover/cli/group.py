@@ -9,11 +9,14 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from importlib import import_module, metadata
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import click
+from click.shell_completion import shell_complete
 
 from aws_ipfailover import __version__
 from aws_ipfailover.errors import Error, ParameterError, UnknownError
@@ -21,29 +24,55 @@ from aws_ipfailover.errors import Error, ParameterError, UnknownError
 # Other packages add commands of their own by entry points of this group: objects of click.
 COMMANDS = "aws_ipfailover.commands"
 OK, WRONG, USAGE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
+_NAME = "aws-ipfailover"
+# What a shell sets when it asks for its completion script, or for what can stand at the cursor.
+_COMPLETE = "_AWS_IPFAILOVER_COMPLETE"
 NO_LAB = "the lab is a package of its own, and is not installed here; try: pip install aws-ipfailover-lab"
 
 
-class Listed(NamedTuple):
-    """A command of this package: its line in the list, and the module whose `command` it is."""
-
-    help: str
-    module: str
-
-
-_OWN: Dict[str, Listed] = {
-    "advise": Listed("Which mode for these nodes and consumers, or what instead.", "aws_ipfailover.cli.advise"),
-    "config": Listed("Print a cluster's configuration for an address.", "aws_ipfailover.cli.config"),
-    "iam-policy": Listed("Print the least IAM policy for a configuration.", "aws_ipfailover.cli.iam_policy"),
-    "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
-    "migrate": Listed("Print how to get from another agent to this one.", "aws_ipfailover.cli.migrate"),
-    "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
-    "status": Listed("Show who holds each address: EC2, kernel, Pacemaker.", "aws_ipfailover.cli.status"),
+# The commands of this package, and the modules whose `command` they are.
+_OWN: Dict[str, str] = {
+    "advise": "aws_ipfailover.cli.advise",
+    "config": "aws_ipfailover.cli.config",
+    "doctor": "aws_ipfailover.cli.doctor",
+    "drill": "aws_ipfailover.cli.drill",
+    "history": "aws_ipfailover.cli.history",
+    "iam-policy": "aws_ipfailover.cli.iam_policy",
+    "install": "aws_ipfailover.cli.install_command",
+    "migrate": "aws_ipfailover.cli.migrate",
+    "parameters": "aws_ipfailover.cli.parameters",
+    "plan": "aws_ipfailover.cli.plan",
+    "release": "aws_ipfailover.cli.release",
+    "schema": "aws_ipfailover.cli.schema",
+    "status": "aws_ipfailover.cli.status",
+    "take": "aws_ipfailover.cli.take",
+    "watch": "aws_ipfailover.cli.watch",
+    "where": "aws_ipfailover.cli.where",
 }
+# How `--help` lists them: in 24 lines, so that related ones share one.
+_LIST: Tuple[Tuple[Tuple[str, ...], str], ...] = (
+    (("doctor",), "Check what a resource needs here, and say what to do."),
+    (("status", "history"), "Show who holds each address; what the agent has done."),
+    (("plan", "where"), "Print what a start here would do; whether it is here."),
+    (("take", "release"), "Take an address to this node, or release it, by hand."),
+    (("watch", "drill"), "Ask an address who answers; fail over on purpose."),
+    (("advise",), "Which mode for these nodes and consumers, or what else."),
+    (("config", "iam-policy"), "Print a cluster's configuration; the least IAM policy."),
+    (("migrate",), "Print how to get from another agent to this one."),
+    (("install",), "Install the resource agents for Pacemaker."),
+    (("parameters", "schema"), "Print the agent's parameters; what JSON looks like."),
+)
 
 
 class Commands(click.Group):
     """The commands of this package, and those that other packages add."""
+
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
+        """Read the command line. Without arguments the help, as an error: releases of click differ in its exit code."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(USAGE)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> List[str]:
         """Their names, in alphabetical order."""
@@ -52,7 +81,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         """One command; one of another package that does not load is told on standard error, and not there."""
         if cmd_name in _OWN:
-            command = import_module(_OWN[cmd_name].module).command
+            command = import_module(_OWN[cmd_name]).command
             return command if isinstance(command, click.Command) else None
         point = _entry_points().get(cmd_name)
         if point is None:
@@ -60,20 +89,21 @@ class Commands(click.Group):
         try:
             loaded = point.load()
         except Exception as error:  # noqa: BLE001 - whatever another package does when it is imported
-            sys.stderr.write(f"the command '{cmd_name}' does not load: {type(error).__name__}: {error}\n")
+            click.echo(f"the command '{cmd_name}' does not load: {type(error).__name__}: {error}", err=True)
             return None
-        return loaded if isinstance(loaded, click.Command) else None
+        if not isinstance(loaded, click.Command):
+            click.echo(f"the command '{cmd_name}' does not load: {point.value} is no command of click", err=True)
+            return None
+        return loaded
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of `--help`, without loading the commands of this package."""
-        rows = []
+        rows = [(", ".join(names), text) for names, text in _LIST]
+        listed = {name for names, _ in _LIST for name in names}
         for name in self.list_commands(ctx):
-            if name in _OWN:
-                rows.append((name, _OWN[name].help))
-            else:
-                command = self.get_command(ctx, name)
-                if command is not None:
-                    rows.append((name, command.get_short_help_str(60)))
+            command = None if name in listed else self.get_command(ctx, name)
+            if command is not None:
+                rows.append((name, command.get_short_help_str(60)))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -104,16 +134,25 @@ Completion, for bash (zsh and fish likewise):
 """
 
 
-@click.command(cls=Commands, epilog=_EPILOG, context_settings={"max_content_width": 80})
-@click.version_option(__version__, message="aws-ipfailover %(version)s")
+@click.command(
+    cls=Commands,
+    epilog=_EPILOG,
+    context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, message=f"{_NAME} %(version)s")
 def command() -> None:
     """Move a fixed IP address between AWS instances, under Pacemaker."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code. Errors of the library are told as one sentence each."""
+    asked = os.environ.get(_COMPLETE)
+    if asked:
+        return shell_complete(command, {}, _NAME, _COMPLETE, asked)
     try:
-        result: Any = command.main(list(arguments), prog_name="aws-ipfailover", standalone_mode=False)
+        result = _invoke(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # while a closed pipe can still be handled: see below
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as refused:
@@ -125,11 +164,30 @@ def run(arguments: Sequence[str]) -> int:
     except Error as error:
         click.echo(str(error), err=True)
         return code_of(error)
-    except BrokenPipeError:
-        # Whoever read the output has enough of it, as in `| head`. Python would complain once more at its end.
-        sys.stdout = None
-        return OK
+    except BrokenPipeError as error:
+        if _reader_is_gone():
+            # It has read enough, as in `| head`. Python would try to write the rest, and complain, at its end.
+            sys.stdout = None
+            return OK
+        click.echo(f"could not find out: a connection was closed: {error}", err=True)
+        return UNKNOWN
     return result if isinstance(result, int) else OK
+
+
+def _invoke(arguments: Sequence[str]) -> Any:
+    # Not command.main(): of an interruption it writes an empty line, and of a broken pipe it makes exit code 1.
+    with command.make_context(_NAME, list(arguments)) as context:
+        return command.invoke(context)
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads standard output any more: poll(2) says POLLERR of a pipe without a reader."""
+    watched = select.poll()
+    try:
+        watched.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # it is no file
+        return False
+    return any(events & select.POLLERR for _, events in watched.poll(0))
 
 
 def code_of(error: Error) -> int:
