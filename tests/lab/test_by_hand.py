@@ -83,7 +83,6 @@ def test_what_the_cluster_manages_is_refused(lab: Lab) -> None:
     lab.exec("node1", ["crm", "resource", "move", "g_x", "node2"])
     lab.wait_cluster("the address on node2", lambda now: now.where("ip_x") == "node2", 60)
     assert where(lab) == {"node1": "elsewhere", "node2": "here"}
-    lab.exec("node1", ["crm", "resource", "clear", "g_x"])
     lab.exec("node1", ["crm", "resource", "move", "g_x", "node1"])
     lab.wait_cluster("the address on node1", lambda now: now.where("ip_x") == "node1", 60)
     lab.exec("node1", ["crm", "resource", "clear", "g_x"])
