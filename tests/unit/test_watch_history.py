@@ -158,6 +158,10 @@ def test_a_loss_that_later_answers_have_overtaken_is_no_silence() -> None:
     """It is known after them, and counts in the summary."""
     first, lost, last = asked("a", LOST, "a")
     assert told([first, last, lost]) == ["tcp 22: answered by a"]
+    changes = Changes("tcp 22")
+    for question in (first, last, lost):
+        changes.tell(question)
+    assert (changes.asked, changes.lost, changes.silent_since) == (3, 1, None)
 
 
 def texts(picture: str) -> List[str]:
