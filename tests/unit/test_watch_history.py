@@ -183,6 +183,14 @@ def test_every_picture_is_xml(questions: List[Question]) -> None:
     assert {"<title>", "<row>"} <= set(texts(svg("<title>", [Row("<row>", history(questions))])))
 
 
+def test_a_long_name_leaves_the_bars_free() -> None:
+    """As that of a host in somebody's DNS."""
+    name = "application-server-1.service.example.com, tcp 7777"
+    (shown,) = [one for one in texts(svg("t", [Row(name, history(asked("a")))])) if one.startswith("application")]
+    assert len(shown) < 30
+    assert shown.endswith("…")
+
+
 def test_clocks_that_differ_meet_on_one_axis() -> None:
     """A row whose clock is ahead is drawn where the others are."""
     behind = history([Question("tcp", 0, T, T, "a", None), Question("tcp", 1, T + 10, T + 10, "a", None)])
