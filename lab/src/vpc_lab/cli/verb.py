@@ -56,9 +56,8 @@ def layout_option(decorated: Decorated) -> Decorated:
 
 def name_option() -> click.Option:
     """The option `--name`, which every verb has; None if it is not given."""
-    return click.Option(
-        ["--name"], metavar="NAME", help=f"which lab, if there are several (default: {DEFAULT_NAME})", expose_value=True
-    )
+    text = f"which lab, if there are several (default: {DEFAULT_NAME})"
+    return click.Option(["--name"], metavar="NAME", help=text)
 
 
 class Verb(click.Command):
