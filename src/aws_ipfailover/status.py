@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 # Seconds by which EC2 is given up before the whole look is, so that what the others say is still told.
 _TO_TELL = 0.5
+# The most seconds for EC2: connections that are refused are tried again for as long.
+_CLOUD_SECONDS = 10.0
 # What `cibsecret` leaves in the configuration of a value that it keeps in a file.
 _KEPT_ELSEWHERE = "lrm://"
 
@@ -111,7 +113,7 @@ def statuses(resources: Sequence[Resource], environ: Mapping[str, str], deadline
         keep_secret(one.given.get("external_id"))
     cluster = Task(partial(_ask_cluster, environ, deadline, view=any(one.resource_id for one in resources)))
     kernels = [Task(partial(_kernel_state, one, deadline)) for one in resources]
-    clouds = _ask_clouds(resources, deadline.earlier(_TO_TELL))
+    clouds = _ask_clouds(resources, deadline.earlier(_TO_TELL).within(_CLOUD_SECONDS))
     answer = _result(cluster, deadline, "Pacemaker")
     told = _Cluster(None, "", answer) if isinstance(answer, Error) else answer
     names = node_names(told.cib, _corosync())
