@@ -268,8 +268,7 @@ def cluster_state(view: Union[ClusterView, Error], resource_id: str) -> Union[Cl
 
 
 def _sentence(failure: Failure) -> str:
-    why = f": {failure.exit_reason}" if failure.exit_reason else ""
-    return f"{failure.operation} on {failure.node} ended with {failure.exit_code}{why}"
+    return f"{failure.operation} on {failure.node} ended with {failure.exit_code}{_because(failure.exit_reason)}"
 
 
 def judge(status: Status) -> Judgement:
@@ -324,13 +323,11 @@ def _judge_cluster(status: Status, wrong: List[str], unknown: List[str]) -> None
         return
     if len(cluster.nodes) > 1:
         wrong.append(f"Pacemaker has it started on {_listed(cluster.nodes)} at once")
+    why = _because("; ".join(cluster.failures))
     if cluster.failed or cluster.blocked:
-        wrong.append(f"for Pacemaker it is {'blocked' if cluster.blocked else 'failed'}: {'; '.join(cluster.failures)}")
+        wrong.append(f"for Pacemaker it is {'blocked' if cluster.blocked else 'failed'}{why}")
     elif not cluster.nodes and cluster.intended:
-        wrong.append(
-            f"Pacemaker runs it nowhere, although it is to run{': ' * bool(cluster.failures)}"
-            f"{'; '.join(cluster.failures)}"
-        )
+        wrong.append(f"Pacemaker runs it nowhere, although it is to run{why}")
 
 
 def _compare(status: Status, wrong: List[str], unknown: List[str]) -> None:
@@ -345,7 +342,7 @@ def _compare(status: Status, wrong: List[str], unknown: List[str]) -> None:
             unknown.append("which of the cluster's nodes this one is is not known: crm_node does not tell")
         elif own.node in started and not here:
             reason = kernel.reason if isinstance(kernel, Finding) else ""
-            wrong.append(f"Pacemaker has it started on {me}, and the kernel of {me} has it not: {reason}")
+            wrong.append(f"Pacemaker has it started on {me}, and the kernel of {me} has it not{_because(reason)}")
         elif own.node not in started and here:
             where = _listed(started) if started else "nowhere"
             wrong.append(f"Pacemaker has it started {'on ' * bool(started)}{where}, and the kernel of {me} has it")
@@ -385,6 +382,10 @@ def _agreed(status: Status) -> str:
     if isinstance(status.cluster, ClusterState) and not status.cluster.nodes:
         return f"stopped, nobody holds it{f'; EC2 still leads to {leading}' if leading else ''}"
     return f"{leading} holds it" if leading else "nobody holds it"
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 def _listed(names: Sequence[str]) -> str:
