@@ -39,6 +39,7 @@ class Listed(NamedTuple):
 
 _OWN: Dict[str, Listed] = {
     "drill": Listed("Fail over on purpose, watch it, and put everything back.", "aws_ipfailover.cli.drill"),
+    "history": Listed("Show what the agent has done on this node.", "aws_ipfailover.cli.history"),
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
     "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
     "schema": Listed("Print the JSON Schema of what a command prints with --json.", "aws_ipfailover.cli.schema"),
