@@ -617,6 +617,7 @@ DOCTORS = {
                 {"outcome": "pass", "text": "fine", "remedy": ""},
                 {"outcome": "fail", "text": "no route", "remedy": "make one"},
                 {"outcome": "unknown", "text": "no answer"},
+                {"outcome": "unknown", "text": "no answer"},
             ],
         }
     ]
