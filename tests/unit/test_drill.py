@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import sys
+import threading
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type, cast
 
 import pytest
 
@@ -486,6 +489,59 @@ def test_consumers_are_here_or_on_hosts() -> None:
     assert "--ask=who is it" in own.command
 
 
+# What ssh does with a command: a shell on the other side gets its arguments joined by blanks.
+SSH = """#!/bin/sh
+echo "$@" >>{log}
+shift 3
+exec sh -c "$*"
+"""
+
+
+def test_a_host_is_asked_from_by_ssh_until_it_is_told_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be sent arrives as it was typed, and the other clock is known from the record's head."""
+    from ipaddress import ip_address
+
+    log, ssh = tmp_path / "log", tmp_path / "ssh"
+    ssh.write_text(SSH.format(log=log), encoding="utf-8")
+    ssh.chmod(0o755)
+    programs = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", programs)
+
+    def answer(connection: socket.socket) -> None:
+        question = connection.recv(100)
+        connection.sendall(b"you said " + question)
+
+    with answering(answer) as port:
+        asking = Asking((Port("tcp", port),), ask="who's there; exit 1", interval=0.1)
+        (place,) = places(["app1"], BY_SSH, ip_address("127.0.0.1"), asking)
+        with Consumers([place], asking, pytest.fail) as consumers:
+            assert consumers.wait_answered(0.0, 1.0, Deadline(30))
+            consumers.finish()
+            (found,) = consumers.series()
+            assert consumers.failures == {}
+    assert {one.node for one in found.questions} == {"you said who's there; exit 1"}
+    assert abs(found.ahead) < 20
+    assert log.read_text(encoding="utf-8").startswith("-o BatchMode=yes app1 aws-ipfailover watch 127.0.0.1 ")
+
+
+@contextlib.contextmanager
+def answering(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server on a port of its own, which serves one connection after the other."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with listener.accept()[0] as connection, contextlib.suppress(OSError):
+                        serve(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield cast("int", listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
 def test_a_consumer_that_cannot_ask_is_told_with_its_reason() -> None:
     """As ssh that reaches nobody; the others go on."""
     said: List[str] = []
@@ -560,6 +616,7 @@ DOCTORS = {
             "findings": [
                 {"outcome": "pass", "text": "fine", "remedy": ""},
                 {"outcome": "fail", "text": "no route", "remedy": "make one"},
+                {"outcome": "unknown", "text": "no answer"},
                 {"outcome": "unknown", "text": "no answer"},
             ],
         }

@@ -158,6 +158,10 @@ def test_a_loss_that_later_answers_have_overtaken_is_no_silence() -> None:
     """It is known after them, and counts in the summary."""
     first, lost, last = asked("a", LOST, "a")
     assert told([first, last, lost]) == ["tcp 22: answered by a"]
+    changes = Changes("tcp 22")
+    for question in (first, last, lost):
+        changes.tell(question)
+    assert (changes.asked, changes.lost, changes.silent_since) == (3, 1, None)
 
 
 def texts(picture: str) -> List[str]:
@@ -177,6 +181,14 @@ def test_every_picture_is_xml(questions: List[Question]) -> None:
     """Also of nothing, and of a banner that was made to break it."""
     assert "\x1b" not in svg("<title>", [Row("<row>", history(questions))])
     assert {"<title>", "<row>"} <= set(texts(svg("<title>", [Row("<row>", history(questions))])))
+
+
+def test_a_long_name_leaves_the_bars_free() -> None:
+    """As that of a host in somebody's DNS."""
+    name = "application-server-1.service.example.com, tcp 7777"
+    (shown,) = [one for one in texts(svg("t", [Row(name, history(asked("a")))])) if one.startswith("application")]
+    assert len(shown) < 30
+    assert shown.endswith("…")
 
 
 def test_clocks_that_differ_meet_on_one_axis() -> None:

@@ -159,9 +159,8 @@ class _Watch:
     def _now(self) -> Text:
         """The line of each series as it is now."""
         lines: List[str] = []
-        for protocol, changes in self._changes.items():
-            last, errors = changes.last, self.histories[protocol].errors
-            asked = self.histories[protocol].known
+        for changes in self._changes.values():
+            last = changes.last
             if last is None:
                 state = "asked"
             elif changes.silent_since is not None:
@@ -169,7 +168,7 @@ class _Watch:
             else:
                 took = ((last.answered or last.sent) - last.sent) * 1000
                 state = f"answered in {took:.1f} ms" + (f" by {changes.who}" if changes.who else "")
-            lines.append(f"{changes.name}: {state}; lost {sum(errors.values())} of {asked}")
+            lines.append(f"{changes.name}: {state}; lost {changes.lost} of {changes.asked}")
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
 

@@ -42,7 +42,7 @@ def findings(program: Sequence[str], resource_id: str) -> List[Finding]:
 
 
 def parse(text: str) -> List[Finding]:
-    """The findings in a document of `aws-ipfailover doctor --json`, without what passes.
+    """The findings in a document of `aws-ipfailover doctor --json`, without what passes, each once.
 
     Raises:
         UnknownError: it is none.
@@ -56,4 +56,5 @@ def parse(text: str) -> List[Finding]:
         ]
     except (KeyError, TypeError, ValueError):
         raise UnknownError("what it prints is no document of the doctor") from None
-    return [one for one in found if one.outcome != PASS]
+    # Checks that were not made because of another one say the same.
+    return [one for one in dict.fromkeys(found) if one.outcome != PASS]

@@ -12,6 +12,7 @@ class Changes:
     """Of one series of questions, which are told in the order in which their outcomes become known.
 
     `who`: who answered last. `silent_since`: the last answer before the questions that are lost now (wall time).
+    `asked`, `lost`: how many outcomes were told, and how many of them were losses.
     """
 
     def __init__(self, name: str) -> None:
@@ -19,12 +20,16 @@ class Changes:
         self.who: Optional[str] = None
         self.silent_since: Optional[float] = None
         self.last: Optional[Question] = None
+        self.asked = 0
+        self.lost = 0
         self._begun: Optional[float] = None
         self._answered: Optional[float] = None
 
     def tell(self, question: Question) -> Optional[str]:
         """The sentence that this outcome is worth; `None` for one like those before."""
         self._begun = question.sent if self._begun is None else self._begun
+        self.asked += 1
+        self.lost += question.answered is None
         if question.answered is None:
             return self._lost(question)
         return self._answer(question, question.answered)

@@ -23,6 +23,8 @@ _HATCHED = (
 )
 # Pixels of a character of 11 px, about.
 _CHARACTER = 6.2
+# Characters of a row's name that fit beside its bars.
+_LONGEST = int((_LEFT - 10) / _CHARACTER)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _scale(axis: _Axis, bottom: int) -> List[str]:
 
 def _row(row: Row, axis: _Axis, top: int, colours: Dict[str, str]) -> List[str]:
     middle = top + 18
-    lines = [_text(10, middle + 14, row.name)]
+    lines = [_text(10, middle + 14, row.name if len(row.name) <= _LONGEST else row.name[: _LONGEST - 1] + "…")]
     for phase in row.history.phases:
         left, right = axis.x(phase.begins - row.ahead), axis.x(phase.ends - row.ahead)
         width = max(right - left, 1.5)
