@@ -12,8 +12,9 @@ from aws_ipfailover.errors import Error, MissingError, UnknownError
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf.cib import AgentName
 from aws_ipfailover.ocf.installed import is_ours
-from aws_ipfailover.ocf.scheduler import AgentName, Configuration, Scheduler
+from aws_ipfailover.ocf.scheduler import Configuration, Scheduler
 from aws_ipfailover.parameters import parse
 from aws_ipfailover.redaction import keep_secret
 from aws_ipfailover.validation import Checks, Effect, Problem, effect_of

@@ -9,7 +9,8 @@ import pytest
 
 from aws_ipfailover.cli.install import install
 from aws_ipfailover.errors import UnknownError
-from aws_ipfailover.ocf.scheduler import AgentName, Configuration
+from aws_ipfailover.ocf.cib import AgentName
+from aws_ipfailover.ocf.scheduler import Configuration
 from aws_ipfailover.prospects import choose, installed
 from aws_ipfailover.validation import Effect
 

@@ -146,7 +146,9 @@ def test_the_interpreters_that_are_here_can_share_the_tests(checkout: Checkout) 
         "pythona-oldest: -p no:cacheprovider --numprocesses 6 --share 1/2 tests/agent",
         "pythonb-newest: -p no:cacheprovider --numprocesses 6 --share 2/2 tests/agent",
     ]
-    assert "make pythons ran tests/agent with 2 of 3 pairs of Python and SDK, each test with one of them:" in done.stdout
+    assert (
+        "make pythons ran tests/agent with 2 of 3 pairs of Python and SDK, each test with one of them:" in done.stdout
+    )
 
 
 def test_every_test_is_in_one_share() -> None:

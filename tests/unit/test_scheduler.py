@@ -8,7 +8,8 @@ import pytest
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
-from aws_ipfailover.ocf.scheduler import AgentName, Configuration, Scheduler, parameters_in
+from aws_ipfailover.ocf.cib import AgentName
+from aws_ipfailover.ocf.scheduler import Configuration, Scheduler, parameters_in
 
 OURS = AgentName("heartbeat", "aws-ipfailover")
 CIB = """

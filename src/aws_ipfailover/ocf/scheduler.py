@@ -11,61 +11,42 @@ import os
 import tempfile
 import xml.etree.ElementTree as ET
 from copy import deepcopy
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 from aws_ipfailover import programs
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.ocf.cib import AgentName, Cib
 
 # Attributes of a planned action that are no parameters of the resource.
 _NOT_PARAMETERS = ("CRM_meta_", "crm_feature_set")
-
-
-class AgentName(NamedTuple):
-    """An agent as a configuration names it, `ocf:PROVIDER:NAME`; `provider` is empty in other classes than ocf."""
-
-    provider: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"ocf:{self.provider}:{self.name}"
 
 
 class Configuration:
     """The cluster's configuration (CIB), as `cibadmin --query` prints it.
 
     `agents`: the agent of each primitive, by the primitive's id.
+
+    Raises:
+        UnknownError: `text` is no CIB.
     """
 
     def __init__(self, text: str) -> None:
-        try:
-            self._cib = ET.fromstring(text)  # noqa: S314  what the installed Pacemaker prints
-        except ET.ParseError:
-            raise UnknownError("the answer of cibadmin is no XML") from None
-        resources = self._cib.find("configuration/resources")
-        self._resources = resources if resources is not None else ET.Element("resources")
-        templates = {one.get("id", ""): one for one in self._resources.iter("template")}
-        self.agents: Dict[str, AgentName] = {}
-        for primitive in self._resources.iter("primitive"):
-            source = templates.get(primitive.get("template", ""), primitive)
-            provider = source.get("provider", "") if source.get("class") == "ocf" else ""
-            self.agents[primitive.get("id", "")] = AgentName(provider, source.get("type", ""))
+        self.cib = Cib(text)
+        self.agents: Dict[str, AgentName] = {name: one.agent for name, one in self.cib.primitives.items()}
 
     def primitives_of(self, resource_id: str) -> Sequence[str]:
-        """The primitives that an id means: its own, those in a group, clone or bundle, those of a template."""
-        for found in self._resources.iter():
-            if found.get("id") != resource_id or found.tag not in ("primitive", "group", "clone", "master", "bundle"):
-                continue
-            return [one.get("id", "") for one in found.iter("primitive")]
-        return [one.get("id", "") for one in self._resources.iter("primitive") if one.get("template") == resource_id]
+        """As `Cib.primitives_of`."""
+        return self.cib.primitives_of(resource_id)
 
     def alone(self, node: str) -> str:
         """A CIB with all resources, in which `node` is online, and alone, and nothing has run yet."""
-        cib = ET.Element("cib", self._cib.attrib)
+        root = self.cib.root
+        cib = ET.Element("cib", root.attrib)
         configuration = ET.SubElement(cib, "configuration")
         # Without options: probes need neither quorum nor fencing, and some options keep Pacemaker from them.
         ET.SubElement(configuration, "crm_config")
-        known = next((one for one in self._cib.iterfind("configuration/nodes/node") if one.get("uname") == node), None)
+        known = next((one for one in root.iterfind("configuration/nodes/node") if one.get("uname") == node), None)
         own = deepcopy(known) if known is not None else ET.Element("node", id=node, uname=node)
         own.attrib.pop("type", None)  # a remote node would need its connection
         ET.SubElement(configuration, "nodes").append(own)
@@ -74,7 +55,7 @@ class Configuration:
         state = ET.SubElement(ET.SubElement(cib, "status"), "node_state", id=own.get("id", node), uname=node)
         state.attrib.update(in_ccm="true", crmd="online", join="member", expected="member")
         # Rules can ask for transient attributes too.
-        for found in self._cib.iterfind("status/node_state"):
+        for found in root.iterfind("status/node_state"):
             transient = found.find("transient_attributes")
             if found.get("uname") == node and transient is not None:
                 state.append(deepcopy(transient))
@@ -82,7 +63,8 @@ class Configuration:
 
     def _without_connection(self, node: str) -> ET.Element:
         """The resources; without the connection to `node`, where that is a remote node."""
-        resources = deepcopy(self._resources)
+        found = self.cib.root.find("configuration/resources")
+        resources = deepcopy(found) if found is not None else ET.Element("resources")
         for one in resources.findall("primitive"):
             if one.get("id") == node and (one.get("provider"), one.get("type")) == ("pacemaker", "remote"):
                 resources.remove(one)
