@@ -6,7 +6,7 @@ from functools import partial
 from typing import List, Sequence, Tuple
 
 from aws_ipfailover.deadline import Task
-from aws_ipfailover.diagnosis import access, machine, routing
+from aws_ipfailover.diagnosis import access, coverage, filters, interface, machine, permissions, routing
 from aws_ipfailover.diagnosis.finding import Area, Check, Finding, NotAskedError, unknown
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import DeniedError, Error
@@ -16,7 +16,11 @@ from aws_ipfailover.errors import DeniedError, Error
 CHECKS: Tuple[Check, ...] = (
     *machine.CHECKS,
     *access.CHECKS,
+    *permissions.CHECKS,
     *routing.CHECKS,
+    *interface.CHECKS,
+    *coverage.CHECKS,
+    *filters.CHECKS,
 )
 
 

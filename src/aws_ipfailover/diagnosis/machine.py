@@ -179,13 +179,13 @@ def _hacluster(surroundings: Surroundings) -> Finding:
     blocked = _not_searchable(path, surroundings)
     if blocked:
         return failed(
-            f"{_PACEMAKERS_USER}, as whom Pacemaker reads an agent's metadata, cannot reach {path}: {blocked} is closed",
+            f"{_PACEMAKERS_USER}, who reads the metadata of agents, cannot reach {path}: {blocked} is closed",
             "Open it, or install package and agent elsewhere.",
             ("chmod", "o+x", blocked),
         )
     said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     return failed(
-        f"{_PACEMAKERS_USER}, as whom Pacemaker reads the agent's metadata, cannot run {path}: {said}",
+        f"{_PACEMAKERS_USER}, who reads the metadata of agents, cannot run {path}: {said}",
         "Let everybody read and search the directories of the package and of its interpreter.",
     )
 
@@ -193,7 +193,8 @@ def _hacluster(surroundings: Surroundings) -> Finding:
 def _not_searchable(path: Path, surroundings: Surroundings) -> str:
     """The first directory above the agent, its interpreter or this package that not everybody may search."""
     interpreter = _interpreter(agent_path(surroundings.agents)) or []
-    for place in (path, *(Path(word) for word in interpreter[:1]), Path(__file__)):
+    places = [path, *(Path(word) for word in interpreter[:1]), Path(__file__)]
+    for place in (*places, *(one.resolve() for one in places)):
         for folder in reversed(place.parents):
             try:
                 if not folder.stat().st_mode & 0o001:

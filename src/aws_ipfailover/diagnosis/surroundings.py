@@ -144,6 +144,11 @@ class Surroundings:
         eni = self.values().required_network_interface_id
         return self._reads.get(f"DescribeNetworkInterfaces of {eni}", lambda: self.ec2().network_interface(eni))
 
+    def moving_subnet_cidrs(self) -> Sequence[Cidr]:
+        """The CIDRs of the subnet of the ENI that moves."""
+        name = "DescribeSubnets of the moving ENI's"
+        return self._reads.get(name, lambda: self.ec2().subnet_cidrs(self.moving().subnet_id))
+
     def serving(self) -> NetworkInterface:
         """The ENI that the address's traffic comes through."""
         return self.moving() if self.mode == "eni" else self.own()
