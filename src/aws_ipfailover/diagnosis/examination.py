@@ -6,13 +6,12 @@ from functools import partial
 from typing import List, Sequence, Tuple
 
 from aws_ipfailover.deadline import Task
-from aws_ipfailover.diagnosis import access, coverage, filters, interface, machine, permissions, routing
+from aws_ipfailover.diagnosis import access, cluster, coverage, filters, interface, machine, permissions, routing
 from aws_ipfailover.diagnosis.finding import Area, Check, Finding, NotAskedError, unknown
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import DeniedError, Error
 
-# In the order in which they are told. A new module of checks adds its own here: `diagnosis/cluster.py`, for fencing,
-# token, operation timeouts and groups, belongs at the end, with the area `finding.CLUSTER`.
+# In the order in which they are told.
 CHECKS: Tuple[Check, ...] = (
     *machine.CHECKS,
     *access.CHECKS,
@@ -21,6 +20,7 @@ CHECKS: Tuple[Check, ...] = (
     *interface.CHECKS,
     *coverage.CHECKS,
     *filters.CHECKS,
+    *cluster.CHECKS,
 )
 
 

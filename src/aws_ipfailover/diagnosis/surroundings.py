@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Sequence, T
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.context import Context
 from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.diagnosis.cluster_reads import ClusterReads
 from aws_ipfailover.diagnosis.connections import Connections
 from aws_ipfailover.diagnosis.finding import NotAskedError
 from aws_ipfailover.diagnosis.reads import Reads
@@ -45,7 +46,8 @@ class Surroundings:
     """One resource on this node; safe to use from many threads.
 
     `resource_id`: empty where the parameters were typed. `given`: the parameters as Pacemaker would give them.
-    `agents`: the directory of OCF's agents. `access`: the way to AWS. Every method raises `errors.Error` where it does
+    `agents`: the directory of OCF's agents. `access`: the way to AWS. `cluster`: Pacemaker's
+    configuration. Every method raises `errors.Error` where it does
     not know, and `NotAskedError` where another check has to pass first.
     """
 
@@ -59,6 +61,7 @@ class Surroundings:
         self._until = deadline.earlier(2 * _TO_TELL)
         self.access = Connections(resource_id, given, self._until, self._reads)
         self.kernel = Kernel(self._until)
+        self.cluster = ClusterReads(self._until, self._reads)
 
     def values(self) -> Values:
         """The parameters."""
