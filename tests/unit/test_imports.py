@@ -112,6 +112,13 @@ ALLOWED: Dict[str, Set[str]] = {
     "diagnosis": set(),
     "diagnosis.access": {"deadline", "diagnosis.connections", "diagnosis.finding", "diagnosis.surroundings", "errors"},
     "diagnosis.aws_cli": {"diagnosis.finding", "diagnosis.surroundings"},
+    "diagnosis.cluster": {
+        *("diagnosis.cluster_reads", "diagnosis.finding", "diagnosis.surroundings", "errors", "failover", "ocf.cib"),
+        *("ocf.durations", "programs"),
+    },
+    "diagnosis.cluster_reads": {
+        *("deadline", "diagnosis.finding", "diagnosis.reads", "errors", "ocf.cib", "ocf.scheduler", "programs"),
+    },
     "diagnosis.connections": {
         *("aws.certificate_authorities", "aws.client", "aws.session", "aws.survey", "context", "deadline"),
         *("diagnosis.finding", "diagnosis.reads", "errors", "parameters", "redaction"),
@@ -121,7 +128,14 @@ ALLOWED: Dict[str, Set[str]] = {
         *("diagnosis.surroundings", "errors", "holdings.route_writes"),
     },
     "diagnosis.examination": {
-        *("deadline", "diagnosis.access", "diagnosis.coverage", "diagnosis.filters", "diagnosis.finding"),
+        *(
+            "deadline",
+            "diagnosis.access",
+            "diagnosis.cluster",
+            "diagnosis.coverage",
+            "diagnosis.filters",
+            "diagnosis.finding",
+        ),
         *("diagnosis.interface", "diagnosis.machine", "diagnosis.permissions", "diagnosis.routing"),
         *("diagnosis.surroundings", "errors"),
     },
@@ -147,6 +161,7 @@ ALLOWED: Dict[str, Set[str]] = {
         *("holdings.destinations", "holdings.route_writes"),
     },
     "diagnosis.surroundings": {
+        "diagnosis.cluster_reads",
         *("address", "context", "deadline", "diagnosis.connections", "diagnosis.finding", "diagnosis.reads", "errors"),
         *("holdings.chosen_tables", "holdings.eni_attachment", "kernel.kernel", "kernel.links", "modes", "node"),
         "parameters",

@@ -56,7 +56,6 @@ def _places(_: click.Context, __: click.Parameter, value: Optional[str]) -> Froz
 @json_option
 def command(as_json: bool, **given: Any) -> int:
     """Tell which way an address should move, and why; asks if nothing is given.
-
     Consumers are in: vpc, peered, transit-gateway, on-premises, internet.
     """
     # Without an option on a terminal: somebody wants to be asked.

@@ -80,9 +80,7 @@ def _parts(value: Optional[str]) -> Tuple[str, ...]:
 @click.option("--show-external-id", is_flag=True, hidden=True)
 @json_option
 def command(what: Sequence[str], document: str, without: Sequence[str], as_json: bool, **options: Any) -> int:
-    """Print the least IAM policy for a resource, for `aws iam put-role-policy`. Where an id is not given, the policy is
-    wider, and standard error says so.
-    """
+    """Print the least IAM policy for a resource; wider where an id is not given."""
     values = _values(what, options["mode"])
     found = policies(
         values,

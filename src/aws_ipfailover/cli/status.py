@@ -318,6 +318,10 @@ def _resource(one: Status) -> Dict[str, Any]:
     }
 
 
+def _subnet(one: Subnet) -> Dict[str, str]:
+    return {"subnet_id": one.subnet_id, "availability_zone": one.availability_zone}
+
+
 def _ec2(one: Status) -> Dict[str, Any]:
     if isinstance(one.cloud, Error):
         return {"error": str(one.cloud)}
@@ -334,7 +338,7 @@ def _ec2(one: Status) -> Dict[str, Any]:
                 "network_interface_id": route.network_interface_id or None,
                 "state": route.state,
                 "instance": _holder(route.holder),
-                "subnets": None if route.subnets is None else [subnet._asdict() for subnet in route.subnets],
+                "subnets": None if route.subnets is None else [_subnet(one) for one in route.subnets],
             }
             for route in cloud.routes
         ],
