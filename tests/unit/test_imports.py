@@ -113,7 +113,15 @@ ALLOWED: Dict[str, Set[str]] = {
     "diagnosis.access": {"deadline", "diagnosis.connections", "diagnosis.finding", "diagnosis.surroundings", "errors"},
     "diagnosis.aws_cli": {"diagnosis.finding", "diagnosis.surroundings"},
     "diagnosis.cluster": {
-        *("diagnosis.cluster_reads", "diagnosis.finding", "diagnosis.surroundings", "errors", "failover", "ocf.cib"),
+        *(
+            "context",
+            "diagnosis.cluster_reads",
+            "diagnosis.finding",
+            "diagnosis.surroundings",
+            "errors",
+            "failover",
+            "ocf.cib",
+        ),
         *("ocf.durations", "programs"),
     },
     "diagnosis.cluster_reads": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from aws_ipfailover import programs
+from aws_ipfailover.context import imds
 from aws_ipfailover.diagnosis.cluster_reads import pacemaker_runs
 from aws_ipfailover.diagnosis.finding import CLUSTER, Check, Command, Finding, Needs, failed, passed, warned
 from aws_ipfailover.diagnosis.surroundings import Surroundings
@@ -34,6 +35,8 @@ _BY_EC2 = ("fence_aws", "external/ec2")
 # Seconds that Pacemaker gives fencing without `stonith-timeout`, and that a shutdown of a Linux can take on EC2.
 _DEFAULT_FENCING_TIMEOUT = 60.0
 _LONG_SHUTDOWN = 300.0
+# Seconds by which instance metadata is given up before the check that asks it, so that the check can say why.
+_TO_TELL = 0.5
 # Exit codes of agents by which Pacemaker bans a node for ever; "Pacemaker Explained", "OCF Return Codes".
 _HARD = {2: "wrong parameters", 3: "not supported", 4: "permission denied", 5: "not installed", 6: "not configured"}
 
@@ -103,7 +106,8 @@ def _fencing_targets(surroundings: Surroundings) -> Finding:
             "Name each node's instance in the map.",
             _set_map(devices[0], {**maps[devices[0].resource_id], **dict.fromkeys(unmapped, "INSTANCE_ID")}),
         )
-    name, me = surroundings.cluster.node_name(), surroundings.access.metadata().instance_id()
+    # Whoever examines the node itself has no parameters, and so no profile that says where metadata is.
+    name, me = surroundings.cluster.node_name(), imds(surroundings.deadline.earlier(_TO_TELL)).instance_id()
     for device in devices:
         known = maps[device.resource_id]
         if known.get(name, me) != me:
