@@ -156,21 +156,18 @@ def event_of(record: Mapping[str, Any]) -> Optional[Event]:
             float(record["seconds"]),
             str(record.get("reason", "")),
             _texts(record.get("from", ())),
-            tuple(
-                Write(
-                    str(one["operation"]),
-                    str(one["result"]),
-                    _texts(one.get("of", ())),
-                    str(one.get("to", "")),
-                    str(one.get("destination", "")),
-                )
-                for one in record.get("wrote", ())
-            ),
+            tuple(write for one in record.get("wrote", ()) for write in _writes(one)),
             _texts(record.get("added", ())),
             _texts(record.get("removed", ())),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _writes(entry: Mapping[str, Any]) -> Iterator[Write]:
+    call, to, destination = (str(entry.get(name, "")) for name in ("call", "to", "destination"))
+    for result, of in dict(entry["results"]).items() or [("", ())]:
+        yield Write(call, str(result), _texts(of), to, destination)
 
 
 def _texts(things: Iterable[object]) -> Tuple[str, ...]:

@@ -80,7 +80,8 @@ class Own(NamedTuple):
 class Status(NamedTuple):
     """One resource. An error stands where the one that was asked could not tell.
 
-    `mode`, `addresses`: by its parameters. `cluster`: `None` where parameters were typed, and no resource is meant.
+    `mode`, `addresses`, `network_interface_id` (of mode eni): by its parameters. `cluster`: `None` where parameters
+    were typed, and no resource is meant.
     """
 
     resource_id: str
@@ -90,6 +91,7 @@ class Status(NamedTuple):
     cloud: Union[CloudState, Error]
     kernel: Union[Finding, Error]
     cluster: Union[ClusterState, Error, None]
+    network_interface_id: str = ""
 
     @property
     def judgement(self) -> Judgement:
@@ -135,6 +137,7 @@ def statuses(resources: Sequence[Resource], environ: Mapping[str, str], deadline
                 state,
                 here,
                 cluster_state(told.view, one.resource_id) if one.resource_id else None,
+                what.network_interface_id or "",
             )
         )
     return found

@@ -46,13 +46,8 @@ def test_a_start_and_a_stop(node: Node) -> None:
     assert started["addresses"] == [node.address]
     assert started["added"] == [f"{node.address} eth0"]
     (entry,) = started["wrote"]
-    assert sorted(entry.pop("of")) == sorted(node.tables)
-    assert entry == {
-        "operation": "ReplaceRoute",
-        "result": "ok",
-        "to": node.me.network_interface_id,
-        "destination": node.destination,
-    }
+    assert {result: sorted(of) for result, of in entry.pop("results").items()} == {"ok": sorted(node.tables)}
+    assert entry == {"call": "ReplaceRoute", "to": node.me.network_interface_id, "destination": node.destination}
     stopped = record(run(node, "stop"))
     assert (stopped["action"], stopped["removed"]) == ("stop", [f"{node.address} eth0"])
     assert "wrote" not in stopped
@@ -76,7 +71,7 @@ def test_a_monitor_that_repairs(node: Node) -> None:
     node.point_routes_at("node2")
     found = record(run(node, "monitor", interval=10, level=10))
     other = node.aws.account.instance("node2").network_interface_id
-    assert (found["code"], found["from"], found["wrote"][0]["operation"]) == (0, [other], "ReplaceRoute")
+    assert (found["code"], found["from"], found["wrote"][0]["call"]) == (0, [other], "ReplaceRoute")
 
 
 def test_a_monitor_that_finds_the_address_gone(node: Node) -> None:
@@ -91,7 +86,7 @@ def test_a_start_that_is_refused(node: Node) -> None:
     node.aws.faults.add(Fault("error", "ReplaceRoute", service="ec2", code="UnauthorizedOperation", status=403))
     found = record(run(node, "start"))
     assert found["code"] == 4
-    assert {entry["result"] for entry in found["wrote"]} == {"UnauthorizedOperation"}
+    assert [set(entry["results"]) for entry in found["wrote"]] == [{"UnauthorizedOperation"}]
     assert found["added"] == [f"{node.address} eth0"]
     assert found["removed"] == [f"{node.address} eth0"]
 
@@ -101,7 +96,7 @@ def test_a_write_without_an_answer(node: Node) -> None:
     node.aws.faults.add(Fault("hang", "ReplaceRoute", service="ec2"))
     found = record(run(node, "start", timeout=6))
     assert found["code"] == 1
-    assert {entry["result"] for entry in found["wrote"]} == {"no answer"}
+    assert [set(entry["results"]) for entry in found["wrote"]] == [{"no answer"}]
 
 
 def test_an_eni(eni_node: EniNode) -> None:
@@ -109,10 +104,10 @@ def test_an_eni(eni_node: EniNode) -> None:
     eni_node.attach(eni_node.other)
     found = record(run(eni_node, "start"))
     assert found["from"] == [eni_node.other.instance_id]
-    assert [entry["operation"] for entry in found["wrote"]] == ["DetachNetworkInterface", "AttachNetworkInterface"]
-    assert (found["wrote"][1]["of"], found["wrote"][1]["to"]) == ([eni_node.eni], eni_node.me.instance_id)
+    assert [entry["call"] for entry in found["wrote"]] == ["DetachNetworkInterface", "AttachNetworkInterface"]
+    assert (found["wrote"][1]["results"], found["wrote"][1]["to"]) == ({"ok": [eni_node.eni]}, eni_node.me.instance_id)
     stopped = record(run(eni_node, "stop"))
-    assert [entry["operation"] for entry in stopped["wrote"]] == ["DetachNetworkInterface"]
+    assert [entry["call"] for entry in stopped["wrote"]] == ["DetachNetworkInterface"]
 
 
 def test_a_private_address(node: Node) -> None:
@@ -120,10 +115,5 @@ def test_a_private_address(node: Node) -> None:
     node.agent.parameters = {"mode": "private-ip", "ip": "10.0.1.70"}
     found = record(run(node, "start"))
     assert found["wrote"] == [
-        {
-            "operation": "AssignPrivateIpAddresses",
-            "result": "ok",
-            "of": ["10.0.1.70"],
-            "to": node.me.network_interface_id,
-        }
+        {"call": "AssignPrivateIpAddresses", "to": node.me.network_interface_id, "results": {"ok": ["10.0.1.70"]}}
     ]

@@ -240,7 +240,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf.cluster_view": {"errors", "ocf.durations"},
     "ocf.corosync": {"address"},
     "ocf.scheduler": {"deadline", "errors", "ocf.cib", "ocf.cluster_view", "programs"},
-    "ocf.record": {"changes", "ocf.environment", "ocf.log"},
+    "ocf.record": {"changes", "ocf.environment", "ocf.log", "output", "redaction"},
     "ocf.log": {"ocf.log_file", "ocf.syslog", "output", "redaction"},
     "ocf.log_file": set(),
     "ocf.syslog": set(),

@@ -14,11 +14,9 @@ from typing import Callable, Dict, List, Mapping, Tuple
 
 log = logging.getLogger("aws_ipfailover")
 
-LONGEST_RECORD = 3500
-"""Characters of the record of an action: syslog's daemons take lines of several thousand, as Linux's own do."""
+LONGEST_LINE = 500
+"""Characters of a line; what is longer is cut."""
 
-# Characters of any other line.
-_LONGEST = 500
 # Characters of Pacemaker's own variables that are shown; its ids are far shorter.
 _LONGEST_NAME = 100
 
@@ -34,7 +32,7 @@ def complain(text: str, environ: Mapping[str, str]) -> None:
     _to_stderr(logging.ERROR, _line(text, environ))
 
 
-def _line(text: str, environ: Mapping[str, str], longest: int = _LONGEST) -> str:
+def _line(text: str, environ: Mapping[str, str], longest: int = LONGEST_LINE) -> str:
     """`text` as it may leave this process, in at most so many characters: see `output.line`."""
     # Imported here, because a probe has nothing to tell and saves the time.
     from aws_ipfailover.output import line
@@ -75,8 +73,7 @@ class _Handler(logging.Handler):
         """Write one line to each place. A place that fails is given up, and the others are told why."""
         # Whatever fails here, an action does not fail because of its log.
         try:
-            longest = getattr(record, "longest", _LONGEST)
-            text = _line(f"{record.levelname}: {record.getMessage()}", self._environ, longest)
+            text = self._line(f"{record.levelname}: {record.getMessage()}")
         except Exception as error:  # noqa: BLE001
             text = f"ERROR: a message that cannot be written, please report it ({type(error).__name__})"
         with suppress(Exception):
