@@ -387,6 +387,11 @@ def _differences(changes: Sequence[_Change]) -> List[str]:
                 f"{name}: the Elastic IP follows the address; one that cannot be associated fails no start, and a stop"
                 " leaves it where it is."
             )
+            if change.primitive.type == _VIP:
+                found.append(
+                    f"{name}: the Elastic IP leads to the address that moves; awseip without private_ip_address had"
+                    " associated it with the node's own one. The first monitor at level 10 changes that."
+                )
         unused = [one for one in _WITHOUT_EFFECT if one in change.primitive.parameters.plain]
         if unused:
             found.append(

@@ -5,12 +5,13 @@ The peer is `aws-vpc-move-ip`, and `awsvip` with `IPaddr2`, of Debian's resource
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import time
 from pathlib import Path
-from typing import List, Set, Tuple, cast
+from typing import Dict, List, Set, Tuple, cast
 
 import pytest
 
@@ -22,6 +23,7 @@ from vpc_lab.scenarios.stage import Stage
 from vpc_lab.settings import Settings
 from vpc_lab.topology import topology_for
 from vpc_lab.traffic.recorder import Measurement
+from vpc_lab.waiting import eventually
 
 from .judged import judged
 
@@ -36,8 +38,10 @@ primitive vip ocf:heartbeat:awsvip params secondary_private_ip=@PRIVATE_IP@ awsc
     op start interval=0 timeout=30s op stop interval=0 timeout=30s op monitor interval=20s timeout=30s
 primitive address ocf:heartbeat:IPaddr2 params ip=@PRIVATE_IP@ cidr_netmask=24 nic=eth0 \\
     op start interval=0 timeout=30s op stop interval=0 timeout=30s op monitor interval=10s timeout=20s
+primitive public ocf:heartbeat:awseip params elastic_ip={public} allocation_id={allocation} awscli="{cli}" \\
+    op start interval=0 timeout=30s op stop interval=0 timeout=30s op monitor interval=20s timeout=30s
 primitive service ocf:pacemaker:Dummy op monitor interval=10s
-group all vip address
+group all vip address public
 colocation with_address inf: service address
 order after_address Mandatory: address service
 location prefers_node1 all 50: node1
@@ -58,6 +62,12 @@ def cli() -> str:
 def printed(lab: Lab, *arguments: str) -> str:
     """What the command prints on a node."""
     return lab.exec("node1", [COMMAND, "migrate", *arguments]).stdout
+
+
+def elastic_ips(lab: Lab, cli: str) -> List[Dict[str, str]]:
+    """The Elastic IPs, as the AWS CLI describes them."""
+    said = lab.exec("node1", [cli, "ec2", "describe-addresses", "--region", topology_for().region, "--output", "json"])
+    return cast("List[Dict[str, str]]", json.loads(said.stdout)["Addresses"])
 
 
 def operations(lab: Lab, resource: str) -> Set[Tuple[str, str]]:
@@ -119,12 +129,17 @@ def test_aws_vpc_move_ip(cli: str, tmp_path: Path) -> None:
         moves(lab, "ip_service", node)
 
 
-def test_awsvip_with_ipaddr2(cli: str) -> None:
-    """Two resources become one; what was bound to the second is bound to the first, and nothing restarts."""
+def test_awsvip_with_ipaddr2_and_awseip(cli: str) -> None:
+    """With awseip, three resources become one; what was bound to them is bound to it, and nothing restarts."""
     with Lab.running(f"test-{os.getpid()}-migrate", Settings(fencing=False, mode="private-ip")) as lab:
         peer.write_profiles(lab, lab.status().region)
-        lab.load(AWSVIP.replace("{cli}", cli))
+        lab.administer("AllocateAddress")
+        elastic_ip = elastic_ips(lab, cli)[0]
+        about = {"cli": cli, "public": elastic_ip["PublicIp"], "allocation": elastic_ip["AllocationId"]}
+        lab.load(AWSVIP.format(**about))
         lab.settle()
+        # awseip associates it with the node's own address; this agent with the one that moves.
+        assert elastic_ips(lab, cli)[0]["PrivateIpAddress"] == str(topology_for("private-ip").nodes[0].address)
         before = operations(lab, "service")
         assert before
         address = lab.status().service.addresses[0]
@@ -140,6 +155,7 @@ def test_awsvip_with_ipaddr2(cli: str) -> None:
         assert asked
         assert [one for one in asked if one.node != node] == []
         assert operations(lab, "service") == before
+        eventually("the Elastic IP", lambda: elastic_ips(lab, cli)[0]["PrivateIpAddress"] == address, 30.0)
         status = lab.cluster_status()
         assert status is not None
         assert sorted((one.resource_id, one.nodes) for one in status.resources) == [
