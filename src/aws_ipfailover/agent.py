@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address
+from aws_ipfailover.changes import changes
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, ParameterError
 from aws_ipfailover.failover import Failover, Finding, Verdict, find_locally, look_locally, not_checked, release_all
@@ -381,6 +383,17 @@ _HANDLERS: Dict[str, Callable[[Run], Tuple[Exit, str]]] = {
 }
 
 
+# Every run of these has a record.
+_RECORDED = ("start", "stop", "reload-agent", "migrate_to", "migrate_from")
+
+
+def _is_recorded(action: str, environment: Environment, code: Exit) -> bool:
+    """Whether this run of an action has a record: a monitor if it changed something or found it not in order."""
+    if action == "monitor":
+        return not environment.is_probe() and (code is not Exit.SUCCESS or bool(changes))
+    return action in _RECORDED
+
+
 def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> int:
     """Perform `argv[1]`, in a process that was started `age` seconds ago; returns its OCF exit code.
 
@@ -388,4 +401,15 @@ def main(argv: Sequence[str], environ: Mapping[str, str], age: float = 0.0) -> i
     It raises only for a defect of this package during stop.
     """
     name = name_of(argv[0] if argv else "")
-    return carry_out(argv, name, environ, _HANDLERS, lambda action: Run(action, environ, age, name).perform())
+    begun = time.monotonic() - age
+
+    def record(action: str, code: Exit, reason: str) -> None:
+        environment = Environment(environ)
+        if _is_recorded(action, environment, code):
+            from aws_ipfailover.ocf.record import Outcome, write_record
+
+            what = held(environment.parameters())
+            outcome = Outcome(code, reason, time.monotonic() - begun)
+            write_record(action, environ, outcome, what.mode, (*what.addresses, *what.others), changes)
+
+    return carry_out(argv, name, environ, _HANDLERS, lambda action: Run(action, environ, age, name).perform(), record)

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 # Seconds by which EC2 is given up before the whole look is, so that what the others say is still told.
 _TO_TELL = 0.5
+# The most seconds for EC2: connections that are refused are tried again for as long.
+_CLOUD_SECONDS = 10.0
 # What `cibsecret` leaves in the configuration of a value that it keeps in a file.
 _KEPT_ELSEWHERE = "lrm://"
 
@@ -78,7 +80,8 @@ class Own(NamedTuple):
 class Status(NamedTuple):
     """One resource. An error stands where the one that was asked could not tell.
 
-    `mode`, `addresses`: by its parameters. `cluster`: `None` where parameters were typed, and no resource is meant.
+    `mode`, `addresses`, `network_interface_id` (of mode eni): by its parameters. `cluster`: `None` where parameters
+    were typed, and no resource is meant.
     """
 
     resource_id: str
@@ -88,6 +91,7 @@ class Status(NamedTuple):
     cloud: Union[CloudState, Error]
     kernel: Union[Finding, Error]
     cluster: Union[ClusterState, Error, None]
+    network_interface_id: str = ""
 
     @property
     def judgement(self) -> Judgement:
@@ -111,7 +115,7 @@ def statuses(resources: Sequence[Resource], environ: Mapping[str, str], deadline
         keep_secret(one.given.get("external_id"))
     cluster = Task(partial(_ask_cluster, environ, deadline, view=any(one.resource_id for one in resources)))
     kernels = [Task(partial(_kernel_state, one, deadline)) for one in resources]
-    clouds = _ask_clouds(resources, deadline.earlier(_TO_TELL))
+    clouds = _ask_clouds(resources, deadline.earlier(_TO_TELL).within(_CLOUD_SECONDS))
     answer = _result(cluster, deadline, "Pacemaker")
     told = _Cluster(None, "", answer) if isinstance(answer, Error) else answer
     names = node_names(told.cib, _corosync())
@@ -133,6 +137,7 @@ def statuses(resources: Sequence[Resource], environ: Mapping[str, str], deadline
                 state,
                 here,
                 cluster_state(told.view, one.resource_id) if one.resource_id else None,
+                what.network_interface_id or "",
             )
         )
     return found
@@ -266,8 +271,7 @@ def cluster_state(view: Union[ClusterView, Error], resource_id: str) -> Union[Cl
 
 
 def _sentence(failure: Failure) -> str:
-    why = f": {failure.exit_reason}" if failure.exit_reason else ""
-    return f"{failure.operation} on {failure.node} ended with {failure.exit_code}{why}"
+    return f"{failure.operation} on {failure.node} ended with {failure.exit_code}{_because(failure.exit_reason)}"
 
 
 def judge(status: Status) -> Judgement:
@@ -322,13 +326,11 @@ def _judge_cluster(status: Status, wrong: List[str], unknown: List[str]) -> None
         return
     if len(cluster.nodes) > 1:
         wrong.append(f"Pacemaker has it started on {_listed(cluster.nodes)} at once")
+    why = _because("; ".join(cluster.failures))
     if cluster.failed or cluster.blocked:
-        wrong.append(f"for Pacemaker it is {'blocked' if cluster.blocked else 'failed'}: {'; '.join(cluster.failures)}")
+        wrong.append(f"for Pacemaker it is {'blocked' if cluster.blocked else 'failed'}{why}")
     elif not cluster.nodes and cluster.intended:
-        wrong.append(
-            f"Pacemaker runs it nowhere, although it is to run{': ' * bool(cluster.failures)}"
-            f"{'; '.join(cluster.failures)}"
-        )
+        wrong.append(f"Pacemaker runs it nowhere, although it is to run{why}")
 
 
 def _compare(status: Status, wrong: List[str], unknown: List[str]) -> None:
@@ -343,7 +345,7 @@ def _compare(status: Status, wrong: List[str], unknown: List[str]) -> None:
             unknown.append("which of the cluster's nodes this one is is not known: crm_node does not tell")
         elif own.node in started and not here:
             reason = kernel.reason if isinstance(kernel, Finding) else ""
-            wrong.append(f"Pacemaker has it started on {me}, and the kernel of {me} has it not: {reason}")
+            wrong.append(f"Pacemaker has it started on {me}, and the kernel of {me} has it not{_because(reason)}")
         elif own.node not in started and here:
             where = _listed(started) if started else "nowhere"
             wrong.append(f"Pacemaker has it started {'on ' * bool(started)}{where}, and the kernel of {me} has it")
@@ -383,6 +385,10 @@ def _agreed(status: Status) -> str:
     if isinstance(status.cluster, ClusterState) and not status.cluster.nodes:
         return f"stopped, nobody holds it{f'; EC2 still leads to {leading}' if leading else ''}"
     return f"{leading} holds it" if leading else "nobody holds it"
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 def _listed(names: Sequence[str]) -> str:

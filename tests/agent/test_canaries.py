@@ -589,7 +589,7 @@ def test_pacemakers_variables(node: Node, tmp_path: Path, name: str, place: str)
         assert not line.startswith("ERROR: forged"), line
     for line in [*outputs.log.splitlines(), *outputs.syslog]:
         assert "(x)[1]" not in line
-        assert re.match(r"(<\d+>)?\w+ +\d+ [\d:]+ aws-ipfailover(\([^()]*\))?\[\d+\]: (DEBUG|ERROR): ", line), line
+        assert re.match(r"(<\d+>)?\w+ +\d+ [\d:]+ aws-ipfailover(\([^()]*\))?\[\d+\]: (DEBUG|INFO|ERROR): ", line), line
 
 
 # -- HA_LOGFILE -------------------------------------------------------------------------------------------------------

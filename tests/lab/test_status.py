@@ -97,3 +97,33 @@ def test_disabled(lab: Lab) -> None:
     finally:
         lab.exec("node1", ["crm_resource", "--resource", "ip_service", "--meta", "-d", "target-role"])
         lab.settle()
+
+
+def test_the_history_of_a_move(lab: Lab) -> None:
+    """Each node tells its own part, from Pacemaker's log file: the stop here, the start there, and what it wrote."""
+    before = lab.wait_cluster("the address", lambda now: now.where("ip_service") is not None).where("ip_service")
+    other = next(node for node in lab.nodes() if node != before)
+    lab.exec(other, ["crm_resource", "--resource", "ip_service", "--move", "--node", other])
+    lab.wait_cluster("the move", lambda now: now.where("ip_service") == other)
+    lab.settle()
+    lab.exec(other, ["crm_resource", "--resource", "ip_service", "--clear"])
+    last = {}
+    for node in lab.nodes():
+        done = lab.exec(node, [*COMMAND, "history", "ip_service", "--since", "1h", "--json"])
+        document = json.loads(done.stdout)
+        assert {"name": "/var/log/pacemaker/pacemaker.log", "error": None} in document["sources"]
+        last[node] = document["events"][-1]
+    stopped, started = last[str(before)], last[other]
+    assert (stopped["action"], stopped["code"], stopped["node"], stopped["to"]) == ("stop", 0, before, None)
+    assert stopped["removed"] == [f"{lab.status().overlay} eth0"]
+    assert (started["action"], started["code"], started["to"]) == ("start", 0, other)
+    assert started["added"] == [f"{lab.status().overlay} eth0"]
+    (wrote,) = started["wrote"]
+    assert (wrote["operation"], wrote["result"], wrote["to"]) == (
+        "ReplaceRoute",
+        "ok",
+        lab.status().network_interfaces[other],
+    )
+    assert sorted(wrote["of"]) == sorted(lab.status().route_tables)
+    text = lab.exec(other, [*COMMAND, "history"]).stdout
+    assert f" start ip_service - {other} " in text

@@ -8,8 +8,9 @@ from typing import Any, Mapping, Protocol
 
 from aws_ipfailover.aws.errors import translate
 from aws_ipfailover.aws.throttling import Throttle
+from aws_ipfailover.changes import changes
 from aws_ipfailover.deadline import Deadline, Progress, Task
-from aws_ipfailover.errors import ExpiredError, ThrottledError, UnknownError
+from aws_ipfailover.errors import Error, ExpiredError, ThrottledError, UnknownError
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,18 @@ class Calls:
             errors.Error: starts with the operation and carries AWS's error code; `UnknownError` if there is no
                 usable answer before the deadline.
         """
+        write = changes.begin(operation, arguments)
+        try:
+            answer = self._with_retries(operation, arguments)
+        except Error as error:
+            if write is not None:
+                write.failed(str(error))
+            raise
+        if write is not None:
+            write.done()
+        return answer
+
+    def _with_retries(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         poll, queued = self._deadline.poll(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, factor=2), False
         self._progress.text = operation
         while True:

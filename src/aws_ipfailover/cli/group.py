@@ -34,6 +34,7 @@ class Listed(NamedTuple):
 _OWN: Dict[str, Listed] = {
     "advise": Listed("Which mode for these nodes and consumers, or what instead.", "aws_ipfailover.cli.advise"),
     "config": Listed("Print a cluster's configuration for an address.", "aws_ipfailover.cli.config"),
+    "history": Listed("Show what the agent has done on this node.", "aws_ipfailover.cli.history"),
     "iam-policy": Listed("Print the least IAM policy for a configuration.", "aws_ipfailover.cli.iam_policy"),
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
     "migrate": Listed("Print how to get from another agent to this one.", "aws_ipfailover.cli.migrate"),

@@ -147,7 +147,7 @@ def lines(shown: Shown) -> Text:
     """Plain lines, each of which says by itself what it is about."""
     text: List[str] = []
     for one in shown.found:
-        text.append(f"{_name(one)}: {one.mode} {', '.join(one.addresses) or '(no address)'}")
+        text.append(f"{_name(one)}: {one.mode} {_what(one)}")
         rows = [("EC2", _cloud_summary(one)), *(("EC2", " ".join(row)) for row in _cloud_rows(one))]
         rows += [("kernel", _kernel_summary(one)), ("Pacemaker", _cluster_summary(one))]
         rows += [("note", note) for note in _notes(one)]
@@ -161,7 +161,7 @@ def rendered(shown: Shown) -> RenderableType:
     """Tables for a terminal: the three answers side by side, and below them what EC2 says in detail."""
     parts: List[RenderableType] = []
     for one in shown.found:
-        parts.append(Text.assemble((_name(one), "bold"), f"  {one.mode}  {', '.join(one.addresses)}"))
+        parts.append(Text.assemble((_name(one), "bold"), f"  {one.mode}  {_what(one)}"))
         three = Table(expand=True, show_edge=False, pad_edge=False)
         for title in ("EC2", f"kernel of {one.own.node or 'this node'}", "Pacemaker"):
             three.add_column(printable(title), overflow="fold", ratio=1)
@@ -188,6 +188,11 @@ def _text(said: str, style: str = "") -> Text:
 
 def _name(one: Status) -> str:
     return printable(one.resource_id or "parameters")
+
+
+def _what(one: Status) -> str:
+    """What moves, by the parameters."""
+    return ", ".join(filter(None, (one.network_interface_id, *one.addresses)))
 
 
 def _problems(shown: Shown) -> List[str]:
@@ -309,6 +314,7 @@ def _resource(one: Status) -> Dict[str, Any]:
         "resource": one.resource_id or None,
         "mode": one.mode,
         "addresses": list(one.addresses),
+        "network_interface_id": one.network_interface_id or None,
         "verdict": judgement.agreement.value,
         "sentences": list(judgement.sentences),
         "this_node": {"name": one.own.node or None, "instance_id": one.own.instance_id or None},

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Optional, Sequence, Set, Tuple
 
 from aws_ipfailover.address import Cidr
+from aws_ipfailover.changes import changes
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import (
@@ -255,6 +256,8 @@ class EniAttachment:
             log.info("%s", error)
             return error
         holder = held.instance_id if held else "its holder"
+        if held is not None:
+            changes.came_from(held.instance_id)
         log.info("detaching %s from %s%s", self._eni, holder, " by force" if step.force else "")
         return None
 

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Cidr
+from aws_ipfailover.changes import changes
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Progress, Task
 from aws_ipfailover.errors import (
@@ -306,6 +307,7 @@ class OverlayRoutes:
             return f"has no route for {destination}"
         if route.network_interface_id != self._eni:
             target = route.network_interface_id or "another target"
+            changes.came_from(route.network_interface_id)
             return f"routes {destination} to {target} instead of {self._eni}"
         return "" if route.state == "active" else f"has a {route.state} route for {destination}"
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Callable, List, Optional, Protocol, Sequence
 
 from aws_ipfailover.address import Address, Cidr
+from aws_ipfailover.changes import changes
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
@@ -187,6 +188,7 @@ class SecondaryAddresses:
     def _take_away(self, addresses: Sequence[IPv6Address], holder: str) -> None:
         try:
             self._ec2.unassign_ipv6_addresses(holder, addresses)
+            changes.came_from(holder)
         except (DeniedError, UnknownError):
             raise
         except Error as error:

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
+from aws_ipfailover.changes import changes
 from aws_ipfailover.errors import Error, MissingError, NodeError, UnknownError
 from aws_ipfailover.kernel.command import Ip
 
@@ -87,6 +88,7 @@ class Addresses:
             "address", "replace", f"{address}/{prefix_length or address.max_prefixlen}", "dev", device, *options
         )
         log.info("added %s to %s", address, device)
+        changes.address_added(address, device)
 
     def remove(self, found: KernelAddress) -> None:
         """Remove an address exactly as it was found; one that is gone meanwhile counts as removed.
@@ -106,6 +108,7 @@ class Addresses:
             log.info("%s/%d on %s: gone already", found.address, found.prefix_length, found.device)
             return
         log.info("removed %s/%d from %s", found.address, found.prefix_length, found.device)
+        changes.address_removed(found.address, found.device)
         if not before:
             return
         kept = self._secondaries(found)

@@ -26,11 +26,12 @@ def carry_out(
     environ: Mapping[str, str],
     actions: Iterable[str],
     perform: Callable[[str], Tuple[Exit, str]],
+    record: Callable[[str, Exit, str], None] = lambda action, code, reason: None,
 ) -> int:
     """Perform `argv[1]`, one of the `actions` of the agent that is called `name`; returns its exit code.
 
     `perform` returns the code and the exit reason, which is told at the end and can be empty. A signal raises
-    `Terminated` in it.
+    `Terminated` in it. `record` logs the record of the action, before the exit reason.
     """
     if len(argv) != 2 or argv[1] not in actions:
         complain(usage(name, actions), environ)
@@ -45,6 +46,11 @@ def carry_out(
         code, reason = ended_by_signal(action)
     if reason:
         log.log(logging.WARNING if code is Exit.DEGRADED else logging.ERROR, "%s: %s", action, reason)
+    try:
+        record(action, code, reason)
+    except (Exception, Terminated) as error:  # noqa: BLE001  what an action has done stays done without its record
+        log.debug("no record: %s", type(error).__name__)
+    if reason:
         exit_reason(environ, reason)
     return int(code)
 

@@ -14,6 +14,9 @@ from typing import Callable, Dict, List, Mapping, Tuple
 
 log = logging.getLogger("aws_ipfailover")
 
+LONGEST_LINE = 500
+"""Characters of a line; what is longer is cut."""
+
 # Characters of Pacemaker's own variables that are shown; its ids are far shorter.
 _LONGEST_NAME = 100
 
@@ -29,7 +32,7 @@ def complain(text: str, environ: Mapping[str, str]) -> None:
     _to_stderr(logging.ERROR, _line(text, environ))
 
 
-def _line(text: str, environ: Mapping[str, str], longest: int = 500) -> str:
+def _line(text: str, environ: Mapping[str, str], longest: int = LONGEST_LINE) -> str:
     """`text` as it may leave this process, in at most so many characters: see `output.line`."""
     # Imported here, because a probe has nothing to tell and saves the time.
     from aws_ipfailover.output import line
