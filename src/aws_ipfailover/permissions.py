@@ -41,7 +41,7 @@ class Permission(NamedTuple):
     """One operation that one or more users call.
 
     `sid`: the statement of a policy that it belongs to. `kinds`: the types of resources whose ARNs IAM compares, all of
-    them; empty where the operation has none, so that only a statement with the resource `*` allows it. `modes`: the
+    them; empty for what only reads, which is allowed on `*`: EC2 has no resources for a Describe. `modes`: the
     modes in which the agent calls it. `applies`: whether it is called with these parameters, in one of the modes;
     `None` for always. `by_role`: with the credentials of `routing_table_role` where there is one. `purpose`: what calls
     it. `without`: what happens where it is not allowed. `dry_run`: whether EC2 tells by a DryRun if it is allowed.
@@ -369,6 +369,7 @@ PERMISSIONS: Tuple[Permission, ...] = (
     _looks_only("DescribeNetworkAcls", "do network ACLs let the consumers' packets in?"),
     _looks_only("DescribeVpcPeeringConnections", "from which other VPCs is the address reached?"),
     _looks_only("DescribeTransitGatewayVpcAttachments", "through which transit gateways is the address reached?"),
+    _looks_only("DescribeTransitGatewayAttachments", "what else is attached to those transit gateways?"),
     _looks_only("DescribeTransitGatewayRouteTables", "the route tables of those transit gateways"),
     _looks_only("SearchTransitGatewayRoutes", "the routes of those transit gateways"),
     _looks_only("DescribeVpnGateways", "is there a way on premises by VPN or Direct Connect?"),

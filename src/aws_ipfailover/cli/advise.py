@@ -39,7 +39,7 @@ def _places(_: click.Context, __: click.Parameter, value: Optional[str]) -> Froz
 @click.command(
     "advise",
     short_help="Which mode for these nodes and consumers, or what instead.",
-    epilog="Example: aws-ipfailover advise --zones 2+ --consumers vpc --seconds 30",
+    epilog="\b\n  aws-ipfailover advise --zones 2+ --consumers vpc --seconds 30",
 )
 @click.option("--zones", type=click.Choice(list(_ZONES)), help="Availability zones of the nodes.")
 @click.option("--same-subnet/--other-subnets", default=None, help="Of the nodes.")
@@ -55,8 +55,8 @@ def _places(_: click.Context, __: click.Parameter, value: Optional[str]) -> Froz
 @click.option("--shared-vpc", is_flag=True, help="Another account owns the route tables.")
 @json_option
 def command(as_json: bool, **given: Any) -> int:
-    """Tell which way an address should move, and why; asks if nothing is given.
-    Consumers are in: vpc, peered, transit-gateway, on-premises, internet.
+    """Tell which way an address should move, and why; asks if nothing is given. Consumers are in: vpc, peered,
+    transit-gateway, on-premises, internet.
     """
     # Without an option on a terminal: somebody wants to be asked.
     if not any(given.values()) and given["same_subnet"] is None and given["by_name"] is None and _on_terminal():

@@ -41,7 +41,7 @@ def _parts(value: Optional[str]) -> Tuple[str, ...]:
 @click.command(
     "iam-policy",
     short_help="The least IAM policy for a configuration.",
-    epilog="Example: aws-ipfailover iam-policy --mode eni --fencing > policy.json",
+    epilog="\b\n  aws-ipfailover iam-policy --mode eni --fencing > policy.json",
 )
 @click.argument("what", nargs=-1, metavar="[NAME=VALUE...]")
 @click.option("--mode", type=click.Choice([mode.name for mode in MODES]), metavar="MODE", help="Instead of parameters.")
@@ -80,7 +80,7 @@ def _parts(value: Optional[str]) -> Tuple[str, ...]:
 @click.option("--show-external-id", is_flag=True, hidden=True)
 @json_option
 def command(what: Sequence[str], document: str, without: Sequence[str], as_json: bool, **options: Any) -> int:
-    """Print the least IAM policy for a resource; wider where an id is not given."""
+    """Print the least IAM policy for a resource; notes tell what is wider."""
     values = _values(what, options["mode"])
     found = policies(
         values,
