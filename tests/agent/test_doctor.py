@@ -1029,32 +1029,56 @@ CIB = """<cib crm_feature_set="3.16.2" validate-with="pacemaker-3.9" epoch="9" n
 </resources><constraints/></configuration><status/></cib>"""
 
 
-def test_resources_of_the_cluster(doctor: Doctor) -> None:
-    """By their ids, or all of them: with the parameters of the cluster's configuration, each in a report of its own."""
-    need_commands("crm_simulate")
+def cluster(doctor: Doctor, resources: Mapping[str, Mapping[str, str]]) -> None:
+    """Let the cluster have these resources, by their ids, with their parameters; its scheduler is the real one."""
     programs = doctor.scratch / "bin"
     programs.mkdir()
-    pairs = "".join(
-        f'<nvpair id="p-{name}" name="{name}" value="{value}"/>' for name, value in doctor.parameters.items()
-    )
     kind = 'class="ocf" provider="heartbeat" type="aws-ipfailover"'
-    one = f'<primitive id="vip" {kind}><instance_attributes id="p">{pairs}</instance_attributes></primitive>'
-    (programs / "cib.xml").write_text(CIB.format(one))
+    listed = ""
+    for one, parameters in resources.items():
+        pairs = "".join(
+            f'<nvpair id="{one}-{name}" name="{name}" value="{value}"/>' for name, value in parameters.items()
+        )
+        attributes = f'<instance_attributes id="{one}-p">{pairs}</instance_attributes>'
+        listed += f'<primitive id="{one}" {kind}>{attributes}</primitive>'
+    (programs / "cib.xml").write_text(CIB.format(listed))
     for name, script in (("cibadmin", f"cat {programs}/cib.xml"), ("crm_node", "echo node1")):
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
     doctor.environ["PATH"] = f"{programs}:{doctor.environ['PATH']}"
-    doctor.parameters["routing_table"] += ",rtb-0123456789abcdef0"
+
+
+def test_resources_of_the_cluster(doctor: Doctor) -> None:
+    """By their ids, or all of them: with the parameters of the cluster's configuration, each in a report of its own."""
+    need_commands("crm_simulate")
+    cluster(doctor, {"vip": doctor.parameters})
     _missing_route(doctor)
     for arguments in (["vip"], []):
-        ran = doctor.run("--json", *arguments)
+        ran = doctor.run("--json", *arguments, "--timeout", "60")
         assert [report["subject"] for report in ran.document["reports"]] == ["node", "vip"]
         assert ran.outcomes == {**well(doctor), "routes": "fail"}
-    ran = doctor.run("--json", "vip", "nothing")
+    ran = doctor.run("--json", "vip", "nothing", "--timeout", "60")
     assert ran.findings["resource"]["outcome"] == "unknown"
-    mended = doctor.run("--json", "--fix", "--yes", "vip")
+    mended = doctor.run("--json", "--fix", "--yes", "vip", "--timeout", "60")
     assert [(fix["resource"], fix["done"]) for fix in mended.document["fixes"]] == [("vip", True)]
     assert mended.code == 0
+
+
+def test_resources_share_what_they_read(doctor: Doctor) -> None:
+    """Several resources cost few calls more than one: what they have in common is read once, and told for each."""
+    need_commands("crm_simulate")
+    alone = doctor.examine().ec2
+    second = {**doctor.parameters, "ip": "192.168.10.20"}
+    doctor.node.aws.account.put_route("192.168.10.20/32", "node2")
+    cluster(doctor, {"one": doctor.parameters, "two": second})
+    ran = doctor.run("--json", "--timeout", "60")
+    assert [report["subject"] for report in ran.document["reports"]] == ["node", "one", "two"]
+    for report in ran.document["reports"][1:]:
+        for finding in report["findings"]:
+            expected = "warn" if (report["subject"], finding["check"]) == ("two", "transit-gateways") else "pass"
+            assert finding["outcome"] == expected, finding
+    reads = [one for one in ran.ec2 if one.startswith("Describe")]
+    assert sorted(reads) == sorted(one for one in alone if one.startswith("Describe"))
 
 
 def test_without_a_cluster(doctor: Doctor) -> None:

@@ -491,7 +491,7 @@ def test_a_python_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_sdk_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """It fails, and the line has the versions."""
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.20.0")
+    monkeypatch.setattr("boto3.__version__", "1.20.0")
     finding = machine._sdk(surroundings())
     assert finding.outcome is Outcome.FAIL
     assert "boto3 1.20.0 is older than 1.26" in finding.text

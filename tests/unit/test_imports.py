@@ -128,8 +128,8 @@ ALLOWED: Dict[str, Set[str]] = {
         *("deadline", "diagnosis.finding", "diagnosis.reads", "errors", "ocf.cib", "ocf.scheduler", "programs"),
     },
     "diagnosis.connections": {
-        *("aws.certificate_authorities", "aws.client", "aws.session", "aws.survey", "context", "deadline"),
-        *("diagnosis.finding", "diagnosis.reads", "errors", "parameters", "redaction"),
+        *("aws.client", "aws.survey", "context", "deadline", "diagnosis.finding", "diagnosis.reads", "diagnosis.sdk"),
+        *("errors", "parameters", "redaction"),
     },
     "diagnosis.coverage": {
         *("address", "aws.models", "aws.survey_models", "diagnosis.aws_cli", "diagnosis.finding", "diagnosis.routing"),
@@ -156,8 +156,8 @@ ALLOWED: Dict[str, Set[str]] = {
         *("diagnosis.aws_cli", "diagnosis.finding", "diagnosis.surroundings", "errors", "holdings.delegated_prefixes"),
     },
     "diagnosis.machine": {
-        *("", "coexistence", "diagnosis.finding", "diagnosis.surroundings", "errors", "kernel.command", "modes", "ocf"),
-        *("ocf.installed", "parameters", "programs"),
+        *("", "coexistence", "diagnosis.finding", "diagnosis.sdk", "diagnosis.surroundings", "errors"),
+        *("kernel.command", "modes", "ocf", "ocf.installed", "parameters", "programs"),
     },
     "diagnosis.mending": {"diagnosis.examination", "diagnosis.finding", "diagnosis.surroundings", "errors"},
     "diagnosis.permissions": {
@@ -168,6 +168,7 @@ ALLOWED: Dict[str, Set[str]] = {
         *("address", "aws.models", "diagnosis.aws_cli", "diagnosis.finding", "diagnosis.surroundings", "errors"),
         *("holdings.destinations", "holdings.route_writes"),
     },
+    "diagnosis.sdk": {"aws.certificate_authorities", "aws.imds", "aws.session", "diagnosis.finding"},
     "diagnosis.surroundings": {
         "diagnosis.cluster_reads",
         *("address", "context", "deadline", "diagnosis.connections", "diagnosis.finding", "diagnosis.reads", "errors"),

@@ -12,6 +12,7 @@ import socket
 import stat
 import threading
 import warnings
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Tuple
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ import botocore.session
 from botocore import exceptions as sdk
 from botocore import xform_name
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 
 from aws_ipfailover.aws.certificate_authorities import authorities, context
@@ -411,6 +413,12 @@ class _OwnCredentials:
         return self._session
 
 
+@lru_cache(maxsize=1)
+def _whole_models(data_path: Optional[str]) -> Loader:
+    """A loader of the SDK's own models, which it parses once for all clients."""
+    return create_loader(data_path)
+
+
 # Errors that other models do not prevent: the server's answer, or its absence.
 _NOT_OF_MODELS = (
     *(Error, UnusableAnswer, sdk.ClientError, sdk.HTTPClientError, sdk.ConnectionError, sdk.NoCredentialsError),
@@ -444,6 +452,7 @@ class ServiceClient:
         self._session = source.session()
         # Models of the user's own come first.
         self._trimmed = not all_operations and not self._session.get_config_variable("data_path")
+        self._all_operations = all_operations
         self._client = self._create()
 
     @property
@@ -497,7 +506,10 @@ class ServiceClient:
 
     def _create(self) -> Any:
         """The client, with the SDK's own models if it refuses the trimmed ones."""
-        if self._trimmed:
+        if self._all_operations:  # the session can be one that has made another client with the trimmed models
+            loader = _whole_models(self._session.get_config_variable("data_path"))
+            self._session.register_component("data_loader", loader)
+        elif self._trimmed:
             self._session.register_component("data_loader", TrimmedLoader())
             try:
                 return self._new()

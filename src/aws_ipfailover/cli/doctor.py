@@ -16,7 +16,7 @@ from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.diagnosis.examination import CHECKS, Examination
 from aws_ipfailover.diagnosis.finding import NODE, Finding, Outcome, failed, unknown, worst
 from aws_ipfailover.diagnosis.mending import mend
-from aws_ipfailover.diagnosis.surroundings import Surroundings
+from aws_ipfailover.diagnosis.surroundings import Surroundings, side_by_side
 from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.validation import Effect, Problem
 
@@ -27,7 +27,9 @@ _BY_NAME = {one.name: one for one in CHECKS}
 
 @click.command("doctor", context_settings={"max_content_width": 80})
 @subject_argument
-@click.option("--timeout", type=click.FloatRange(1, 120), default=_SECONDS, help="Seconds for all answers (10).")
+@click.option(
+    "--timeout", type=click.FloatRange(1, 120), default=_SECONDS, metavar="SECONDS", help="For all answers (10)."
+)
 @click.option("--fix", is_flag=True, help="Offer to mend what can be mended safely.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @click.option("--list", "listed", is_flag=True, help="List the checks, and ask nothing.")
@@ -81,19 +83,16 @@ def _examined(found: Subjects, timeout: float) -> List[Report]:
     """The reports about the node and about each resource; all are looked at side by side."""
     deadline = Deadline(timeout)
     node = Examination(Surroundings("", {}, deadline, _agents()), of_node=True)
-    begun = [(one, Examination(_surroundings(one, deadline), of_node=False)) for one in found.found]
+    around = side_by_side([(one.resource_id, one.given) for one in found.found], deadline, _agents())
+    begun = [(one, Examination(each, of_node=False)) for one, each in zip(found.found, around)]
     reports = [Report("node", "", node.findings())]
     for one, examination in begun:
         reports.append(Report(_name(one), one.resource_id or "The parameters given", examination.findings()))
     return reports
 
 
-def _surroundings(one: Subject, deadline: Deadline) -> Surroundings:
-    return Surroundings(one.resource_id, one.given, deadline, _agents())
-
-
 def _anew(one: Subject, timeout: float) -> Surroundings:
-    return _surroundings(one, Deadline(timeout))
+    return Surroundings(one.resource_id, one.given, Deadline(timeout), _agents())
 
 
 def _name(one: Subject) -> str:

@@ -71,7 +71,7 @@ def _print_finding(console: Console, finding: Finding) -> None:
     row = Table.grid(padding=(0, 1))
     row.add_column(width=9)
     row.add_column(width=17)
-    row.add_column()
+    row.add_column(overflow="fold")
     row.add_row(Text(word, style=style), Text(finding.check), Text(line(finding.text, _LONGEST)))
     console.print(row)
     if finding.outcome is Outcome.PASS:
@@ -79,7 +79,7 @@ def _print_finding(console: Console, finding: Finding) -> None:
     if finding.remedy:
         hint = Table.grid()
         hint.add_column(width=10)
-        hint.add_column()
+        hint.add_column(overflow="fold")
         hint.add_row("", Text(line(finding.remedy, _LONGEST)))
         console.print(hint)
     for command in finding.commands:

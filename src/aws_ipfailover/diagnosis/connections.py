@@ -6,15 +6,16 @@ matter of: a cause shows as one failure, and not as thirty.
 
 from __future__ import annotations
 
-import os
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
 from aws_ipfailover.aws.client import Ec2
+from aws_ipfailover.aws.survey import Survey, caller_identity
 from aws_ipfailover.context import connections_for, imds
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.diagnosis.finding import NotAskedError
 from aws_ipfailover.diagnosis.reads import Reads
+from aws_ipfailover.diagnosis.sdk import sessions
 from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.parameters import Values, parse
 from aws_ipfailover.redaction import keep_secret
@@ -22,10 +23,7 @@ from aws_ipfailover.redaction import keep_secret
 if TYPE_CHECKING:
     from aws_ipfailover.aws.imds import Imds
     from aws_ipfailover.aws.session import Account, Reached
-    from aws_ipfailover.aws.survey import Survey
     from aws_ipfailover.aws.survey_models import Caller
-
-T = TypeVar("T")
 
 # Parts of the time that is left: for all of what instance metadata is asked, which answers in milliseconds; for an
 # endpoint, and for whose the credentials are.
@@ -80,13 +78,29 @@ class Connections:
 
     def values(self) -> Values:
         """The parameters; not asked for where one is wrong."""
-        return self._reads.after("parameters", "the parameters", self.checked)
+        try:
+            return self.checked()
+        except Error:
+            raise NotAskedError("parameters") from None
+
+    def way(self) -> Tuple[object, ...]:
+        """What two resources have in common that reach AWS in the same way, so that each read serves both.
+
+        Raises:
+            NotAskedError: a parameter is wrong.
+        """
+        values = self.values()
+        # A role is assumed in the name of one resource: trust policies can ask for it.
+        role = (values.routing_table_role, values.external_id, self._resource_id) if values.routing_table_role else ()
+        endpoint = (values.endpoint_url, values.insecure_endpoint)
+        return (values.mode, values.interface, values.region, values.profile, endpoint, role)
 
     def metadata(self) -> Imds:
         """Instance metadata: the client, nothing is asked."""
         return self._reads.after("sdk", "a client of IMDS", self._metadata)
 
     def _metadata(self) -> Imds:
+        sessions()  # loads what `imds` loads too
         until = self._until.within(_METADATA_SHARE * self._until.remaining())
         return imds(until, self.values().profile)
 
@@ -99,7 +113,7 @@ class Connections:
         return self._reads.get("the region", self._region)
 
     def _region(self) -> Region:
-        values, sdk = self.values(), _sdk()
+        values, sdk = self.values(), sessions()
         if values.region:
             return Region(values.region, "by parameter region")
         with _connecting:
@@ -111,7 +125,7 @@ class Connections:
     def account(self) -> Account:
         """How to reach EC2, without a role to assume."""
         values, region = self.values(), self._reads.after("region", "the region", self._region)
-        made: Account = _sdk().Account(
+        made: Account = sessions().Account(
             region.name, values.profile, values.endpoint_url, insecure=values.insecure_endpoint
         )
         return made
@@ -125,7 +139,7 @@ class Connections:
         return self._reads.get(f"the {service.upper()} endpoint", lambda: self._reached(service))
 
     def _reached(self, service: str) -> Reached:
-        account, sdk = self.account(), _sdk()
+        account, sdk = self.account(), sessions()
         with _connecting:
             endpoint = sdk.Endpoint(account, service, self._soon())
         answer: Reached = endpoint.reach()
@@ -144,9 +158,7 @@ class Connections:
         return self._reads.get("whose the credentials are", self._caller)
 
     def _caller(self) -> Caller:
-        from aws_ipfailover.aws.survey import caller_identity  # noqa: PLC0415
-
-        account, sdk = self.account(), _sdk()
+        account, sdk = self.account(), sessions()
         with _connecting:
             sts = sdk.sts_calls(account, self._soon(), self.metadata(), self.progress)
         return caller_identity(sts)
@@ -198,10 +210,8 @@ class Connections:
         return self._connect(values.routing_table_role, values.external_id, self._resource_id)
 
     def _connect(self, role: Optional[str] = None, external_id: Optional[str] = None, resource: str = "") -> Clients:
-        from aws_ipfailover.aws.survey import Survey  # noqa: PLC0415
-
         account = self.account()._replace(role=role, external_id=external_id, resource=resource)
-        make: Callable[..., Any] = _sdk().ec2_calls
+        make: Callable[..., Any] = sessions().ec2_calls
         connections = max(_MOST_AT_ONCE, connections_for(self.values()))
         with _connecting:
             calls = make(account, self._until, self.metadata(), self.progress, connections, all_operations=True)
@@ -213,19 +223,3 @@ class Connections:
 
 # Calls of EC2 that the checks make at the same time, beside those for each table.
 _MOST_AT_ONCE = 32
-
-
-def _sdk() -> Any:
-    """The module that makes clients of the SDK.
-
-    Raises:
-        NotAskedError: a package is missing.
-    """
-    try:
-        from aws_ipfailover.aws.certificate_authorities import preload  # noqa: PLC0415
-
-        preload(os.environ)
-        from aws_ipfailover.aws import session  # noqa: PLC0415
-    except ImportError:
-        raise NotAskedError("sdk") from None
-    return session

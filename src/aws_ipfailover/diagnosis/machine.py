@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from importlib import import_module, metadata
 from pathlib import Path
 from typing import List, Optional, Tuple
 
 from aws_ipfailover import __version__, programs
 from aws_ipfailover.coexistence import Program, active
 from aws_ipfailover.diagnosis.finding import NODE, Check, Finding, Needs, NotAskedError, failed, passed, unknown, warned
+from aws_ipfailover.diagnosis.sdk import versions
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import Error, MissingError, ParameterError, UnknownError
 from aws_ipfailover.kernel.command import ip_path
@@ -26,8 +26,8 @@ from aws_ipfailover.parameters import without_effect
 
 _INSTALL = ("aws-ipfailover", "install")
 _OLDEST_PYTHON = (3, 9)
-# Packages that the agent imports, and the oldest versions that it runs with.
-_PACKAGES = {"boto3": (1, 26), "botocore": (1, 29), "requests": (2, 25)}
+# The oldest versions of packages that the agent runs with.
+_OLDEST = {"boto3": (1, 26), "botocore": (1, 29), "requests": (2, 25)}
 _PACEMAKERS_USER = "hacluster"
 # Programs that remove addresses they do not know; what the others do can be harmless where this node's are their own.
 _REMOVE_ADDRESSES = ("nm-cloud-setup", "cloud-netconfig", "amazon-ec2-net-utils")
@@ -78,13 +78,12 @@ def _python(_: Surroundings) -> Finding:
 def _sdk(_: Surroundings) -> Finding:
     found: List[str] = []
     wrong: List[str] = []
-    for name, oldest in _PACKAGES.items():
-        try:
-            import_module(name)
-            version = metadata.version(name)
-        except (ImportError, metadata.PackageNotFoundError):
-            wrong.append(f"{name} is not installed")
-            continue
+    try:
+        known = versions()
+    except ImportError as error:
+        wrong, known = [f"{error.name or error} is not installed, or is damaged"], {}
+    for name, version in known.items():
+        oldest = _OLDEST[name]
         found.append(f"{name} {version}")
         if _numbers(version) < oldest:
             wrong.append(f"{name} {version} is older than {'.'.join(map(str, oldest))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Sequence, Tuple, cast
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, cast
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.context import Context
@@ -46,18 +46,25 @@ class Surroundings:
     """One resource on this node; safe to use from many threads.
 
     `resource_id`: empty where the parameters were typed. `given`: the parameters as Pacemaker would give them.
-    `agents`: the directory of OCF's agents. `access`: the way to AWS. `cluster`: Pacemaker's
-    configuration. Every method raises `errors.Error` where it does
-    not know, and `NotAskedError` where another check has to pass first.
+    `agents`: the directory of OCF's agents. `access`: the way to AWS. `cluster`: Pacemaker and Corosync. Every method
+    raises `errors.Error` where it does not know, and `NotAskedError` where another check has to pass first. `reads`:
+    those of a resource that reaches AWS in the same way; what is read for one of them is not read again.
     """
 
-    def __init__(self, resource_id: str, given: Mapping[str, str], deadline: Deadline, agents: Path) -> None:
+    def __init__(
+        self,
+        resource_id: str,
+        given: Mapping[str, str],
+        deadline: Deadline,
+        agents: Path,
+        reads: Optional[Reads] = None,
+    ) -> None:
         self.resource_id = resource_id
         self.given = given
         self.agents = agents
         self.deadline = deadline
         self.mode = held(given).mode
-        self._reads = Reads(deadline.earlier(_TO_TELL))
+        self._reads = reads or Reads(deadline.earlier(_TO_TELL))
         self._until = deadline.earlier(2 * _TO_TELL)
         self.access = Connections(resource_id, given, self._until, self._reads)
         self.kernel = Kernel(self._until)
@@ -166,7 +173,8 @@ class Surroundings:
 
     def chosen(self) -> Tuple[RouteTables, Tuple[str, ...]]:
         """The tables that `routing_table` names, and the names that no table has."""
-        return self._reads.get("the tables of routing_table", lambda: self._chooser().described())
+        name = f"the tables {self.given.get('routing_table', '')} for {self.destinations()}"
+        return self._reads.get(name, lambda: self._chooser().described())
 
     def why_unmatched(self, unmatched: Sequence[str]) -> NodeError:
         """The error for names in `routing_table` that no table has."""
@@ -192,8 +200,9 @@ class Surroundings:
 
     def subnet_cidrs(self) -> Sequence[Cidr]:
         """The CIDRs of the subnet that this node's ENI is in."""
-        versions = {address.version for address in self.values().ip}
-        return self._reads.get("the subnet's CIDRs", lambda: self.context().node_subnet_cidrs(versions))
+        versions = sorted({address.version for address in self.values().ip})
+        name = f"the subnet's CIDRs of IPv{' and IPv'.join(map(str, versions))}"
+        return self._reads.get(name, lambda: self.context().node_subnet_cidrs(versions))
 
     def vpc_cidrs(self) -> List[Cidr]:
         """Every CIDR of the VPC: by DescribeVpcs where that is permitted, else by its tables' local routes and IMDS."""
@@ -260,6 +269,24 @@ class Surroundings:
         values = self.values()
         eni = values.required_network_interface_id if self.mode == "eni" else self.own_id()
         return elastic_ip(self.context(), values, eni)
+
+
+def side_by_side(
+    resources: Sequence[Tuple[str, Mapping[str, str]]], deadline: Deadline, agents: Path
+) -> List[Surroundings]:
+    """Those of several resources, by their ids and parameters; what they read in the same way is read once."""
+    found: List[Surroundings] = []
+    shared: Dict[Tuple[object, ...], Reads] = {}
+    for resource_id, given in resources:
+        alone = Reads(deadline.earlier(_TO_TELL))
+        try:
+            way = Surroundings(resource_id, given, deadline, agents).access.way()
+        except Error:
+            reads = alone
+        else:
+            reads = shared.setdefault(way, alone)
+        found.append(Surroundings(resource_id, given, deadline, agents, reads))
+    return found
 
 
 class _Later:
