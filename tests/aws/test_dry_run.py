@@ -17,6 +17,34 @@ from .conftest import OVERLAY, EC2Client, refused
 UNKNOWN = "0123456789abcdef0"
 
 
+def filters_and_gateways(aws: RunningAws) -> dict[str, dict[str, str]]:
+    """The operations of security groups, network ACLs and transit gateways, as `operations`."""
+    world = aws.account.world
+    rule = {"GroupId": world.group_id, "IpPermissions.1.IpProtocol": "-1"}
+    new, old = {"IpPermissions.1.IpRanges.1.CidrIp": "10.9.0.0/16"}, {"IpPermissions.1.IpRanges.1.CidrIp": "0.0.0.0/0"}
+    entry = {"NetworkAclId": next(iter(world.network_acls)), "RuleNumber": "100", "Egress": "false"}
+    made = {"Protocol": "-1", "RuleAction": "deny", "CidrBlock": "10.9.0.0/16"}
+    table = {"TransitGatewayRouteTableId": next(iter(world.transit_tables))}
+    attachment = {"TransitGatewayAttachmentId": world.transit_attachments[0].attachment_id}
+    return {
+        "CreateSecurityGroup": {"GroupName": "more", "GroupDescription": "more"},
+        "DeleteSecurityGroup": {"GroupId": world.group_id},
+        "AuthorizeSecurityGroupIngress": {**rule, **new},
+        "AuthorizeSecurityGroupEgress": {**rule, **new},
+        "RevokeSecurityGroupIngress": {**rule, **old},
+        "RevokeSecurityGroupEgress": {**rule, **old},
+        "CreateNetworkAclEntry": {**entry, **made, "RuleNumber": "50"},
+        "DeleteNetworkAclEntry": entry,
+        "SearchTransitGatewayRoutes": {
+            **table,
+            "Filter.1.Name": "route-search.exact-match",
+            "Filter.1.Value.1": OVERLAY,
+        },
+        "CreateTransitGatewayRoute": {**table, **attachment, "DestinationCidrBlock": "192.168.77.1/32"},
+        "DeleteTransitGatewayRoute": {**table, "DestinationCidrBlock": OVERLAY},
+    }
+
+
 def operations(aws: RunningAws) -> dict[str, dict[str, str]]:
     """Every operation that the lab answers itself, with parameters that could be carried out."""
     account = aws.account
@@ -65,6 +93,7 @@ def operations(aws: RunningAws) -> dict[str, dict[str, str]]:
             action: {"InstanceId.1": node.instance_id}
             for action in ("StopInstances", "StartInstances", "RebootInstances", "TerminateInstances")
         },
+        **filters_and_gateways(aws),
         "DescribeNetworkInterfaceAttribute": {"NetworkInterfaceId": eni, "Attribute": "sourceDestCheck"},
         "DescribeInstanceAttribute": {"InstanceId": node.instance_id, "Attribute": "sourceDestCheck"},
     }
@@ -175,15 +204,11 @@ def test_state_does_not_matter(aws: RunningAws, ec2: EC2Client) -> None:
 def test_operations_of_moto(aws: RunningAws, ec2: EC2Client, connect: Callable[..., Any]) -> None:
     """A dry run of an operation that moto answers is not carried out either, and needs permission like any other."""
     with refused("DryRunOperation"):
-        ec2.create_security_group(GroupName="more", Description="more", VpcId=aws.account.vpc_id, DryRun=True)
-    names = [one["GroupName"] for one in ec2.describe_security_groups()["SecurityGroups"]]
-    assert "lab" in names
-    assert "more" not in names
+        ec2.create_key_pair(KeyName="more", DryRun=True)
+    assert ec2.describe_key_pairs()["KeyPairs"] == []
     aws.account.identities.restrict_instances(Policy(()))
     with refused("UnauthorizedOperation"):
-        connect("ec2", aws.account.identities.of_instance("i-1")).create_security_group(
-            GroupName="more", Description="more", VpcId=aws.account.vpc_id, DryRun=True
-        )
+        connect("ec2", aws.account.identities.of_instance("i-1")).create_key_pair(KeyName="more", DryRun=True)
 
 
 def test_unknown_operation(aws: RunningAws) -> None:

@@ -52,8 +52,9 @@ def test_on_premises(aws: RunningAws) -> None:
 
 def test_moto_answers_the_rest(aws: RunningAws, ec2: EC2Client) -> None:
     """Actions without semantics of our own are moto's, with the lab's VPC in it; unknown ones are InvalidAction."""
-    groups = ec2.describe_security_groups(GroupNames=["lab"])["SecurityGroups"]
-    assert [one["VpcId"] for one in groups] == [aws.account.vpc_id]
+    vpc = aws.account.vpc_id
+    made = ec2.create_vpc_endpoint(VpcId=vpc, ServiceName="com.amazonaws.eu-central-1.s3")["VpcEndpoint"]
+    assert made["VpcId"] == vpc
     assert "eu-central-1" in [one["RegionName"] for one in ec2.describe_regions()["Regions"]]
     with refused("UnsupportedOperation"):
         ec2.create_vpc(CidrBlock="10.9.0.0/16")
@@ -68,8 +69,11 @@ def test_accounts_share_nothing() -> None:
         first.account.put_route("192.168.10.10/32", "node1")
         assert set(second.account.routes_to("192.168.10.10/32").values()) == {None}
         one.create_security_group(GroupName="mine", Description="mine", VpcId=first.account.vpc_id)
+        one.create_key_pair(KeyName="mine")
         assert len(one.describe_security_groups(GroupNames=["mine"])["SecurityGroups"]) == 1
+        assert len(one.describe_key_pairs(KeyNames=["mine"])["KeyPairs"]) == 1
         assert "mine" not in [group["GroupName"] for group in other.describe_security_groups()["SecurityGroups"]]
+        assert other.describe_key_pairs()["KeyPairs"] == []
         assert second.calls("CreateSecurityGroup") == ()
         one.close()
         other.close()

@@ -227,3 +227,84 @@ class Instance:
     role: Optional[str] = None
     image_id: str = "ami-0fedcba9876543210"
     secondary_interfaces: Tuple[SecondaryInterface, ...] = ()
+
+
+@dataclass(frozen=True)
+class GroupRule:
+    """What a security group allows: a protocol (`-1`: all), its ports, and a CIDR or another group."""
+
+    protocol: str
+    ports: Optional[Tuple[int, int]] = None
+    cidr: Optional[Cidr] = None
+    group_id: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class SecurityGroup:
+    """A security group, as EC2 tells of it; the fabric filters nothing by it."""
+
+    group_id: str
+    name: str
+    description: str
+    inbound: Tuple[GroupRule, ...] = ()
+    outbound: Tuple[GroupRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class AclEntry:
+    """A rule of a network ACL; `protocol` `-1`: all."""
+
+    number: int
+    allows: bool
+    outbound: bool
+    cidr: Cidr
+    protocol: str = "-1"
+
+
+@dataclass(frozen=True)
+class NetworkAcl:
+    """A network ACL and the subnets that have it, as EC2 tells of it; the fabric filters nothing by it."""
+
+    network_acl_id: str
+    entries: Tuple[AclEntry, ...]
+    subnet_ids: Tuple[str, ...]
+    default: bool = False
+
+
+@dataclass(frozen=True)
+class Peering:
+    """A peering connection with another VPC, as EC2 tells of it; no packet of the lab takes it."""
+
+    peering_id: str
+    vpc_id: str
+    cidrs: Tuple[Cidr, ...]
+    requested: bool = True  # by the lab's VPC, and not by the other one
+    status: str = "active"
+
+
+@dataclass(frozen=True)
+class TransitAttachment:
+    """The VPC's attachment to a transit gateway, with an ENI in each of these subnets; `owner_id`: the gateway's."""
+
+    attachment_id: str
+    gateway_id: str
+    owner_id: str
+    subnet_ids: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TransitRoute:
+    """A route of a transit gateway to an attachment, a blackhole without one; propagated unless `static`."""
+
+    destination: Cidr
+    attachment_id: Optional[str]
+    static: bool = True
+
+
+@dataclass(frozen=True)
+class TransitTable:
+    """A route table of a transit gateway, as EC2 tells of it; on premises, the fabric routes by the topology alone."""
+
+    table_id: str
+    gateway_id: str
+    routes: Tuple[TransitRoute, ...]

@@ -16,12 +16,17 @@ from vpc_lab.vpc import (
     ElasticIp,
     Instance,
     Interface,
+    NetworkAcl,
+    Peering,
     Remap,
     Route,
     RouteState,
     RouteTable,
+    SecurityGroup,
     Slot,
     Subnet,
+    TransitAttachment,
+    TransitTable,
     Vpc,
 )
 
@@ -42,6 +47,24 @@ class World:
     remaps: Mapping[Address, Remap] = field(default_factory=dict)
     # By instance: where no NIC appears any more until the instance stops and starts.
     dead_slots: Mapping[str, FrozenSet[Slot]] = field(default_factory=dict)
+    security_groups: Mapping[str, SecurityGroup] = field(default_factory=dict)
+    network_acls: Mapping[str, NetworkAcl] = field(default_factory=dict)
+    peerings: Tuple[Peering, ...] = ()
+    transit_attachments: Tuple[TransitAttachment, ...] = ()
+    transit_tables: Mapping[str, TransitTable] = field(default_factory=dict)
+    vpn_gateways: Tuple[str, ...] = ()
+
+    def with_security_group(self, group: SecurityGroup) -> World:
+        """This world with one security group put in or changed."""
+        return replace(self, security_groups={**self.security_groups, group.group_id: group})
+
+    def with_network_acl(self, acl: NetworkAcl) -> World:
+        """This world with one network ACL put in or changed."""
+        return replace(self, network_acls={**self.network_acls, acl.network_acl_id: acl})
+
+    def with_transit_table(self, table: TransitTable) -> World:
+        """This world with one route table of a transit gateway put in or changed."""
+        return replace(self, transit_tables={**self.transit_tables, table.table_id: table})
 
     def with_route_table(self, table: RouteTable) -> World:
         """This world with one route table put in or changed."""

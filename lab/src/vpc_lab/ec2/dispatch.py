@@ -1,7 +1,8 @@
 """EC2 and STS, one call at a time: faults, throttling, who may, what happens, the answer, the log.
 
-Everything about routes, network interfaces, addresses, instances, tags, subnets and the VPC is answered by the lab's
-own code (`Api`'s tables of reads and writes); moto answers only operations that have no entry there.
+Everything about routes, network interfaces, addresses, instances, tags, subnets, the VPC, its gateways and filters is
+answered by the lab's own code (`Api`'s tables of reads and writes); moto answers only operations that have no entry
+there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vpc_lab.ec2.faults import Fault, Faults
 from vpc_lab.ec2.iam import permissions
 from vpc_lab.ec2.iam.identity import Identity
 from vpc_lab.ec2.moto_backend import MotoEc2
-from vpc_lab.ec2.operations import elastic_ips, instances, interfaces, remapping, routes, vpcs
+from vpc_lab.ec2.operations import elastic_ips, filters, gateways, instances, interfaces, remapping, routes, vpcs
 from vpc_lab.ec2.reply import Reply, faulty
 from vpc_lab.ec2.throttle import Throttle
 from vpc_lab.ec2.wire import (
@@ -85,6 +86,25 @@ class Api:
             ),
             "DescribeAddresses": lambda world, query, _: elastic_ips.describe_addresses(world, query),
             "DescribeTags": lambda world, query, _: vpcs.describe_tags(world, query),
+            "DescribeInstanceTypes": lambda _, query, __: instances.describe_types(query),
+            "DescribeSecurityGroups": lambda world, query, _: filters.describe_groups(
+                world, query, account.topology.account_id
+            ),
+            "DescribeNetworkAcls": lambda world, query, _: filters.describe_acls(world, query, account.table_owner_id),
+            "DescribeVpcPeeringConnections": lambda world, query, _: gateways.describe_peerings(
+                world, query, account.table_owner_id
+            ),
+            "DescribeTransitGatewayVpcAttachments": lambda world, query, _: gateways.describe_vpc_attachments(
+                world, query, account.table_owner_id
+            ),
+            "DescribeTransitGatewayAttachments": lambda world, query, _: gateways.describe_attachments(
+                world, query, account.table_owner_id
+            ),
+            "DescribeTransitGatewayRouteTables": lambda world, query, who: gateways.describe_tables(
+                world, query, who.account_id
+            ),
+            "SearchTransitGatewayRoutes": lambda world, query, _: gateways.search_routes(world, query),
+            "DescribeVpnGateways": lambda world, query, _: gateways.describe_vpn_gateways(world, query),
         }
         self._writes: Dict[str, Callable[[World, Query, Identity], Tuple[World, Structure]]] = {
             "CreateRoute": lambda world, query, who: (
@@ -115,6 +135,22 @@ class Api:
             "DisassociateAddress": lambda world, query, _: (elastic_ips.disassociate(world, query), YES),
             "ModifyNetworkInterfaceAttribute": lambda world, query, _: (interfaces.modify(world, query), YES),
             "ModifyInstanceAttribute": lambda world, query, _: (instances.modify(world, query), YES),
+            "CreateSecurityGroup": lambda world, query, _: filters.create_group(world, query),
+            "DeleteSecurityGroup": lambda world, query, _: (filters.delete_group(world, query), YES),
+            "AuthorizeSecurityGroupIngress": lambda world, query, _: (
+                filters.authorize(world, query, outbound=False),
+                YES,
+            ),
+            "AuthorizeSecurityGroupEgress": lambda world, query, _: (
+                filters.authorize(world, query, outbound=True),
+                YES,
+            ),
+            "RevokeSecurityGroupIngress": lambda world, query, _: (filters.revoke(world, query, outbound=False), YES),
+            "RevokeSecurityGroupEgress": lambda world, query, _: (filters.revoke(world, query, outbound=True), YES),
+            "CreateNetworkAclEntry": lambda world, query, _: (filters.create_entry(world, query), YES),
+            "DeleteNetworkAclEntry": lambda world, query, _: (filters.delete_entry(world, query), YES),
+            "CreateTransitGatewayRoute": lambda world, query, _: gateways.create_route(world, query),
+            "DeleteTransitGatewayRoute": lambda world, query, _: gateways.delete_route(world, query),
             "AssociateVpcCidrBlock": lambda world, query, _: vpcs.associate_cidr(world, query),
             "CreateTags": lambda world, query, _: (vpcs.create_tags(world, query), YES),
             "DeleteTags": lambda world, query, _: (vpcs.delete_tags(world, query), YES),
@@ -170,6 +206,11 @@ class Api:
             latency=latency,
             answered=lambda: self.calls.end(number, outcome, reply.status if reply.body else None, principal),
         )
+
+    def clock_offset(self, caller: str) -> float:
+        """Seconds by which the services' clock is ahead of this machine's for a caller, whatever it asks."""
+        faults = self.faults.current().values()
+        return next((one.seconds for one in faults if one.kind == "clock" and one.caller in (None, caller)), 0.0)
 
     def administer(self, action: str, **parameters: str) -> None:
         """One EC2 call by an administrator who may do everything: `administer("StopInstances", InstanceId="i-…")`.

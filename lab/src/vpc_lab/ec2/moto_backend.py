@@ -1,4 +1,4 @@
-"""moto's EC2, in process, for every action that the lab does not answer itself (security groups, images, regions, …).
+"""moto's EC2, in process, for every action that the lab does not answer itself (key pairs, images, regions, …).
 
 It knows the lab's VPC and security group by id, and none of its route tables, network interfaces, instances or tags:
 those are never asked of moto.

@@ -9,14 +9,21 @@ from typing import Dict, Tuple
 from vpc_lab.ec2.operations.routes import local_routes
 from vpc_lab.topology import InstanceSpec, InterfaceSpec, SubnetSpec, Topology
 from vpc_lab.vpc import (
+    AclEntry,
     Association,
     Attachment,
     Cidr,
+    GroupRule,
     Instance,
     Interface,
+    NetworkAcl,
     Route,
     RouteTable,
+    SecurityGroup,
     Subnet,
+    TransitAttachment,
+    TransitRoute,
+    TransitTable,
     Vpc,
     identifier,
     mac_of,
@@ -24,6 +31,9 @@ from vpc_lab.vpc import (
 from vpc_lab.world import World
 
 MAIN = "main"
+EVERYWHERE: Tuple[Cidr, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+# The number of a network ACL's last rule, which denies everything else and cannot be changed.
+LAST_ENTRY = 32767
 
 
 def table_ids(topology: Topology) -> Dict[str, str]:
@@ -45,6 +55,7 @@ def provision(topology: Topology, now: float, *, instance_type: str) -> World:
     for one in topology.subnets:
         world = world.with_tags(one.subnet_id, {"Name": one.name})
     world = _with_route_tables(world, topology, gateway, internet)
+    world = _with_filters(_with_transit_gateway(world, topology, gateway), topology)
     for launched in topology.instances:
         world = _with_instance(world, topology, launched, now, instance_type)
     for free in topology.interfaces:
@@ -60,11 +71,10 @@ def _subnet(one: SubnetSpec) -> Subnet:
 
 def _with_route_tables(world: World, topology: Topology, gateway: str, internet: Tuple[str, ...]) -> World:
     onward: Tuple[Cidr, ...] = (topology.on_premises.cidr, topology.on_premises.ipv6_cidr)
-    everywhere: Tuple[Cidr, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
     routes = (
         *local_routes(world),
         *(Route(cidr, gateway) for cidr in onward),
-        *(Route(cidr, target) for target in internet for cidr in everywhere),
+        *(Route(cidr, target) for target in internet for cidr in EVERYWHERE),
     )
     subnets = {one.name: one.subnet_id for one in topology.subnets}
     tables, tags = dict(world.route_tables), dict(world.tags)
@@ -75,6 +85,37 @@ def _with_route_tables(world: World, topology: Topology, gateway: str, internet:
         tables[route_table_id] = RouteTable(route_table_id, topology.table_owner_id, routes, associations)
         tags[route_table_id] = {"Name": name}
     return replace(world, route_tables=tables, tags=tags)
+
+
+def _with_filters(world: World, topology: Topology) -> World:
+    """A security group and a network ACL that let everything through, as the fabric does."""
+    everything = tuple(GroupRule("-1", cidr=cidr) for cidr in EVERYWHERE)
+    group = SecurityGroup(world.group_id, "lab", "the lab's instances", everything, everything)
+    entries = tuple(
+        AclEntry(number, number < LAST_ENTRY, outbound, cidr)
+        for first in (100, LAST_ENTRY)
+        for outbound in (False, True)
+        for number, cidr in enumerate(EVERYWHERE, first)
+    )
+    subnets = tuple(one.subnet_id for one in topology.subnets)
+    acl = NetworkAcl(identifier("acl", "lab"), entries, subnets, default=True)
+    return world.with_security_group(group).with_network_acl(acl)
+
+
+def _with_transit_gateway(world: World, topology: Topology, gateway: str) -> World:
+    """The VPC's attachment to the transit gateway, whose one table leads the VPC's CIDRs and the overlays there."""
+    attached = TransitAttachment(
+        identifier("tgw-attach", "lab"),
+        gateway,
+        topology.account_id,
+        tuple(one.subnet_id for one in topology.subnets),
+    )
+    routes = (
+        *(TransitRoute(cidr, attached.attachment_id, static=False) for cidr in world.vpc.cidrs),
+        *(TransitRoute(ip_network(one), attached.attachment_id) for one in topology.overlays),
+    )
+    table = TransitTable(identifier("tgw-rtb", "lab"), gateway, routes)
+    return replace(world.with_transit_table(table), transit_attachments=(attached,))
 
 
 def _with_instance(world: World, topology: Topology, one: InstanceSpec, now: float, instance_type: str) -> World:

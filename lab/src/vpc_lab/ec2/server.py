@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl
+import time
 from typing import Optional, Sequence, Tuple
 
-from vpc_lab.ec2.clock import signing_time
+from vpc_lab.ec2.clock import http_date, signing_time
 from vpc_lab.ec2.dispatch import Api, Caller, service_of
 from vpc_lab.ec2.http import HttpRequest, HttpServer
 from vpc_lab.ec2.imds import Imds
@@ -19,7 +20,8 @@ def api_server(api: Api, addresses: Sequence[Tuple[str, int]], *, tls: Optional[
     def handle(request: HttpRequest) -> Reply:
         service, region, access_key_id = service_of(request.headers)
         if service not in ("ec2", "sts"):
-            return Reply(404, b"<Error><Code>NoSuchService</Code></Error>", {"Content-Type": "text/xml"})
+            headers = {"Content-Type": "text/xml", "Date": http_date(time.time() + api.clock_offset(request.caller))}
+            return Reply(404, b"<Error><Code>NoSuchService</Code></Error>", headers)
         query = Query.parse(request.body.decode("utf-8") or request.query)
         caller = Caller(
             request.caller,

@@ -21,7 +21,7 @@ INSTANCES = ("StopInstances", "StartInstances", "RebootInstances", "TerminateIns
 
 
 class Arns:
-    """The ARNs of one Region's resources: route tables and subnets belong to `vpc_owner`, all else to `owner`."""
+    """The ARNs of one Region's resources: what is the VPC's belongs to `vpc_owner`, all else to `owner`."""
 
     def __init__(self, region: str, owner: str, vpc_owner: str) -> None:
         self._prefix = f"arn:{partition(region)}:ec2:{region}"
@@ -30,7 +30,7 @@ class Arns:
 
     def of(self, kind: str, identifier: str) -> str:
         """The ARN of one resource: kind as in `network-interface`, and its id, or `*` where it is not known yet."""
-        owner = self._vpc_owner if kind in ("route-table", "subnet", "vpc") else self._owner
+        owner = self._vpc_owner if kind in ("route-table", "subnet", "vpc", "network-acl") else self._owner
         return f"{self._prefix}:{owner}:{kind}/{identifier}"
 
     def of_id(self, identifier: str) -> str:
@@ -123,6 +123,22 @@ def _create_interface(_: World, query: Query, arns: Arns) -> Tuple[str, ...]:
     )
 
 
+def _security_group(_: World, query: Query, arns: Arns) -> Tuple[str, ...]:
+    return (arns.of("security-group", query.get("GroupId") or "*"),)
+
+
+def _network_acl(_: World, query: Query, arns: Arns) -> Tuple[str, ...]:
+    return (arns.of("network-acl", query.get("NetworkAclId") or "*"),)
+
+
+def _transit_table(_: World, query: Query, arns: Arns) -> Tuple[str, ...]:
+    attachment = query.get("TransitGatewayAttachmentId")
+    return (
+        arns.of("transit-gateway-route-table", query.get("TransitGatewayRouteTableId") or "*"),
+        *(() if attachment is None else (arns.of("transit-gateway-attachment", attachment),)),
+    )
+
+
 _OTHERS: Dict[str, Callable[[World, Query, Arns], Tuple[str, ...]]] = {
     "AttachNetworkInterface": _attach,
     "DetachNetworkInterface": _detach,
@@ -134,4 +150,16 @@ _OTHERS: Dict[str, Callable[[World, Query, Arns], Tuple[str, ...]]] = {
     "AssociateAddress": _elastic_ip,
     "DisassociateAddress": _elastic_ip,
     "CreateNetworkInterface": _create_interface,
+    **{
+        f"{verb}SecurityGroup{way}": _security_group
+        for verb, way in (
+            *(("Delete", ""), ("Authorize", "Ingress"), ("Authorize", "Egress")),
+            *(("Revoke", "Ingress"), ("Revoke", "Egress")),
+        )
+    },
+    "CreateNetworkAclEntry": _network_acl,
+    "DeleteNetworkAclEntry": _network_acl,
+    "SearchTransitGatewayRoutes": _transit_table,
+    "CreateTransitGatewayRoute": _transit_table,
+    "DeleteTransitGatewayRoute": _transit_table,
 }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from vpc_lab.ec2.errors import ApiError, invalid_value, not_found
-from vpc_lab.ec2.operations.interfaces import addresses, prefixes, timestamp
+from vpc_lab.ec2.operations.interfaces import LIMITS, NETWORK_CARDS, addresses, prefixes, timestamp
 from vpc_lab.ec2.operations.routes import paged
 from vpc_lab.ec2.wire import Query, Structure, matches, tag_attributes, tag_set
 from vpc_lab.vpc import Instance, InstanceState, Interface, SecondaryInterface, identifier
@@ -287,6 +287,35 @@ def modify(world: World, query: Query) -> World:
             "Please specify an interface ID for the operation instead.",
         )
     return world.with_interface(replace(held[0], source_dest_check=check.lower() == "true"))
+
+
+def describe_types(query: Query) -> Structure:
+    """DescribeInstanceTypes: of the types that the lab knows, what they take of network interfaces and addresses."""
+    wanted = query.members("InstanceType") or list(LIMITS)
+    for one in wanted:
+        if one not in LIMITS:
+            raise ApiError("InvalidInstanceType", f"The following supplied instance types do not exist: [{one}]")
+    found: List[Structure] = []
+    for one in wanted:
+        most, of_each = LIMITS[one]
+        cards = NETWORK_CARDS.get(one, 1)
+        if not matches(query.filters(), {"instance-type": [one]}):
+            continue
+        found.append(
+            {
+                "instanceType": one,
+                "networkInfo": {
+                    "maximumNetworkInterfaces": most,
+                    "maximumNetworkCards": cards,
+                    "networkCards": [
+                        {"networkCardIndex": card, "maximumNetworkInterfaces": most // cards} for card in range(cards)
+                    ],
+                    "ipv4AddressesPerInterface": of_each,
+                    "ipv6AddressesPerInterface": of_each,
+                },
+            }
+        )
+    return paged(query, "instanceTypeSet", found, 100)
 
 
 def describe_attribute(world: World, query: Query) -> Structure:
