@@ -159,7 +159,7 @@ class Cloud:
 
     def is_here(self, index: int = 1, card: int = 0) -> bool:
         """Whether the ENI is attached to ME, at this index of this network card."""
-        return self.attachment is not None and self.attachment[1:] == (ME, index, "attached", card)
+        return self.attachment is not None and self.attachment[1:5] == (ME, index, "attached", card)
 
     def put(self, state: str) -> None:
         """Bring about one of STATES."""

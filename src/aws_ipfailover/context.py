@@ -143,13 +143,18 @@ def _clients(
         progress.text = "the region, from instance metadata (IMDS)"
         region = _region_of_instance(metadata)
     account = Account(region, values.profile, values.endpoint_url, insecure=values.insecure_endpoint)
-    tables = len(values.routing_table.ids) + (_LOOKED_UP if values.routing_table.need_lookup else 0)
-    connections = max(10, min(_MOST_CONNECTIONS, tables * len(values.destination) + 2))
+    connections = connections_for(values)
     own = Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
     if values.mode != "overlay-ip" or values.routing_table_role is None:
         return own, None
     account = account._replace(role=values.routing_table_role, external_id=values.external_id, resource=resource_id)
     return own, Ec2(ec2_calls(account, deadline, metadata, progress, connections), region)
+
+
+def connections_for(values: Values) -> int:
+    """How many calls of EC2 are made at the same time, at most: those that write the routes."""
+    tables = len(values.routing_table.ids) + (_LOOKED_UP if values.routing_table.need_lookup else 0)
+    return max(10, min(_MOST_CONNECTIONS, tables * len(values.destination) + 2))
 
 
 def _region_of_instance(metadata: Imds) -> str:

@@ -129,3 +129,27 @@ def test_all_answers_together_are_bounded() -> None:
             assert transport.send(request).content == body
         with pytest.raises(UnusableAnswer, match="all answers together"):
             transport.send(request)
+
+
+def test_a_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Host and port; nothing where requests go straight to the server."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://somebody:secret@proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "10.0.0.1")
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert Transport.proxy_for("https://ec2.eu-central-1.amazonaws.com") == "proxy.example:3128"
+    assert Transport.proxy_for("https://10.0.0.1") == ""
+
+
+def test_the_date_of_whatever_is_answered() -> None:
+    """Also of a refusal; an answer without one has none."""
+    dates = iter((b"Date: Sun, 29 Nov 2026 10:00:00 GMT\r\n", b""))
+
+    def serve(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            connection.sendall(b"HTTP/1.1 403 Forbidden\r\n" + next(dates) + b"Content-Length: 0\r\n\r\n")
+
+    transport = Transport(ssl.create_default_context(), Deadline(60), 1, insecure=False)
+    with serving(serve) as (host, port):
+        assert transport.date_of(f"http://{host}:{port}/") == "Sun, 29 Nov 2026 10:00:00 GMT"
+        assert transport.date_of(f"http://{host}:{port}/") == ""

@@ -227,7 +227,7 @@ def _meaning(operation: str, code: str, message: str, status: int) -> Type[Error
 
 def _remedy(operation: str, code: str, about: Mapping[str, Any]) -> str:
     """What to do about a denial."""
-    skew = _clock_skew(str(about.get("HTTPHeaders", {}).get("date", "")))
+    skew = clock_skew(str(about.get("HTTPHeaders", {}).get("date", "")))
     if code not in _POLICY:
         if skew is not None and abs(skew) > _LARGEST_SKEW:
             return f"this node's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}: set it (chronyd)"
@@ -240,7 +240,7 @@ def _remedy(operation: str, code: str, about: Mapping[str, Any]) -> str:
     return "allow it in this node's IAM policy"
 
 
-def _clock_skew(date: str) -> Optional[float]:
+def clock_skew(date: str) -> Optional[float]:
     """Seconds by which this node's clock is ahead of the server's `Date`; `None` where there is none."""
     from email.utils import parsedate_to_datetime  # here, because a call that is not refused does not need it
 

@@ -14,6 +14,7 @@ from aws_ipfailover.address import Address, Cidr
 class Route(NamedTuple):
     """One route of a table, as EC2 reads it; `network_interface_id` is empty if the target is not an ENI.
 
+    `target`: the id of whatever it leads to, such as an ENI's or a transit gateway's; `local`, or an ARN.
     `state`: EC2's word, such as active, blackhole or filtered. `static`: created by an API call or with the table, not
     propagated by a gateway or advertised by a route server. `local`: the target is the VPC itself.
     """
@@ -23,12 +24,13 @@ class Route(NamedTuple):
     state: str = "active"
     static: bool = True
     local: bool = False
+    target: str = ""
 
 
 class RouteTable(NamedTuple):
     """One route table, with its tags (key and value) and the subnets that are associated with it explicitly.
 
-    `main`: it is the table of every subnet of the VPC that is associated with none.
+    `main`: it is the table of every subnet of the VPC that is associated with none. `owner_id`: the account's.
     """
 
     route_table_id: str
@@ -37,6 +39,7 @@ class RouteTable(NamedTuple):
     tags: Tuple[Tuple[str, str], ...] = ()
     subnet_ids: Tuple[str, ...] = ()
     main: bool = False
+    owner_id: str = ""
 
 
 class RouteTables(NamedTuple):
@@ -47,20 +50,25 @@ class RouteTables(NamedTuple):
 
 
 class Subnet(NamedTuple):
-    """A subnet."""
+    """A subnet; `cidrs` are all of its CIDRs, IPv4 first."""
 
     subnet_id: str
     availability_zone: str
+    cidrs: Tuple[Cidr, ...] = ()
 
 
 class Attachment(NamedTuple):
-    """Where an ENI is attached; `status` is attaching, attached or detaching."""
+    """Where an ENI is attached; `status` is attaching, attached or detaching.
+
+    `delete_on_termination`: EC2 deletes the ENI together with the instance.
+    """
 
     attachment_id: str
     instance_id: str
     device_index: Optional[int]  # None: not in the answer
     status: str
     network_card_index: int = 0
+    delete_on_termination: bool = False
 
     @property
     def is_primary(self) -> bool:
@@ -71,7 +79,8 @@ class Attachment(NamedTuple):
 class NetworkInterface(NamedTuple):
     """An ENI; `addresses` are its IPv4 addresses, the primary one first, then its IPv6 addresses.
 
-    `prefixes`: those that are delegated to it; their addresses are not among `addresses`.
+    `prefixes`: those that are delegated to it; their addresses are not among `addresses`. `group_ids`: of its security
+    groups.
     """
 
     network_interface_id: str
@@ -83,6 +92,7 @@ class NetworkInterface(NamedTuple):
     addresses: Tuple[Address, ...]
     attachment: Optional[Attachment]
     prefixes: Tuple[Cidr, ...] = ()
+    group_ids: Tuple[str, ...] = ()
 
 
 class Instance(NamedTuple):
@@ -92,6 +102,7 @@ class Instance(NamedTuple):
     state: str
     availability_zone: str
     taken: Tuple[Tuple[int, int], ...]
+    instance_type: str = ""
 
     def device_indexes(self, network_card_index: int) -> FrozenSet[int]:
         """The device indexes that are taken on a network card."""
@@ -123,6 +134,13 @@ def elastic_ip(described: Mapping[str, Any]) -> ElasticIp:
     )
 
 
+# The members of a route, one of which names its target.
+_TARGETS = (
+    *("NetworkInterfaceId", "GatewayId", "TransitGatewayId", "VpcPeeringConnectionId", "NatGatewayId"),
+    *("EgressOnlyInternetGatewayId", "LocalGatewayId", "CarrierGatewayId", "CoreNetworkArn"),
+)
+
+
 def route_table(described: Mapping[str, Any]) -> RouteTable:
     """A route table from the element `RouteTable` of an answer."""
     routes = []
@@ -136,6 +154,7 @@ def route_table(described: Mapping[str, Any]) -> RouteTable:
                     route.get("State", "active"),
                     route.get("Origin", "CreateRoute") in ("CreateRoute", "CreateRouteTable"),
                     route.get("GatewayId") == "local",
+                    next((route[member] for member in _TARGETS if route.get(member)), ""),
                 )
             )
     associations = described.get("Associations", ())
@@ -146,6 +165,7 @@ def route_table(described: Mapping[str, Any]) -> RouteTable:
         tuple((tag.get("Key", ""), tag.get("Value", "")) for tag in described.get("Tags", ())),
         tuple(one["SubnetId"] for one in associations if one.get("SubnetId")),
         any(one.get("Main") for one in associations),
+        described.get("OwnerId", ""),
     )
 
 
@@ -165,6 +185,7 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
             attached.get("DeviceIndex"),
             attached.get("Status", "attached"),
             int(attached.get("NetworkCardIndex") or 0),
+            bool(attached.get("DeleteOnTermination")),
         )
     return NetworkInterface(
         described.get("NetworkInterfaceId", ""),
@@ -176,6 +197,7 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
         tuple(ip_address(text) for text in texts if text),
         attachment,
         tuple(ip_network(text, strict=False) for text in prefixes if text),
+        tuple(one["GroupId"] for one in described.get("Groups", ()) if one.get("GroupId")),
     )
 
 
@@ -193,12 +215,13 @@ def instance(described: Mapping[str, Any]) -> Instance:
             for interfaces in ("NetworkInterfaces", "SecondaryInterfaces")
             for one in described.get(interfaces, ())
         ),
+        described.get("InstanceType", ""),
     )
 
 
 def subnet(described: Mapping[str, Any]) -> Subnet:
     """A subnet from the element `Subnet` of an answer."""
-    return Subnet(described.get("SubnetId", ""), described.get("AvailabilityZone", ""))
+    return Subnet(described.get("SubnetId", ""), described.get("AvailabilityZone", ""), tuple(subnet_cidrs(described)))
 
 
 def subnet_cidrs(described: Mapping[str, Any]) -> List[Cidr]:

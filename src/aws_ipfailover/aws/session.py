@@ -12,6 +12,7 @@ import socket
 import stat
 import threading
 import warnings
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Tuple
 from urllib.parse import urlsplit
@@ -21,10 +22,11 @@ import botocore.session
 from botocore import exceptions as sdk
 from botocore import xform_name
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 
 from aws_ipfailover.aws.certificate_authorities import authorities, context
-from aws_ipfailover.aws.errors import UnusableAnswer, translate
+from aws_ipfailover.aws.errors import UnusableAnswer, clock_skew, translate
 from aws_ipfailover.aws.imds import Imds
 from aws_ipfailover.aws.imds_endpoint import endpoint as imds_endpoint
 from aws_ipfailover.aws.retry import Calls
@@ -75,10 +77,19 @@ def configured_region(profile: Optional[str]) -> Optional[str]:
 _unused: Dict[Optional[str], botocore.session.Session] = {}
 
 
-def ec2_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progress, connections: int = 10) -> Calls:
+def ec2_calls(
+    account: Account,
+    deadline: Deadline,
+    imds: Imds,
+    progress: Progress,
+    connections: int = 10,
+    *,
+    all_operations: bool = False,
+) -> Calls:
     """Calls of EC2 with the credentials of the SDK's chain, which ends with the instance's role, or of `account.role`.
 
-    `connections`: the highest number of parallel calls.
+    `connections`: the highest number of parallel calls. `all_operations`: also those that the trimmed models leave out,
+    for which the SDK's own model is loaded, in a tenth of a second.
 
     Raises:
         NodeError: no such profile.  Error: no credentials, or the role cannot be assumed.  UnknownError: no answer.
@@ -90,11 +101,87 @@ def ec2_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progre
                 _bypass_proxy(imds_url)
             source = _Credentials(_Sessions(account, deadline, connections), imds, progress)
             url = account.endpoint_url or _configured_endpoint("EC2")
-            client = ServiceClient(source, "ec2", account.region, url)
+            client = ServiceClient(source, "ec2", account.region, url, all_operations=all_operations)
             _check_endpoint(account, "EC2", client.endpoint_url)
             return Calls(client, deadline, progress)
     except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
         raise translate("AWS configuration", error) from None
+
+
+def sts_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progress) -> Calls:
+    """Calls of STS with this node's own credentials, whatever `account.role` is, and with all of its operations.
+
+    Raises:
+        as `ec2_calls`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            account = account._replace(role=None)
+            source = _Credentials(_Sessions(account, deadline, 1), imds, progress)
+            client = ServiceClient(source, "sts", account.region, _configured_endpoint("STS"), all_operations=True)
+            _check_endpoint(account, "STS", client.endpoint_url)
+            return Calls(client, deadline, progress)
+    except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
+        raise translate("AWS configuration", error) from None
+
+
+class Reached(NamedTuple):
+    """The answer of an endpoint to a request that nobody signed.
+
+    `url`: the endpoint's. `proxy`: host and port of the proxy on the way, empty without one. `clock_skew`: seconds by
+    which this node's clock is ahead of the server's; `None` where the answer does not tell its time.
+    """
+
+    url: str
+    proxy: str
+    clock_skew: Optional[float]
+
+
+class Endpoint:
+    """The endpoint of a service (ec2, sts) that the clients of an account use; needs no credentials.
+
+    Raises:
+        NodeError: no such profile.  ParameterError: it is plain http, which the parameters do not accept.
+        Error: the configuration is wrong.
+    """
+
+    def __init__(self, account: Account, service: str, deadline: Deadline) -> None:
+        self._name = f"the {service.upper()} endpoint"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                sessions = _Sessions(account, deadline, 1)
+                session = sessions.new()
+                if not session.get_config_variable("data_path"):
+                    session.register_component("data_loader", TrimmedLoader())
+                chosen = account.endpoint_url if service == "ec2" else None
+                client: Any = boto3.Session(botocore_session=session, region_name=account.region).client(
+                    service,  # type: ignore[call-overload]
+                    endpoint_url=chosen or _configured_endpoint(service.upper()),
+                    config=_config(),
+                    # No request is signed with these; without any the SDK would look for others.
+                    aws_access_key_id="none",
+                    aws_secret_access_key="none",  # noqa: S106  no secret
+                )
+            self.url = str(client.meta.endpoint_url)
+            _check_endpoint(account, service.upper(), self.url)
+            self.proxy = sessions.proxy_for(self.url)
+            self._sessions = sessions
+        except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
+            raise translate("AWS configuration", error) from None
+
+    def reach(self) -> Reached:
+        """Send a request without a signature; whatever HTTP answer comes back counts.
+
+        Raises:
+            UnknownError: there is none; the text names the kind of failure.
+        """
+        try:
+            date = self._sessions.date_of(self.url)
+        except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
+            raise translate(self._name, error) from None
+        return Reached(self.url, self.proxy, clock_skew(date))
 
 
 def _check_endpoint(account: Account, service: str, url: str) -> None:
@@ -142,6 +229,14 @@ class _Sessions:
     def parsed(self) -> None:
         """Tell the transport that this thread's answer has been parsed, or never will be."""
         self._transport.parsed()
+
+    def proxy_for(self, url: str) -> str:
+        """Host and port of the proxy for requests to `url`; empty without one."""
+        return self._transport.proxy_for(url)
+
+    def date_of(self, url: str) -> str:
+        """The `Date` of whatever a server answers to a request without a signature; empty where it tells none."""
+        return self._transport.date_of(url)
 
     def new(self) -> botocore.session.Session:
         """A session, without credentials."""
@@ -318,6 +413,12 @@ class _OwnCredentials:
         return self._session
 
 
+@lru_cache(maxsize=1)
+def _whole_models(data_path: Optional[str]) -> Loader:
+    """A loader of the SDK's own models, which it parses once for all clients."""
+    return create_loader(data_path)
+
+
 # Errors that other models do not prevent: the server's answer, or its absence.
 _NOT_OF_MODELS = (
     *(Error, UnusableAnswer, sdk.ClientError, sdk.HTTPClientError, sdk.ConnectionError, sdk.NoCredentialsError),
@@ -335,10 +436,13 @@ class ServiceClient:
     """A client of one service with credentials of `source`, with the trimmed models if the SDK accepts them.
 
     `url` is the endpoint, `None` for the SDK's own choice. The SDK's own models replace the trimmed ones
-    permanently as soon as it refuses those: when the client is created, or at any call. Safe to use from many threads.
+    permanently as soon as it refuses those: when the client is created, or at any call; `all_operations`: from the
+    beginning. Safe to use from many threads.
     """
 
-    def __init__(self, source: SessionSource, name: str, region: str, url: Optional[str]) -> None:
+    def __init__(
+        self, source: SessionSource, name: str, region: str, url: Optional[str], *, all_operations: bool = False
+    ) -> None:
         self._source = source
         self._name = name
         self._region = region
@@ -346,7 +450,9 @@ class ServiceClient:
         self._changing = threading.Lock()
         self._thread = _Request()
         self._session = source.session()
-        self._trimmed = not self._session.get_config_variable("data_path")  # models of the user's own come first
+        # Models of the user's own come first.
+        self._trimmed = not all_operations and not self._session.get_config_variable("data_path")
+        self._all_operations = all_operations
         self._client = self._create()
 
     @property
@@ -400,7 +506,10 @@ class ServiceClient:
 
     def _create(self) -> Any:
         """The client, with the SDK's own models if it refuses the trimmed ones."""
-        if self._trimmed:
+        if self._all_operations:  # the session can be one that has made another client with the trimmed models
+            loader = _whole_models(self._session.get_config_variable("data_path"))
+            self._session.register_component("data_loader", loader)
+        elif self._trimmed:
             self._session.register_component("data_loader", TrimmedLoader())
             try:
                 return self._new()

@@ -18,6 +18,7 @@ import botocore.session
 import urllib3
 from botocore import exceptions as sdk
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.utils import get_environ_proxies
 from urllib3 import exceptions as http
 
@@ -102,6 +103,21 @@ class Transport:
         except Exception as error:  # noqa: BLE001  translated for botocore
             raise _translated(error, url) from None
         return AWSResponse(url, answer.status, dict(answer.headers), _Whole(body))  # type: ignore[arg-type]
+
+    def date_of(self, url: str) -> str:
+        """The `Date` of whatever a server answers to a request without a signature; empty where it tells none.
+
+        Raises:
+            as `send`.
+        """
+        answer = self.send(AWSPreparedRequest("GET", url, HTTPHeaders(), None, False))
+        return str(answer.headers.get("Date", ""))
+
+    @staticmethod
+    def proxy_for(url: str) -> str:
+        """Host and port of the proxy for requests to `url`, without the password that can stand before; or empty."""
+        proxy = _proxy_for(url)
+        return urllib3.util.parse_url(proxy).netloc or "" if proxy else ""
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         proxy = _proxy_for(url)
