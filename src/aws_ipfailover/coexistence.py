@@ -93,16 +93,19 @@ PROGRAMS = (
 )
 
 
-def warnings(mode: Mode, mac: Optional[str] = None, root: Path = Path("/")) -> List[str]:
-    """A sentence for every active program that disturbs `mode` and whose settings do not exclude the interface.
+def active(mode: Mode, mac: Optional[str] = None, root: Path = Path("/")) -> List[Program]:
+    """Every active program that disturbs `mode` and whose settings do not exclude the interface.
 
     `mac`: the MAC address of the ENI that moves; `None` in a mode that moves none.
     """
     return [
-        f"{one.name} {one.does}: {one.remedy.replace('@MAC@', mac or 'MAC')}"
-        for one in PROGRAMS
-        if one.name in mode.disturbed_by and one.at_work(root) and not one.keeps_off(root, mac)
+        one for one in PROGRAMS if one.name in mode.disturbed_by and one.at_work(root) and not one.keeps_off(root, mac)
     ]
+
+
+def warnings(mode: Mode, mac: Optional[str] = None, root: Path = Path("/")) -> List[str]:
+    """A sentence for every such program; the arguments are those of `active`."""
+    return [f"{one.name} {one.does}: {one.remedy.replace('@MAC@', mac or 'MAC')}" for one in active(mode, mac, root)]
 
 
 def _is_masked(unit: Path) -> bool:

@@ -9,9 +9,12 @@ import os
 import selectors
 import subprocess
 import time
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Sequence
 
 from aws_ipfailover.errors import UnknownError
+
+if TYPE_CHECKING:
+    from pwd import struct_passwd
 
 # Where programs are looked for if the environment has no PATH.
 _DEFAULT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -41,19 +44,34 @@ def find(name: str) -> Optional[str]:
     return None
 
 
-def run(command: Sequence[str], seconds: float, environ: Optional[Mapping[str, str]] = None) -> Done:
-    """Run a program without input to its end, for so many seconds at most.
+def run(
+    command: Sequence[str],
+    seconds: float,
+    environ: Optional[Mapping[str, str]] = None,
+    *,
+    user: Optional[struct_passwd] = None,
+) -> Done:
+    """Run a program without input to its end, for so many seconds at most; as `user`, which only root may.
 
     Raises:
         UnknownError: it has not ended in time, prints too much, or cannot be started; half a sentence.
     """
     end = time.monotonic() + seconds
+    options: Dict[str, Any] = {}
+    if user is not None:
+        groups = os.getgrouplist(user.pw_name, user.pw_gid)
+        options = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups, "cwd": "/"}
     try:
         process = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environ,
+            **options,
         )
-    except OSError as error:
-        raise UnknownError(error.strerror or type(error).__name__) from None
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UnknownError(getattr(error, "strerror", None) or type(error).__name__) from None
     with process:
         try:
             printed = _read(process, end)

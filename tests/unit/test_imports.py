@@ -75,8 +75,53 @@ ALLOWED: Dict[str, Set[str]] = {
         *("aws.certificate_authorities", "aws.errors", "aws.imds", "aws.imds_endpoint", "aws.retry", "aws.transport"),
         *("aws.service_models", "consistency", "deadline", "errors", "parameters", "redaction"),
     },
+    "aws.survey": {"address", "aws.client", "aws.survey_models", "errors"},
+    "aws.survey_models": {"address"},
     "aws.throttling": {"deadline"},
     "aws.transport": {"aws.errors", "aws.retry", "deadline", "errors", "parameters"},
+    "diagnosis": set(),
+    "diagnosis.access": {"deadline", "diagnosis.connections", "diagnosis.finding", "diagnosis.surroundings", "errors"},
+    "diagnosis.aws_cli": {"diagnosis.finding", "diagnosis.surroundings"},
+    "diagnosis.connections": {
+        *("aws.client", "aws.survey", "context", "deadline", "diagnosis.finding", "diagnosis.reads", "diagnosis.sdk"),
+        *("errors", "parameters", "redaction"),
+    },
+    "diagnosis.coverage": {
+        *("address", "aws.models", "aws.survey_models", "diagnosis.aws_cli", "diagnosis.finding", "diagnosis.routing"),
+        *("diagnosis.surroundings", "errors", "holdings.route_writes"),
+    },
+    "diagnosis.examination": {
+        *("deadline", "diagnosis.access", "diagnosis.coverage", "diagnosis.filters", "diagnosis.finding"),
+        *("diagnosis.interface", "diagnosis.machine", "diagnosis.permissions", "diagnosis.routing"),
+        *("diagnosis.surroundings", "errors"),
+    },
+    "diagnosis.filters": {
+        *("address", "aws.models", "aws.survey_models", "diagnosis.aws_cli", "diagnosis.finding"),
+        *("diagnosis.surroundings", "holdings.route_writes"),
+    },
+    "diagnosis.finding": {"errors"},
+    "diagnosis.interface": {
+        *("diagnosis.aws_cli", "diagnosis.finding", "diagnosis.surroundings", "errors", "holdings.delegated_prefixes"),
+    },
+    "diagnosis.machine": {
+        *("", "coexistence", "diagnosis.finding", "diagnosis.sdk", "diagnosis.surroundings", "errors"),
+        *("kernel.command", "modes", "ocf", "ocf.installed", "parameters", "programs"),
+    },
+    "diagnosis.mending": {"diagnosis.examination", "diagnosis.finding", "diagnosis.surroundings", "errors"},
+    "diagnosis.permissions": {
+        *("address", "deadline", "diagnosis.finding", "diagnosis.surroundings", "errors", "holdings.route_writes"),
+    },
+    "diagnosis.reads": {"deadline", "diagnosis.finding", "errors"},
+    "diagnosis.routing": {
+        *("address", "aws.models", "diagnosis.aws_cli", "diagnosis.finding", "diagnosis.surroundings", "errors"),
+        *("holdings.destinations", "holdings.route_writes"),
+    },
+    "diagnosis.sdk": {"aws.certificate_authorities", "aws.imds", "aws.session", "diagnosis.finding"},
+    "diagnosis.surroundings": {
+        *("address", "context", "deadline", "diagnosis.connections", "diagnosis.finding", "diagnosis.reads", "errors"),
+        *("holdings.chosen_tables", "holdings.eni_attachment", "kernel.kernel", "kernel.links", "modes", "node"),
+        "parameters",
+    },
     "holdings": set(),
     "holdings.announcement": {"errors", "failover", "kernel.announcements", "kernel.links", "address"},
     "holdings.bounded": {"deadline", "failover"},

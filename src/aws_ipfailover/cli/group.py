@@ -32,6 +32,7 @@ class Listed(NamedTuple):
 
 
 _OWN: Dict[str, Listed] = {
+    "doctor": Listed("Check what a resource needs on this node.", "aws_ipfailover.cli.doctor"),
     "install": Listed("Install the resource agents for Pacemaker.", "aws_ipfailover.cli.install_command"),
     "parameters": Listed("Print the agent's parameters as a Markdown page.", "aws_ipfailover.cli.parameters"),
 }
