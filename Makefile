@@ -7,6 +7,7 @@
 # make pythons  tests/unit and tests/agent with Python 3.9 and the oldest SDK, and with 3.13 and the newest, where these
 #               Pythons are (root, Debian 12); part of make test
 # make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)
+# make screens  take the pictures of docs/commands.md in a lab, and write that page (root, Debian 12)
 # make check    ruff and mypy
 # make lock     what all of these install with pip: the versions and hashes in requirements/, from pyproject.toml; with
 #               UPGRADE=1 the newest versions
@@ -33,7 +34,7 @@ locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst 
 # backend too, is there by then.
 itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
-.PHONY: demo soak scenarios test pythons bench check install clean debian lock audit sbom
+.PHONY: demo soak scenarios test pythons bench screens check install clean debian lock audit sbom
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
@@ -52,6 +53,11 @@ pythons: debian
 
 bench: debian $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(BENCH)
+
+screens: debian $(VENV)/.lab
+	@$(BIN)/python $(call locked,screens)
+	@$(BIN)/python scripts/screens $(SCREENS)
+	@$(BIN)/python scripts/commands_page.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

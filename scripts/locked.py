@@ -37,6 +37,7 @@ SOURCES: Dict[str, Source] = {
     "test": Source("what the tests need beside lab.txt", groups=("test",)),
     "dev": Source("what the tests and `make check` need beside lab.txt", groups=("dev",)),
     "bench": Source("what `make bench` needs beside lab.txt", groups=("bench",)),
+    "screens": Source("what `make screens` needs beside lab.txt", groups=("screens",)),
     "oldest": Source(
         "what the agent, the lab and the tests need, with the oldest SDK",
         extras=("cli",),
