@@ -431,8 +431,10 @@ def _named_by(constraint: object) -> set[str]:
 
 def script(found: Migration) -> str:
     """The steps for `sh -e FILE` on one node, what to know of them as comments."""
-    lines = ["# As root on one node: sh -e FILE. It ends at the first command that fails; the cluster is then still in"]
-    lines.append("# maintenance mode, and every address is where it was.")
+    lines = [
+        "# As root on one node: sh -e FILE. It ends at the first command that fails. Then every address is where it"
+    ]
+    lines.append("# was, and the cluster stays in maintenance mode if it is there already.")
     for moved in found.moved:
         also = f", and does the work of {', '.join(moved.absorbs)}" if moved.absorbs else ""
         lines.append(f"#\n# {moved.resource_id}: {moved.before} becomes {_OURS}{also}.")
