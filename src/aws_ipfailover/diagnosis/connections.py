@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Parts of the time that is left: for all of what instance metadata is asked, which answers in milliseconds; for an
 # endpoint, and for whose the credentials are.
 _METADATA_SHARE = 0.4
-_SHARE = 0.3
+_SHARE = 0.4
 # Seconds by which this node's clock may be wrong: AWS refuses requests whose time is five minutes off.
 LARGEST_SKEW = 240.0
 # What `cibsecret` leaves in the configuration of a value that it keeps in a file.
@@ -142,7 +142,10 @@ class Connections:
         account, sdk = self.account(), sessions()
         with _connecting:
             endpoint = sdk.Endpoint(account, service, self._soon())
-        answer: Reached = endpoint.reach()
+        try:
+            answer: Reached = endpoint.reach()
+        except UnknownError:
+            answer = endpoint.reach()  # a single packet can get lost
         return answer
 
     def clock_skew(self) -> Optional[float]:

@@ -28,10 +28,12 @@ class MotoEc2:
     @staticmethod
     def knows(action: str) -> bool:
         """Whether moto has an operation of this name, implemented or not."""
+        if not action.isalnum():  # such as none at all: a request without a signature, by which a client tries the way
+            return False
         from moto.core.utils import camelcase_to_underscores  # noqa: PLC0415 - see the class
         from moto.ec2.responses import EC2Response  # noqa: PLC0415 - see the class
 
-        return action.isalnum() and hasattr(EC2Response, camelcase_to_underscores(action))
+        return hasattr(EC2Response, camelcase_to_underscores(action))
 
     def call(self, world: World, parameters: Mapping[str, str]) -> Tuple[int, bytes]:
         """Let moto answer one call: HTTP status and body."""
