@@ -45,7 +45,7 @@ soak: debian $(VENV)/.lab
 scenarios: debian $(VENV)/.lab
 	@$(BIN)/aws-ipfailover lab scenarios --name scenarios $(SCENARIOS)
 
-test: debian $(VENV)/.dev check
+test: debian $(VENV)/.dev $(VENV)/.peer check
 	@scripts/test $(TESTS)
 
 pythons: debian
@@ -113,10 +113,14 @@ $(VENV)/.dev: pyproject.toml lab/pyproject.toml requirements/lab.txt requirement
 	@$(BIN)/python $(itself)
 	@touch $@ $(VENV)/.lab
 
-# The peer's AWS CLI has an environment of its own: it pins the SDK.
-$(VENV)/.bench: requirements/bench.txt requirements/peer.txt $(VENV)/.lab
-	@echo "Installing matplotlib into $(VENV), and the AWS CLI into $(PEER)"
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.lab $(VENV)/.peer
+	@echo "Installing matplotlib into $(VENV)"
 	@$(BIN)/python $(call locked,bench)
+	@touch $@
+
+# The peer's AWS CLI has an environment of its own: it pins the SDK.
+$(VENV)/.peer: requirements/peer.txt | $(BIN)/python
+	@echo "Installing the AWS CLI into $(PEER)"
 	@$(PYTHON) -m venv $(PEER)
 	@$(PEER)/bin/python $(call locked,build)
 	@$(PEER)/bin/python $(call locked,peer)

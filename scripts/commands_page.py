@@ -22,9 +22,9 @@ ELSEWHERE = ("lab",)
 HEAD = """# Commands
 
 Made by `scripts/commands_page.py`. `aws-ipfailover` is what an administrator types; the agent that Pacemaker runs never
-needs it. It comes with the agent (`make install`, or `pip install 'aws-ipfailover[cli]'`), and runs on a node unless its text says
-otherwise. Resources are named by their ids in the cluster; before there is a cluster, the agent's parameters are typed as
-`NAME=VALUE`.
+needs it. It comes with the agent (`make install`, or `pip install 'aws-ipfailover[cli]'`), and runs on a node unless
+its text says otherwise. Resources are named by their ids in the cluster; before there is a cluster, the agent's
+parameters are typed as `NAME=VALUE`.
 
 | exit code | meaning |
 |---|---|
@@ -34,9 +34,9 @@ otherwise. Resources are named by their ids in the cluster; before there is a cl
 | 3 | could not find out |
 | 130 | interrupted (Ctrl-C); nothing is left half done |
 
-On a terminal output has colours and fits its width; elsewhere it is plain lines. `--json` prints a document for programs; its
-field `schema` names what `aws-ipfailover schema NAME` prints, as JSON Schema (draft 2020-12). Completion for bash (`zsh` and
-`fish` likewise): `eval "$(_AWS_IPFAILOVER_COMPLETE=bash_source aws-ipfailover)"`.
+On a terminal output has colours and fits its width; elsewhere it is plain lines. `--json` prints a document for
+programs; its field `schema` names what `aws-ipfailover schema NAME` prints, as JSON Schema (draft 2020-12). Completion
+for bash (`zsh` and `fish` likewise): `eval "$(_AWS_IPFAILOVER_COMPLETE=bash_source aws-ipfailover)"`.
 """
 
 

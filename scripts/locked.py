@@ -45,7 +45,7 @@ SOURCES: Dict[str, Source] = {
         project=True,
         together=False,
     ),
-    "peer": Source("the AWS CLI of `make bench`", groups=("peer",), together=False),
+    "peer": Source("the AWS CLI, for the agents that this one is measured beside", groups=("peer",), together=False),
     "supply": Source("what `make lock` and `make audit` run", groups=("supply",), together=False),
 }
 

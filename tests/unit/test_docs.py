@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import commands_page
 from aws_ipfailover import __version__
 from aws_ipfailover.cli.parameters import page
 from aws_ipfailover.ocf.metadata import metadata
@@ -46,3 +47,8 @@ def test_metadata_is_xml_and_lists_every_parameter_in_order() -> None:
     assert [found.get("name") for found in tree.iter("parameter")] == [parameter.name for parameter in PARAMETERS]
     assert tree.findtext("version") == "1.1"
     assert all(found.get("timeout", "").endswith("s") for found in tree.iter("action"))
+
+
+def test_the_page_of_commands_is_what_they_say_of_themselves() -> None:
+    """Run scripts/commands_page.py after a change; `make screens` takes new pictures as well."""
+    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == commands_page.page()

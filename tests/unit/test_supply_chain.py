@@ -184,7 +184,7 @@ def test_the_build_backend_is_that_of_the_lock() -> None:
 
 
 # Targets that install something by pip, each by one command at least.
-TARGETS = ("install", ".venv/.build", ".venv/.lab", ".venv/.dev", ".venv/.bench", ".venv/.supply")
+TARGETS = ("install", ".venv/.build", ".venv/.lab", ".venv/.dev", ".venv/.bench", ".venv/.peer", ".venv/.supply")
 
 
 def unhashed(command: str) -> bool:
