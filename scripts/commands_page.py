@@ -22,8 +22,8 @@ ELSEWHERE = ("lab",)
 HEAD = """# Commands
 
 Made by `scripts/commands_page.py`. `aws-ipfailover` is what an administrator types; the agent that Pacemaker runs never
-needs it. It comes with the agent (`make install`, or the package's extra `cli`), and runs on a node unless its text says
-otherwise. Resources are named by their ids in the cluster; before there is a cluster, the agent's
+needs it. It comes with the agent (`make install`, or the package's extra `cli`), and runs on a node unless its text
+says otherwise. Resources are named by their ids in the cluster; before there is a cluster, the agent's
 parameters are typed as `NAME=VALUE`.
 
 | exit code | meaning |

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 import pytest
 
 from aws_ipfailover.parameters import parse
-from aws_ipfailover.policy import Policies, Scope, policies
+from aws_ipfailover.setup.policy import Policies, Scope, policies
 from sandbox import EniNode, Node, Ran, crm_resource_stub
 from vpc_lab.ec2 import Policy, Role, RunningAws
 from vpc_lab.topology import topology_for

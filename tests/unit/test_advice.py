@@ -15,11 +15,11 @@ from typing import Any, Dict, List
 
 import pytest
 
-from aws_ipfailover import advice
-from aws_ipfailover.advice import RULES, Consumers, Needs, Solution, Verdict, Weight, advise, missing
 from aws_ipfailover.cli import advise as cli
 from aws_ipfailover.cli import main
 from aws_ipfailover.errors import ParameterError
+from aws_ipfailover.setup import advice
+from aws_ipfailover.setup.advice import RULES, Consumers, Needs, Solution, Verdict, Weight, advise, missing
 
 jsonschema: Any = pytest.importorskip("jsonschema")
 SCHEMA = json.loads((Path(cli.__file__).parent / "schemas" / "advise.json").read_text(encoding="utf-8"))

@@ -14,11 +14,11 @@ from rich.console import Console
 from aws_ipfailover.aws.models import Subnet
 from aws_ipfailover.cli import group
 from aws_ipfailover.cli import status as shown_by
-from aws_ipfailover.cloud_state import AttachmentState, CloudState, Holder, RouteState
 from aws_ipfailover.errors import Error, ParameterError, UnknownError
 from aws_ipfailover.failover import Finding, Verdict
 from aws_ipfailover.ocf.cluster_view import view_of
-from aws_ipfailover.status import Agreement, ClusterState, Own, Status, cluster_state, judge
+from aws_ipfailover.state.cloud_state import AttachmentState, CloudState, Holder, RouteState
+from aws_ipfailover.state.status import Agreement, ClusterState, Own, Status, cluster_state, judge
 from aws_ipfailover.validation import Effect, Problem
 
 DATA = Path(__file__).parent / "data"

@@ -10,11 +10,11 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from aws_ipfailover import fence_agent
 from aws_ipfailover.cli import config, main
-from aws_ipfailover.cluster_configuration import Node, Wanted, crm, pcs, plan
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import ParameterError
+from aws_ipfailover.setup import fence_agent
+from aws_ipfailover.setup.cluster_configuration import Node, Wanted, crm, pcs, plan
 from vpc_lab import examples
 from vpc_lab.ec2 import Account
 from vpc_lab.topology import topology_for

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from aws_ipfailover.errors import UnknownError
-from aws_ipfailover.node_names import NodeNames, node_names
 from aws_ipfailover.ocf.cib import Cib
 from aws_ipfailover.ocf.cluster_view import ClusterView, FailCount, view_of
 from aws_ipfailover.ocf.corosync import node_addresses
+from aws_ipfailover.state.node_names import NodeNames, node_names
 
 DATA = Path(__file__).parent / "data"
 

@@ -11,7 +11,7 @@ from aws_ipfailover import __version__
 from aws_ipfailover.cli.parameters import page
 from aws_ipfailover.ocf.metadata import metadata
 from aws_ipfailover.parameters import PARAMETERS, parse
-from aws_ipfailover.policy import OPTIONAL, Scope, policies
+from aws_ipfailover.setup.policy import OPTIONAL, Scope, policies
 
 ROOT = Path(__file__).parents[2]
 

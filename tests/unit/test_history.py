@@ -20,9 +20,9 @@ from aws_ipfailover.cli import group
 from aws_ipfailover.cli import history as shown_by
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import ParameterError, UnknownError
-from aws_ipfailover.history import Event, Write, event_of, of_resource, read, since_of
 from aws_ipfailover.ocf.log import LONGEST_LINE, set_up_logging
 from aws_ipfailover.ocf.record import Outcome, parse_record, write_record
+from aws_ipfailover.state.history import Event, Write, event_of, of_resource, read, since_of
 
 SCHEMA = Path(shown_by.__file__).parent / "schemas" / "history.json"
 ENVIRON = {"OCF_RESOURCE_INSTANCE": "ip_service", "OCF_RESKEY_CRM_meta_on_node": "node1"}

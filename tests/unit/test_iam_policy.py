@@ -11,8 +11,8 @@ import pytest
 
 from aws_ipfailover.cli import iam_policy, main
 from aws_ipfailover.parameters import parse
-from aws_ipfailover.permissions import ALL_MODES, PERMISSIONS, Kind, User, permissions_for
-from aws_ipfailover.policy import LONGEST, OPTIONAL, Policies, Scope, policies, widest
+from aws_ipfailover.setup.permissions import ALL_MODES, PERMISSIONS, Kind, User, permissions_for
+from aws_ipfailover.setup.policy import LONGEST, OPTIONAL, Policies, Scope, policies, widest
 
 jsonschema: Any = pytest.importorskip("jsonschema")
 SCHEMA = json.loads((Path(iam_policy.__file__).parent / "schemas" / "iam-policy.json").read_text(encoding="utf-8"))

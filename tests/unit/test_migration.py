@@ -13,8 +13,8 @@ import pytest
 
 from aws_ipfailover.cli import main
 from aws_ipfailover.cli import migrate as cli
-from aws_ipfailover.migration import TOOLS, Migration, migration, script
 from aws_ipfailover.ocf.cib import AgentName, Cib
+from aws_ipfailover.setup.migration import TOOLS, Migration, migration, script
 
 jsonschema: Any = pytest.importorskip("jsonschema")
 SCHEMA = json.loads((Path(cli.__file__).parent / "schemas" / "migrate.json").read_text(encoding="utf-8"))

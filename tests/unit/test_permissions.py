@@ -10,7 +10,7 @@ import pytest
 
 import aws_ipfailover
 from aws_ipfailover.parameters import parse
-from aws_ipfailover.permissions import ALL_MODES, PERMISSIONS, Kind, Permission, User, permissions_for
+from aws_ipfailover.setup.permissions import ALL_MODES, PERMISSIONS, Kind, Permission, User, permissions_for
 
 CLIENT = Path(aws_ipfailover.__file__).parent / "aws" / "client.py"
 ELASTIC_IP = "eipalloc-01234567"

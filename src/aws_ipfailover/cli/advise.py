@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from aws_ipfailover.advice import MODES, Advice, Consumers, Needs, Verdict, Weight, advise, missing
 from aws_ipfailover.cli import group
 from aws_ipfailover.cli.screen import console, json_option, write_json
+from aws_ipfailover.setup.advice import MODES, Advice, Consumers, Needs, Verdict, Weight, advise, missing
 
 _PLACES = [one.value for one in Consumers]
 _ZONES = {"1": False, "2+": True}

@@ -9,10 +9,10 @@ import click
 from aws_ipfailover.cli import group
 from aws_ipfailover.cli.screen import json_option, write_json
 from aws_ipfailover.cli.subject import typed
-from aws_ipfailover.cluster_configuration import WITHOUT_EFFECT, Node, Wanted, crm, pcs, plan
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.fence_agent import FENCE_AWS, knows
 from aws_ipfailover.parameters import without_effect
+from aws_ipfailover.setup.cluster_configuration import WITHOUT_EFFECT, Node, Wanted, crm, pcs, plan
+from aws_ipfailover.setup.fence_agent import FENCE_AWS, knows
 
 _SECONDS = 10.0  # for fence_aws to tell its parameters
 

@@ -13,8 +13,8 @@ from rich.text import Text
 from aws_ipfailover.cli import group
 from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.history import Event, History, Write, of_resource, read, since_of
 from aws_ipfailover.output import printable
+from aws_ipfailover.state.history import Event, History, Write, of_resource, read, since_of
 
 # Seconds for systemd's journal, of which years can be there.
 _PATIENCE = 60.0

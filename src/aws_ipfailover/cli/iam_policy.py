@@ -12,8 +12,8 @@ from aws_ipfailover.cli.screen import json_option, write_json
 from aws_ipfailover.cli.subject import typed
 from aws_ipfailover.modes import MODES
 from aws_ipfailover.parameters import Values, parse
-from aws_ipfailover.permissions import User
-from aws_ipfailover.policy import LONGEST, OPTIONAL, PARTITIONS, Policies, Scope, policies, widest
+from aws_ipfailover.setup.permissions import User
+from aws_ipfailover.setup.policy import LONGEST, OPTIONAL, PARTITIONS, Policies, Scope, policies, widest
 
 _ID = "[0-9a-f]{8}([0-9a-f]{9})?"
 _ROLE = r"[\w+=,.@-]{1,64}|arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[\w+=,.@/-]+"

@@ -13,10 +13,10 @@ from aws_ipfailover.cli.screen import json_option, write_json
 from aws_ipfailover.cli.subject import OCF_ROOT
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
-from aws_ipfailover.migration import Migration, migration, script
 from aws_ipfailover.ocf.cib import AgentName, Cib
 from aws_ipfailover.ocf.scheduler import Scheduler
 from aws_ipfailover.prospects import installed
+from aws_ipfailover.setup.migration import Migration, migration, script
 
 _SECONDS = 10.0  # for the cluster to tell its configuration
 

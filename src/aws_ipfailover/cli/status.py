@@ -17,14 +17,14 @@ from aws_ipfailover.aws.models import Subnet
 from aws_ipfailover.cli import group
 from aws_ipfailover.cli.screen import console, json_option, write_json, write_json_line
 from aws_ipfailover.cli.subject import subject_argument, subjects, typed
-from aws_ipfailover.cloud_state import CloudState, Holder
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.failover import Finding, Verdict
 from aws_ipfailover.output import printable
 from aws_ipfailover.parameters import parse
 from aws_ipfailover.prospects import Problems
-from aws_ipfailover.status import Agreement, ClusterState, Resource, Status, statuses
+from aws_ipfailover.state.cloud_state import CloudState, Holder
+from aws_ipfailover.state.status import Agreement, ClusterState, Resource, Status, statuses
 from aws_ipfailover.validation import Effect, Problem
 
 # Seconds for one look: Pacemaker and the kernel answer in one; EC2's answer can take longer.

@@ -13,8 +13,8 @@ from aws_ipfailover.cli.subject import Subject, subject_argument, subjects, titl
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import ParameterError
 from aws_ipfailover.failover import Where
-from aws_ipfailover.location import Holder, Location, locate
 from aws_ipfailover.output import line
+from aws_ipfailover.state.location import Holder, Location, locate
 
 _EXITS = {Where.HERE: 0, Where.ELSEWHERE: 1, None: 3}
 _WORDS = {Where.HERE: "here", Where.ELSEWHERE: "elsewhere", None: "could not find out"}

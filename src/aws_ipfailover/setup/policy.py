@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.parameters import TableNames, Values, parse
-from aws_ipfailover.permissions import (
+from aws_ipfailover.setup.permissions import (
     ASSUME_ROLE,
     CREATE_ROUTES,
     DESCRIBE,

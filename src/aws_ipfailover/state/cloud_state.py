@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address
-from aws_ipfailover.cloud_answers import Answers, Tables, Wanted, routes_found
 from aws_ipfailover.errors import Error
-from aws_ipfailover.node_names import NodeNames
 from aws_ipfailover.parameters import Values
+from aws_ipfailover.state.cloud_answers import Answers, Tables, Wanted, routes_found
+from aws_ipfailover.state.node_names import NodeNames
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.models import NetworkInterface, RouteTable, Subnet

@@ -10,21 +10,21 @@ import threading
 from functools import partial
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
-from aws_ipfailover.cloud_answers import Answers, Wanted, ask
-from aws_ipfailover.cloud_state import CloudState, Holder, state_of
 from aws_ipfailover.context import connect
 from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import Error, ParameterError, UnknownError
 from aws_ipfailover.failover import Finding, Verdict, find_locally
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.modes import local_parts
-from aws_ipfailover.node_names import node_names
 from aws_ipfailover.ocf.cib import Cib
 from aws_ipfailover.ocf.cluster_view import ClusterView, Failure
 from aws_ipfailover.ocf.corosync import CONFIGURATION
 from aws_ipfailover.ocf.scheduler import Scheduler
 from aws_ipfailover.parameters import Values, held, parse
 from aws_ipfailover.redaction import keep_secret
+from aws_ipfailover.state.cloud_answers import Answers, Wanted, ask
+from aws_ipfailover.state.cloud_state import CloudState, Holder, state_of
+from aws_ipfailover.state.node_names import node_names
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""What an administrator sets up around the agent: which mode, IAM policies, a cluster's configuration."""
