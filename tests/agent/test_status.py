@@ -22,6 +22,15 @@ pytestmark = pytest.mark.root
 SCHEMA = Path(aws_ipfailover.cli.__file__).parent / "schemas" / "status.json"
 
 
+# Also where the tests run in the background of a script, whose shell has SIGINT ignored.
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from aws_ipfailover.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 class Said(NamedTuple):
     """What the command answered."""
 
@@ -226,7 +235,7 @@ def test_watching(node: Node) -> None:
     node.started()
     given = [f"{name}={value}" for name, value in node.agent.parameters.items()]
     with subprocess.Popen(
-        [sys.executable, "-m", "aws_ipfailover.cli.main", "status", *given, "--watch", "--interval", "1", "--json"],
+        [sys.executable, "-c", INTERRUPTIBLE, "status", *given, "--watch", "--interval", "1", "--json"],
         env=node.agent.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
