@@ -18,6 +18,20 @@ PAGE = ROOT / "docs" / "commands.md"
 SCREENS = ROOT / "docs" / "screens"
 # Commands of other packages, which have pages of their own.
 ELSEWHERE = ("lab",)
+# What works without click, and has its help from argparse, which words it by the release of Python.
+INSTALL = """Usage: aws-ipfailover install [--root DIR] [--as PROVIDER:NAME]
+                              [--remove | --force]
+
+  Install the resource agents for Pacemaker, or remove them.
+
+Options:
+  --root DIR          Install below DIR (default: /).
+  --as PROVIDER:NAME  The agent alone, as ocf:PROVIDER:NAME.
+  --remove            Remove the files, if they are these agents.
+  --force             Install also where somebody other than root could change
+                      what root runs.
+
+  Example: aws-ipfailover install --as suse:aws-vpc-move-ip"""
 
 HEAD = """# Commands
 
@@ -59,9 +73,11 @@ def _section(name: str, one: click.Command) -> str:
 
 
 def _help(name: str, one: click.Command) -> str:
-    with click.Context(group, info_name="aws-ipfailover", terminal_width=80, max_content_width=80) as parent:
-        settings = dict(one.context_settings)
-        settings.update(terminal_width=80, max_content_width=80)
+    if name == "install":
+        return INSTALL
+    names = ["-h", "--help"]
+    with click.Context(group, info_name="aws-ipfailover", help_option_names=names) as parent:
+        settings = {"help_option_names": names, **one.context_settings, "terminal_width": 80, "max_content_width": 80}
         with click.Context(one, info_name=name, parent=parent, **settings) as context:
             return one.get_help(context).rstrip()
 
