@@ -60,6 +60,8 @@ ADDED = {
     "InstanceSecondaryInterface",
     "InstanceSecondaryInterfaceAttachment",
     "InstanceSecondaryInterfaceList",
+    "InstanceSecondaryInterfacePrivateIpAddress",
+    "InstanceSecondaryInterfacePrivateIpAddressList",
 }
 
 

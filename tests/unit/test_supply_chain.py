@@ -382,7 +382,8 @@ def test_the_sbom_is_the_agents_lock(tmp_path: Path) -> None:
         )
         for one in made["components"]
     ]
-    assert found == [(one.name, one.version, one.marker, one.hashes) for one in locked.read("agent")]
+    lock = [one for one in locked.read("agent") if "win32" not in one.marker]
+    assert found == [(one.name, one.version, one.marker, one.hashes) for one in lock]
     for one in made["components"]:
         assert one["purl"] == one["bom-ref"] == f"pkg:pypi/{one['name']}@{one['version']}"
 
