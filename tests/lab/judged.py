@@ -17,6 +17,9 @@ from vpc_lab.scenarios.runner import Played, Service
 from vpc_lab.scenarios.scenario import Play, Scenario
 from vpc_lab.scenarios.stage import Stage
 
+# Seconds between two questions of a consumer. Twice the lab's own, because several labs share two processors here.
+INTERVAL = 0.1
+
 
 def judged(
     lab: Lab,
@@ -37,7 +40,7 @@ def judged(
     service = Service(resource, held.pop(resource), held)
     scenario = Scenario("test", "What a test does.", play, allowances=tuple(allowances), restores=False)
     voice = PlainNarrator(io.StringIO())
-    played = runner.play(lab, scenario, Configuration(), directory, voice, service=service)
+    played = runner.play(lab, scenario, Configuration(), directory, voice, service=service, interval=INTERVAL)
     wrong = played.verdict.sentences()
     assert not wrong, wrong
     return played

@@ -22,6 +22,8 @@ from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.scenarios.soak import Options, report, soak
 from vpc_lab.scenarios.stage import Stage
 
+from .judged import INTERVAL
+
 pytestmark = pytest.mark.root
 
 NAME = f"test-{os.getpid()}-scenarios"
@@ -58,7 +60,8 @@ def cast(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Plays in one lab, for as long as all goes well, and with what."""
     configuration: Configuration = request.param
     directory = tmp_path_factory.mktemp("records")
-    with Company(NAME, directory, PlainNarrator(io.StringIO()), settings_for(configuration)) as company:
+    voice, settings = PlainNarrator(io.StringIO()), settings_for(configuration)
+    with Company(NAME, directory, voice, settings, interval=INTERVAL) as company:
         yield company, configuration
 
 

@@ -107,7 +107,7 @@ def test_expired_credentials_of_the_instance_are_fetched_anew(aws: RunningAws) -
 
 def test_expired_credentials_without_imds_say_so(aws: RunningAws) -> None:
     """Where they cannot be fetched anew it is IMDS that is named."""
-    ec2 = connect(aws, seconds=2.0)
+    ec2 = connect(aws, seconds=4.0)
     aws.imds.disabled.add("node1")
     aws.faults.add(Fault("error", action="DescribeNetworkInterfaces", code="RequestExpired"))
     with pytest.raises(Error, match="switched off"):
@@ -151,7 +151,7 @@ def test_a_document_of_another_shape_is_no_answer(
     with serving(answering(body, status)) as (host, port):
         monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", f"http://{host}:{port}")
         with pytest.raises(Error, match="DescribeNetworkInterfaces: ") as caught:
-            ask(aws, connect(aws, seconds=3))
+            ask(aws, connect(aws, seconds=4))
     assert "internal error" not in str(caught.value)
 
 
