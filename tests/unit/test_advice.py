@@ -201,8 +201,11 @@ class Terminal:
 
     def interrupt(self) -> None:
         """Ctrl-C until it answers: Python does not see a signal that comes just before it waits for the terminal."""
-        while self.process.poll() is None and not select.select([self._master], [], [], 0.2)[0]:
+        while "interrupted" not in self.printed and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
+            while "interrupted" not in self.printed and select.select([self._master], [], [], 2.0)[0]:
+                if not self._read():
+                    return
 
     def end(self) -> int:
         """Read the rest; the exit code."""
