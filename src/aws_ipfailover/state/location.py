@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Seq
 from aws_ipfailover.context import Context, connect
 from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import Error, UnknownError
-from aws_ipfailover.failover import Verdict, Where, look_locally
+from aws_ipfailover.failover import Where
 from aws_ipfailover.holdings.elastic_ip import ElasticIpAssociation
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.modes import local_parts, mode_named
@@ -62,9 +62,9 @@ def locate(given: Mapping[str, str], deadline: Deadline, resource_id: str = "") 
     kernel = Kernel(deadline)
     local: Optional[bool] = None
     try:
-        parts = [look_locally([part]) for part in local_parts(kernel, held(given))]
-        local = all(one.verdict is Verdict.RUNNING for one in parts)
-        absent = "; ".join(one.reason for one in parts if one.verdict is not Verdict.RUNNING)
+        looks = [part.look() for part in local_parts(kernel, held(given))]
+        local = all(look.where is Where.HERE for look in looks)
+        absent = "; ".join(look.why for look in looks if look.where is Where.ELSEWHERE)
         context = connect(values, kernel, deadline, resource_id)
         return _by_ec2(context, values, absent)
     except Error as error:
