@@ -15,13 +15,12 @@ from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.memory import DEFAULT_DIRECTORY
-from aws_ipfailover.ocf import AGENT
+from aws_ipfailover.ocf import AGENT, OCF_ROOT
 from aws_ipfailover.ocf.action import Terminated, ended_by_signal
 from aws_ipfailover.ocf.exit_codes import Exit
 from aws_ipfailover.parameters import Values
 from aws_ipfailover.redaction import keep_secret
 
-OCF_ROOT = "/usr/lib/ocf"
 _PREFIX = "OCF_RESKEY_"
 
 # A call of EC2, or a command to the kernel as an argument list.

@@ -15,7 +15,7 @@ from aws_ipfailover.colour import Colour, Health, health_of
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, MissingError, ParameterError
 from aws_ipfailover.memory import Memory
-from aws_ipfailover.ocf import AGENT, HEALTH_AGENT
+from aws_ipfailover.ocf import AGENT, HEALTH_AGENT, OCF_ROOT
 from aws_ipfailover.ocf.action import Terminated, carry_out, ended_by_signal, print_out, usage
 from aws_ipfailover.ocf.environment import Action, Environment
 from aws_ipfailover.ocf.exit_codes import Exit, exit_of
@@ -36,7 +36,6 @@ ATTRIBUTE = "#health-aws-ipfailover"
 _LONGEST_LOOK = 10.0
 # Characters of a reason by which it is known again; the log has less.
 _LONGEST_REASON = 2000
-_DEFAULT_ROOT = "/usr/lib/ocf"
 _PROGRAMS = ("attrd_updater", "cibadmin", "crm_simulate")
 
 ACTIONS: Tuple[Action, ...] = (
@@ -216,7 +215,7 @@ def _report(run: Run) -> None:
 
 def _look(run: Run) -> Health:
     _log_warnings_alone()
-    deadline, root = run.look_deadline, Path(run.environ.get("OCF_ROOT") or _DEFAULT_ROOT)
+    deadline, root = run.look_deadline, Path(run.environ.get("OCF_ROOT") or OCF_ROOT)
     try:
         return health_of(problems_here(Scheduler(run.environ, deadline), run.value("resources") or (), root, deadline))
     except Error as error:

@@ -11,7 +11,8 @@ from aws_ipfailover.diagnosis import cluster
 from aws_ipfailover.diagnosis.cluster_reads import Totem, totem_in
 from aws_ipfailover.diagnosis.finding import Finding, Outcome
 from aws_ipfailover.errors import UnknownError
-from aws_ipfailover.ocf.cib import Cib
+from aws_ipfailover.ocf.attributes import NONE
+from aws_ipfailover.ocf.cib import Cib, ClusterNode
 
 PRINTED = """
 runtime.config.totem.consensus (u32) = 1200
@@ -97,6 +98,17 @@ def test_how_long_fencing_takes() -> None:
     assert long.outcome is Outcome.WARN
     assert "given up" not in long.text
     assert long.commands[0][-2:] == ("--parameter-value", "true")
+
+
+def test_a_device_without_a_map_can_know_its_nodes_otherwise() -> None:
+    """By pcmk_host_list, or by asking EC2: that a node is in no map then proves nothing."""
+    found = cib()
+    found.__dict__["nodes"] = (ClusterNode("1", "node1", "member", NONE),)
+    told = cluster._fencing_targets(around(known_cib=found, node_name="node1"))
+    assert told.outcome is Outcome.UNKNOWN
+    mapped = cib(pcmk_host_map="node2:i-2")
+    mapped.__dict__["nodes"] = found.nodes
+    assert cluster._fencing_targets(around(known_cib=mapped, node_name="node1")).outcome is Outcome.FAIL
 
 
 def test_what_a_restart_restarts_as_well() -> None:

@@ -144,7 +144,8 @@ ALLOWED: Dict[str, Set[str]] = {
         *("ocf.durations", "programs"),
     },
     "diagnosis.cluster_reads": {
-        *("deadline", "diagnosis.finding", "diagnosis.reads", "errors", "ocf.cib", "ocf.scheduler", "programs"),
+        *("deadline", "diagnosis.finding", "diagnosis.reads", "errors", "ocf.cib", "ocf.managing", "ocf.scheduler"),
+        "programs",
     },
     "diagnosis.connections": {
         *("aws.client", "aws.survey", "context", "deadline", "diagnosis.finding", "diagnosis.reads", "diagnosis.sdk"),
@@ -292,14 +293,16 @@ ALLOWED: Dict[str, Set[str]] = {
     "watch.failures": {"watch.question"},
     "watch.icmp": {"watch.addresses", "watch.echo", "watch.failures", "watch.outcomes", "watch.ttl"},
     "watch.kept": {
-        *("watch.addresses", "watch.answers", "watch.exchange", "watch.failures", "watch.outcomes", "watch.question"),
+        *("watch.addresses", "watch.answers", "watch.exchange", "watch.failures", "watch.outcomes", "watch.prober"),
+        "watch.question",
     },
     "watch.outcomes": {"watch.addresses", "watch.question"},
+    "watch.prober": {"watch.addresses", "watch.exchange", "watch.outcomes"},
     "watch.question": set(),
     "watch.schedule": {
         *("watch.addresses", "watch.icmp", "watch.kept", "watch.outcomes", "watch.question", "watch.tcp", "watch.udp"),
     },
-    "watch.tcp": {"watch.addresses", "watch.answers", "watch.exchange", "watch.failures", "watch.outcomes"},
+    "watch.tcp": {"watch.answers", "watch.exchange", "watch.failures", "watch.prober"},
     "watch.asking": {"watch.addresses", "watch.question"},
     "watch.changes": {"watch.question"},
     "watch.history": {"watch.question"},
@@ -312,7 +315,7 @@ ALLOWED: Dict[str, Set[str]] = {
         *("watch.record",),
     },
     "watch.ttl": set(),
-    "watch.udp": {"watch.addresses", "watch.answers", "watch.exchange", "watch.failures", "watch.outcomes"},
+    "watch.udp": {"watch.answers", "watch.exchange", "watch.failures", "watch.prober"},
 }
 # What is outside of this project, and the modules that alone may import it.
 OWNERS: Dict[str, Set[str]] = {

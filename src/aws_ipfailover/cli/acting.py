@@ -6,17 +6,17 @@ import logging
 import os
 import shlex
 import time
-from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import click
 from rich.text import Text
 
 from aws_ipfailover.aws.writes import Made
-from aws_ipfailover.by_hand import OCF_ROOT, ByHand, Written, environment
+from aws_ipfailover.by_hand import ByHand, Written, environment
 from aws_ipfailover.cli import screen
+from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
 from aws_ipfailover.cli.listening import listening
-from aws_ipfailover.cli.subject import Subject, subjects, title_of
+from aws_ipfailover.cli.subject import Subject, agents_root, subjects, title_of
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, UnknownError
 from aws_ipfailover.ocf.action import Terminated, terminate_on_signals
@@ -25,7 +25,6 @@ from aws_ipfailover.output import line
 from aws_ipfailover.parameters import held, parse
 from aws_ipfailover.prospects import installed
 
-_OK, _WRONG, _UNKNOWN, _INTERRUPTED = 0, 1, 3, 130
 # Seconds for the questions to the cluster, before anything is done.
 _QUESTIONS = 30.0
 _DONE = {"start": "taken", "stop": "released"}
@@ -61,7 +60,7 @@ def act(action: str, what: Sequence[str], timeout: Optional[float], *, force: bo
         ended = [] if force else _refusals(action, chosen)
         for one in () if ended else (chosen if action == "start" else reversed(chosen)):
             ended.append(_perform(action, one, timeout))
-            if ended[-1].code != _OK:
+            if ended[-1].code != OK:
                 break
     except Terminated:
         raise click.Abort from None
@@ -69,7 +68,7 @@ def act(action: str, what: Sequence[str], timeout: Optional[float], *, force: bo
         screen.write_json(name, {"results": [_document(one) for one in ended]})
     else:
         _show(action, ended)
-    return max((one.code for one in ended), default=_OK)
+    return max((one.code for one in ended), default=OK)
 
 
 def _subjects(what: Sequence[str]) -> List[Subject]:
@@ -92,14 +91,14 @@ def _subjects(what: Sequence[str]) -> List[Subject]:
 
 def _refusals(action: str, chosen: Sequence[Subject]) -> List[_Ended]:
     """Those that a running Pacemaker manages, or of which that cannot be found out."""
-    root = Path(os.environ.get("OCF_ROOT") or OCF_ROOT)
+    root = agents_root()
     found = []
     for one in chosen:
         try:
             managed = managing(held(one.given), os.environ, lambda agent: installed(agent, root), Deadline(_QUESTIONS))
         except UnknownError as error:
             reason = f"whether Pacemaker, which runs, manages it could not be found out, so nothing was done: {error}"
-            found.append(_Ended(one, "refused", _UNKNOWN, f"{reason}; --force acts all the same"))
+            found.append(_Ended(one, "refused", UNKNOWN, f"{reason}; --force acts all the same"))
             continue
         if managed is not None:
             found.append(_refusal(action, one, managed))
@@ -112,7 +111,7 @@ def _refusal(action: str, one: Subject, managed: Managed) -> _Ended:
         " was done; this command acts while the resource is unmanaged or in maintenance mode, and with --force"
     )
     instead = move(managed.outermost_id, managed.node if action == "start" else managed.other)
-    return _Ended(one, "refused", _WRONG, reason, instead=instead)
+    return _Ended(one, "refused", WRONG, reason, instead=instead)
 
 
 def _perform(action: str, one: Subject, timeout: Optional[float]) -> _Ended:
@@ -129,13 +128,13 @@ def _perform(action: str, one: Subject, timeout: Optional[float]) -> _Ended:
         result = run.carry_out()
     seconds = time.monotonic() - begun
     if result.error is None:
-        return _Ended(one, "done", _OK, seconds=seconds, written=run.written)
+        return _Ended(one, "done", OK, seconds=seconds, written=run.written)
     reason = line(str(result.error))
     if result.interrupted:
-        return _Ended(one, "interrupted", _INTERRUPTED, reason, seconds, run.written)
+        return _Ended(one, "interrupted", INTERRUPTED, reason, seconds, run.written)
     if isinstance(result.error, UnknownError):
-        return _Ended(one, "could not find out", _UNKNOWN, reason, seconds, run.written)
-    return _Ended(one, "failed", _WRONG, reason, seconds, run.written)
+        return _Ended(one, "could not find out", UNKNOWN, reason, seconds, run.written)
+    return _Ended(one, "failed", WRONG, reason, seconds, run.written)
 
 
 # -- for people --------------------------------------------------------------------------------------------------------
@@ -147,7 +146,7 @@ def _show(action: str, ended: Sequence[_Ended]) -> None:
         title = title_of(one.subject)
         for written in one.written:
             console.print(Text(f"  {_written(written)}"))
-        if one.code == _OK:
+        if one.code == OK:
             console.print(
                 Text(f"{title}: {_DONE[action]} in {one.seconds:.1f} s; {_counted(one.written)}", style="green")
             )

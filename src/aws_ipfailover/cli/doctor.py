@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
-from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import click
 
 from aws_ipfailover.cli import doctor_screen, screen
 from aws_ipfailover.cli.doctor_screen import Fixed, Report
-from aws_ipfailover.cli.subject import OCF_ROOT, Subject, Subjects, subject_argument, subjects
+from aws_ipfailover.cli.subject import Subject, Subjects, agents_root, subject_argument, subjects
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.diagnosis.examination import CHECKS, Examination
 from aws_ipfailover.diagnosis.finding import NODE, Finding, Outcome, failed, unknown, worst
@@ -75,15 +73,11 @@ def _subjects(what: Sequence[str], timeout: float) -> Tuple[Subjects, str]:
         return Subjects((), {}), str(error)
 
 
-def _agents() -> Path:
-    return Path(os.environ.get("OCF_ROOT") or OCF_ROOT)
-
-
 def _examined(found: Subjects, timeout: float) -> List[Report]:
     """The reports about the node and about each resource; all are looked at side by side."""
     deadline = Deadline(timeout)
-    node = Examination(Surroundings("", {}, deadline, _agents()), of_node=True)
-    around = side_by_side([(one.resource_id, one.given) for one in found.found], deadline, _agents())
+    node = Examination(Surroundings("", {}, deadline, agents_root()), of_node=True)
+    around = side_by_side([(one.resource_id, one.given) for one in found.found], deadline, agents_root())
     begun = [(one, Examination(each, of_node=False)) for one, each in zip(found.found, around)]
     reports = [Report("node", "", node.findings())]
     for one, examination in begun:
@@ -92,7 +86,7 @@ def _examined(found: Subjects, timeout: float) -> List[Report]:
 
 
 def _anew(one: Subject, timeout: float) -> Surroundings:
-    return Surroundings(one.resource_id, one.given, Deadline(timeout), _agents())
+    return Surroundings(one.resource_id, one.given, Deadline(timeout), agents_root())
 
 
 def _name(one: Subject) -> str:

@@ -10,7 +10,7 @@ import click
 
 from aws_ipfailover.cli import group
 from aws_ipfailover.cli.screen import json_option, write_json
-from aws_ipfailover.cli.subject import OCF_ROOT
+from aws_ipfailover.cli.subject import agents_root
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf.cib import AgentName, Cib
@@ -61,7 +61,7 @@ def _text(path: str) -> str:
 
 def _is_ours(agent: AgentName) -> Optional[bool]:
     """Whether this node has this agent under that name: installed by `install --as`."""
-    return installed(agent, Path(os.environ.get("OCF_ROOT") or OCF_ROOT))
+    return installed(agent, agents_root())
 
 
 def _as_json(found: Migration) -> Dict[str, Any]:

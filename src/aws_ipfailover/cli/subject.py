@@ -9,13 +9,17 @@ from typing import Callable, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 import click
 
 from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.ocf import OCF_ROOT
 from aws_ipfailover.ocf.scheduler import Scheduler
 from aws_ipfailover.parameters import PARAMETERS, held
 from aws_ipfailover.prospects import Problems, resources_here
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
-OCF_ROOT = "/usr/lib/ocf"
+
+def agents_root() -> Path:
+    """The directory of OCF's agents."""
+    return Path(os.environ.get("OCF_ROOT") or OCF_ROOT)
 
 
 class Subject(NamedTuple):
@@ -72,7 +76,7 @@ def subjects(what: Sequence[str], deadline: Deadline) -> Subjects:
     given = typed(what)
     if given:
         return Subjects((Subject("", given),), {})
-    root = Path(os.environ.get("OCF_ROOT") or OCF_ROOT)
+    root = agents_root()
     parameters, problems = resources_here(Scheduler(os.environ, deadline), list(what), root)
     found: List[Subject] = [Subject(one, values) for one, values in parameters.items()]
     return Subjects(tuple(found), problems)

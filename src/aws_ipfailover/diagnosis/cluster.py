@@ -10,8 +10,8 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from aws_ipfailover import programs
 from aws_ipfailover.context import imds
-from aws_ipfailover.diagnosis.cluster_reads import pacemaker_runs
-from aws_ipfailover.diagnosis.finding import CLUSTER, Check, Command, Finding, Needs, failed, passed, warned
+from aws_ipfailover.diagnosis.cluster_reads import may_run
+from aws_ipfailover.diagnosis.finding import CLUSTER, Check, Command, Finding, Needs, failed, passed, unknown, warned
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import Error
 from aws_ipfailover.failover import OnDrift
@@ -38,7 +38,7 @@ _LONG_SHUTDOWN = 300.0
 # Seconds by which instance metadata is given up before the check that asks it, so that the check can say why.
 _TO_TELL = 0.5
 # Exit codes of agents by which Pacemaker bans a node for ever; "Pacemaker Explained", "OCF Return Codes".
-_HARD = {2: "wrong parameters", 3: "not supported", 4: "permission denied", 5: "not installed", 6: "not configured"}
+_HARD = frozenset((2, 3, 4, 5, 6))
 
 
 def _cib(surroundings: Surroundings) -> Cib:
@@ -100,6 +100,9 @@ def _fencing_targets(surroundings: Surroundings) -> Finding:
     maps = {one.resource_id: host_map(cib.parameters_of(one).get("pcmk_host_map") or "") for one in devices}
     members = [one.uname for one in cib.nodes if one.type == "member"]
     unmapped = [name for name in members if not any(name in found for found in maps.values())]
+    if unmapped and not all(maps.values()):
+        # Pacemaker then asks the device which nodes it knows, or goes by pcmk_host_list.
+        return unknown(f"which instance {', '.join(unmapped)} is to fencing is not told by a pcmk_host_map")
     if unmapped:
         return failed(
             f"no pcmk_host_map of {', '.join(maps)} names {', '.join(unmapped)}: that node cannot be fenced",
@@ -349,15 +352,15 @@ def last_failure(ran: Sequence[Ran]) -> Optional[Ran]:
 
 
 def _in_cluster(_: Surroundings) -> bool:
-    return pacemaker_runs()
+    return may_run()
 
 
 def _is_resource(surroundings: Surroundings) -> bool:
-    return bool(surroundings.resource_id) and pacemaker_runs()
+    return bool(surroundings.resource_id) and may_run()
 
 
 def _fences_by_instance_id(surroundings: Surroundings) -> bool:
-    if not pacemaker_runs():
+    if not may_run():
         return False
     try:
         devices = surroundings.cluster.cib().fencing.devices

@@ -6,3 +6,5 @@ where logs go (HA_LOGFACILITY, HA_LOGFILE, HA_debug).
 
 AGENT = "aws-ipfailover"
 HEALTH_AGENT = "aws-ipfailover-health"
+# The directory of agents where Pacemaker does not say it in OCF_ROOT.
+OCF_ROOT = "/usr/lib/ocf"

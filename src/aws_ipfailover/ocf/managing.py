@@ -23,6 +23,7 @@ from aws_ipfailover.parameters import NAMES_OF_IP, Held
 _OTHERS = {
     AgentName("heartbeat", "IPaddr2"): ("ip",),
     AgentName("heartbeat", "aws-vpc-move-ip"): ("ip", "address"),
+    AgentName("suse", "aws-vpc-move-ip"): ("ip", "address"),
     AgentName("heartbeat", "awsvip"): ("secondary_private_ip",),
 }
 _OWN = AgentName("heartbeat", AGENT)
@@ -122,8 +123,8 @@ def _names(cib: Cib, one: Primitive, what: Held, is_ours: Callable[[AgentName], 
         texts = [text.strip() for name in names for value in values.get(name, ()) for text in value.split(",")]
         return any(_address(text) in wanted for text in texts)
 
-    if one.agent in _OTHERS:
-        return has_address(*_OTHERS[one.agent])
+    if has_address(*_OTHERS.get(one.agent, ())):
+        return True
     has_eni = what.network_interface_id in [text.strip() for text in values.get("network_interface_id", ())]
     if not has_eni and not has_address(*NAMES_OF_IP):
         return False

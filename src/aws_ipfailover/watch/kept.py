@@ -15,11 +15,12 @@ import struct
 import time
 from typing import Optional
 
-from aws_ipfailover.watch.addresses import Address, family_of
+from aws_ipfailover.watch.addresses import Address
 from aws_ipfailover.watch.answers import parse_answer
 from aws_ipfailover.watch.exchange import NUMBERED, SPEAKS_WITHIN, Exchange
 from aws_ipfailover.watch.failures import FAILURES, failure_of
 from aws_ipfailover.watch.outcomes import Outcomes
+from aws_ipfailover.watch.prober import Prober
 from aws_ipfailover.watch.question import Failure
 
 # <linux/tcp.h>, struct tcp_info: eight bytes and twelve words before tcpi_last_ack_recv, which is in milliseconds.
@@ -32,7 +33,7 @@ _GRANULARITY = 0.02
 _MANY = 100
 
 
-class StreamProber:
+class StreamProber(Prober):
     """One connection that is kept: a question at a time on it, and another connection once it has failed."""
 
     def __init__(
@@ -43,11 +44,7 @@ class StreamProber:
         selector: selectors.BaseSelector,
         exchange: Exchange = NUMBERED,
     ) -> None:
-        self._exchange = exchange
-        self._family = family_of(address)
-        self._target = (str(address), port)
-        self._outcomes = outcomes
-        self._selector = selector
+        super().__init__(address, port, outcomes, selector, exchange)
         self._socket: Optional[socket.socket] = None
         self._number = -1
         self._waiting: Optional[int] = None

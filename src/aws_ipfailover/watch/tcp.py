@@ -7,29 +7,14 @@ import errno
 import selectors
 import socket
 
-from aws_ipfailover.watch.addresses import Address, family_of
 from aws_ipfailover.watch.answers import parse_answer
-from aws_ipfailover.watch.exchange import LONGEST_ANSWER, NUMBERED, SPEAKS_WITHIN, Exchange
+from aws_ipfailover.watch.exchange import LONGEST_ANSWER, SPEAKS_WITHIN
 from aws_ipfailover.watch.failures import FAILURES, failure_of
-from aws_ipfailover.watch.outcomes import Outcomes
+from aws_ipfailover.watch.prober import Prober
 
 
-class TcpProber:
+class TcpProber(Prober):
     """A new connection for each question: connect, ask, read one line, close; without a line where none has to come."""
-
-    def __init__(
-        self,
-        address: Address,
-        port: int,
-        outcomes: Outcomes,
-        selector: selectors.BaseSelector,
-        exchange: Exchange = NUMBERED,
-    ) -> None:
-        self._exchange = exchange
-        self._family = family_of(address)
-        self._target = (str(address), port)
-        self._outcomes = outcomes
-        self._selector = selector
 
     def ask(self, sequence: int) -> None:
         """Open the connection; the rest happens as the socket becomes ready."""

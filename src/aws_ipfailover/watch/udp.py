@@ -6,32 +6,17 @@ import contextlib
 import selectors
 import socket
 
-from aws_ipfailover.watch.addresses import Address, family_of
 from aws_ipfailover.watch.answers import parse_answer
-from aws_ipfailover.watch.exchange import NUMBERED, Exchange
+from aws_ipfailover.watch.exchange import NUMBERED
 from aws_ipfailover.watch.failures import failure_of
-from aws_ipfailover.watch.outcomes import Outcomes
+from aws_ipfailover.watch.prober import Prober
 
 IP_RECVERR = 11  # <linux/in.h>
 IPV6_RECVERR = 25  # <linux/in6.h>
 
 
-class UdpProber:
+class UdpProber(Prober):
     """A connected socket for each question: only an answer from the address that was asked arrives."""
-
-    def __init__(
-        self,
-        address: Address,
-        port: int,
-        outcomes: Outcomes,
-        selector: selectors.BaseSelector,
-        exchange: Exchange = NUMBERED,
-    ) -> None:
-        self._exchange = exchange
-        self._family = family_of(address)
-        self._target = (str(address), port)
-        self._outcomes = outcomes
-        self._selector = selector
 
     def ask(self, sequence: int) -> None:
         """Send one datagram."""
