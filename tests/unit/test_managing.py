@@ -44,6 +44,7 @@ def found(resources: str, given: Dict[str, str]) -> List[str]:
         ("ocf:acme:vip", {"secondary_private_ip": "10.0.0.1"}),
         ("ocf:heartbeat:IPaddr2", {"ip": "10.0.0.1"}),
         ("ocf:heartbeat:aws-vpc-move-ip", {"ip": "10.0.0.1"}),
+        ("ocf:suse:aws-vpc-move-ip", {"ip": "10.0.0.1"}),
         ("ocf:heartbeat:awsvip", {"secondary_private_ip": "10.0.0.1"}),
     ],
 )
