@@ -219,6 +219,24 @@ def test_without_imds_the_remap_is_not_waited_for(
     assert str(error) in warning
 
 
+def test_what_imds_last_said_counts_when_its_next_answer_comes_too_late(
+    cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not list the address, and then it does not answer: the warning says what is known."""
+    answers: List[Union[List[str], Error]] = [[], [], UnknownError("IMDS does not answer")]
+
+    def metadata_addresses() -> Sequence[str]:
+        answer = answers.pop(0)
+        if isinstance(answer, Error):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(cloud, "metadata_addresses", metadata_addresses)
+    make(seconds=30.0).take()
+    assert not answers
+    assert warnings(caplog) == [f"{IPV4} is assigned to {MINE}, but instance metadata does not list it yet"]
+
+
 def test_an_imds_that_is_asked_again_and_again_does_not_take_the_start_with_it(
     cloud: Cloud, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

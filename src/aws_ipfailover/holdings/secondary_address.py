@@ -154,6 +154,7 @@ class SecondaryAddresses:
         patience = self._deadline.within(self._deadline.remaining() / 3)
         poll = patience.poll(first=0.05, longest=0.5)
         assigned = f"{self._named} {self._are} assigned to {self._eni}"
+        unlisted: Sequence[str] = ()
         try:
             # In a task of its own: an IMDS in trouble is asked again for longer than the addresses are to wait for it.
             while True:
@@ -161,11 +162,14 @@ class SecondaryAddresses:
                 if not unlisted:
                     return
                 if not poll.wait():
-                    which = ", ".join(unlisted) if len(self._addresses) > 1 else "it"
-                    log.warning("%s, but instance metadata does not list %s yet", assigned, which)
-                    return
+                    break
         except Error as error:
-            log.warning("%s; whether AWS has remapped it cannot be found out: %s", assigned, error)
+            # The last question may have had no time for an answer; then the answer before it is what is known.
+            if not unlisted:
+                log.warning("%s; whether AWS has remapped it cannot be found out: %s", assigned, error)
+                return
+        which = ", ".join(unlisted) if len(self._addresses) > 1 else "it"
+        log.warning("%s, but instance metadata does not list %s yet", assigned, which)
 
     def _unlisted(self) -> Sequence[str]:
         listed = set()
