@@ -9,8 +9,9 @@ from typing import Callable, Optional, TypeVar
 from vpc_lab.errors import LabTimeoutError
 
 T = TypeVar("T")
-# Seconds until the second look.
-_FIRST = 0.005
+# The pause after the first look, as a part of the longest one, and how much longer each is than the one before it.
+_FIRST = 0.05
+_LONGER = 1.5
 
 
 def eventually(what: str, condition: Callable[[], Optional[T]], within: float = 20.0, every: float = 0.1) -> T:
@@ -19,7 +20,7 @@ def eventually(what: str, condition: Callable[[], Optional[T]], within: float = 
     Ever less often, at last `every` so many seconds. LabTimeoutError naming `what` after `within` seconds.
     """
     deadline = time.monotonic() + within
-    pause = min(_FIRST, every)
+    pause = every * _FIRST
     while True:
         found = condition()
         if found:
@@ -27,4 +28,4 @@ def eventually(what: str, condition: Callable[[], Optional[T]], within: float = 
         if time.monotonic() > deadline:
             raise LabTimeoutError(f"{what} did not happen within {within:.0f} s")
         select.select([], [], [], pause)
-        pause = min(every, pause * 1.2)
+        pause = min(every, pause * _LONGER)
