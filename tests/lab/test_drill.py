@@ -132,3 +132,44 @@ def test_a_cluster_that_is_not_healthy_is_left_alone(lab: Lab) -> None:
     assert "the cluster is in maintenance mode\n" in done.stdout
     assert done.stdout.endswith("nothing was changed\n")
     assert moves_left(lab) == []
+
+
+WITH_A_DATABASE = """
+primitive rsc_db ocf:pacemaker:Stateful op monitor interval=10s role=Promoted op monitor interval=11s role=Unpromoted
+clone msl_db rsc_db meta promotable=true promoted-max=1 clone-max=2
+colocation ip_with_db 2000: ip_service:Started msl_db:Promoted
+"""
+
+
+def promoted(lab: Lab) -> str:
+    """The node with the promoted instance of the database."""
+    shown = lab.exec("node1", ["crm_resource", "--locate", "--resource", "msl_db"]).stdout
+    (line,) = [line for line in shown.splitlines() if "Promoted" in line or "Master" in line]
+    return next(node for node in lab.nodes() if node in line)
+
+
+def test_an_address_that_follows_a_database_is_moved_by_moving_that(lab: Lab) -> None:
+    """Alone it is refused, as the move would fail the database over; asked for, both go there and back."""
+    lab.load(WITH_A_DATABASE)
+    lab.settle()
+    origin = where(lab)
+    assert promoted(lab) == origin
+    done = subprocess.run(
+        drill(lab, "--yes"), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=110
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "--move msl_db" in " ".join(done.stdout.split())
+    assert (where(lab), promoted(lab)) == (origin, origin)
+    done = subprocess.run(
+        drill(lab, "--move", "msl_db", "--json", "--yes"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    found = json.loads(done.stdout)
+    assert (found["resource"], found["moved"], found["verdict"]) == ("ip_service", "msl_db", "in order")
+    assert [step["name"] for step in found["steps"]] == ["move", "move back"]
+    assert (where(lab), promoted(lab), moves_left(lab)) == (origin, origin, [])

@@ -22,9 +22,10 @@ from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Conducted, Drill, Plan, interruptible
 from aws_ipfailover.drill.consumers import BY_SSH, HERE, Consumers, Place, places
 from aws_ipfailover.drill.judgement import Seen, Series, Step, seen
+from aws_ipfailover.drill.placement import Moved, moved, placement_refusals, placements
 from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
 from aws_ipfailover.drill.report import Report, Verdict, document
-from aws_ipfailover.errors import Error, MissingError, UnknownError
+from aws_ipfailover.errors import Error, MissingError, ParameterError, UnknownError
 from aws_ipfailover.ocf.cib import Cib
 from aws_ipfailover.ocf.cluster_view import ClusterView, view_of
 from aws_ipfailover.watch.asking import Asking, Port
@@ -78,6 +79,9 @@ def cib(*, resources: str = PRIMITIVE + DEVICE, constraints: str = "", **propert
     )
 
 
+IP = Moved("ip")
+
+
 def prefers(node: str) -> str:
     """The constraint of `crm_resource --move`."""
     return f'<rsc_location id="cli-prefer-ip" rsc="ip" role="Started" node="{node}" score="INFINITY"/>'
@@ -88,7 +92,7 @@ def prefers(node: str) -> str:
 
 def test_a_healthy_cluster_is_ready() -> None:
     """Nothing speaks against it."""
-    assert refusals(view(), cib(), "ip") == []
+    assert refusals(view(), cib(), "ip", IP) == []
     assert fencing_refusals(cib(), view(), "ip", "node2") == []
     assert standby_of(view(), "node1") == ("node2",)
 
@@ -125,18 +129,18 @@ FAILURE = '<failure op_key="ip_start_0" task="start" node="node2" exitcode="1" e
 )
 def test_what_is_wrong_with_a_cluster_is_a_reason(broken: ClusterView, reason: str) -> None:
     """And so is what has to be known and is not."""
-    found = refusals(broken, cib(), "ip")
+    found = refusals(broken, cib(), "ip", IP)
     assert any(reason in one for one in found), found
     assert len(found) == 1, found
 
 
 def test_a_constraint_of_an_earlier_move_is_a_reason() -> None:
     """The cleanup would remove what somebody else has wanted; a constraint of the administrator's own is none."""
-    (reason,) = refusals(view(), cib(constraints=prefers("node2")), "ip")
+    (reason,) = refusals(view(), cib(constraints=prefers("node2")), "ip", IP)
     assert "cli-prefer-ip" in reason
     assert "crm_resource --clear --resource ip" in reason
     own = '<rsc_location id="ip-on-node1" rsc="ip" node="node1" score="50"/>'
-    assert refusals(view(), cib(constraints=own), "ip") == []
+    assert refusals(view(), cib(constraints=own), "ip", IP) == []
 
 
 @pytest.mark.parametrize(
@@ -240,9 +244,108 @@ def test_a_consumer_that_asked_nothing_proves_nothing() -> None:
     assert seen(series((0, 9, "node1")), STEP, NAMES).problems(None) == ["move: app1 over tcp 22 asked nothing"]
 
 
+# -- what is moved -----------------------------------------------------------------------------------------------
+
+HANA = (
+    '<master id="msl"><primitive id="hana" class="ocf" provider="suse" type="SAPHana">'
+    '<instance_attributes id="h-i"><nvpair id="h-i-a" name="AUTOMATED_REGISTER" value="{register}"/>'
+    "</instance_attributes></primitive></master>"
+)
+OTHERS = (
+    '<primitive id="app" class="ocf" provider="heartbeat" type="Dummy"/>'
+    '<clone id="mounts"><primitive id="mount" class="ocf" provider="heartbeat" type="Dummy"/></clone>'
+    '<group id="g_ip">' + PRIMITIVE.replace('"ip"', '"ip2"') + "</group>"
+)
+
+
+def placed(constraint: str, register: str = "true") -> Cib:
+    """A cluster with a database, an application, mounts and a second address in a group, and a constraint."""
+    return cib(resources=PRIMITIVE + DEVICE + HANA.format(register=register) + OTHERS, constraints=constraint)
+
+
+def colocation(resource: str, with_resource: str, score: str, role: str = "", name: str = "c") -> str:
+    """A colocation."""
+    with_role = f' with-rsc-role="{role}"' if role else ""
+    return f'<rsc_colocation id="{name}" rsc="{resource}" with-rsc="{with_resource}" score="{score}"{with_role}/>'
+
+
+SETS = (
+    '<rsc_colocation id="c" score="INFINITY"><resource_set id="s1"><resource_ref id="ip"/></resource_set>'
+    '<resource_set id="s2" role="Promoted"><resource_ref id="msl"/></resource_set></rsc_colocation>'
+)
+
+
+@pytest.mark.parametrize(
+    ("resource", "constraint", "sentences"),
+    [
+        ("ip", colocation("ip", "msl", "2000", "Master"), ["the promoted instance of msl (constraint c)"]),
+        ("ip", colocation("ip", "msl", "INFINITY", "Promoted"), ["--move msl"]),
+        ("ip2", colocation("g_ip", "msl", "INFINITY", "Promoted"), ["ip2 is placed with the promoted instance"]),
+        ("ip", SETS, ["the promoted instance of msl (constraint c)"]),
+        ("ip", colocation("ip", "app", "100"), ["app (constraint c) by a score of 100", "--move app"]),
+        (
+            *("ip", colocation("ip", "app", "INFINITY") + colocation("app", "msl", "10", "Promoted", name="d")),
+            ["the promoted instance of msl (constraint d)"],
+        ),
+    ],
+)
+def test_an_address_is_not_moved_away_from_what_it_is_placed_with(
+    resource: str, constraint: str, sentences: List[str]
+) -> None:
+    """Nor is a database failed over by the way: both have to be asked for."""
+    (reason,) = placement_refusals(placed(constraint), resource, Moved(resource))
+    for sentence in sentences:
+        assert sentence in reason
+    assert reason in refusals(view(), placed(constraint), resource, Moved(resource))
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        colocation("ip", "app", "INFINITY"),
+        colocation("ip", "mounts", "INFINITY"),
+        colocation("ip", "msl", "-100", "Promoted"),
+        colocation("app", "ip", "100"),
+        colocation("ip2", "msl", "2000", "Promoted"),
+    ],
+)
+def test_what_moves_along_is_no_reason(constraint: str) -> None:
+    """What has to be on the same node, runs everywhere, is to be elsewhere, or follows the address itself."""
+    assert placement_refusals(placed(constraint), "ip", Moved("ip")) == []
+
+
+def test_what_an_address_is_placed_with_can_be_moved_instead() -> None:
+    """By its promoted role, where that is what the address follows."""
+    with_database = placed(colocation("ip", "msl", "2000", "Promoted"))
+    assert [one.resource_id for one in placements(with_database, "ip")] == ["msl"]
+    assert moved(with_database, "ip", "msl") == Moved("msl", promoted=True)
+    assert placement_refusals(with_database, "ip", Moved("msl", promoted=True)) == []
+    assert moved(placed(colocation("ip", "app", "9")), "ip", "app") == Moved("app")
+    assert moved(placed(""), "ip2", "g_ip") == Moved("g_ip")
+    with pytest.raises(ParameterError, match="it is placed with msl"):
+        moved(with_database, "ip", "app")
+    with pytest.raises(ParameterError, match="it is placed with nothing"):
+        moved(placed(""), "ip", "msl")
+
+
+@pytest.mark.parametrize("register", ["false", ""])
+def test_a_database_whose_old_primary_stays_down_is_not_failed_over(register: str) -> None:
+    """There would be no way back; the default of AUTOMATED_REGISTER is false."""
+    found = placed(colocation("ip", "msl", "2000", "Promoted"), register)
+    (reason,) = placement_refusals(found, "ip", Moved("msl", promoted=True))
+    assert "--set-parameter AUTOMATED_REGISTER --parameter-value true" in reason
+
+
+def test_a_constraint_of_an_earlier_move_of_what_is_moved_is_a_reason() -> None:
+    """The cleanup would remove that one too."""
+    left = prefers("node2").replace('rsc="ip"', 'rsc="msl"').replace("prefer-ip", "prefer-msl")
+    (reason,) = refusals(view(), placed(left), "ip", Moved("msl", promoted=True))
+    assert "crm_resource --clear --resource msl" in reason
+
+
 # -- conducting --------------------------------------------------------------------------------------------------
 
-PLAN = Plan("ip", "node1", "node2", moves=True, fence=False, restart=True, seconds=30)
+PLAN = Plan("ip", Moved("ip"), "node1", "node2", moves=True, fence=False, restart=True, seconds=30)
 
 
 class FakeCluster(Cluster):
@@ -287,7 +390,7 @@ class FakeCluster(Cluster):
         self.where = self.preferred if self.preferred not in ("", self.offline) else self.where
         self._end(ends)
 
-    def move(self, resource_id: str, node: str) -> None:
+    def move(self, what: Moved, node: str) -> None:
         ends = self._called(f"move to {node}")
         if self.preferred == node:
             raise Error("crm_resource --move fails (108): Requested item already exists")
@@ -396,7 +499,7 @@ def test_a_move_after_which_nobody_answers_is_not_followed_by_another() -> None:
 def test_a_fenced_node_that_comes_back_gets_the_resource_back() -> None:
     """And its step is judged like the others."""
     cluster = FakeCluster()
-    plan = Plan("ip", "node1", "node2", moves=False, fence=True, restart=True, seconds=30)
+    plan = Plan("ip", Moved("ip"), "node1", "node2", moves=False, fence=True, restart=True, seconds=30)
     found, _ = conducted(cluster, plan)
     assert [(one.name, one.new) for one in found.steps] == [
         ("fencing", "node2"),
@@ -408,7 +511,7 @@ def test_a_fenced_node_that_comes_back_gets_the_resource_back() -> None:
 def test_a_fenced_node_that_stays_off_is_told() -> None:
     """The resource stays where it is: there is nowhere else."""
     cluster = FakeCluster()
-    plan = Plan("ip", "node1", "node2", moves=False, fence=True, restart=False, seconds=0.05)
+    plan = Plan("ip", Moved("ip"), "node1", "node2", moves=False, fence=True, restart=False, seconds=0.05)
     found, _ = conducted(cluster, plan)
     assert found.problems == ["node1 did not come back within 0.05 s"]
     assert found.as_before is False

@@ -271,15 +271,18 @@ ALLOWED: Dict[str, Set[str]] = {
     "programs": {"errors"},
     "background": {"errors"},
     "drill": set(),
-    "drill.cluster": {"errors", "ocf.cib", "ocf.cluster_view", "output", "programs"},
-    "drill.conduct": {"deadline", "drill.cluster", "drill.consumers", "drill.judgement", "errors", "ocf.cib"},
+    "drill.cluster": {"drill.placement", "errors", "ocf.cib", "ocf.cluster_view", "output", "programs"},
+    "drill.conduct": {
+        *("deadline", "drill.cluster", "drill.consumers", "drill.judgement", "drill.placement", "errors", "ocf.cib"),
+    },
     "drill.consumers": {
         *("deadline", "drill.judgement", "errors", "watch.addresses", "watch.asking", "watch.question"),
         *("watch.watcher",),
     },
     "drill.doctor": {"errors", "output", "programs"},
     "drill.judgement": {"watch.history", "watch.question"},
-    "drill.readiness": {"errors", "ocf.cib", "ocf.cluster_view"},
+    "drill.placement": {"errors", "ocf.cib", "ocf.constraints", "ocf.durations"},
+    "drill.readiness": {"drill.placement", "errors", "ocf.cib", "ocf.cluster_view"},
     "drill.report": {"drill.conduct", "drill.doctor", "drill.judgement"},
     "watch": set(),
     "watch.__main__": {

@@ -24,9 +24,10 @@ from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Drill, Plan, interruptible
 from aws_ipfailover.drill.consumers import BY_SSH, Consumers, places, program_on
 from aws_ipfailover.drill.judgement import Series, seen
+from aws_ipfailover.drill.placement import Moved, moved
 from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
 from aws_ipfailover.drill.report import Report, Verdict, document
-from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.errors import ParameterError, UnknownError
 from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.cib import AgentName, Cib
 from aws_ipfailover.ocf.cluster_view import ClusterView
@@ -44,6 +45,7 @@ _OWN = AgentName("heartbeat", AGENT)
 @click.option("--watch-from", metavar="HOST,...", help="Ask from there, by ssh; else from here.")
 @click.option("--address", metavar="IP", help="What to ask; else the resource's own address.")
 @asking_options(brief=True)
+@click.option("--move", "instead", metavar="ID", help="Move this, which RESOURCE is placed with.")
 @click.option("--fence", is_flag=True, help="Fence the active node, instead of moves.")
 @click.option("--there-and-back", is_flag=True, help="With --fence: the moves first.")
 @click.option("--allowed", type=click.FloatRange(min=0), metavar="S", help="A longer silence is wrong.")
@@ -57,6 +59,7 @@ def command(
     resource: Optional[str],
     watch_from: Optional[str],
     address: Optional[str],
+    instead: Optional[str],
     fence: bool,
     there_and_back: bool,
     allowed: Optional[float],
@@ -70,9 +73,7 @@ def command(
 ) -> int:
     """Move RESOURCE to another node and back; watch who answers meanwhile.
 
-    \b
-    Example:
-      aws-ipfailover drill ip_hana --watch-from app1,app2 --tcp 22
+    Example: aws-ipfailover drill ip_hana --watch-from app1,app2 --tcp 22
     """
     if there_and_back and not fence:
         there_and_back = False  # that is what is done without --fence
@@ -86,13 +87,14 @@ def command(
     cluster = Cluster(prefix)
     view, cib = cluster.view(), cluster.configuration()
     resource_id = _resource(resource, cib)
-    against = refusals(view, cib, resource_id)
+    what = _moved(cib, resource_id, instead)
+    against = refusals(view, cib, resource_id, what)
     if fence:
         against += fencing_refusals(cib, view, resource_id, cluster.local_node())
     target = _address(address, cib, resource_id)
     if against:
         return _refuse(screen, against)
-    plan = _plan(view, cib, resource_id, moves=there_and_back or not fence, fence=fence, seconds=wait)
+    plan = _plan(view, cib, resource_id, what, moves=there_and_back or not fence, fence=fence, seconds=wait)
     # On the node that takes over, where that can be; a node of a cluster need not have a way to the others.
     program = program_on(plan.target, watch_command) if prefix else [sys.executable, "-m", "aws_ipfailover.cli.main"]
     screen.print(Text(f"asking the doctor {'on ' + plan.target if prefix else 'here'}"))
@@ -173,12 +175,21 @@ def _address(given: Optional[str], cib: Cib, resource_id: str) -> Address:
         raise click.UsageError(f"{words[0]!r} is no address: give --address") from None
 
 
-def _plan(view: ClusterView, cib: Cib, resource_id: str, *, moves: bool, fence: bool, seconds: float) -> Plan:
+def _moved(cib: Cib, resource_id: str, instead: Optional[str]) -> Moved:
+    try:
+        return moved(cib, resource_id, instead)
+    except ParameterError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _plan(
+    view: ClusterView, cib: Cib, resource_id: str, what: Moved, *, moves: bool, fence: bool, seconds: float
+) -> Plan:
     origin = view.where(resource_id) or ""
     targets = standby_of(view, origin)
     # A rule that decides how a node is fenced: as by default, it comes back.
     restart = restarts(cib) is not False
-    return Plan(resource_id, origin, targets[0], moves, fence, restart, seconds)
+    return Plan(resource_id, what, origin, targets[0], moves, fence, restart, seconds)
 
 
 def _refuse(screen: Console, against: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ import re
 from typing import Sequence, Tuple
 
 from aws_ipfailover import programs
+from aws_ipfailover.drill.placement import Moved
 from aws_ipfailover.errors import Error, MissingError, UnknownError
 from aws_ipfailover.ocf.cib import Cib
 from aws_ipfailover.ocf.cluster_view import ARGUMENTS, ClusterView, view_of
@@ -44,9 +45,10 @@ class Cluster:
         limit = max(1, int(seconds))
         self._run(seconds + _PATIENCE, "crm_resource", "--wait", f"--timeout={limit}s")
 
-    def move(self, resource_id: str, node: str) -> None:
-        """Let the resource prefer this node above all: a constraint that `clear` removes."""
-        self._run(_PATIENCE, "crm_resource", "--move", "--resource", resource_id, "--node", node)
+    def move(self, what: Moved, node: str) -> None:
+        """Let what is moved prefer this node above all: a constraint that `clear` removes."""
+        role = ("--promoted",) if what.promoted else ()
+        self._run(_PATIENCE, "crm_resource", "--move", "--resource", what.resource_id, *role, "--node", node)
 
     def clear(self, resource_id: str) -> None:
         """Remove what moves and bans of the resource have left; nothing to remove is no failure."""

@@ -15,6 +15,7 @@ from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.consumers import Consumers
 from aws_ipfailover.drill.judgement import Step
+from aws_ipfailover.drill.placement import Moved
 from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.ocf.cib import Cib
 
@@ -33,10 +34,11 @@ _RESTORED_WITHIN = 120.0
 class Plan:
     """What to do. `moves`: there and back; `fence`: fence the active node, and with `restart` it comes back by itself.
 
-    `seconds`: for each step, and for a fenced node to come back.
+    `what` is moved, so that the resource moves. `seconds`: for each step, and for a fenced node to come back.
     """
 
     resource_id: str
+    what: Moved
     origin: str
     target: str
     moves: bool
@@ -44,11 +46,18 @@ class Plan:
     restart: bool
     seconds: float
 
+    @property
+    def moved(self) -> str:
+        """What is moved, as words."""
+        role = "the promoted role of " if self.what.promoted else ""
+        along = "" if self.what.resource_id == self.resource_id else f", and {self.resource_id} with it,"
+        return f"{role}{self.what.resource_id}{along}"
+
     def sentences(self) -> List[str]:
         """The steps, in order, before they are done."""
         found: List[str] = []
         if self.moves:
-            found.append(f"move {self.resource_id} from {self.origin} to {self.target}, and back")
+            found.append(f"move {self.moved} from {self.origin} to {self.target}, and back")
         if self.fence:
             found.append(f"fence {self.origin}, and wait {self.seconds:g} s for it to come back")
         return found
@@ -106,10 +115,10 @@ class Drill:
 
     def _move(self, name: str, old: str, new: str) -> bool:
         plan = self._plan
-        self._say(f"{name}: {plan.resource_id} from {old} to {new}")
+        self._say(f"{name}: {plan.moved} from {old} to {new}")
         triggered = time.time()
         self.changed = True
-        self._cluster.move(plan.resource_id, new)
+        self._cluster.move(plan.what, new)
         self._cluster.settle(plan.seconds)
         return self._watched(name, old, new, triggered)
 
@@ -137,7 +146,7 @@ class Drill:
         triggered = time.time()
         self.changed = True
         # The constraint of a move back prefers the node above all: the resource would leave its new node once more.
-        self._cluster.clear(plan.resource_id)
+        self._cluster.clear(plan.what.resource_id)
         self._cluster.settle(plan.seconds)
         self._cluster.fence(plan.origin, restart=plan.restart, seconds=plan.seconds)
         new = self._started_elsewhere(Deadline(plan.seconds))
@@ -195,21 +204,21 @@ class Drill:
             if view.where(plan.resource_id) == plan.origin or not view.is_online(plan.origin):
                 return
             # crm_resource refuses to move a resource to the node that an earlier move has named.
-            cluster.clear(plan.resource_id)
+            cluster.clear(plan.what.resource_id)
             cluster.settle(_RESTORED_WITHIN)
             if cluster.view().where(plan.resource_id) != plan.origin:
-                cluster.move(plan.resource_id, plan.origin)
+                cluster.move(plan.what, plan.origin)
                 cluster.settle(_RESTORED_WITHIN)
-            self._note(f"moved {plan.resource_id} back to {plan.origin}")
+            self._note(f"moved {plan.moved} back to {plan.origin}")
 
         self._attempt(bring)
 
     def _clear(self) -> None:
-        self._cluster.clear(self._plan.resource_id)
+        self._cluster.clear(self._plan.what.resource_id)
         self._cluster.settle(_RESTORED_WITHIN)
 
     def _left(self) -> List[str]:
-        return moves_left(self._cluster.configuration(), self._plan.resource_id)
+        return moves_left(self._cluster.configuration(), self._plan.what.resource_id)
 
     def _see(self) -> None:
         """Tell how everything is in the end."""
@@ -219,7 +228,7 @@ class Drill:
         if left:
             self._note(
                 f"the constraint {', '.join(left)} is still there, run: crm_resource --clear --resource"
-                f" {plan.resource_id}"
+                f" {plan.what.resource_id}"
             )
         else:
             self._note("no constraint of a move is left")

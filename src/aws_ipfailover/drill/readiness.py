@@ -6,16 +6,23 @@ is no reason to expect that something is.
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
+from typing import Collection, Iterator, List, Optional, Tuple
 
+from aws_ipfailover.drill.placement import Moved, placement_refusals
 from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf.cib import Cib
 from aws_ipfailover.ocf.cluster_view import ClusterView
 
 
-def refusals(view: ClusterView, cib: Cib, resource_id: str) -> List[str]:
-    """What speaks against moving the resource now."""
-    return [*_of_cluster(view), *_of_nodes(view), *_of_resource(view, resource_id), *_of_constraints(cib, resource_id)]
+def refusals(view: ClusterView, cib: Cib, resource_id: str, what: Moved) -> List[str]:
+    """What speaks against moving the resource now, by moving `what`."""
+    return [
+        *_of_cluster(view),
+        *_of_nodes(view),
+        *_of_resource(view, resource_id),
+        *_of_constraints(cib, {resource_id, what.resource_id}),
+        *placement_refusals(cib, resource_id, what),
+    ]
 
 
 def fencing_refusals(cib: Cib, view: ClusterView, resource_id: str, local_node: str) -> List[str]:
@@ -99,11 +106,11 @@ def _of_resource(view: ClusterView, resource_id: str) -> Iterator[str]:
         yield f"a failure is on record, {what}: look at it, then run: crm_resource --cleanup"
 
 
-def _of_constraints(cib: Cib, resource_id: str) -> Iterator[str]:
-    primitive = cib.primitives.get(resource_id)
-    inside = () if primitive is None else tuple(one.container_id for one in primitive.containers)
+def _of_constraints(cib: Cib, names: Collection[str]) -> Iterator[str]:
+    primitives = [cib.primitives[name] for name in names if name in cib.primitives]
+    inside = {container.container_id for one in primitives for container in one.containers}
     for one in cib.locations:
-        if (one.is_cli_prefer or one.is_cli_ban) and set(one.resources) & {resource_id, *inside}:
+        if (one.is_cli_prefer or one.is_cli_ban) and set(one.resources) & {*names, *inside}:
             yield (
                 f"the constraint {one.constraint_id} is left of an earlier move or ban, and the end of this drill would"
                 f" remove it: crm_resource --clear --resource {one.resources[0]}"

@@ -66,6 +66,7 @@ def document(report: Report) -> Dict[str, Any]:
     plan, conducted = report.plan, report.conducted
     return {
         "resource": plan.resource_id,
+        "moved": plan.what.resource_id,
         "address": report.address,
         "origin": plan.origin,
         "target": plan.target,
