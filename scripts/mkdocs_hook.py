@@ -1,4 +1,4 @@
-"""MkDocs's hook: pages from outside docs/, links as the site needs them, diagrams, and the navigation of what exists."""
+"""MkDocs's hook: pages from outside docs/, links as the site needs them, diagrams, the navigation of what exists."""
 
 from __future__ import annotations
 

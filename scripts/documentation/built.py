@@ -16,11 +16,13 @@ from urllib.parse import unquote, urlsplit
 # Attributes whose values a browser fetches by itself; of <a> and <form> none.
 _FETCHED = {"src", "srcset", "data", "poster", "href", "xlink:href"}
 _FOLLOWED = {"a", "area", "base"}
-# In the theme's scripts: fetched only for a page with an element of this class, or for a site opened from a file
-# where an iframe-worker is declared; a page has neither.
+# What the theme's scripts name, and the class of the element that a page has for it to be fetched. `None`: only a
+# browser without ResizeObserver fetches it, and none has been without since 2020.
 _NEVER_FETCHED: Dict[str, Optional[str]] = {
     "https://unpkg.com/mermaid": "mermaid",
-    "https://fonts.googleapis.com": None,
+    "https://unpkg.com/resize-observer-polyfill": None,
+    "https://api.github.com/": "md-source",
+    "https://gitlab.com/": "md-source",
 }
 _IN_CSS = re.compile(r"""url\(\s*["']?([^"')]+)|@import\s+["']([^"']+)""")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)

@@ -16,13 +16,38 @@ WIDTH, HEIGHT, SIZE = 8.4, 18.0, 14
 
 # For each character the weight of its line up, right, down and left: 0 none, 1 single, 2 double.
 ARMS: Dict[str, Tuple[int, int, int, int]] = {
-    **{"─": (0, 1, 0, 1), "│": (1, 0, 1, 0), "┌": (0, 1, 1, 0), "┐": (0, 0, 1, 1), "└": (1, 1, 0, 0)},
-    **{"┘": (1, 0, 0, 1), "├": (1, 1, 1, 0), "┤": (1, 0, 1, 1), "┬": (0, 1, 1, 1), "┴": (1, 1, 0, 1)},
-    **{"┼": (1, 1, 1, 1), "═": (0, 2, 0, 2), "║": (2, 0, 2, 0), "╔": (0, 2, 2, 0), "╗": (0, 0, 2, 2)},
-    **{"╚": (2, 2, 0, 0), "╝": (2, 0, 0, 2), "╠": (2, 2, 2, 0), "╣": (2, 0, 2, 2), "╦": (0, 2, 2, 2)},
-    **{"╩": (2, 2, 0, 2), "╬": (2, 2, 2, 2), "╪": (1, 2, 1, 2), "╫": (2, 1, 2, 1), "╞": (1, 2, 1, 0)},
-    **{"╡": (1, 0, 1, 2), "╥": (0, 1, 2, 1), "╨": (2, 1, 0, 1), "╤": (0, 2, 1, 2), "╧": (1, 2, 0, 2)},
-    **{"╟": (2, 1, 2, 0), "╢": (2, 0, 2, 1)},
+    "─": (0, 1, 0, 1),
+    "│": (1, 0, 1, 0),
+    "┌": (0, 1, 1, 0),
+    "┐": (0, 0, 1, 1),
+    "└": (1, 1, 0, 0),
+    "┘": (1, 0, 0, 1),
+    "├": (1, 1, 1, 0),
+    "┤": (1, 0, 1, 1),
+    "┬": (0, 1, 1, 1),
+    "┴": (1, 1, 0, 1),
+    "┼": (1, 1, 1, 1),
+    "═": (0, 2, 0, 2),
+    "║": (2, 0, 2, 0),
+    "╔": (0, 2, 2, 0),
+    "╗": (0, 0, 2, 2),
+    "╚": (2, 2, 0, 0),
+    "╝": (2, 0, 0, 2),
+    "╠": (2, 2, 2, 0),
+    "╣": (2, 0, 2, 2),
+    "╦": (0, 2, 2, 2),
+    "╩": (2, 2, 0, 2),
+    "╬": (2, 2, 2, 2),
+    "╪": (1, 2, 1, 2),
+    "╫": (2, 1, 2, 1),
+    "╞": (1, 2, 1, 0),
+    "╡": (1, 0, 1, 2),
+    "╥": (0, 1, 2, 1),
+    "╨": (2, 1, 0, 1),
+    "╤": (0, 2, 1, 2),
+    "╧": (1, 2, 0, 2),
+    "╟": (2, 1, 2, 0),
+    "╢": (2, 0, 2, 1),
 }
 # The heads of arrows: what leads to each, as a step back from it, and its corners in halves of a cell.
 HEADS: Dict[str, Tuple[Tuple[int, int], Tuple[Tuple[float, float], ...]]] = {
@@ -33,6 +58,7 @@ HEADS: Dict[str, Tuple[Tuple[int, int], Tuple[Tuple[float, float], ...]]] = {
 }
 CROSS = "✗"
 _BLOCK = re.compile(r"^```diagram *(?P<title>[^\n]*)\n(?P<body>.*?)\n```$", re.MULTILINE | re.DOTALL)
+_TEXT = re.compile(r"\S+(?: \S+)*")
 _STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))
 
 
@@ -60,29 +86,33 @@ def svg(text: str, title: str) -> str:
 
 
 def _drawn(lines: List[str]) -> Iterator[str]:
+    # All lines of a kind are one path: where two paths overlap, a colour that is not opaque is darker.
+    paths: Dict[str, List[str]] = {"line": [], "way": [], "cross": []}
+    others: List[str] = []
     for row, line in enumerate(lines):
         for column, character in enumerate(line):
-            yield from _lines_of(lines, row, column, character)
-        for match in re.finditer(r"\S+(?: \S+)*", _without_lines(line)):
-            yield _text(match.group(), row, match.start())
+            x, y = (column + 0.5) * WIDTH, (row + 0.5) * HEIGHT
+            if character in HEADS:
+                others.append(_head(lines, row, column))
+            elif character == CROSS:
+                a, b = 0.6 * WIDTH, 0.3 * HEIGHT
+                paths["cross"] += [f"M{x - a:.1f} {y - b:.1f}L{x + a:.1f} {y + b:.1f}"]
+                paths["cross"] += [f"M{x - a:.1f} {y + b:.1f}L{x + a:.1f} {y - b:.1f}"]
+            for (dy, dx), weight in zip(_STEPS, ARMS.get(character, (0, 0, 0, 0))):
+                if weight:
+                    end = f"L{x + dx * WIDTH / 2:.1f} {y + dy * HEIGHT / 2:.1f}"
+                    paths[_kind(weight)].append(f"M{x:.1f} {y:.1f}{end}")
+        others += [_text(match.group(), row, match.start()) for match in _TEXT.finditer(_without_lines(line))]
+    yield from (f'<path class="{kind}" d="{"".join(path)}"/>' for kind, path in paths.items() if path)
+    yield from others
 
 
-def _lines_of(lines: List[str], row: int, column: int, character: str) -> Iterator[str]:
+def _head(lines: List[str], row: int, column: int) -> str:
     x, y = (column + 0.5) * WIDTH, (row + 0.5) * HEIGHT
-    if character in HEADS:
-        back, corners = HEADS[character]
-        weight = _weight(lines, row + back[0], column + back[1], back)
-        points = " ".join(f"{x + dx * WIDTH / 2:.1f},{y + dy * HEIGHT / 2:.1f}" for dx, dy in corners)
-        yield (f'<polygon class="{_kind(weight)}" points="{points}"/>')
-    elif character == CROSS:
-        a, b = 0.6 * WIDTH, 0.3 * HEIGHT
-        path = f"M{x - a:.1f} {y - b:.1f}L{x + a:.1f} {y + b:.1f}M{x - a:.1f} {y + b:.1f}L{x + a:.1f} {y - b:.1f}"
-        yield (f'<path class="cross" d="{path}"/>')
-    elif character in ARMS:
-        for (dy, dx), weight in zip(_STEPS, ARMS[character]):
-            if weight:
-                end = f"L{x + dx * WIDTH / 2:.1f} {y + dy * HEIGHT / 2:.1f}"
-                yield (f'<path class="{_kind(weight)}" d="M{x:.1f} {y:.1f}{end}"/>')
+    back, corners = HEADS[lines[row][column]]
+    weight = _weight(lines, row + back[0], column + back[1], back)
+    points = " ".join(f"{x + dx * WIDTH / 2:.1f},{y + dy * HEIGHT / 2:.1f}" for dx, dy in corners)
+    return f'<polygon class="{_kind(weight)}" points="{points}"/>'
 
 
 def _weight(lines: List[str], row: int, column: int, back: Tuple[int, int]) -> int:
@@ -103,6 +133,5 @@ def _without_lines(line: str) -> str:
 
 def _text(text: str, row: int, column: int) -> str:
     x, y, width = column * WIDTH, (row + 0.5) * HEIGHT + SIZE * 0.35, len(text) * WIDTH
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs">{html.escape(text)}</text>'
-    )
+    fitted = f'textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {fitted}>{html.escape(text)}</text>'

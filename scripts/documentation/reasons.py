@@ -1,8 +1,8 @@
 """Every sentence that the agent can put into an exit reason, from its code: what docs/reasons.md has to explain.
 
-Those are the texts of three words and more in each module that the agent can load, but for docstrings, what is only logged,
-and what only a plan says. Texts that are no part of an exit reason, such as parts of EC2's own messages, are in it
-too: the test of the page names them.
+Those are the texts of three words and more in each module that the agent can load, but for docstrings, what is only
+logged, and what only a plan says. Texts that are no part of an exit reason, such as parts of EC2's own messages, are in
+it too: the test of the page names them.
 """
 
 from __future__ import annotations
