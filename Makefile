@@ -8,6 +8,7 @@
 #               Pythons are (root, Debian 12); part of make test
 # make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)
 # make screens  take the pictures of docs/commands.md in a lab, and write that page (root, Debian 12)
+# make docs     the documentation as a site, in dist/site: it fetches nothing from elsewhere, and has no link that is broken
 # make check    ruff and mypy
 # make lock     what all of these install with pip: the versions and hashes in requirements/, from pyproject.toml; with
 #               UPGRADE=1 the newest versions
@@ -26,6 +27,7 @@ BIN := $(VENV)/bin
 
 PEER := $(VENV)/peer
 SUPPLY := $(VENV)/supply
+DOCS := $(VENV)/docs
 
 # The arguments of an interpreter that install locks, by their names in requirements/: only what has one of their hashes,
 # and no source, whose build would fetch what has none.
@@ -34,7 +36,7 @@ locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst 
 # backend too, is there by then.
 itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
-.PHONY: demo soak scenarios test pythons bench screens check install clean debian lock audit sbom
+.PHONY: demo soak scenarios test pythons bench screens docs check install clean debian lock audit sbom
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
@@ -45,7 +47,7 @@ soak: debian $(VENV)/.lab
 scenarios: debian $(VENV)/.lab
 	@$(BIN)/aws-ipfailover lab scenarios --name scenarios $(SCENARIOS)
 
-test: debian $(VENV)/.dev $(VENV)/.peer check
+test: debian $(VENV)/.dev $(VENV)/.peer $(VENV)/.docs check
 	@scripts/test $(TESTS)
 
 pythons: debian
@@ -58,6 +60,9 @@ screens: debian $(VENV)/.lab
 	@$(BIN)/python $(call locked,screens)
 	@$(BIN)/python scripts/screens $(SCREENS)
 	@$(BIN)/python scripts/commands_page.py
+
+docs: $(VENV)/.docs
+	@scripts/docs
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -124,6 +129,14 @@ $(VENV)/.peer: requirements/peer.txt | $(BIN)/python
 	@$(PYTHON) -m venv $(PEER)
 	@$(PEER)/bin/python $(call locked,build)
 	@$(PEER)/bin/python $(call locked,peer)
+	@touch $@
+
+# MkDocs has an environment of its own: nothing of ours is imported to build the site.
+$(VENV)/.docs: requirements/docs.txt | $(BIN)/python
+	@echo "Installing MkDocs into $(DOCS)"
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python $(call locked,build)
+	@$(DOCS)/bin/python $(call locked,docs)
 	@touch $@
 
 $(VENV)/.supply: requirements/supply.txt $(VENV)/.build

@@ -46,6 +46,7 @@ SOURCES: Dict[str, Source] = {
         together=False,
     ),
     "peer": Source("the AWS CLI, for the agents that this one is measured beside", groups=("peer",), together=False),
+    "docs": Source("what `make docs` builds the site with", groups=("docs",), together=False),
     "supply": Source("what `make lock` and `make audit` run", groups=("supply",), together=False),
 }
 

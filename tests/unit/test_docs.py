@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
+
 import commands_page
+import reference_pages
 from aws_ipfailover import __version__
 from aws_ipfailover.cli.parameters import page
+from aws_ipfailover.ocf.exit_codes import Exit
 from aws_ipfailover.ocf.metadata import metadata
 from aws_ipfailover.parameters import PARAMETERS, parse
 from aws_ipfailover.setup.policy import OPTIONAL, Scope, policies
@@ -52,3 +57,17 @@ def test_metadata_is_xml_and_lists_every_parameter_in_order() -> None:
 def test_the_page_of_commands_is_what_they_say_of_themselves() -> None:
     """Run scripts/commands_page.py after a change; `make screens` takes new pictures as well."""
     assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == commands_page.page()
+
+
+@pytest.mark.parametrize("name", sorted(reference_pages.PAGES))
+def test_the_pages_of_exit_codes_and_of_iam_are_made_from_the_code(name: str) -> None:
+    """Run scripts/reference_pages.py after a change."""
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == reference_pages.PAGES[name]()
+
+
+def test_the_page_of_exit_codes_has_every_code_and_action() -> None:
+    """A new exit code, or a new action of the agent, needs its row."""
+    assert set(reference_pages.MEANINGS) == set(Exit)
+    told = {word for words in reference_pages.ACTIONS for word in re.findall(r"`([a-z_-]+)`", words)}
+    actions = ElementTree.fromstring(metadata("aws-ipfailover")).iter("action")
+    assert {str(action.get("name")) for action in actions} <= told

@@ -184,7 +184,10 @@ def test_the_build_backend_is_that_of_the_lock() -> None:
 
 
 # Targets that install something by pip, each by one command at least.
-TARGETS = ("install", ".venv/.build", ".venv/.lab", ".venv/.dev", ".venv/.bench", ".venv/.peer", ".venv/.supply")
+TARGETS = (
+    "install",
+    *(f".venv/.{name}" for name in ("build", "lab", "dev", "bench", "docs", "peer", "supply")),
+)
 
 
 def unhashed(command: str) -> bool:

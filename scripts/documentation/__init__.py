@@ -1,0 +1,1 @@
+"""What `make docs` does beside MkDocs: pages from outside docs/, diagrams, and the check of what was built."""
