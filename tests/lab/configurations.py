@@ -16,6 +16,8 @@ DIRECTORY = cast("Path", examples.directory())
 SECOND_ADDRESS = "192.168.10.11"
 # What crmsh before 4.5 says of meta-attributes that Pacemaker has since 2.1, and sets all the same.
 UNKNOWN_TO_CRMSH = ("unknown attribute 'critical'", "unknown attribute 'allow-unhealthy-nodes'")
+# What pcs tells of an order that it adds as it was told to.
+TOLD = ("(kind: Optional)", "(kind: Mandatory)")
 
 
 def unchanged(text: str) -> str:
@@ -26,18 +28,19 @@ def unchanged(text: str) -> str:
 def load(lab: Lab, name: str, edit: Callable[[str], str] = unchanged) -> List[str]:
     """Load an example, its text passed through `edit` first.
 
-    Everything that the tools and the verification of the result had to say, but for `UNKNOWN_TO_CRMSH`.
+    Everything that the tools and the verification of the result had to say, but for `UNKNOWN_TO_CRMSH` and `TOLD`.
     """
     status = lab.status()
     text = edit((DIRECTORY / name).read_text(encoding="utf-8"))
-    text = examples.render(text, examples.values_of(TOPOLOGY, status.route_tables, second_address=SECOND_ADDRESS))
+    values = {**lab.order("values"), "ROUTE_TABLES": ",".join(status.route_tables), "OVERLAY_IP2": SECOND_ADDRESS}
+    text = examples.render(text, values)
     if name.endswith(".pcs"):
-        done = [lab.exec("node1", command) for command in examples.pcs_commands(text)]
+        done = [lab.exec("node1", ["sh", "-e", "-s"], stdin=text, timeout=180.0)]
     else:
         done = [lab.exec("node1", ["crm", "configure", "load", "update", "-"], stdin=text)]
     done.append(lab.exec("node1", ["crm_verify", "--live-check", "--verbose"]))
     said = [line for one in done for line in (one.stdout + one.stderr).splitlines()]
-    return [line for line in said if line.strip() and not any(known in line for known in UNKNOWN_TO_CRMSH)]
+    return [line for line in said if line.strip() and not any(known in line for known in (*UNKNOWN_TO_CRMSH, *TOLD))]
 
 
 @contextlib.contextmanager

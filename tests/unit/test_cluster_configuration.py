@@ -17,7 +17,7 @@ from aws_ipfailover.setup import fence_agent
 from aws_ipfailover.setup.cluster_configuration import Node, Wanted, crm, pcs, plan
 from vpc_lab import examples
 from vpc_lab.ec2 import Account
-from vpc_lab.topology import topology_for
+from vpc_lab.topology import node_names, topology_for
 
 EXAMPLES = Path(__file__).parents[2] / "crm-examples"
 SCHEMA = json.loads((Path(config.__file__).parent / "schemas" / "config.json").read_text(encoding="utf-8"))
@@ -25,12 +25,19 @@ NODES = (Node("node1", "i-01234567"), Node("node2", "i-12345678"))
 GIVEN = {"ip": "192.168.10.10", "routing_table": "rtb-01234567,rtb-12345678"}
 WANTED = Wanted(GIVEN, NODES, region="eu-central-1")
 ARGUMENTS = ["ip=192.168.10.10", "routing_table=auto", "--node", "node1=i-01234567", "--node", "node2=i-12345678"]
+SHARED_VPC = {
+    "ip": "@OVERLAY_IP@",
+    "routing_table": "@ROUTE_TABLES@",
+    "region": "@REGION@",
+    "routing_table_role": "arn:aws:iam::@NETWORK_ACCOUNT@:role/@NETWORK_ROLE@",
+}
+MANY = {"ip": "@OVERLAY_IP@,@OVERLAY_IP2@", "destination": "@OVERLAY_CIDR@", "routing_table": "@ROUTE_TABLES@"}
 jsonschema: Any = pytest.importorskip("jsonschema")
 
 
 def tokens(text: str) -> List[List[str]]:
     """The words of each statement: lines that are continued are one, comments are none, as crmsh and shells split."""
-    joined = re.sub(r"\\\n\s*", "", text)
+    joined = re.sub(r"\s*\\\n\s*", " ", text)
     return [shlex.split(line) for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
 
@@ -53,6 +60,24 @@ def tokens(text: str) -> List[List[str]]:
         ),
         ("health.crm", "overlay-ip", {"ip": "@OVERLAY_IP@", "routing_table": "@ROUTE_TABLES@"}, "ip_service", True),
         ("health.pcs", "overlay-ip", {"ip": "@OVERLAY_IP@", "routing_table": "@ROUTE_TABLES@"}, "ip_service", True),
+        (
+            "three-nodes.crm",
+            "overlay-ip",
+            {"ip": "@OVERLAY_IP@", "routing_table": "@ROUTE_TABLES@"},
+            "ip_service",
+            False,
+        ),
+        (
+            "three-nodes.pcs",
+            "overlay-ip",
+            {"ip": "@OVERLAY_IP@", "routing_table": "@ROUTE_TABLES@"},
+            "ip_service",
+            False,
+        ),
+        ("shared-vpc.crm", "overlay-ip", SHARED_VPC, "ip_service", False),
+        ("shared-vpc.pcs", "overlay-ip", SHARED_VPC, "ip_service", False),
+        ("many-addresses.crm", "overlay-ip", MANY, "ip_many", False),
+        ("many-addresses.pcs", "overlay-ip", MANY, "ip_many", False),
         ("eni.crm", "eni", {"mode": "eni", "network_interface_id": "@SERVICE_ENI@"}, "eni_service", False),
         ("eni.pcs", "eni", {"mode": "eni", "network_interface_id": "@SERVICE_ENI@"}, "eni_service", False),
         ("private-ip.crm", "private-ip", {"mode": "private-ip", "ip": "@PRIVATE_IP@"}, "ip_service", False),
@@ -61,7 +86,7 @@ def tokens(text: str) -> List[List[str]]:
 )
 def test_it_is_the_example(example: str, mode: Any, given: Dict[str, str], resource_id: str, health: bool) -> None:
     """The same statements as the file that tests have failed over: order and comments aside."""
-    topology = topology_for(mode)
+    topology = topology_for(mode, nodes=node_names(3 if example.startswith("three") else 2))
     account = Account(topology)
     values = examples.values_of(topology, account.route_table_ids)
     account.close()

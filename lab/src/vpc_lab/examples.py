@@ -19,6 +19,22 @@ NETWORK_ACCOUNT = "210987654321"
 NETWORK_ROLE = "route-tables"
 NETWORK_ROLE_ARN = f"arn:aws:iam::{NETWORK_ACCOUNT}:role/{NETWORK_ROLE}"
 
+# What the examples with an application want to know of it. Nothing in a lab looks at it.
+APPLICATION: Mapping[str, str] = {
+    "SID": "HA1",
+    "INSTANCE_NUMBER": "10",
+    "QAS_SID": "QAS",
+    "QAS_NUMBER": "20",
+    "ASCS_NUMBER": "00",
+    "ASCS_HOST": "sapha1as",
+    "ERS_NUMBER": "10",
+    "ERS_HOST": "sapha1er",
+    "NFS_SERVER": "fs-0123456789abcdef0.efs.eu-central-1.amazonaws.com",
+    "PG_BIN": "/usr/lib/postgresql/15/bin",
+    "PG_DATA": "/var/lib/postgresql/15/main",
+    "CLIENTS": "10.0.0.0/16",
+}
+
 PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 
 
@@ -53,8 +69,12 @@ def render(text: str, values: Mapping[str, str]) -> str:
 
 
 def pcs_commands(text: str) -> List[List[str]]:
-    """The commands of a `.pcs` file as argument lists. ValueError for a line that is not a `pcs` command."""
-    commands = [shlex.split(line) for line in _without_comments(text).splitlines() if line.strip()]
+    """The commands of a `.pcs` file as argument lists. ValueError for a line that is not a `pcs` command.
+
+    A line that ends in a backslash goes on in the next one, as for a shell.
+    """
+    whole = _without_comments(text).replace("\\\n", " ")
+    commands = [shlex.split(line) for line in whole.splitlines() if line.strip()]
     for command in commands:
         if command[0] != "pcs":
             raise ValueError(f"not a pcs command: {shlex.join(command)}")
@@ -77,6 +97,7 @@ def values_of(
         "OVERLAY_IPV6": str(topology.overlay_ipv6),
         "NETWORK_ACCOUNT": NETWORK_ACCOUNT,
         "NETWORK_ROLE": NETWORK_ROLE,
+        **APPLICATION,
     }
     for number, node in enumerate(topology.nodes, start=1):
         values.update({f"NODE{number}": node.name, f"INSTANCE{number}": node.instance_id})

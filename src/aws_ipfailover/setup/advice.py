@@ -347,7 +347,8 @@ RULES: Tuple[Rule, ...] = (
         _ADDRESSES,
         lambda needs: needs.read_scaling,
         Weight.AGAINST,
-        "one node at a time has the address: serving by several takes an address for each role, as hana.crm has",
+        "one node at a time has the address: serving by several takes an address for each role, as in"
+        " hana-read-enabled.crm",
         "ours",
     ),
     # A load balancer

@@ -9,7 +9,7 @@ from typing import List, Mapping, cast
 import pytest
 
 from vpc_lab import examples
-from vpc_lab.topology import topology_for
+from vpc_lab.topology import node_names, topology_for
 
 DIRECTORY = cast("Path", examples.directory())
 FILES = sorted([*DIRECTORY.glob("*.crm"), *DIRECTORY.glob("*.pcs")])
@@ -17,7 +17,8 @@ FILES = sorted([*DIRECTORY.glob("*.crm"), *DIRECTORY.glob("*.pcs")])
 
 def values(text: str) -> Mapping[str, str]:
     """What a lab of the mode that a configuration is for puts in."""
-    return examples.values_of(topology_for(examples.mode_of(text)), ["rtb-1", "rtb-2"])
+    nodes = node_names(3 if "@NODE3@" in text else 2)
+    return examples.values_of(topology_for(examples.mode_of(text), nodes=nodes), ["rtb-1", "rtb-2"])
 
 
 def test_render_replaces_every_placeholder() -> None:
@@ -44,8 +45,8 @@ def test_a_placeholder_in_a_comment_needs_no_value() -> None:
 
 
 def test_pcs_commands_are_argument_lists() -> None:
-    """Quotes are the shell's, comments and empty lines are nothing."""
-    text = '# two of them\npcs a b="c;d e"\n\n  pcs x\n'
+    """Quotes and continued lines are the shell's, comments and empty lines are nothing."""
+    text = '# two of them\npcs a \\\n    b="c;d e"\n\n  pcs x\n'
     assert examples.pcs_commands(text) == [["pcs", "a", "b=c;d e"], ["pcs", "x"]]
 
 
