@@ -12,7 +12,7 @@
   var STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 15000, 30000, 60000, 120000, 300000,
     600000, 900000, 1800000, 3600000, 7200000, 21600000, 43200000, 86400000];
   var SHORTEST = 20;  // ms that the whole picture shows at the least
-  var LANE = 20, BAR = 15, BAND = 22, HEADING = 22, TOP = 30, BOTTOM = 34, EDGE = 8;
+  var LANE = 20, BAR = 15, BAND = 22, HEADING = 22, TOP = data.problems.length ? 30 : 10, BOTTOM = 34, EDGE = 8;
 
   var drawing = document.getElementById("drawing");
   if (!drawing) { return; }
@@ -91,7 +91,8 @@
   function fitting(text, pixels) {
     if (widthOf(text) <= pixels) { return text; }
     var most = Math.floor(pixels / 6.3) - 1;
-    return most < 2 ? "" : text.slice(0, most) + "…";
+    // Less than that of a text tells nothing.
+    return most < 7 ? "" : text.slice(0, most) + "…";
   }
 
   // Spans that overlap are below each other, each always in the same line.
@@ -194,7 +195,8 @@
   function guides(svg) {
     var seen = {};
     data.rows.forEach(function (row) {
-      if (!row.guided) { return; }
+      // Of very many they would hide what they are to guide to.
+      if (!row.guided || row.spans.filter(function (one) { return one[0] <= view.to && one[1] >= view.from; }).length > 20) { return; }
       row.spans.forEach(function (one) {
         [one[0], one[1]].forEach(function (at) {
           var px = at === null ? -1 : Math.round(x(at));
@@ -323,7 +325,8 @@
       var at = x(one[0]);
       element("line", {x1: at, x2: at, y1: 16, y2: total - BOTTOM, "class": "problem"}, svg);
       if (at > free) {
-        element("text", {x: at, y: 12, "text-anchor": "middle", "class": "bad small"}, svg, "✘ " + one[1]);
+        var anchor = at > plot.left + plot.width - 20 ? "end" : "middle";
+        element("text", {x: at, y: 12, "text-anchor": anchor, "class": "bad small"}, svg, "✘ " + one[1]);
         free = at + 30;
       }
     });
@@ -535,6 +538,6 @@
   window.addEventListener("resize", function () {
     if (drawing.clientWidth !== drawn) { drawn = drawing.clientWidth; later(); }
   });
-  window.addEventListener("beforeprint", function () { forced = 1030; draw(); });
+  window.addEventListener("beforeprint", function () { forced = 700; draw(); });
   window.addEventListener("afterprint", function () { forced = 0; draw(); });
 })();
