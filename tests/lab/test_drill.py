@@ -68,9 +68,9 @@ def test_a_planned_move_there_and_back_has_figures(lab: Lab, tmp_path: Path) -> 
     jsonschema = pytest.importorskip("jsonschema")
     origin = where(lab)
     other = next(node for node in lab.nodes() if node != origin)
-    picture = tmp_path / "picture.svg"
+    picture, page = tmp_path / "picture.svg", tmp_path / "page.html"
     done = subprocess.run(
-        drill(lab, "--icmp", "--json", "--yes", "--allowed", "20", "--svg", str(picture)),
+        drill(lab, "--icmp", "--json", "--yes", "--allowed", "20", "--svg", str(picture), "--report", str(page)),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -96,13 +96,18 @@ def test_a_planned_move_there_and_back_has_figures(lab: Lab, tmp_path: Path) -> 
             assert 0 < named["longest_silence"] <= step["ended"] - step["triggered"]
     assert (where(lab), moves_left(lab)) == (origin, [])
     assert f"move to {other}" in picture.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "<title>Passed: drill of ip_service</title>" in text
+    assert f"move: {origin} to {other}" in text
+    assert f"answered by {origin}" not in text  # the script says that, from the record
+    assert f'"who":["{min(origin, other)}","{max(origin, other)}"' in text
 
 
 def test_ctrl_c_in_the_middle_leaves_no_constraint(lab: Lab) -> None:
     """The service is on the other node then: it goes back, and the exit code is that of an interruption."""
     origin = where(lab)
     with subprocess.Popen(
-        drill(lab, "--yes", consumers="consumer-a"),
+        drill(lab, "--yes", "--report", "none", consumers="consumer-a"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

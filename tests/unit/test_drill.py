@@ -18,6 +18,7 @@ from aws_ipfailover import cli
 from aws_ipfailover.cli.main import main
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.drill import conduct, doctor
+from aws_ipfailover.drill import page as drill_page
 from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Conducted, Drill, Plan, interruptible
 from aws_ipfailover.drill.consumers import BY_SSH, HERE, Consumers, Place, places
@@ -28,6 +29,7 @@ from aws_ipfailover.drill.report import Report, Verdict, document
 from aws_ipfailover.errors import Error, MissingError, ParameterError, UnknownError
 from aws_ipfailover.ocf.cib import Cib
 from aws_ipfailover.ocf.cluster_view import ClusterView, view_of
+from aws_ipfailover.report.page import page as render
 from aws_ipfailover.watch.asking import Asking, Port
 from aws_ipfailover.watch.question import Failure, Question
 
@@ -712,6 +714,44 @@ def test_there_are_three_verdicts(changes: Dict[str, Any], verdict: Verdict) -> 
     assert text["verdict"] == verdict.value
 
 
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [({}, "Passed"), ({"allowed": 1.0}, "Failed"), ({"interrupted": True}, "Could not find out")],
+)
+def test_a_drill_has_a_page(changes: Dict[str, Any], verdict: str) -> None:
+    """With its verdict, its steps, what it said and when, and what every consumer saw by the clock here."""
+    found = report(GOOD, doctor=[doctor.Finding("warn", "one route table has no route", "add one")], **changes)
+    near, far = (series(*GOOD, ahead=ahead) for ahead in (0.0, 512.0))
+    told = [(T + 10, "move: ip from node1 to node2"), (T + 15, "move: Pacemaker was done after 5.0 s")]
+    about = drill_page.document(found, [near, far], told, {"over": "tcp 22"}, 0.5)
+    lanes = drill_page.lanes_of(found.address, [near, far])
+    text = render(about, lanes)
+    assert f"<title>{verdict}: drill of ip</title>" in text
+    for said in (
+        "move: node1 to node2, 5.00 s",
+        "Pacemaker was done",
+        "ip is on node1, as before",
+        "tcp 22",
+        "warn: one",
+    ):
+        assert said in text
+    assert [(one.asked, len(one.silences)) for one in lanes] == [(40, 1)] * 2
+    assert lanes[0].silences[0].seconds == pytest.approx(lanes[1].silences[0].seconds)
+    assert (about.begins, about.ends) == (T, T + 19.5)
+
+
+def test_the_page_of_a_drill_has_a_name_of_its_own() -> None:
+    """Earlier ones are kept; the id of a resource leads nowhere else."""
+    assert drill_page.name_of("ip_hana", 0.0) == "drill-ip_hana-19700101T000000Z.html"
+    assert drill_page.name_of("../x y", 60.0) == "drill-___x_y-19700101T000100Z.html"
+
+
+def test_a_drill_without_an_answer_has_a_page_too() -> None:
+    """Nothing was asked, and it says so."""
+    text = render(drill_page.document(report([]), [series()], [], {}, 0.5), drill_page.lanes_of("x", [series()]))
+    assert "asked nothing" in text
+
+
 DOCTORS = {
     "reports": [
         {
@@ -754,6 +794,8 @@ def test_a_doctor_that_cannot_be_asked_is_a_finding() -> None:
         (["--wait", "1"], "--wait"),
         (["--yes", "--cluster-command", "'"], "No closing quotation"),
         (["--svg", "/proc/none/x"], "cannot be written"),
+        (["--report", "/nowhere/at/all.html"], "there is no directory /nowhere/at"),
+        (["--report", "/proc"], "/proc is a directory"),
     ],
 )
 def test_a_wrong_command_line_is_a_sentence(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from ipaddress import ip_address
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.topology import Layout, Mode, Topology, from_plain, node_names, to_plain, topology_for
@@ -82,6 +82,11 @@ class Settings:
             shared_vpc_owner=self.shared_vpc_owner,
             more_overlays=more_overlays,
         )
+
+    def chosen(self) -> Dict[str, Any]:
+        """Those that are not as by default, by their names."""
+        found = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
+        return {**found, "described": "a topology of its own"} if "described" in found else found
 
     def to_json(self) -> str:
         """For the launcher's command line."""

@@ -8,7 +8,7 @@ import sys
 import time
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import click
 from rich.console import Console
@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from aws_ipfailover.cli.asking import asking_of, asking_options
-from aws_ipfailover.cli.files import check_writable
+from aws_ipfailover.cli.files import check_directory, check_writable
 from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
 from aws_ipfailover.cli.screen import console, json_option, write_json
-from aws_ipfailover.drill import doctor
+from aws_ipfailover.drill import doctor, page
 from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Drill, Plan, interruptible
 from aws_ipfailover.drill.consumers import BY_SSH, Consumers, places, program_on
@@ -31,12 +31,17 @@ from aws_ipfailover.errors import ParameterError, UnknownError
 from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.cib import AgentName, Cib
 from aws_ipfailover.ocf.cluster_view import ClusterView
+from aws_ipfailover.report.document import Document
+from aws_ipfailover.report.files import write
+from aws_ipfailover.report.page import page as render
 from aws_ipfailover.watch.addresses import Address
 from aws_ipfailover.watch.changes import clock
 from aws_ipfailover.watch.history import History
 from aws_ipfailover.watch.picture import Mark, Row, svg
 
 _CODES = {Verdict.IN_ORDER: OK, Verdict.WRONG: WRONG, Verdict.UNKNOWN: UNKNOWN}
+# What `--report` is given for no page.
+_NONE = "none"
 _OWN = AgentName("heartbeat", AGENT)
 
 
@@ -51,6 +56,7 @@ _OWN = AgentName("heartbeat", AGENT)
 @click.option("--allowed", type=click.FloatRange(min=0), metavar="S", help="A longer silence is wrong.")
 @click.option("--wait", type=click.FloatRange(10, 7200), default=300.0, metavar="S", help="For each step (300).")
 @click.option("--svg", "picture", metavar="FILE", help="Draw the picture.")
+@click.option("--report", "page_file", metavar="FILE", help="Its page (drill-RESOURCE-TIME.html), or: none.")
 @click.option("--watch-command", default=BY_SSH, hidden=True, help="What runs aws-ipfailover on {host}.")
 @click.option("--cluster-command", default="", hidden=True, help="What runs a command on a node of the cluster.")
 @click.option("--yes", is_flag=True, help="Do not ask before anything is moved.")
@@ -65,6 +71,7 @@ def command(
     allowed: Optional[float],
     wait: float,
     picture: Optional[str],
+    page_file: Optional[str],
     watch_command: str,
     cluster_command: str,
     yes: bool,
@@ -82,6 +89,8 @@ def command(
     asking = asking_of(options)
     if picture:
         check_writable("--svg", picture)
+    if page_file and page_file != _NONE:
+        check_directory("--report", page_file)
     screen = console(stderr=as_json)
     prefix = _words("--cluster-command", cluster_command)
     cluster = Cluster(prefix)
@@ -110,9 +119,11 @@ def command(
         screen.print(Text(f"about to {sentence}"))
     if not yes and not click.confirm("Go on?"):
         return _refuse(screen, ["not confirmed"])
+    told: List[Tuple[float, str]] = []
 
     def say(text: str) -> None:
-        screen.print(Text(f"{clock(time.time())} {text}"))
+        told.append((time.time(), text))
+        screen.print(Text(f"{clock(told[-1][0])} {text}"))
 
     interrupted = False
     with interruptible(), Consumers(where, asking, say) as consumers:
@@ -132,11 +143,30 @@ def command(
     report = Report(plan, str(target), found, conducted, shown, failures, allowed, interrupted)
     if picture:
         Path(picture).write_text(_picture(report, series), encoding="utf-8")
+    if page_file != _NONE:
+        settings = {
+            "asked from": ", ".join(place.name for place in where),
+            "over": ", ".join(map(str, asking.ports)),
+            "allowed silence": "any" if allowed is None else f"{allowed:g} s",
+            "time for each step": f"{wait:g} s",
+        }
+        page_of = page.document(report, series, told, settings, asking.interval)
+        _write_page(screen, Path(page_file or page.name_of(resource_id, time.time())), page_of, series)
     if as_json:
         write_json("drill", document(report))
     else:
         _print(screen, report)
     return INTERRUPTED if interrupted else _CODES[report.verdict]
+
+
+def _write_page(screen: Console, target: Path, document: Document, series: Sequence[Series]) -> None:
+    """Write the page. What keeps it from being written changes nothing about the verdict."""
+    try:
+        write(target, render(document, page.lanes_of(document.settings["address"], series)))
+    except OSError as error:
+        screen.print(Text(f"the page {target} cannot be written: {error.strerror}"))
+    else:
+        screen.print(Text(f"the page of the drill: {target}"))
 
 
 def _words(option: str, text: str) -> List[str]:

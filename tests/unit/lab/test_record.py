@@ -252,3 +252,38 @@ def test_a_link_in_the_place_of_a_log_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text(PACE, encoding="utf-8")
     (tmp_path / "pacemaker.log").symlink_to(tmp_path / "elsewhere")
     assert Log(tmp_path / "pacemaker.log", "node2").read() == []
+
+
+def test_what_a_node_sees_of_the_others_is_read(tmp_path: Path) -> None:
+    """From the controller alone, where every daemon of Pacemaker says the same."""
+    begins = "Nov 22 23:02:51.{} node2 pacemaker-{}  [168] (x) \tnotice: {}\n"
+    lines = (
+        ("controld", "Node node1 state is now lost | nodeid=1 previous=member source=pcmk__reap_unseen_nodes"),
+        ("attrd", "Node node1 state is now lost | nodeid=1 previous=member source=crm_update_peer_proc"),
+        ("fenced", "Requesting peer fencing (off) targeting node1 | id=9fee241a state=querying base_timeout=120"),
+        ("controld", "Quorum lost | membership=13 members=1"),
+        ("controld", "Quorum retained | membership=13 members=1"),
+    )
+    text = "".join(begins.format(100 + number, who, what) for number, (who, what) in enumerate(lines))
+    path = tmp_path / "pacemaker.log"
+    path.write_text(text, encoding="utf-8")
+    assert [(one.kind, one.about) for one in Log(path, "node2").read() if isinstance(one, Event)] == [
+        ("membership", {"node": "node2", "of": "node1", "state": "lost"}),
+        ("fencing-wanted", {"node": "node2", "action": "off", "target": "node1"}),
+        ("quorum", {"node": "node2", "state": "lost"}),
+    ]
+
+
+def test_a_record_that_is_over_tells_what_was_no_question(tmp_path: Path) -> None:
+    """Whatever has been read of it; and where the questions are, packed or not."""
+    run = Run(["a"]).answers("node1", 0.0, 1.0).operation("stop", "node1", 0.2, 0.4).event("power-off", 0.5)
+    writer = written(tmp_path, run)
+    record = Record(tmp_path)
+    list(record.items())
+    assert [one.exit_code for one in record.operations()] == [None, 0]
+    assert [one.kind for one in record.events()] == ["power-off"]
+    assert record.questions("a").name == "a.jsonl"
+    writer.pack()
+    assert record.questions("a").name == "a.jsonl.gz"
+    assert record_module.has_record(tmp_path)
+    assert not record_module.has_record(tmp_path / "questions")

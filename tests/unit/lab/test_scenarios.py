@@ -140,8 +140,9 @@ def test_the_fence_device_may_fail_and_nothing_else() -> None:
 class Closing(Company):
     """Plays nothing, in labs that are only counted."""
 
-    def __init__(self) -> None:
-        super().__init__("none", Path("records"), PlainNarrator(io.StringIO()))
+    def __init__(self, directory: Path, *, every_page: bool = False) -> None:
+        self.said = io.StringIO()
+        super().__init__("none", directory, PlainNarrator(self.said), every_page=every_page)
         self.labs = 0
         self.closed = False
 
@@ -157,30 +158,60 @@ class Closing(Company):
 
 @pytest.mark.parametrize(("first", "labs"), [("planned-move", 1), ("demonstration", 2)])
 def test_a_scenario_that_leaves_a_node_without_power_leaves_its_lab_to_nobody(
-    first: str, labs: int, monkeypatch: pytest.MonkeyPatch
+    first: str, labs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one needs every node; others follow in the same lab."""
     monkeypatch.setattr(runner, "play", lambda *_, **__: played(OURS))
     monkeypatch.setattr(runner, "tidy", lambda _: None)
-    company = Closing()
+    company = Closing(tmp_path)
     for name in (first, "crash-of-a-standby"):
         company.play(CATALOGUE.known[name], PLAIN)
     assert company.labs == labs
 
 
-def test_a_lab_that_does_not_come_up_fails_its_scenario_alone() -> None:
-    """The verdict says why, the table is told all the same, and the next scenario gets a lab of its own."""
+def test_a_lab_that_does_not_come_up_fails_its_scenario_alone(tmp_path: Path) -> None:
+    """Verdict and page say why, the table is told all the same, and the next scenario gets a lab of its own."""
 
     class Down(Closing):
         def _lab_for(self, _scenario: Scenario, _configuration: Configuration) -> Lab:
             raise LabError("node2 does not boot")
 
-    company = Down()
+    company = Down(tmp_path)
     one = company.play(CATALOGUE.known["planned-move"], PLAIN)
     assert one.verdict.sentences() == ["the lab or its cluster failed the scenario: node2 does not boot"]
     assert not one.verdict.passed
     assert company.closed
     assert "FAILED: the lab or its cluster failed the scenario: node2 does not boot" in table([one.to_json()])
+    assert one.page is not None
+    assert "node2 does not boot" in one.page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("every_page", "wrong", "there"), [(False, False, False), (False, True, True), (True, False, True)]
+)
+def test_one_that_fails_has_a_page_and_others_where_that_is_asked_for(
+    every_page: bool, wrong: bool, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is beside the record."""
+    found = played(OURS, *([Violation(0.0, "silence", "no answer")] if wrong else []))
+    monkeypatch.setattr(runner, "play", lambda *_, **__: replace(found, record=tmp_path))
+    monkeypatch.setattr(runner, "tidy", lambda _: None)
+    page = Closing(tmp_path, every_page=every_page).play(CATALOGUE.known["planned-move"], PLAIN).page
+    assert page == (tmp_path / "report.html" if there else None)
+    assert page is None or page.is_file()
+
+
+def test_a_page_that_cannot_be_written_is_said_and_changes_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory is in its place."""
+    (tmp_path / "report.html").mkdir()
+    monkeypatch.setattr(runner, "play", lambda *_, **__: replace(played(OURS), record=tmp_path))
+    monkeypatch.setattr(runner, "tidy", lambda _: None)
+    company = Closing(tmp_path, every_page=True)
+    one = company.play(CATALOGUE.known["planned-move"], PLAIN)
+    assert (one.page, one.verdict.passed) == (None, True)
+    assert "There is no page of planned-move: cannot write" in company.said.getvalue()
 
 
 def test_an_earlier_run_is_read_again(tmp_path: Path) -> None:

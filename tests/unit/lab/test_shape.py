@@ -35,8 +35,9 @@ ALLOWED: Dict[str, Set[str]] = {
     "lab": {"cluster", "errors", "examples", "faults", "host", "settings", "status", "topology", "waiting"},
     "traffic": {"errors"},
     "judge": {"errors", "lab", "status", "traffic", "waiting"},
+    "report": {"errors", "faults", "judge"},
     "scenarios": {
-        *("cluster", "errors", "examples", "faults", "judge", "lab", "settings", "status"),
+        *("cluster", "errors", "examples", "faults", "judge", "lab", "report", "settings", "status"),
         *("topology", "traffic", "vpc", "waiting"),
     },
     "cli": {"cluster", "errors", "faults", "lab", "scenarios", "settings"},

@@ -193,3 +193,10 @@ def test_a_topology_made_by_hand_reaches_the_lab_as_it_is(topology: Topology) ->
 def test_roles_are_types() -> None:
     """A node runs the cluster; a consumer only asks."""
     assert {(type(one), one.role) for one in TWO.instances} == {(Node, "node"), (Consumer, "consumer")}
+
+
+def test_settings_that_are_not_as_by_default_are_told() -> None:
+    """By their names, for the record of a run."""
+    assert Settings().chosen() == {}
+    assert Settings(mode="eni", seed=7).chosen() == {"mode": "eni", "seed": 7}
+    assert Settings(described=topology_for()).chosen() == {"described": "a topology of its own"}

@@ -308,6 +308,7 @@ def _down(lab: Lab) -> int:
 
 @command.command("demo")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="where the figures go (default: demo.json)")
+@click.option("--report", type=FILE, metavar="FILE", help="where the page goes (default: demo.html)")
 @mode_option
 @layout_option
 @click.option("--ipv6", is_flag=True, help="move an IPv6 address (default: IPv4)")
@@ -322,6 +323,7 @@ def _down(lab: Lab) -> int:
 def _demo(
     lab: Lab,
     json_file: Optional[Path],
+    report: Optional[Path],
     mode: Mode,
     layout: Layout,
     ipv6: bool,
@@ -339,6 +341,7 @@ def _demo(
     return demo.run(
         lab.rundir.name,
         json_file=json_file,
+        page_file=report,
         ipv6=ipv6,
         configuration=configuration,
         interval=interval,

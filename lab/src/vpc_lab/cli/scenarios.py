@@ -102,6 +102,7 @@ def _configuration(agent: str, tool: Tool, mode: Mode, nodes: str) -> Configurat
 )
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="write the outcome as JSON, too")
 @click.option("--page", "page_file", type=FILE, metavar="FILE", help="write the table in Markdown, too")
+@click.option("--reports", is_flag=True, help="a page (HTML) of each; else only of those that fail")
 @click.option(
     "--beside",
     type=FILE,
@@ -117,6 +118,7 @@ def scenarios_verb(
     agents: Tuple[str, ...],
     json_file: Optional[Path],
     page_file: Optional[Path],
+    reports: bool,
     beside: Tuple[Path, ...],
     mode: Mode,
     nodes: str,
@@ -150,7 +152,7 @@ def scenarios_verb(
     try:
         for agent in agents or AGENTS[:1]:
             configuration = _configuration(agent, tool, mode, nodes)
-            with Company(lab.rundir.name, place, voice, settings_for(configuration)) as company:
+            with Company(lab.rundir.name, place, voice, settings_for(configuration), every_page=reports) as company:
                 for scenario in fitting(wanted, configuration):
                     found = company.play(scenario, configuration)
                     played.append(found)
@@ -160,6 +162,8 @@ def scenarios_verb(
                     voice.verdict(
                         f"{scenario.name}: {word}; longest silence {found.longest_silence:.1f} s", found.verdict.passed
                     )
+                    if found.page is not None:
+                        voice.say(f"The page of it: {found.page}")
     except KeyboardInterrupt:
         voice.say("Interrupted: the lab is gone, and everything in it.")
         return INTERRUPTED

@@ -15,6 +15,10 @@ _DONE = re.compile(r"\b(\S+) (\w+) \(call (\d+), PID \d+\) exited with status (\
 _RESULT = re.compile(r"Result of (monitor|probe) operation for (\S+) on \S+: .*; call=(\d+) key=\S+ rc=(\d+)")
 _TIMED_OUT = re.compile(r"Result of (\w+) operation for (\S+) on \S+: Timed Out .*; call=(\d+) ")
 _FENCED = re.compile(r"finalize_op\S*\s+\w+: Operation '(\w+)' targeting (\S+) by (\S+) for \S+: (\w+)")
+_WANTED = re.compile(r"Requesting peer fencing \((\w+)\) targeting (\S+)")
+# Every daemon of Pacemaker tells of members; the controller acts on it.
+_MEMBER = re.compile(r"pacemaker-controld .*: Node (\S+) state is now (\w+)")
+_QUORUM = re.compile(r"pacemaker-controld .*: Quorum (acquired|lost)\b")
 LOG = "var/log/pacemaker/pacemaker.log"
 
 
@@ -40,7 +44,19 @@ def said(line: str, node: str, shift: float) -> Optional[Union[Operation, Event]
     if found is not None:
         about = {"node": node, "action": found[1], "target": found[2], "by": found[3], "outcome": found[4]}
         return Event(when, "fencing", about)
-    return None
+    return _of_the_cluster(when, words, node)
+
+
+def _of_the_cluster(when: float, words: str, node: str) -> Optional[Event]:
+    """What a node sees of the others; it tells the story, and nothing is judged by it."""
+    found = _WANTED.search(words)
+    if found is not None:
+        return Event(when, "fencing-wanted", {"node": node, "action": found[1], "target": found[2]})
+    found = _MEMBER.search(words)
+    if found is not None:
+        return Event(when, "membership", {"node": node, "of": found[1], "state": found[2]})
+    found = _QUORUM.search(words)
+    return None if found is None else Event(when, "quorum", {"node": node, "state": found[1]})
 
 
 class Log:

@@ -226,6 +226,23 @@ class Record:
                 return
             moment = max([moment + _STEP, *(time for time, _, _ in self._waiting[:1])])
 
+    def events(self) -> List[Event]:
+        """All events of a record that nobody writes to any more, whatever has been returned already."""
+        return Journal(_found(self.directory, EVENTS), Event.from_json).read()
+
+    def operations(self) -> List[Operation]:
+        """All operations, as `events`."""
+        return Journal(_found(self.directory, OPERATIONS), Operation.from_json).read()
+
+    def questions(self, consumer: str) -> Path:
+        """The file of what a consumer asked."""
+        return _found(self.directory / QUESTIONS, consumer)
+
+
+def has_record(directory: Path) -> bool:
+    """Whether a run has left a record there, however short."""
+    return (directory / HEADER).is_file()
+
 
 def _found(directory: Path, name: str) -> Path:
     packed = directory / f"{name}.jsonl.gz"

@@ -10,6 +10,9 @@ judge.feed(*recording.rest())
 from __future__ import annotations
 
 import contextlib
+import platform
+import re
+import subprocess
 import time
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +24,9 @@ from vpc_lab.judge.record import QUESTIONS, Event, Header, Item, Operation, Reco
 from vpc_lab.lab import Lab
 from vpc_lab.traffic.question import PROTOCOLS
 from vpc_lab.traffic.recorder import INTERVAL, LATE, TIMEOUT, Measurement
+
+# Seconds for a program to tell its version.
+_TOLD_WITHIN = 5.0
 
 
 class Recording:
@@ -69,7 +75,7 @@ class Recording:
             timeout=TIMEOUT,
             instance_ids=lab.instance_ids(),
             settings=settings,
-            versions=versions(),
+            versions={**versions(), **programs()},
         )
         writer = Writer(directory, header)
         with Measurement.running(
@@ -129,6 +135,18 @@ def versions() -> Dict[str, str]:
     for name in ("aws-ipfailover", "aws-ipfailover-lab"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
+    return found
+
+
+def programs() -> Dict[str, str]:
+    """Versions of what a lab's cluster is made of, as far as that tells."""
+    found = {"Linux": platform.release(), "Python": platform.python_version()}
+    for name, argv in (("Pacemaker", ["pacemakerd", "--version"]), ("Corosync", ["corosync", "-v"])):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            said = subprocess.run(argv, capture_output=True, text=True, timeout=_TOLD_WITHIN, check=False).stdout
+            version = re.search(r"\d+(\.\d+)+[\w.+~-]*", said)
+            if version is not None:
+                found[name] = version[0]
     return found
 
 

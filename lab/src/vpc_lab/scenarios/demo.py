@@ -15,18 +15,20 @@ import time
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab import examples
 from vpc_lab.errors import LabError
 from vpc_lab.judge.recording import resource_of
 from vpc_lab.judge.verdict import Verdict
 from vpc_lab.lab import Lab
+from vpc_lab.report.document import About
+from vpc_lab.report.page import write as write_page
 from vpc_lab.scenarios.catalogue import CATALOGUE
 from vpc_lab.scenarios.configuration import Configuration
 from vpc_lab.scenarios.figures import Failover, figures, show
 from vpc_lab.scenarios.narrator import Narrator, narrator
-from vpc_lab.scenarios.runner import Service, play
+from vpc_lab.scenarios.runner import Played, Service, play
 from vpc_lab.scenarios.stage import Stage
 from vpc_lab.settings import Settings
 from vpc_lab.topology import Layout, Mode, Topology, topology_for
@@ -35,6 +37,7 @@ from vpc_lab.traffic.recorder import INTERVAL
 from vpc_lab.vpc import Address
 
 JSON_FILE = Path("demo.json")
+PAGE_FILE = Path("demo.html")
 # Seconds for which both nodes may answer in a move that makes before it breaks: its drain.
 GRACE = 2.0
 # What the demonstration calls a fault.
@@ -128,6 +131,7 @@ def run(
     name: str,
     *,
     json_file: Optional[Path] = None,
+    page_file: Optional[Path] = None,
     ipv6: bool = False,
     configuration: Optional[Path] = None,
     interval: float = INTERVAL,
@@ -140,17 +144,37 @@ def run(
     """
     voice = narrator()
     target = JSON_FILE if json_file is None else json_file
+    drawn = PAGE_FILE if page_file is None else page_file
     began = time.monotonic()
+    unwritten: Optional[LabError] = None
     try:
         chosen = script(ipv6=ipv6, configuration=configuration, interval=interval, mode=mode, layout=layout)
         with tempfile.TemporaryDirectory(prefix="vpc-lab-demo-") as directory:
-            failovers, verdict = perform(name, chosen, voice, Path(directory) / "record")
+            failovers, played = perform(name, chosen, voice, Path(directory) / "record")
+            verdict = played.verdict
+            write(target, result(chosen, failovers, verdict, time.monotonic() - began))
+            try:
+                report(drawn, chosen, played)
+            except LabError as error:
+                unwritten = error  # the verdict is told first
     except KeyboardInterrupt:
         # What is still under way ends with this process; a second Ctrl-C has nothing left to say.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         voice.say("Interrupted: the lab is gone, and everything in it.")
         return INTERRUPTED
-    result = {
+    for problem in verdict.sentences():
+        voice.verdict(problem, good=False)
+    if verdict.passed:
+        voice.verdict("Every consumer kept its address, and no answer came from a wrong node.", good=True)
+    if unwritten is not None:
+        raise unwritten
+    voice.say(f"These figures are in {target}, and who answered whom when is drawn in {drawn}. The lab is gone.")
+    return 0 if verdict.passed else 1
+
+
+def result(chosen: Script, failovers: Sequence[Failover], verdict: Verdict, seconds: float) -> Dict[str, Any]:
+    """What the file of the figures has."""
+    return {
         "version": metadata.version("aws-ipfailover"),
         "mode": chosen.mode,
         "address": chosen.address,
@@ -158,20 +182,13 @@ def run(
         "interval_ms": chosen.interval * 1000,
         "failovers": [failover.to_json() for failover in failovers],
         "verdict": verdict.to_json(),
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(seconds, 1),
         "passed": verdict.passed,
     }
-    write(target, result)
-    for problem in verdict.sentences():
-        voice.verdict(problem, good=False)
-    if verdict.passed:
-        voice.verdict("Every consumer kept its address, and no answer came from a wrong node.", good=True)
-    voice.say(f"These figures are in {target}. The lab is gone.")
-    return 0 if verdict.passed else 1
 
 
-def perform(name: str, chosen: Script, voice: Narrator, directory: Path) -> Tuple[List[Failover], Verdict]:
-    """Both failovers in a lab of their own, which is gone afterwards; and the verdict on the whole."""
+def perform(name: str, chosen: Script, voice: Narrator, directory: Path) -> Tuple[List[Failover], Played]:
+    """Both failovers in a lab of their own, which is gone afterwards; and what came of the whole."""
     voice.heading(_SCENES[chosen.mode])
     voice.say(
         "Real Corosync, real Pacemaker, real packets; EC2's API is moto with EC2's manners. About a minute in all."
@@ -212,8 +229,19 @@ def perform(name: str, chosen: Script, voice: Narrator, directory: Path) -> Tupl
             interval=chosen.interval,
             service=Service(resource, (chosen.address,)),
             seen=seen,
+            settings=chosen.settings,
         )
-    return failovers, played.verdict
+    return failovers, played
+
+
+def report(target: Path, chosen: Script, played: Played) -> None:
+    """Write the page. LabError when that cannot be done."""
+    about = About(
+        f"demonstration: {chosen.configuration.name}",
+        "A planned move, and then the power of the active node fails; consumers ask the address all the time.",
+        figures={"address": chosen.address},
+    )
+    write_page(target, played.record, played.verdict, about)
 
 
 def load(lab: Lab, configuration: Path, node: str) -> None:

@@ -15,6 +15,8 @@ from vpc_lab.judge.expectations import Expectations
 from vpc_lab.judge.recording import Recording
 from vpc_lab.judge.verdict import Judge, Verdict
 from vpc_lab.lab import Lab
+from vpc_lab.report.document import About
+from vpc_lab.report.page import NAME, write
 from vpc_lab.scenarios import loading
 from vpc_lab.scenarios.configuration import RESOURCE, Configuration
 from vpc_lab.scenarios.narrator import Narrator
@@ -23,19 +25,27 @@ from vpc_lab.scenarios.stage import Seen, Stage, unseen
 from vpc_lab.settings import Settings
 from vpc_lab.traffic.recorder import INTERVAL
 
+DEFAULTS = Settings()
 # After the last fault or move, within which every consumer has to be answered again, by one node.
 RECOVERED_WITHIN = 120.0
 
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a scenario. `record` is the directory of its record."""
+    """What came of a scenario. `record` is the directory of its record; `page` its page, where there is one."""
 
     scenario: Scenario
     configuration: Configuration
     verdict: Verdict
     record: Path
     seconds: float
+    page: Optional[Path] = None
+
+    @property
+    def about(self) -> About:
+        """What its page says of it."""
+        title = f"{self.scenario.name}: {self.configuration.agent}, {self.configuration.mode}"
+        return About(f"{title}, {self.configuration.nodes} nodes", self.scenario.summary)
 
     @property
     def longest_silence(self) -> float:
@@ -91,10 +101,12 @@ def play(
     interval: float = INTERVAL,
     service: Optional[Service] = None,
     seen: Seen = unseen,
+    settings: Settings = DEFAULTS,
 ) -> Played:
     """Play one scenario in a lab whose cluster has its configuration loaded. Its record is in `directory` then.
 
-    `service`: where it is not the one of `configuration`. `seen` is told of each failover when it is over.
+    `service`: where it is not the one of `configuration`. `seen` is told of each failover when it is over. `settings`:
+    those of the lab, for the record.
     """
     began = time.monotonic()
     if service is None:
@@ -104,7 +116,7 @@ def play(
     held = {resource: addresses, **service.others}
     auditor = Auditor(lab, [address for some in held.values() for address in some], held)
     wrong: List[str] = []
-    about = {"scenario": scenario.name, **asdict(configuration)}
+    about = {"scenario": scenario.name, **asdict(configuration), **settings.chosen(), "seed": settings.seed}
     with Recording.running(lab, directory, {resource: addresses}, interval=interval, settings=about) as recording:
         judge = Judge(recording.header, expectations)
         stage = Stage(lab, recording, judge, configuration, addresses, voice, resource, seen)
@@ -140,6 +152,8 @@ class Company:
     voice: Narrator
     settings: Settings = field(default_factory=Settings)
     interval: float = INTERVAL
+    # A page for each scenario, also for one that has passed.
+    every_page: bool = False
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _lab: Optional[Lab] = None
     _there: Optional[Settings] = None
@@ -177,11 +191,22 @@ class Company:
                     self._lab.save_logs(place / "logs")
             # What went wrong may go on: the next one gets a lab of its own.
             self.close()
-        return played
+        return self._with_page(played) if self.every_page or not played.verdict.passed else played
+
+    def _with_page(self, played: Played) -> Played:
+        try:
+            played.record.mkdir(parents=True, exist_ok=True)
+            page = write(played.record / NAME, played.record, played.verdict, played.about)
+        except (LabError, OSError) as error:
+            # The verdict is what matters, and is told all the same.
+            self.voice.say(f"There is no page of {played.scenario.name}: {error}")
+            return played
+        return replace(played, page=page)
 
     def _in_lab(self, scenario: Scenario, configuration: Configuration, place: Path) -> Played:
         lab = self._lab_for(scenario, configuration)
-        played = play(lab, scenario, configuration, place, self.voice, interval=self.interval)
+        there = self._there or self.settings
+        played = play(lab, scenario, configuration, place, self.voice, interval=self.interval, settings=there)
         if played.verdict.passed and scenario.restores:
             with self.voice.step("Forgetting failures and constraints"):
                 tidy(lab)

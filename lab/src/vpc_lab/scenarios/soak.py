@@ -20,6 +20,8 @@ from vpc_lab.judge.expectations import Allowance, Expectations
 from vpc_lab.judge.recording import Recording
 from vpc_lab.judge.verdict import Judge, Verdict
 from vpc_lab.lab import Injected, Lab
+from vpc_lab.report.document import About
+from vpc_lab.report.page import NAME, write
 from vpc_lab.scenarios import loading
 from vpc_lab.scenarios.configuration import RESOURCE, Configuration
 from vpc_lab.scenarios.draw import HARMLESS, Step, View, draw, may_be_fenced
@@ -97,9 +99,9 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
     wrong: List[str] = []
     began = time.monotonic()
     number = options.first
-    about = {"seed": options.seed, "first_step": options.first, **asdict(configuration)}
+    played = {"seed": options.seed, "first_step": options.first, **asdict(configuration)}
     with Recording.running(
-        lab, directory / "record", {RESOURCE: addresses}, interval=INTERVAL, settings=about
+        lab, directory / "record", {RESOURCE: addresses}, interval=INTERVAL, settings=played
     ) as recording:
         judge = Judge(recording.header, expected)
         stage = Stage(lab, recording, judge, configuration, addresses, voice)
@@ -190,6 +192,20 @@ def perform(stage: Stage, step: Step) -> None:
         do()
 
 
+def about(soaked: Soaked, options: Options, again: str) -> About:
+    """What the page of a soak says of it. `again`: the command that repeats the step that failed."""
+    notes = {}
+    if soaked.failed is not None:
+        step = f"Seed {options.seed}, step {soaked.failed.number}: {soaked.failed}"
+        notes["The step that failed"] = (step, f"This repeats it: {again}")
+    return About(
+        f"soak with seed {options.seed}",
+        "One fault after another and several at once, drawn from a seed; every consumer's answers are judged.",
+        notes=notes,
+        figures={"steps": str(len(soaked.durations))},
+    )
+
+
 def report(soaked: Soaked, options: Options, configuration: Configuration, settings: Settings, voice: Narrator) -> int:
     """Say what came of it; the exit code."""
     verdict, durations, memory = soaked.verdict, soaked.durations, soaked.memory
@@ -206,9 +222,16 @@ def report(soaked: Soaked, options: Options, configuration: Configuration, setti
     )
     for sentence in verdict.sentences():
         voice.verdict(sentence, good=False)
+    again = ""
     if soaked.failed is not None:
         again = f"aws-ipfailover lab soak --mode {configuration.mode} --nodes {settings.nodes} --seed {options.seed}"
         again += f" --tool {configuration.tool} --first-step {soaked.failed.number} --steps 1"
+    try:
+        target = soaked.record.parent / NAME
+        voice.say(f"The page of it: {write(target, soaked.record, verdict, about(soaked, options, again))}")
+    except LabError as error:
+        voice.say(f"There is no page of it: {error}")
+    if soaked.failed is not None:
         voice.say(f"Seed {options.seed}, step {soaked.failed.number}: {soaked.failed}")
         voice.say(f"The record and the logs are kept in {soaked.record.parent}. This repeats the step: {again}")
         return 1
