@@ -26,7 +26,8 @@ FOR = {COMMON: "3.11", OLDEST: "3.9"}
 # What of botocore's data stays: the services that the agent and credentials of an AWS profile call, and what is for all.
 SERVICES = ("ec2", "sts", "sso", "sso-oidc", "signin")
 # Directories and files of the bundled packages that nothing here reads, by their paths below the directory of modules.
-UNUSED = ("boto3/data", "boto3/examples", "botocore/cacert.pem", "botocore/docs/bcdoc/docstring.pyc")
+UNUSED = ("boto3/data", "boto3/examples", "botocore/cacert.pem")
+LEXERS = ("__init__.py", "_mapping.py", "special.py", "python.py")
 WHEELS = ROOT / ".venv" / "bundle"
 
 
@@ -96,7 +97,7 @@ def unpack(lib: Path, itself: Path, patches: Path) -> None:
         modules = lib / directory / "site-packages"
         for wheel in [itself, *sorted(fetch(python).glob("*.whl"))]:
             with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(modules)
+                archive.extractall(modules, [one for one in archive.namelist() if is_used(one)])
         trim(modules)
         for patch in sorted(path for path in patches.rglob("*.py")):
             shutil.copyfile(patch, modules / patch.relative_to(patches))
@@ -106,23 +107,24 @@ def unpack(lib: Path, itself: Path, patches: Path) -> None:
             (lib / f"python{python}").symlink_to(COMMON)
 
 
+def is_used(name: str) -> bool:
+    """Whether a wheel's file is one that the packages have; `name`: its path in the wheel."""
+    parts = name.split("/")
+    if parts[0].endswith(".data"):  # headers and scripts of a wheel
+        return False
+    if parts[0].endswith(".dist-info"):  # but for what names the machine, or the program, that installed it
+        return parts[-1] not in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "top_level.txt")
+    if parts[:2] == ["botocore", "data"] and len(parts) > 3:
+        return parts[2] in SERVICES and not parts[-1].startswith("examples-")
+    if parts[:2] == ["pygments", "lexers"]:  # rich colours source code with them, of which nothing is shown
+        return parts[-1] in LEXERS
+    return not any(name == path or name.startswith(path + "/") for path in UNUSED)
+
+
 def trim(modules: Path) -> None:
-    """Remove what nothing here reads, and what names the machine that installed something."""
-    for path in UNUSED:
-        remove(modules / path)
-    for path in (modules / "botocore" / "data").iterdir():
-        if path.is_dir() and path.name not in SERVICES:
-            shutil.rmtree(path)
-    versions = sorted((modules / "botocore" / "data" / "ec2").iterdir())
-    for path in versions[:-1]:  # the SDK takes the newest one unless it is asked for another
+    """Remove old versions of EC2: the SDK takes the newest one unless it is asked for another."""
+    for path in sorted((modules / "botocore" / "data" / "ec2").iterdir())[:-1]:
         shutil.rmtree(path)
-    for path in modules.glob("*.data"):  # headers and scripts of a wheel
-        shutil.rmtree(path)
-    for path in modules.glob("*.dist-info"):
-        for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "top_level.txt"):
-            remove(path / name)
-    for path in modules.rglob("examples-1.json*"):  # of botocore's documentation
-        path.unlink()
 
 
 def remove(path: Path) -> None:

@@ -19,7 +19,7 @@ if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null; then
     done
     reason="no Python from @FIRST@ to @LAST@ is in /usr/bin, install one"
 else
-    reason="the package aws-ipfailover is not configured, see 'dpkg --audit', or reinstall it"
+    reason="the package aws-ipfailover is not installed completely, reinstall it"
 fi
 
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -164,7 +164,8 @@ look() {
     done
     printf '%s\n' "$devices" | while read -r device state; do
         [ -n "$device" ] || continue
-        ip -o address show dev "$device" | while read -r _index _name _family address _rest; do
+        on_device=$(listed -o address show dev "$device") || exit 1
+        printf '%s\n' "$on_device" | while read -r _index _name _family address _rest; do
             case $address in fe80:* | "") ;; *) echo "address del $address dev $device" ;; esac
         done
         [ "$state" = down ] || echo "link set dev $device down"

@@ -12,6 +12,6 @@ sys.exit(main())' "$@"
     done
     echo "aws-ipfailover: no Python from @FIRST@ to @LAST@ is in /usr/bin, install one" >&2
 else
-    echo "aws-ipfailover: the package is not configured, see 'dpkg --audit', or reinstall it" >&2
+    echo "aws-ipfailover: the package is not installed completely, reinstall it" >&2
 fi
 exit 3

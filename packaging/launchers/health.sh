@@ -13,7 +13,7 @@ if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null; then
     done
     reason="no Python from @FIRST@ to @LAST@ is in /usr/bin, install one"
 else
-    reason="the package aws-ipfailover is not configured, see 'dpkg --audit', or reinstall it"
+    reason="the package aws-ipfailover is not installed completely, reinstall it"
 fi
 
 case "$#:${1-}:${OCF_RESKEY_CRM_meta_interval:-0}" in

@@ -126,7 +126,8 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"cannot {what} {error.filename or alias.path(root)}: {error.strerror}\n")
         return 1
     for path in paths:
-        sys.stdout.write(f"installed {path} (runs with {sys.executable})\n")
+        how = f"leads to {OWN.path(Path('/'))}" if is_packaged() else f"runs with {sys.executable}"
+        sys.stdout.write(f"installed {path} ({how})\n")
     for closed in sorted(
         {*closed_directories(Path(sys.executable)), *closed_directories(Path(aws_ipfailover.__file__))}
     ):
