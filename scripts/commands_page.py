@@ -59,6 +59,12 @@ def page() -> str:
     return HEAD + "".join(_section(name, one) for name, one in _commands())
 
 
+def helps() -> Iterator[Tuple[str, str]]:
+    """Each command's name, and what its --help prints."""
+    for name, one in _commands():
+        yield name, _help(name, one)
+
+
 def _commands() -> Iterator[Tuple[str, click.Command]]:
     with click.Context(group, info_name="aws-ipfailover") as context:
         for name in group.list_commands(context):

@@ -126,7 +126,8 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"cannot {what} {error.filename or alias.path(root)}: {error.strerror}\n")
         return 1
     for path in paths:
-        sys.stdout.write(f"installed {path} (runs with {sys.executable})\n")
+        how = f"leads to {OWN.path(Path('/'))}" if is_packaged() else f"runs with {sys.executable}"
+        sys.stdout.write(f"installed {path} ({how})\n")
     for closed in sorted(
         {*closed_directories(Path(sys.executable)), *closed_directories(Path(aws_ipfailover.__file__))}
     ):
@@ -169,6 +170,11 @@ def install(root: Path, alias: Alias = OWN, *, force: bool = False) -> List[Path
             the system, or that cannot be found out. Nothing was changed.
         OSError: a file cannot be written.
     """
+    if is_packaged() and alias == OWN:
+        raise RefusedError(
+            "not installed: the system's package aws-ipfailover has put the agents where Pacemaker finds them; to give"
+            " the first one another name as well: aws-ipfailover install --as suse:aws-vpc-move-ip"
+        )
     first_line = f"#!{sys.executable} -I"
     if any(character.isspace() for character in sys.executable) or len(first_line) > _LONGEST_FIRST_LINE:
         raise RefusedError(
@@ -184,6 +190,8 @@ def install(root: Path, alias: Alias = OWN, *, force: bool = False) -> List[Path
             raise RefusedError(f"not installed: {problem} (--force installs all the same)")
         if problem:
             sys.stderr.write(f"warning: {problem}\n")
+    if is_packaged():
+        return [_link(alias.path(root), OWN.path(Path("/")))]
     return [_write(one.path(root), agent_file(one.file), first_line) for one in _files(alias)]
 
 
@@ -250,6 +258,27 @@ def _problem(folder: Path) -> str:
         f"somebody other than root can write {', '.join(found[:_SHOWN])}{more}: whoever does so is root when Pacemaker"
         " next runs the agent; install the package as root into a directory of root's, such as /opt/aws-ipfailover"
     )
+
+
+def is_packaged() -> bool:
+    """Whether this process runs in what a package of the system installed, which has a file that starts its agents."""
+    return Path(sys.prefix, "packaged").is_file()
+
+
+def _link(target: Path, agent: Path) -> Path:
+    """Let `target` lead to the agent's file: that one finds its Python, and its version, also after an upgrade."""
+    is_new = _make(target.parent)
+    temporary = target.with_name(f".{target.name}-{os.getpid()}")
+    try:
+        temporary.symlink_to(agent)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        if is_new:
+            with suppress(OSError):
+                target.parent.rmdir()
+        raise
+    return target
 
 
 def _write(target: Path, source: Path, first_line: str) -> Path:

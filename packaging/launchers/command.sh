@@ -1,0 +1,17 @@
+#!/bin/sh
+# aws-ipfailover, in the version that is installed. One that runs is not disturbed by the next.
+if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null; then
+    tree=$PWD
+    cd "${OLDPWD:-/}" 2>/dev/null || cd /
+    for python in python @PYTHONS@; do
+        if [ -x "$tree/bin/$python" ]; then
+            exec "$tree/bin/$python" -I -c 'import sys
+from aws_ipfailover.cli.main import main
+sys.exit(main())' "$@"
+        fi
+    done
+    echo "aws-ipfailover: no Python from @FIRST@ to @LAST@ is in /usr/bin, install one" >&2
+else
+    echo "aws-ipfailover: the package is not installed completely, reinstall it" >&2
+fi
+exit 3

@@ -1,0 +1,63 @@
+"""docs/packages.md, as a run of `make packages-matrix` writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Sequence
+
+
+class Row(NamedTuple):
+    """What came of a test: its id of pytest's, its docstring, `passed`, `failed` or `skipped`, and what it has noted."""
+
+    test: str
+    sentence: str
+    outcome: str
+    note: str
+
+    @property
+    def file(self) -> str:
+        """The name of the test's file, without `test_` and `.py`."""
+        return self.test.split("::", maxsplit=1)[0].rpartition("/test_")[2].replace(".py", "")
+
+
+TITLES: Dict[str, str] = {
+    "build": "What is built",
+    "installed": "Installed on Debian 12, once",
+    "launcher": "Without any Python",
+    "distributions": "Distributions",
+    "pythons": "Pythons",
+    "lifecycle": "Install, upgrade, downgrade, remove, purge",
+    "interpreter": "The interpreter is exchanged",
+    "rpm": "The .rpm",
+    "contract": "The agents' contract, with the installed files",
+    "speed": "Speed",
+    "linters": "lintian and rpmlint",
+    "cluster": "A cluster",
+}
+HEAD = """# Packages: what was tried
+
+Written by `make packages-matrix`, which runs tests/packages on a Debian 12 machine; each line is a test, in the words of its
+docstring, and what it measured. How to install: [Install](install.md).
+"""
+SHOWN = {"passed": "yes", "failed": "**no**", "skipped": "not tried"}
+
+
+def write(page: Path, rows: Sequence[Row]) -> None:
+    """Write the page."""
+    page.write_text(text(rows), encoding="utf-8")
+
+
+def text(rows: Sequence[Row]) -> str:
+    """The page: a table for each file of tests, in the order of TITLES."""
+    parts: List[str] = [HEAD]
+    for file in [*TITLES, *sorted({row.file for row in rows} - set(TITLES))]:
+        own = [row for row in rows if row.file == file]
+        if own:
+            lines = [f"| {cell(row.sentence)} | {SHOWN[row.outcome]} | {cell(row.note)} |" for row in own]
+            parts.append("\n".join([f"## {TITLES.get(file, file)}\n", "| what | holds | |", "|---|---|---|", *lines]) + "\n")
+    return "\n".join(parts)
+
+
+def cell(words: str) -> str:
+    """Text as a table of Markdown takes it."""
+    return words.replace("|", "\\|").replace("\n", " ")

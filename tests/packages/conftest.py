@@ -1,0 +1,112 @@
+"""The packages, built once for all tests here, and the page that `make packages-matrix` writes of what came of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Dict, Generator, Iterator, List
+
+import pytest
+
+from box import Box, box
+from packages_page import Row, write
+from sandbox import cannot_run, need_commands, need_root
+
+ROOT = Path(__file__).parents[2]
+# The tests that take long are those of `make packages-matrix`.
+collect_ignore = [] if os.environ.get("PACKAGES_MATRIX") else ["matrix"]
+
+
+def build(directory: Path, *options: str) -> Path:
+    """Build packages into a directory."""
+    command = [sys.executable, str(ROOT / "packaging" / "build_packages.py"), str(directory), *options]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory with everything that `make packages` builds."""
+    need_commands("dpkg-deb", "rpmbuild")
+    return build(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same packages again, as the next release of the same version: what there is to upgrade to."""
+    need_commands("dpkg-deb", "rpmbuild")
+    return build(tmp_path_factory.mktemp("newer"), "--release", "2", "--only", "deb", "--only", "rpm")
+
+
+def deb_of(directory: Path) -> str:
+    """The path of the .deb in a directory."""
+    (path,) = directory.glob("*.deb")
+    return str(path)
+
+
+def rpm_of(directory: Path) -> str:
+    """The path of the .rpm in a directory."""
+    (path,) = directory.glob("*.rpm")
+    return str(path)
+
+
+@pytest.fixture
+def open_box() -> Iterator[Box]:
+    """A box around this machine's system."""
+    need_root()
+    need_commands("unshare", "nsenter")
+    with box() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def installed(packages: Path) -> Iterator[Box]:
+    """A box in which the .deb is installed, for tests that leave it as it is."""
+    need_root()
+    need_commands("unshare", "nsenter", "dpkg")
+    try:
+        with box() as opened:
+            opened.run("dpkg", "--install", deb_of(packages))
+            yield opened
+    except RuntimeError as error:
+        cannot_run(str(error))
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Say something that stands beside the test's result in the page."""
+    notes: List[str] = []
+    request.node.notes = notes
+    return notes.append
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+_results: Dict[str, pytest.TestReport] = {}
+_sentences: Dict[str, str] = {}
+_notes: Dict[str, str] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what came of each test."""
+    report = yield
+    if report.when == "call" or report.outcome != "passed":
+        _results[item.nodeid] = report
+        case = f" ({item.callspec.id})" if hasattr(item, "callspec") else ""
+        _sentences[item.nodeid] = (getattr(item, "obj").__doc__ or item.name).strip().splitlines()[0] + case
+        _notes[item.nodeid] = "; ".join(getattr(item, "notes", []))
+    return report
+
+
+def pytest_sessionfinish() -> None:
+    """Write the page that PACKAGES_PAGE names."""
+    page = os.environ.get("PACKAGES_PAGE")
+    if page and _results:
+        rows = [Row(one, _sentences[one], _results[one].outcome, _notes[one]) for one in _results]
+        write(Path(page), rows)
