@@ -22,7 +22,7 @@ from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.drill import doctor
 from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Drill, Plan, interruptible
-from aws_ipfailover.drill.consumers import BY_SSH, Consumers, places, program_on
+from aws_ipfailover.drill.consumers import BY_SSH, Consumers, hosts_in, places, program_on
 from aws_ipfailover.drill.judgement import Series, seen
 from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
 from aws_ipfailover.drill.report import Report, Verdict, document
@@ -79,6 +79,7 @@ def command(
     if as_json and not yes:
         raise click.UsageError("the drill asks before it begins, for which JSON leaves no place: add --yes")
     asking = asking_of(options)
+    hosts = hosts_in(watch_from or "")
     if picture:
         check_writable("--svg", picture)
     screen = console(stderr=as_json)
@@ -101,7 +102,6 @@ def command(
         screen.print(Text(f"  {one.outcome}: {one}"))
     if any(one.outcome == doctor.FAIL for one in found):
         return _refuse(screen, [str(one) for one in found if one.outcome == doctor.FAIL])
-    hosts = [host for host in (watch_from or "").split(",") if host]
     where = places(hosts, watch_command, target, asking)
     screen.print(Text(f"{target} is asked from {', '.join(place.name for place in where)}"))
     for sentence in plan.sentences():
