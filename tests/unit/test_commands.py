@@ -365,6 +365,23 @@ def test_a_wrong_command_line(capsys: pytest.CaptureFixture[str], arguments: Lis
     assert sentence in said.err
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["doctor", "--timeout"], ["plan", "--timeout"], ["where", "--timeout"], ["take", "--timeout"]),
+        *(["release", "--timeout"], ["drill", "--wait"], ["drill", "--allowed"], ["status", "--interval"]),
+        *(["watch", "127.0.0.1", "--for"], ["watch", "127.0.0.1", "--interval"], ["watch", "127.0.0.1", "--timeout"]),
+        *(["watch", "127.0.0.1", "--allowed"], ["advise", "--seconds"]),
+    ],
+    ids=" ".join,
+)
+def test_seconds_are_finite(capsys: pytest.CaptureFixture[str], arguments: List[str], number: str) -> None:
+    """`nan` is in every range, and nothing can be waited for until then."""
+    assert main.main([*arguments, number]) == 2
+    assert number in capsys.readouterr().err
+
+
 def test_without_arguments_the_help_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     """A script that forgot its arguments has not succeeded."""
     assert main.main([]) == 2

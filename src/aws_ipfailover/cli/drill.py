@@ -18,6 +18,7 @@ from rich.text import Text
 from aws_ipfailover.cli.asking import asking_of, asking_options
 from aws_ipfailover.cli.files import check_writable
 from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
+from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.drill import doctor
 from aws_ipfailover.drill.cluster import Cluster
@@ -46,8 +47,8 @@ _OWN = AgentName("heartbeat", AGENT)
 @asking_options(brief=True)
 @click.option("--fence", is_flag=True, help="Fence the active node, instead of moves.")
 @click.option("--there-and-back", is_flag=True, help="With --fence: the moves first.")
-@click.option("--allowed", type=click.FloatRange(min=0), metavar="S", help="A longer silence is wrong.")
-@click.option("--wait", type=click.FloatRange(10, 7200), default=300.0, metavar="S", help="For each step (300).")
+@click.option("--allowed", type=Seconds(0), metavar="S", help="A longer silence is wrong.")
+@click.option("--wait", type=Seconds(10, 7200), default=300.0, metavar="S", help="For each step (300).")
 @click.option("--svg", "picture", metavar="FILE", help="Draw the picture.")
 @click.option("--watch-command", default=BY_SSH, hidden=True, help="What runs aws-ipfailover on {host}.")
 @click.option("--cluster-command", default="", hidden=True, help="What runs a command on a node of the cluster.")
