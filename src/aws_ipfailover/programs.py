@@ -50,14 +50,17 @@ def run(
     environ: Optional[Mapping[str, str]] = None,
     *,
     user: Optional[struct_passwd] = None,
+    folder: Optional[str] = None,
 ) -> Done:
     """Run a program without input to its end, for so many seconds at most; as `user`, which only root may.
+
+    `folder`: its working directory, by default this process's.
 
     Raises:
         UnknownError: it has not ended in time, prints too much, or cannot be started; half a sentence.
     """
     end = time.monotonic() + seconds
-    options: Dict[str, Any] = {}
+    options: Dict[str, Any] = {"cwd": folder}
     if user is not None:
         groups = os.getgrouplist(user.pw_name, user.pw_gid)
         options = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups, "cwd": "/"}

@@ -80,7 +80,7 @@ def test_an_interruption_without_click(monkeypatch: pytest.MonkeyPatch, capsys: 
     def interrupted(arguments: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr(install, "main", interrupted)
     assert main.main(["install"]) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
@@ -273,6 +273,80 @@ sys.exit(main.main(["odd"]))
     assert process.returncode == 130
 
 
+# Presses Ctrl-C when a module is loaded that not every Python has loaded at its start.
+WHILE_LOADING = """
+import sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("aws_ipfailover.cli.") and name != "aws_ipfailover.cli.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from aws_ipfailover.cli.main import main
+sys.exit(main(["parameters"]))
+"""
+
+
+def test_ctrl_c_while_it_loads() -> None:
+    """The first tenths of a second are no exception: one line, no traceback."""
+    done = subprocess.run([sys.executable, "-c", WHILE_LOADING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "error", [UnknownError("\x1b[31mno\n\x9banswer\u202e"), click.UsageError("\x1b[31mno\n\x9banswer\u202e")], ids=str
+)
+def test_what_an_error_quotes_is_no_escape_of_a_terminal(
+    command_that: Make, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    """An error can quote another program, EC2, or what somebody has called a resource."""
+    command_that(raising(error))
+    main.main(["odd"])
+    said = capsys.readouterr().err
+    assert said.replace("\n", "").isprintable()
+    assert said.endswith("no\n\\x9banswer\\u202e\n")
+
+
+@pytest.mark.parametrize("arguments", [["parameters"], ["doctor", "--list"], ["doctor", "--list", "--json"]], ids=str)
+def test_a_full_disk_is_a_sentence(arguments: List[str]) -> None:
+    """Exit code 3: nobody has found out anything."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr == "the output cannot be written: No space left on device\n"
+    assert done.returncode == 3
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence(command_that: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name, and what the kernel says."""
+    command_that(raising(OSError(28, "No space left on device", "/tmp/picture.svg")))
+    assert main.main(["odd"]) == 3
+    assert capsys.readouterr() == ("", "/tmp/picture.svg: No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", [["parameters"], ["doctor", "--list"]], ids=str)
+def test_a_caller_may_have_closed_its_streams(arguments: List[str]) -> None:
+    """As `>&-` in a shell does, or a service without them."""
+    command = [PROGRAM, *arguments]
+    done = subprocess.run(["sh", "-c", '"$@" <&- >&-', "sh", *command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-15"])
+def test_a_terminal_need_not_know_every_character(encoding: str) -> None:
+    """A character that its encoding does not have is escaped, and is no error."""
+    script = """
+import sys
+import click
+from aws_ipfailover.cli import group, main
+sys.modules["odd_command"] = type(sys)("odd_command")
+sys.modules["odd_command"].command = click.Command("odd", callback=lambda: print("cut\u2026"))
+group._OWN["odd"] = "odd_command"
+sys.exit(main.main(["odd"]))
+"""
+    environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "cut\\u2026\n", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -291,6 +365,23 @@ def test_a_wrong_command_line(capsys: pytest.CaptureFixture[str], arguments: Lis
     assert sentence in said.err
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["doctor", "--timeout"], ["plan", "--timeout"], ["where", "--timeout"], ["take", "--timeout"]),
+        *(["release", "--timeout"], ["drill", "--wait"], ["drill", "--allowed"], ["status", "--interval"]),
+        *(["watch", "127.0.0.1", "--for"], ["watch", "127.0.0.1", "--interval"], ["watch", "127.0.0.1", "--timeout"]),
+        *(["watch", "127.0.0.1", "--allowed"], ["advise", "--seconds"]),
+    ],
+    ids=" ".join,
+)
+def test_seconds_are_finite(capsys: pytest.CaptureFixture[str], arguments: List[str], number: str) -> None:
+    """`nan` is in every range, and nothing can be waited for until then."""
+    assert main.main([*arguments, number]) == 2
+    assert number in capsys.readouterr().err
+
+
 def test_without_arguments_the_help_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     """A script that forgot its arguments has not succeeded."""
     assert main.main([]) == 2
@@ -306,7 +397,9 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["parameters"], ["--help"], ["lab", "--help"], ["lab", "scenarios", "--list"]], ids=str
+    "arguments",
+    [["parameters"], ["doctor", "--list"], ["--help"], ["lab", "--help"], ["lab", "scenarios", "--list"]],
+    ids=str,
 )
 def test_a_reader_that_is_gone_is_no_error(arguments: List[str]) -> None:
     """As in `aws-ipfailover parameters | head -1`: exit code 0, and no word of it."""
@@ -445,6 +538,17 @@ def test_a_document_says_which_schema_it_fits(capsys: pytest.CaptureFixture[str]
     """So that whoever keeps it knows later."""
     screen.write_json("odd", {"value": 1})
     assert json.loads(capsys.readouterr().out) == {"schema": "aws-ipfailover/odd/1", "value": 1}
+
+
+def test_a_document_has_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names and tags can have any character; JSON by itself escapes those below the blank alone."""
+    name = "\x1b[31m\x9b31m\x7f\u202e\udc80"
+    screen.write_json("where", {"name": name})
+    screen.write_json_line("where", {"name": name})
+    said = capsys.readouterr().out
+    assert said.replace("\n", "").isascii()
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", said)
+    assert json.loads(said.splitlines()[-1])["name"] == name
 
 
 def test_every_command_of_this_package_is_in_the_list_of_the_help() -> None:

@@ -21,7 +21,7 @@ from aws_ipfailover.drill import conduct, doctor
 from aws_ipfailover.drill import page as drill_page
 from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Conducted, Drill, Plan, interruptible
-from aws_ipfailover.drill.consumers import BY_SSH, HERE, Consumers, Place, places
+from aws_ipfailover.drill.consumers import BY_SSH, HERE, Consumers, Place, hosts_in, places
 from aws_ipfailover.drill.judgement import Seen, Series, Step, seen
 from aws_ipfailover.drill.placement import Moved, moved, placement_refusals, placements
 from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
@@ -594,6 +594,11 @@ def test_consumers_are_here_or_on_hosts() -> None:
     assert "--ask=who is it" in own.command
 
 
+def test_hosts_are_asked_once_each() -> None:
+    """Blanks around a name are none of it, and a name that is given twice is one consumer."""
+    assert hosts_in(" app1, app2,app1,,") == ["app1", "app2"]
+
+
 # What ssh does with a command: a shell on the other side gets its arguments joined by blanks.
 SSH = """#!/bin/sh
 echo "$@" >>{log}
@@ -783,6 +788,16 @@ def test_a_doctor_that_cannot_be_asked_is_a_finding() -> None:
         assert "the doctor cannot be asked" in found.text
 
 
+def test_the_doctor_loads_nothing_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can write in the directory in which root runs a drill cannot make root run a module of theirs."""
+    package = tmp_path / "aws_ipfailover"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    doctor.findings([sys.executable, "-m", "aws_ipfailover.cli.main"], "no-such-resource")
+    assert not (tmp_path / "loaded").exists()
+
+
 # -- the command -------------------------------------------------------------------------------------------------
 
 
@@ -796,6 +811,8 @@ def test_a_doctor_that_cannot_be_asked_is_a_finding() -> None:
         (["--svg", "/proc/none/x"], "cannot be written"),
         (["--report", "/nowhere/at/all.html"], "there is no directory /nowhere/at"),
         (["--report", "/proc"], "/proc is a directory"),
+        # ssh would take it for an option, and run what it names here.
+        (["--watch-from", "app1, -oProxyCommand=id"], "'-oProxyCommand=id' is wrong, expected names of hosts"),
     ],
 )
 def test_a_wrong_command_line_is_a_sentence(

@@ -49,7 +49,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "setup": set(),
     "state": set(),
     "setup.advice": {"errors"},
-    "setup.migration": {"errors", "ocf", "ocf.cib", "ocf.constraints", "ocf.durations", "parameters"},
+    "setup.migration": {"errors", "ocf", "ocf.cib", "ocf.constraints", "ocf.durations", "output", "parameters"},
     "coexistence": {"modes"},
     "node": {"address", "deadline", "errors", "kernel.links"},
     "context": {

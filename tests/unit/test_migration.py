@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any, List, Optional
@@ -233,10 +234,36 @@ def test_what_cannot_be_done_by_commands(resources: List[str], constraints: str,
     assert found.steps == ()
 
 
-def test_hostile_ids_stay_in_their_quotes() -> None:
-    """An id that XML allows, and that a shell or XML would read otherwise."""
-    found = migration(cib(primitive("ip.a-b_c", "aws-vpc-move-ip", **MOVE_IP)), nobody)
-    assert changed(found)[0].get("id") == "ip.a-b_c"
+# An id as XML writes it, and what a fake tool of Pacemaker does: it notes what it was given.
+HOSTILE = "a'b;>injected;$(>injected)`>injected`&#10;>injected&#10;#"
+TOOL = """#!/bin/sh
+printf '%s\\0' "$@" >>{log}
+"""
+
+
+def test_hostile_names_begin_no_command(tmp_path: Path) -> None:
+    """Whatever a configuration calls a resource, a group or a provider: the script runs its own commands alone."""
+    together = primitive("vip", "awsvip", secondary_private_ip="10.0.0.9") + primitive(
+        "OTHER", "IPaddr2", ip="10.0.0.9", iflabel="x;>injected"
+    )
+    resources = [
+        f'<group id="g&#10;>injected">{together}</group>',
+        primitive("NAME", "su&#10;>injected&#10;se:aws-vpc-move-ip", **MOVE_IP),
+    ]
+    resources = [one.replace("NAME", HOSTILE).replace("OTHER", f"o{HOSTILE}") for one in resources]
+    file, log = tmp_path / "migrate.sh", tmp_path / "log"
+    file.write_text(script(migration(cib(*resources), nobody)), encoding="utf-8")
+    for name in ("crm_resource", "cibadmin", "crm_attribute", "crm_simulate"):
+        (tmp_path / name).write_text(TOOL.format(log=shlex.quote(str(log))), encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(
+        ["sh", "-e", str(file)], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "injected").exists()
+    meant = HOSTILE.replace("&#10;", "\n")
+    assert {meant, f"o{meant}"} <= set(log.read_text(encoding="utf-8").split("\0"))
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

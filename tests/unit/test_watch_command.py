@@ -282,6 +282,8 @@ def test_without_permission_for_icmp_it_says_what_to_do() -> None:
     [
         (b"node1 1795945853.5 17\n", "node1", 1795945853.5),
         (b"node1 5.0 x", "node1", 5.0),
+        # A number with more digits than a time has is none: as a float it could be infinite.
+        (b"n " + b"9" * 60 + b".0\n", "n " + "9" * 60 + ".0", None),
         (b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", "SSH-2.0-OpenSSH_9.2p1 Debian", None),
         (b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n", "HTTP/1.1 400 Bad Request", None),
         (b"J\x00\x00\x00\n5.7.1\x00", "J???", None),
@@ -295,8 +297,29 @@ def test_servers_are_named_by_what_they_say(answer: bytes, name: str, stamped: f
     assert parse_answer(answer) == (name, stamped)
 
 
+NAMES: List[Any] = ["\x1b[31m", "\x9b31m", "\u202e", ["n"], {}, 5]
+GOOD: Dict[str, Any] = {
+    "protocol": "tcp",
+    "sequence": 1,
+    "sent": 5.0,
+    "answered": 5.5,
+    "node": "n",
+    "address": "10.0.0.1",
+}
+
+
 @pytest.mark.parametrize(
-    "line", ["", "{", "[]", "{}", '{"schema":"aws-ipfailover/watch-record/1"}', '{"protocol":"x"}']
+    "line",
+    [
+        *("", "{", "[]", "{}", '{"schema":"aws-ipfailover/watch-record/1"}', '{"protocol":"x"}', "[" * 100_000),
+        *(json.dumps({**GOOD, "node": node}) for node in NAMES),
+        *(json.dumps({**GOOD, "sent": at}) for at in (float("nan"), float("inf"), -1.0, 1e300, 10**400, "5")),
+        *(json.dumps({**GOOD, name: 1e300}) for name in ("answered", "stamped")),
+        json.dumps({**GOOD, "answered": None, "error": "\x1b[31m"}),
+        json.dumps({**GOOD, "connection": "x"}),
+        json.dumps({**GOOD, "sequence": float("inf")}),
+    ],
+    ids=lambda line: line[:90],
 )
 def test_what_is_no_record_is_refused(line: str) -> None:
     """A line of something else on the way, as of a shell's start-up file."""

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from aws_ipfailover.cli import group
+from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.setup.advice import MODES, Advice, Consumers, Needs, Verdict, Weight, advise, missing
 
@@ -48,7 +49,7 @@ def _places(_: click.Context, __: click.Parameter, value: Optional[str]) -> Froz
 @click.option("--keeps-mac", is_flag=True, help="The service needs its MAC address.")
 @click.option("--ipv6", is_flag=True, help="The address is IPv6, or has an IPv6 sister.")
 @click.option("--protocol", type=click.Choice(_PROTOCOLS))
-@click.option("--seconds", type=click.FloatRange(min=0), metavar="N", help="Acceptable silence at a failover.")
+@click.option("--seconds", type=Seconds(0), metavar="N", help="Acceptable silence at a failover.")
 @click.option("--by-name/--by-address", default=None, help="Whether consumers look a name up again.")
 @click.option("--read-scaling", is_flag=True, help="Several nodes serve at once.")
 @click.option("--sap", is_flag=True, help="The service is SAP's.")

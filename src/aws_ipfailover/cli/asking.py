@@ -6,13 +6,14 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
 import click
 
+from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.watch.asking import Asking, Port
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _PORT = click.IntRange(1, 65535)
 # A shorter interval asks more often than most services like; a TCP handshake takes longer than a shorter timeout.
-_INTERVAL = click.FloatRange(0.01, 3600)
-_TIMEOUT = click.FloatRange(0.05, 60)
+_INTERVAL = Seconds(0.01, 3600)
+_TIMEOUT = Seconds(0.05, 60)
 
 
 def _options(brief: bool) -> Tuple[Callable[[Decorated], Decorated], ...]:

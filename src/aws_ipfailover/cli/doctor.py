@@ -9,6 +9,7 @@ import click
 
 from aws_ipfailover.cli import doctor_screen, screen
 from aws_ipfailover.cli.doctor_screen import Fixed, Report
+from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.subject import Subject, Subjects, agents_root, subject_argument, subjects
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.diagnosis.examination import CHECKS, Examination
@@ -25,9 +26,7 @@ _BY_NAME = {one.name: one for one in CHECKS}
 
 @click.command("doctor", context_settings={"max_content_width": 80})
 @subject_argument
-@click.option(
-    "--timeout", type=click.FloatRange(1, 120), default=_SECONDS, metavar="SECONDS", help="For all answers (10)."
-)
+@click.option("--timeout", type=Seconds(1, 120), default=_SECONDS, metavar="SECONDS", help="For all answers (10).")
 @click.option("--fix", is_flag=True, help="Offer to mend what can be mended safely.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @click.option("--list", "listed", is_flag=True, help="List the checks, and ask nothing.")

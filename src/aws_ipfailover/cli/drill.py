@@ -18,11 +18,12 @@ from rich.text import Text
 from aws_ipfailover.cli.asking import asking_of, asking_options
 from aws_ipfailover.cli.files import check_directory, check_writable
 from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
+from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.drill import doctor, page
 from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Drill, Plan, interruptible
-from aws_ipfailover.drill.consumers import BY_SSH, Consumers, places, program_on
+from aws_ipfailover.drill.consumers import BY_SSH, Consumers, hosts_in, places, program_on
 from aws_ipfailover.drill.judgement import Series, seen
 from aws_ipfailover.drill.placement import Moved, moved
 from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
@@ -53,8 +54,8 @@ _OWN = AgentName("heartbeat", AGENT)
 @click.option("--move", "instead", metavar="ID", help="Move this, which RESOURCE is placed with.")
 @click.option("--fence", is_flag=True, help="Fence the active node, instead of moves.")
 @click.option("--there-and-back", is_flag=True, help="With --fence: the moves first.")
-@click.option("--allowed", type=click.FloatRange(min=0), metavar="S", help="A longer silence is wrong.")
-@click.option("--wait", type=click.FloatRange(10, 7200), default=300.0, metavar="S", help="For each step (300).")
+@click.option("--allowed", type=Seconds(0), metavar="S", help="A longer silence is wrong.")
+@click.option("--wait", type=Seconds(10, 7200), default=300.0, metavar="S", help="For each step (300).")
 @click.option("--svg", "picture", metavar="FILE", help="Draw the picture.")
 @click.option("--report", "page_file", metavar="FILE", help="Its page (drill-RESOURCE-TIME.html), or: none.")
 @click.option("--watch-command", default=BY_SSH, hidden=True, help="What runs aws-ipfailover on {host}.")
@@ -87,6 +88,7 @@ def command(
     if as_json and not yes:
         raise click.UsageError("the drill asks before it begins, for which JSON leaves no place: add --yes")
     asking = asking_of(options)
+    hosts = hosts_in(watch_from or "")
     if picture:
         check_writable("--svg", picture)
     if page_file and page_file != _NONE:
@@ -112,7 +114,6 @@ def command(
         screen.print(Text(f"  {one.outcome}: {one}"))
     if any(one.outcome == doctor.FAIL for one in found):
         return _refuse(screen, [str(one) for one in found if one.outcome == doctor.FAIL])
-    hosts = [host for host in (watch_from or "").split(",") if host]
     where = places(hosts, watch_command, target, asking)
     screen.print(Text(f"{target} is asked from {', '.join(place.name for place in where)}"))
     for sentence in plan.sentences():

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import select
 import sys
@@ -20,11 +22,15 @@ from click.shell_completion import shell_complete
 
 from aws_ipfailover import __version__
 from aws_ipfailover.errors import Error, ParameterError, UnknownError
+from aws_ipfailover.output import line
 
 # Other packages add commands of their own by entry points of this group: objects of click.
 COMMANDS = "aws_ipfailover.commands"
 OK, WRONG, USAGE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
 _NAME = "aws-ipfailover"
+# What the kernel says of a write that has no place to go.
+_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_LONGEST = 4000  # characters of one line of an error
 # What a shell sets when it asks for its completion script, or for what can stand at the cursor.
 _COMPLETE = "_AWS_IPFAILOVER_COMPLETE"
 NO_LAB = "the lab is a package of its own, and is not installed here; try: pip install aws-ipfailover-lab"
@@ -146,6 +152,7 @@ def command() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code. Errors of the library are told as one sentence each."""
+    _prepare_streams()
     asked = os.environ.get(_COMPLETE)
     if asked:
         return shell_complete(command, {}, _NAME, _COMPLETE, asked)
@@ -156,13 +163,15 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as refused:
-        refused.show()
+        said = io.StringIO()
+        refused.show(said)
+        click.echo(_shown(said.getvalue()), err=True)
         return refused.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except Error as error:
-        click.echo(str(error), err=True)
+        click.echo(_shown(str(error)), err=True)
         return code_of(error)
     except BrokenPipeError as error:
         if _reader_is_gone():
@@ -171,6 +180,9 @@ def run(arguments: Sequence[str]) -> int:
             return OK
         click.echo(f"could not find out: a connection was closed: {error}", err=True)
         return UNKNOWN
+    except OSError as error:
+        click.echo(_shown(_of_system(error)), err=True)
+        return UNKNOWN
     return result if isinstance(result, int) else OK
 
 
@@ -178,6 +190,35 @@ def _invoke(arguments: Sequence[str]) -> Any:
     # Not command.main(): of an interruption it writes an empty line, and of a broken pipe it makes exit code 1.
     with command.make_context(_NAME, list(arguments)) as context:
         return command.invoke(context)
+
+
+def _prepare_streams() -> None:
+    """Let every text be written, whatever the terminal's encoding is, and have streams where a caller has closed them.
+
+    In the order of their descriptors: a stream that is closed gets the one that it had, which no file can then have.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  until this process ends
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _shown(text: str) -> str:
+    """A text for standard error, which can quote a program, a file or EC2: each of its lines printable."""
+    return "\n".join(line(one, _LONGEST) for one in text.strip().split("\n"))
+
+
+def _of_system(error: OSError) -> str:
+    """What the kernel refused, such as to write standard output to a disk that is full."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None  # Python would try again, and complain, at its end
+    said = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename}: {said}"
+    return f"the output cannot be written: {said}" if error.errno in _OF_OUTPUT else f"could not find out: {said}"
 
 
 def _reader_is_gone() -> bool:

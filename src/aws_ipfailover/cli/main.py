@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
-from typing import List, Optional, Sequence
 
-from aws_ipfailover.cli import install
+# What it needs is loaded below, where Ctrl-C is no traceback.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Sequence
 
 _INTERRUPTED = 130  # as in `group`, which needs click
 _NEEDED = ("click", "rich")
@@ -27,12 +28,16 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _run(given: List[str]) -> int:
+    from importlib.util import find_spec  # noqa: PLC0415 - see above
+
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if not missing:
         from aws_ipfailover.cli import group  # noqa: PLC0415 - needs click
 
         return group.run(given)
     if given[:1] == ["install"]:
+        from aws_ipfailover.cli import install  # noqa: PLC0415 - see above
+
         return install.main(given[1:])
     sys.stderr.write(_MISSING.format(missing=" and ".join(missing)))
     return 1

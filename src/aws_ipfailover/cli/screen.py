@@ -5,9 +5,11 @@ Whatever comes from outside is shown as `rich.text.Text`, in which brackets are 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
-from typing import Any, Callable, Mapping, TypeVar
+from typing import Any, Callable, Mapping, NoReturn, TypeVar
 
 import click
 from rich.console import Console
@@ -15,12 +17,20 @@ from rich.console import Console
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+class _Console(Console):
+    """One that leaves it to `group.run` what a reader that is gone means; rich ends the process with 1."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Called where nobody reads any more."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def console(*, stderr: bool = False) -> Console:
     """Standard output for people. Where it is no terminal: plain lines that are not wrapped, so that one can grep."""
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty():
-        return Console(stderr=stderr, highlight=False)
-    return Console(file=stream, highlight=False, no_color=True, width=1000)
+        return _Console(stderr=stderr, highlight=False)
+    return _Console(file=stream, highlight=False, no_color=True, width=1000)
 
 
 def json_option(decorated: Decorated) -> Decorated:
@@ -30,13 +40,15 @@ def json_option(decorated: Decorated) -> Decorated:
 
 def write_json_line(name: str, document: Mapping[str, Any]) -> None:
     """As `write_json`, on one line: for commands that print one document after another."""
-    click.echo(json.dumps({"schema": f"aws-ipfailover/{name}/1", **document}, ensure_ascii=False))
+    click.echo(json.dumps({"schema": f"aws-ipfailover/{name}/1", **document}))
 
 
 def write_json(name: str, document: Mapping[str, Any]) -> None:
-    """Print a document that fits `schemas/NAME.json`; it says so itself."""
-    text = json.dumps({"schema": f"aws-ipfailover/{name}/1", **document}, indent=2, ensure_ascii=False)
-    click.echo(text)
+    """Print a document that fits `schemas/NAME.json`; it says so itself.
+
+    In ASCII: what a terminal would obey is escaped, and every encoding has it.
+    """
+    click.echo(json.dumps({"schema": f"aws-ipfailover/{name}/1", **document}, indent=2))
 
 
 def parameters(arguments: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from aws_ipfailover.aws.models import Subnet
 from aws_ipfailover.cli import group
+from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, json_option, write_json, write_json_line
 from aws_ipfailover.cli.subject import subject_argument, subjects, typed
 from aws_ipfailover.deadline import Deadline
@@ -52,7 +53,7 @@ class Shown(NamedTuple):
 @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
 @click.option(
     "--interval",
-    type=click.FloatRange(1.0, 3600.0),
+    type=Seconds(1.0, 3600.0),
     default=5.0,
     show_default=True,
     metavar="S",

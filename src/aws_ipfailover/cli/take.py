@@ -8,13 +8,14 @@ import click
 
 from aws_ipfailover.cli import screen
 from aws_ipfailover.cli.acting import act
+from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.subject import subject_argument
 
 
 @click.command("take")
 @subject_argument
 @click.option("--force", is_flag=True, help="Also against a running Pacemaker that manages it.")
-@click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Of the start; default 180.")
+@click.option("--timeout", type=Seconds(1), metavar="SECONDS", help="Of the start; default 180.")
 @screen.json_option
 def command(what: Sequence[str], timeout: Optional[float], *, force: bool, as_json: bool) -> int:
     """Take an address to this node by hand, as a start of the agent does.

@@ -20,6 +20,7 @@ from rich.text import Text
 from aws_ipfailover.cli.asking import asking_of, asking_options
 from aws_ipfailover.cli.files import check_writable
 from aws_ipfailover.cli.group import OK, UNKNOWN, WRONG
+from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.watch.asking import Asking
@@ -42,8 +43,8 @@ _STDOUT = "-"
 @click.command("watch", short_help="Ask an address who answers, and for how long nobody does.")
 @click.argument("address")
 @asking_options()
-@click.option("--for", "seconds", type=click.FloatRange(min=0.1), metavar="S", help="End after so many seconds.")
-@click.option("--allowed", type=click.FloatRange(min=0), metavar="S", help="A silence may be so long: exit code 0.")
+@click.option("--for", "seconds", type=Seconds(0.1), metavar="S", help="End after so many seconds.")
+@click.option("--allowed", type=Seconds(0), metavar="S", help="A silence may be so long: exit code 0.")
 @click.option("--record", metavar="FILE", help="Write each question's outcome; - is standard output.")
 @click.option("--svg", "picture", metavar="FILE", help="Draw the picture.")
 @click.option("--until-eof", is_flag=True, hidden=True, help="End when standard input does.")

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from aws_ipfailover.cli import screen
 from aws_ipfailover.cli.listening import listening
+from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.subject import Subject, subject_argument, subjects, title_of
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import ParameterError
@@ -30,7 +31,7 @@ class _Found(NamedTuple):
 
 @click.command("where")
 @subject_argument
-@click.option("--timeout", type=click.FloatRange(min=1), default=30.0, metavar="SECONDS", help="For all; default 30.")
+@click.option("--timeout", type=Seconds(1), default=30.0, metavar="SECONDS", help="For all; default 30.")
 @screen.json_option
 def command(what: Sequence[str], timeout: float, *, as_json: bool) -> int:
     """Print whether an address is on this node, or whom EC2 leads it to. Changes nothing.

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.drill.judgement import Series
-from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.errors import ParameterError, UnknownError
 from aws_ipfailover.watch.addresses import Address
 from aws_ipfailover.watch.asking import Asking
 from aws_ipfailover.watch.question import Question
@@ -28,6 +28,19 @@ class Place(NamedTuple):
 
     name: str
     command: Tuple[str, ...]
+
+
+def hosts_in(text: str) -> List[str]:
+    """The hosts of a list with commas, each once.
+
+    Raises:
+        ParameterError: one of them is an option to ssh and no host.
+    """
+    found = list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+    for host in found:
+        if host.startswith("-"):
+            raise ParameterError(f"--watch-from: {host!r} is wrong, expected names of hosts, with commas")
+    return found
 
 
 def places(hosts: Sequence[str], template: str, address: Address, asking: Asking) -> List[Place]:

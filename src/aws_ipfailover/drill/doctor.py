@@ -31,7 +31,8 @@ def findings(program: Sequence[str], resource_id: str) -> List[Finding]:
     What cannot be asked is a finding too: it is not known whether anything is wrong.
     """
     try:
-        done = programs.run([*program, "doctor", resource_id, "--json"], _PATIENCE)
+        # Not in this process's directory, where `python -m` would find modules that somebody else has put there.
+        done = programs.run([*program, "doctor", resource_id, "--json"], _PATIENCE, folder="/")
     except UnknownError as error:
         return [Finding(UNKNOWN, f"the doctor cannot be asked: {error}")]
     try:

@@ -20,6 +20,7 @@ from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.cib import AgentName, Cib, Primitive, operation_named
 from aws_ipfailover.ocf.constraints import Colocation, Location, Order
 from aws_ipfailover.ocf.durations import timeout_seconds
+from aws_ipfailover.output import printable
 from aws_ipfailover.parameters import PARAMETERS, parse
 
 _OURS = AgentName("heartbeat", AGENT)
@@ -177,6 +178,7 @@ def _with_elastic_ips(cib: Cib, changes: Sequence[_Change], left: List[str], ref
             refused.append(f"{one.resource_id}: {error}")
             continue
         allocation = given.get("allocation_id", "").strip()
+        public = shlex.quote(given.get("elastic_ip", "ADDRESS"))
         served = [
             number
             for number, change in enumerate(found)
@@ -185,7 +187,7 @@ def _with_elastic_ips(cib: Cib, changes: Sequence[_Change], left: List[str], ref
         if not allocation:
             left.append(
                 f"{one.resource_id} stays with {one.agent}: this agent takes an Elastic IP by its allocation_id, which"
-                f" aws ec2 describe-addresses --public-ips {given.get('elastic_ip', 'ADDRESS')} tells"
+                f" aws ec2 describe-addresses --public-ips {public} tells"
             )
         elif len(served) != 1 or "allocation_id" in found[served[0]].set_:
             left.append(
@@ -260,7 +262,7 @@ def _steps(cib: Cib, changes: Sequence[_Change], tool: str) -> List[Step]:
                 _deleted("resources", "primitive", one.resource_id),
             )
             steps.append(Step(f"{one.resource_id}: {change.primitive.resource_id} does its work now.", commands))
-    forget = [f"crm_resource --refresh --resource {name} --force" for name in (*ids, *gone)]
+    forget = [f"crm_resource --refresh --resource {shlex.quote(name)} --force" for name in (*ids, *gone)]
     steps.append(
         Step("Forget what the other agents did; a probe by this one finds what runs.", (*forget, "crm_resource --wait"))
     )
@@ -305,7 +307,8 @@ def _replaced(change: _Change) -> List[str]:
         commands.append(_cibadmin("modify", "resources", xml))
     for name, value in change.set_.items():
         commands.append(
-            f"crm_resource --resource {one.resource_id} --set-parameter {name} --parameter-value {shlex.quote(value)}"
+            f"crm_resource --resource {shlex.quote(one.resource_id)} --set-parameter {name}"
+            f" --parameter-value {shlex.quote(value)}"
         )
     return commands
 
@@ -396,7 +399,7 @@ def _differences(changes: Sequence[_Change]) -> List[str]:
         if unused:
             found.append(
                 f"{name}: without an effect from now on: {', '.join(unused)}. Remove each when you like:"
-                f" crm_resource --resource {name} --delete-parameter {unused[0]}"
+                f" crm_resource --resource {shlex.quote(name)} --delete-parameter {unused[0]}"
             )
     return found
 
@@ -430,19 +433,22 @@ def _named_by(constraint: object) -> set[str]:
 
 
 def script(found: Migration) -> str:
-    """The steps for `sh -e FILE` on one node, what to know of them as comments."""
+    """The steps for `sh -e FILE` on one node, what to know of them as comments.
+
+    A name of the configuration can have any characters: in a comment a line end would begin a command.
+    """
     lines = [
         "# As root on one node: sh -e FILE. It ends at the first command that fails. Then every address is where it"
     ]
     lines.append("# was, and the cluster stays in maintenance mode if it is there already.")
     for moved in found.moved:
         also = f", and does the work of {', '.join(moved.absorbs)}" if moved.absorbs else ""
-        lines.append(f"#\n# {moved.resource_id}: {moved.before} becomes {_OURS}{also}.")
+        lines.append("#\n# " + printable(f"{moved.resource_id}: {moved.before} becomes {_OURS}{also}."))
     for title, sentences in (("What differs:", found.differences), ("What stays:", (*found.unchanged, *found.left))):
         if sentences:
             lines.append(f"#\n# {title}")
-            lines += [f"# - {sentence}" for sentence in sentences]
+            lines += [f"# - {printable(sentence)}" for sentence in sentences]
     for step in found.steps:
-        lines.append(f"\n# {step.text}")
+        lines.append(f"\n# {printable(step.text)}")
         lines += step.commands
     return "\n".join(lines) + "\n"

@@ -6,7 +6,7 @@ import re
 from typing import Optional, Tuple
 
 # Name and time; the 400 of "HTTP/1.1 400 Bad Request" is no time, which has a point.
-_RESPONDER = re.compile(r"(\S+) ([0-9]+\.[0-9]+)(?: |$)")
+_RESPONDER = re.compile(r"(\S+) ([0-9]{1,11}\.[0-9]{1,9})(?: |$)")
 # Characters of a line that tell who it is: more than any banner needs.
 LONGEST_NAME = 80
 

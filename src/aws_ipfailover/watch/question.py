@@ -12,6 +12,9 @@ Failure = Literal["timeout", "refused", "unreachable", "reset", "closed", "error
 # Those in which every question is asked as by a new client, and all: a stream keeps its connection.
 SINGLE: Tuple[Protocol, ...] = ("tcp", "udp", "icmp")
 PROTOCOLS: Tuple[Protocol, ...] = (*SINGLE, "stream")
+FAILURES: Tuple[Failure, ...] = ("timeout", "refused", "unreachable", "reset", "closed", "error")
+# The end of the year 9999, in seconds since the epoch: no program has a date for what comes then.
+_LAST = 253402300800.0
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,35 @@ class Question:
 
     @classmethod
     def from_json(cls, line: str) -> Question:
-        """The inverse of `to_json`. Raises ValueError or KeyError when `line` is not one."""
+        """The inverse of `to_json`. Raises ValueError or KeyError when `line` is not one.
+
+        Also where a value is of another kind: what asks can be on another machine, and its lines are shown here.
+        """
         value = json.loads(line)
         if not isinstance(value, dict) or value.get("protocol") not in PROTOCOLS:
             raise ValueError(f"not a question: {line.strip()!r}")
-        answered, stamped = value.get("answered"), value.get("stamped")
+        node, error, connection = value.get("node"), value.get("error"), value.get("connection")
+        if not (node is None or (isinstance(node, str) and node.isprintable())):
+            raise ValueError(f"not the name of a server: {node!r}")
+        if error is not None and error not in FAILURES:
+            raise ValueError(f"not a failure: {error!r}")
+        if not (connection is None or isinstance(connection, int)):
+            raise ValueError(f"not the number of a connection: {connection!r}")
         return cls(
             protocol=cast("Protocol", value["protocol"]),
             sequence=int(value["sequence"]),
-            sent=float(value["sent"]),
-            answered=None if answered is None else float(answered),
-            node=value.get("node"),
-            error=value.get("error"),
-            stamped=None if stamped is None else float(stamped),
+            sent=time_of(value["sent"]),
+            answered=None if value.get("answered") is None else time_of(value["answered"]),
+            node=node,
+            error=error,
+            stamped=None if value.get("stamped") is None else time_of(value["stamped"]),
             address=str(value.get("address", "")),
-            connection=value.get("connection"),
+            connection=connection,
         )
+
+
+def time_of(value: object) -> float:
+    """Seconds since the epoch, of a time that there is a date for."""
+    if not isinstance(value, (int, float)) or not 0 <= value < _LAST:
+        raise ValueError(f"not a time: {value!r}")
+    return float(value)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Tuple, Union
 
-from aws_ipfailover.watch.question import Question
+from aws_ipfailover.watch.question import Question, time_of
 
 SCHEMA = "aws-ipfailover/watch-record/1"
 
@@ -45,8 +45,8 @@ def parse(line: str) -> Union[Header, Question]:
                 ports=tuple(str(port) for port in value["ports"]),
                 interval=float(value["interval"]),
                 timeout=float(value["timeout"]),
-                now=float(value["now"]),
+                now=time_of(value["now"]),
             )
         return Question.from_json(line)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise ValueError(f"not a line of a record: {line[:100]!r}") from None
