@@ -398,6 +398,10 @@ def _other_region(doctor: Doctor) -> None:
     doctor.parameters["region"] = "us-east-1"
 
 
+def _no_such_profile(doctor: Doctor) -> None:
+    doctor.parameters["profile"] = "nobody"
+
+
 def _no_ec2(doctor: Doctor) -> None:
     doctor.environ["AWS_ENDPOINT_URL_EC2"] = "http://127.0.0.1:1"
 
@@ -433,6 +437,7 @@ ACCESS = (
     Broken("imds", _imds_off, mend=_imds_on),
     Broken("imds", _imds_silent, "unknown", mend=_no_faults, timeout="20"),
     Broken("region", _other_region, mend=_right_parameters),
+    Broken("region", _no_such_profile, mend=_right_parameters),
     Broken("ec2-endpoint", _no_ec2, mend=_endpoints),
     Broken("sts-endpoint", _no_sts, "warn", mend=_endpoints),
     Broken("clock", _clock_behind, mend=_no_faults),

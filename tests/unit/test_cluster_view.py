@@ -49,6 +49,15 @@ def test_instances_of_a_clone() -> None:
     assert view.of("nobody") == ()
 
 
+def test_an_exit_reason_is_as_the_agent_said_it() -> None:
+    """Pacemaker escapes it, and then its XML library does so once more."""
+    view = view_of(
+        "<pacemaker-result><summary/><failures><failure op_key='ip_start_0' task='start' node='node1' exitcode='2'"
+        " exitreason='EC2&amp;apos;s answer: a &amp;lt; b'/></failures></pacemaker-result>"
+    )
+    assert [one.exit_reason for one in view.failures] == ["EC2's answer: a < b"]
+
+
 @pytest.mark.parametrize("text", ["", "Error: cluster is not available on this node", "<pacemaker-result/>"])
 def test_what_is_no_view(text: str) -> None:
     """It is no evidence of anything."""

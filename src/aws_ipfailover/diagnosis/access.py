@@ -26,7 +26,7 @@ from aws_ipfailover.diagnosis.finding import (
     warned,
 )
 from aws_ipfailover.diagnosis.surroundings import Surroundings
-from aws_ipfailover.errors import DeniedError, Error, UnknownError
+from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 
 # Seconds of a skew that is told before AWS refuses requests for it.
 _NOTABLE_SKEW = 60.0
@@ -64,6 +64,8 @@ def _region(surroundings: Surroundings) -> Finding:
         found = surroundings.access.region()
     except UnknownError:
         raise
+    except NodeError as error:
+        return failed(str(error), "Correct parameter profile, or add that profile to root's AWS configuration.")
     except Error as error:
         # What instance metadata does not tell is the matter of imds.
         return unknown(str(error), remedy)

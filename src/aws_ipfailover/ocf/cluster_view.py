@@ -6,6 +6,7 @@ does.
 
 from __future__ import annotations
 
+import html
 import xml.etree.ElementTree as ET
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -152,7 +153,8 @@ def _failure(one: ET.Element) -> Failure:
         operation,
         one.get("node", ""),
         int(code) if code.isascii() and code.isdigit() else None,
-        one.get("exitreason", ""),
+        # Pacemaker 2.1.5 escapes it for XML twice: an apostrophe comes as &apos;.
+        html.unescape(one.get("exitreason", "")),
         one.get("last-rc-change", ""),
     )
 
