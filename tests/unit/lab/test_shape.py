@@ -39,7 +39,8 @@ ALLOWED: Dict[str, Set[str]] = {
         *("cluster", "errors", "examples", "faults", "judge", "lab", "settings", "status"),
         *("topology", "traffic", "vpc", "waiting"),
     },
-    "cli": {"cluster", "errors", "faults", "lab", "scenarios", "settings"},
+    "rehearsal": {"errors", "examples", "faults", "judge", "lab", "scenarios", "settings", "topology", "vpc"},
+    "cli": {"cluster", "errors", "faults", "lab", "rehearsal", "scenarios", "settings"},
 }
 
 

@@ -21,6 +21,9 @@ from vpc_lab.judge.disturbances import change_of
 from vpc_lab.judge.record import STARTS, Asked, Event, Header, Item, Operation
 from vpc_lab.judge.violations import Violations, shown_by
 
+# Pacemaker's log has milliseconds, and cuts what is less.
+_CUT = 0.001
+
 
 @dataclass
 class _Claim:
@@ -125,7 +128,7 @@ class Tenure:
         if asked.address in self._held:
             if claim.started is None:
                 return "not started", "where the agent had not been started for it"
-            if claim.stopped is not None and when > claim.stopped:
+            if claim.stopped is not None and when > claim.stopped + _CUT:
                 return "after stop", f"{_ms(when - claim.stopped)} after the agent's stop there had ended"
         if claim.successor is not None:
             successor, since = claim.successor
