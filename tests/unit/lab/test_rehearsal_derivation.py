@@ -13,6 +13,7 @@ from typing import Dict
 import pytest
 
 from vpc_lab.errors import LabError
+from vpc_lab.examples import NETWORK_ROLE_ARN
 from vpc_lab.rehearsal.derivation import NOTHING_KNOWN, corosync_facts, derive
 from vpc_lab.rehearsal.model import Configuration
 from vpc_lab.rehearsal.plan import ORDER, Plan, plan, refuse_unknown, seconds
@@ -177,6 +178,16 @@ def test_a_placeholder_can_be_given_a_value() -> None:
         prepare(text, values={"MY_IP": "192.168.9.9"})
 
 
+def test_the_role_of_a_shared_vpc_is_one_of_the_lab_s() -> None:
+    """The account in its ARN owns the route tables; a placeholder stands for the lab's own role."""
+    role = "arn:aws:iam::111122223333:role/tables"
+    derived = derive(of(f"{IP} routing_table_role={role}"))
+    assert (derived.roles, derived.topology.shared_vpc_owner) == ((role,), "111122223333")
+    derived = derive(of(f"{IP} routing_table_role=arn:aws:iam::<account>:role/<role>"))
+    assert derived.roles == (NETWORK_ROLE_ARN,)
+    assert derived.values == {"arn:aws:iam::<account>:role/<role>": NETWORK_ROLE_ARN}
+
+
 def test_without_a_fence_device_the_lab_s_own_fences() -> None:
     """Unless the configuration says that nobody is fenced."""
     assert derive(of(IP)).settings.fencing
@@ -255,6 +266,17 @@ def test_what_runs_on_the_nodes_imports_nothing_of_the_lab(program: Path) -> Non
     tree = ast.parse(program.read_text(encoding="utf-8"))
     imported = {one.module for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)}
     assert not {name for name in imported if name and name.startswith(("vpc_lab", "aws_ipfailover"))}
+
+
+def test_every_operation_of_the_file_is_one_of_the_stand_in(tmp_path: Path) -> None:
+    """pcs refuses attributes of an operation that the metadata does not have, such as SAPInstance's `methods`."""
+    text = f"{IP}\nprimitive s SAPInstance params InstanceName=A op methods interval=0 timeout=5 op reload timeout=9"
+    (found,) = stand_ins(of(text))
+    assert (found.operations, found.kind, found.promotable) == (("methods", "reload"), "enqueue", False)
+    write([found], tmp_path, first="a", region="x")
+    program = tmp_path / "usr/lib/ocf/resource.d/heartbeat/SAPInstance"
+    done = subprocess.run([sys.executable, "-I", str(program), "meta-data"], capture_output=True, text=True, check=True)
+    assert {"methods", "reload"} <= {one.get("name") for one in ET.fromstring(done.stdout).iter("action")}
 
 
 # -- the plan ----------------------------------------------------------------------------------------------------------

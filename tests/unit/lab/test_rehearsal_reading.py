@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vpc_lab.errors import LabError
+from vpc_lab.rehearsal.crm_text import for_load
 from vpc_lab.rehearsal.model import Colocation
 from vpc_lab.rehearsal.pcs_text import commands
 from vpc_lab.rehearsal.reading import kind_of, mended_text, read, substituted, text_of
@@ -139,4 +140,32 @@ def test_a_placeholder_is_a_word_of_its_own() -> None:
     values = {"overlay-ip": "192.168.10.10", "<rtb>": "rtb-2", "i-b": "i-0"}
     assert substituted(text, values) == (
         "ip=192.168.10.10 other=second-overlay-ip x=overlay-ip2 table=rtb-1,rtb-2;i-a:i-0"
+    )
+
+
+def test_commands_at_the_prompt_of_root_are_no_comments() -> None:
+    """Where no command is without it; a continued one is one command, with the number of its first line."""
+    text = '# pcs property set a=b\n# pcs resource create ip aws-vpc-move-ip \\\nip="192.168.1.1" \\\n--group "g"\n'
+    run, _ = commands(text)
+    assert [(one.line, len(one.words)) for one in run] == [(1, 4), (2, 8)]
+    assert read(text).configuration.groups == {"g": ("ip",)}
+    run, _ = commands("# pcs property set a=b\npcs property set c=d\n")
+    assert [one.line for one in run] == [2]
+
+
+def test_commands_of_a_shell_are_what_crm_loads() -> None:
+    """`crm configure` in front of each is not a part of the configuration."""
+    text = "sudo crm configure primitive a Dummy\ncrm configure property x=y\nconfigure group g a\n"
+    assert for_load(text) == "primitive a Dummy\nproperty x=y\ngroup g a\n"
+    found = read(text).configuration
+    assert (found.properties, found.groups) == ({"x": "y"}, {"g": ("a",)})
+
+
+def test_lines_that_a_page_broke_are_one_again() -> None:
+    """Before operations, parameters and options too; which is no command by itself."""
+    text = "primitive a Dummy params x=1\ny=2\nop monitor interval=10\ntimeout=20\n"
+    found = read(text, mend=True).configuration.primitives[0]
+    assert (dict(found.parameters), dict(found.operations[0].about)) == (
+        {"x": "1", "y": "2"},
+        {"interval": "10", "timeout": "20"},
     )

@@ -54,12 +54,12 @@ def _statement(line: int, text: str) -> Statement:
         raise LabError(
             f"line {line}: a quotation mark is missing ({str(error).lower()}): {text.strip()[:60]}"
         ) from None
-    # With the prompt of an interactive shell, or the command itself in front.
-    if words[:2] == ("crm", "configure"):
-        words = words[2:]
-    elif words[:1] == ("configure",):
-        words = words[1:]
     return Statement(line, words)
+
+
+def for_load(text: str) -> str:
+    """The text as `crm configure load` takes it: commands of a shell, `crm configure ...`, without these words."""
+    return re.sub(r"^(\s*)(?:sudo\s+)?(?:crm\s+(?:-F\s+)?)?configure\s+(?=[a-z])", r"\1", text, flags=re.MULTILINE)
 
 
 def read(text: str) -> Configuration:
@@ -71,7 +71,7 @@ def read(text: str) -> Configuration:
     colocations: List[Colocation] = []
     properties: Dict[str, str] = {}
     before: Optional[Statement] = None
-    for one in statements(text):
+    for one in statements(for_load(text)):
         word, rest = one.words[0], list(one.words[1:])
         if word not in _READ and word not in _LEFT_TO_CRM:
             raise LabError(_unknown(one, before))

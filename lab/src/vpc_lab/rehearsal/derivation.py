@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from vpc_lab.errors import LabError
+from vpc_lab.examples import NETWORK_ROLE_ARN
 from vpc_lab.rehearsal.model import Configuration, Primitive
 from vpc_lab.rehearsal.stand_ins import is_ours
 from vpc_lab.settings import Settings
@@ -148,6 +149,9 @@ class _Derivation:
         region = self._region()
         nodes = self._nodes()
         instances = self._instances([name for name, _ in nodes])
+        for given in self._parameter_values("routing_table_role"):
+            if not _ROLE.fullmatch(given):
+                self._fill(given, NETWORK_ROLE_ARN, "the ARN of a role")
         found = [self._filled(one, place) for place, one in enumerate(found)]
         topology, found = self._topology(found, region, nodes, instances)
         ids = tuple(number for _, number in nodes if number is not None)
@@ -180,7 +184,7 @@ class _Derivation:
                 if one.type.startswith("external/") and one.parameters.get("tag")
             ),
             tuple(self._table_tags()),
-            tuple(value for value in self._parameter_values("routing_table_role") if _ROLE.fullmatch(value)),
+            self._roles(),
             tuple(self.told),
         )
 
@@ -190,6 +194,10 @@ class _Derivation:
     def _parameter_values(self, name: str) -> Tuple[str, ...]:
         found = (one.parameters.get(name, "") for one in self.configuration.primitives)
         return tuple(dict.fromkeys(value for value in found if value))
+
+    def _roles(self) -> Tuple[str, ...]:
+        """The roles of accounts that lend their route tables."""
+        return tuple(self.values.get(one, one) for one in self._parameter_values("routing_table_role"))
 
     # -- resources ----------------------------------------------------------------------------------------------------
 
@@ -366,7 +374,7 @@ class _Derivation:
         interfaces, found = self._interfaces(found, subnets[0], taken)
         four = [one for one in overlays if isinstance(one, IPv4Address)]
         outside = next(each for each in _ELSEWHERE if not any(one in each for one in (*four, *privates)))
-        role = next(filter(None, map(_ROLE.fullmatch, self._parameter_values("routing_table_role"))), None)
+        role = next(filter(None, map(_ROLE.fullmatch, self._roles())), None)
         topology = Topology(
             tuple(subnets),
             tuple(placed),

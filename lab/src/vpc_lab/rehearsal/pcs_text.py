@@ -15,6 +15,7 @@ from vpc_lab.rehearsal.model import Colocation, Configuration, Operation, Primit
 from vpc_lab.rehearsal.words import Statement, pair, role, standard_name
 
 _PROMPT = re.compile(r"^\s*(?:\[[^\]]*\][#$]|\S*@\S*[#$]|[$])\s+")
+_PLAIN = re.compile(r"\s*(?:sudo\s+)?(?:\S*/)?pcs\s")
 _PCS_AT_A_PROMPT = re.compile(r"^\s*#\s*(?=(?:sudo\s+)?pcs\s)")
 # What sets up a machine, or looks at it.
 _OTHERS = frozenset(
@@ -52,11 +53,7 @@ def commands(text: str) -> Tuple[List[Statement], List[Tuple[int, str]]]:
     """The pcs commands of a file that are run, and the lines that are not. LabError for a line of another kind."""
     run: List[Statement] = []
     skipped: List[Tuple[int, str]] = []
-    logical = _logical_lines(text)
-    # Where every command has the prompt of root in front, it is no comment.
-    plain = any(re.match(r"\s*(?:sudo\s+)?pcs\s", line) for _, line in logical)
-    for number, typed in logical:
-        line = _without_prompt(typed, plain=plain)
+    for number, line in _logical_lines(text):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
@@ -81,16 +78,16 @@ def commands(text: str) -> Tuple[List[Statement], List[Tuple[int, str]]]:
     return run, skipped
 
 
-def _without_prompt(line: str, *, plain: bool) -> str:
-    line = _PROMPT.sub("", line)
-    return line if plain else _PCS_AT_A_PROMPT.sub("", line)
-
-
 def _logical_lines(text: str) -> List[Tuple[int, str]]:
+    """The lines without prompts, continued ones joined, each with the number of its first line."""
+    lines = [_PROMPT.sub("", line) for line in text.splitlines()]
+    # Where every command has the prompt of root in front, it is no comment.
+    if not any(_PLAIN.match(line) for line in lines):
+        lines = [_PCS_AT_A_PROMPT.sub("", line) for line in lines]
     found: List[Tuple[int, str]] = []
     joined = ""
     first = 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         first = first if joined else number
         stripped = line.rstrip()
         if stripped.endswith("\\") and not stripped.lstrip().startswith("#"):

@@ -53,7 +53,7 @@ ORDER = (
     "rolling-restart",
 )
 # What a short rehearsal plays.
-SHORT = ("planned-move", "crash-of-the-active-node")
+SHORT = ("planned-move", "crash-of-the-active-node", "crash-of-each-primary-in-turn")
 # Played where a monitor of the address, or of what is behind it, has to notice something first.
 _MONITORED = ("local-address-removed",)
 _OF_SOFTWARE = tuple(OWN.known)

@@ -21,7 +21,8 @@ _PCS = re.compile(
     r"^\s*(?:\[[^\]\n]*\][#$]\s*|[#$]\s*|\S+@\S+[#$]\s*)?(?:sudo\s+)?(?:\S*/)?pcs\s+(?:-\S+\s+\S+\s+)?[a-z]",
     re.MULTILINE,
 )
-_PAIRS = re.compile(r"""^\s+[A-Za-z_][\w.-]*=|^[A-Za-z_][\w.-]*=""")
+# What no command begins with: a line that does continues the one before.
+_CONTINUES = re.compile(r"^\s*(?:[A-Za-z_][\w.-]*=|(?:op|params|meta|operations)\s|--[a-z])")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _refuse_typographic(text: str) -> None:
 def mended_text(text: str) -> Tuple[str, Tuple[str, ...]]:
     """The text with plain quotation marks, and with the backslashes that continued lines lack; what was put right.
 
-    A line that begins with NAME=VALUE is no command: the line before it continues there.
+    A line that begins with NAME=VALUE, `op`, `params` or an option is no command: the line before continues there.
     """
     lines = text.splitlines()
     told: List[str] = []
@@ -97,7 +98,12 @@ def mended_text(text: str) -> Tuple[str, Tuple[str, ...]]:
             told.append(f"line {number}: typographic quotation marks are plain ones now")
     for place in range(1, len(lines)):
         before = lines[place - 1].rstrip()
-        if _PAIRS.match(lines[place]) and before and not before.endswith("\\") and not before.lstrip().startswith("#"):
+        if (
+            _CONTINUES.match(lines[place])
+            and before
+            and not before.endswith("\\")
+            and not before.lstrip().startswith("#")
+        ):
             lines[place - 1] = before + " \\"
             told.append(f"line {place}: it has a backslash at its end now, since line {place + 1} continues it")
     return "\n".join(lines) + "\n", tuple(sorted(told, key=_number))

@@ -13,7 +13,7 @@ from vpc_lab import examples
 from vpc_lab.errors import LabError
 from vpc_lab.judge.verdict import Verdict
 from vpc_lab.lab import Lab
-from vpc_lab.rehearsal import cib_text, pcs_text, reading
+from vpc_lab.rehearsal import cib_text, crm_text, pcs_text, reading
 from vpc_lab.rehearsal.derivation import NOTHING_KNOWN, CorosyncFacts, Derived, derive
 from vpc_lab.rehearsal.model import Configuration
 from vpc_lab.rehearsal.plan import Plan, plan
@@ -189,7 +189,11 @@ def load(lab: Lab, prepared: Prepared) -> List[str]:
     said: List[str] = []
     if tool == "crm":
         done = lab.exec(
-            node, ["crm", "configure", "load", "update", "-"], stdin=prepared.text, timeout=120, check=False
+            node,
+            ["crm", "configure", "load", "update", "-"],
+            stdin=crm_text.for_load(prepared.text),
+            timeout=120,
+            check=False,
         )
         said += _lines(done.stdout + done.stderr)
         if done.returncode != 0:

@@ -33,6 +33,8 @@ _KINDS = {
     "pingd": "ping",
     "awsvip": "awsvip",
 }
+# Operations in the metadata of each stand-in.
+_EVERY_AGENT_S = ("start", "stop", "monitor", "promote", "demote", "notify", "validate-all", "meta-data")
 _BEHAVIOUR = {
     "plain": "runs or does not, and nothing more",
     "promotable": "sets its own promotion score, the highest where it is promoted",
@@ -54,6 +56,8 @@ class StandIn:
     promotable: bool
     resources: Tuple[str, ...]
     why: str
+    # Operations that the file gives attributes to, beside those that every agent has.
+    operations: Tuple[str, ...] = ()
 
     @property
     def behaviour(self) -> str:
@@ -130,7 +134,8 @@ def _stand_in(configuration: Configuration, name: str, users: Sequence[Primitive
     kind = "fencing" if first.standard == "stonith" else _KINDS.get(first.type, "promotable" if promotable else "plain")
     why = "its software is not in the lab" if _is_installed(first, root) else "it is not installed here"
     ids = tuple(one.id for one in users)
-    return StandIn(name, kind, parameters, promotable or kind == "hana", ids, why)
+    named = dict.fromkeys(op.name for one in users for op in one.operations if op.name not in _EVERY_AGENT_S)
+    return StandIn(name, kind, parameters, promotable or kind == "hana", ids, why, tuple(named))
 
 
 def _pacemaker_s(one: Primitive, word: str) -> bool:
@@ -139,8 +144,7 @@ def _pacemaker_s(one: Primitive, word: str) -> bool:
 
 def _promotable(configuration: Configuration, one: Primitive) -> bool:
     wrapper = configuration.wrapper_of(one.id)
-    named = any(op.name in ("promote", "demote") for op in one.operations)
-    return named or (wrapper is not None and wrapper.promotable)
+    return wrapper is not None and wrapper.promotable
 
 
 def write(found: Sequence[StandIn], directory: Path, *, first: str, region: str) -> Path:
@@ -159,6 +163,7 @@ def write(found: Sequence[StandIn], directory: Path, *, first: str, region: str)
                 "kind": one.kind,
                 "parameters": one.parameters,
                 "promotable": one.promotable,
+                "operations": one.operations,
                 "first": first,
             }
             program = "resource_agent.py"

@@ -367,9 +367,10 @@ def metadata(about: Dict[str, Any]) -> str:
         ]
     lines += ["</parameters>", "<actions>"]
     lines += ['<action name="start" timeout="60s"/>', '<action name="stop" timeout="60s"/>']
+    lines += ['<action name="promote" timeout="60s"/>', '<action name="demote" timeout="60s"/>']
+    lines += ['<action name="notify" timeout="20s"/>']
+    lines += [f'<action name={quoteattr(one)} timeout="60s"/>' for one in about["operations"]]
     if about["promotable"]:
-        lines += ['<action name="promote" timeout="60s"/>', '<action name="demote" timeout="60s"/>']
-        lines += ['<action name="notify" timeout="20s"/>']
         lines += [
             '<action name="monitor" timeout="30s" interval="10s" depth="0" role="Master"/>',
             '<action name="monitor" timeout="30s" interval="11s" depth="0" role="Slave"/>',
