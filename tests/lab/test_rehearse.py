@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from vpc_lab.host.rundir import RunDir
+from vpc_lab.lab import Lab
+from vpc_lab.settings import Settings
 
 pytestmark = pytest.mark.root
 
@@ -60,3 +62,15 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert said == ""
     assert is_gone(name)
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
+def test_the_primary_nic_has_the_name_that_a_configuration_uses() -> None:
+    """Beside its own; also after the instance was off."""
+    name = f"test-{os.getpid()}-nic"
+    with Lab.running(name, Settings(boot_cluster=False, nic="ens5"), online=False) as lab:
+        for _ in range(2):
+            shown = lab.exec("node1", ["ip", "-json", "address", "show", "dev", "ens5"]).stdout
+            (link,) = json.loads(shown)
+            assert (link["ifname"], link["altnames"]) == ("eth0", ["ens5"])
+            lab.power_off("node1")
+            lab.power_on("node1")

@@ -169,3 +169,25 @@ def test_lines_that_a_page_broke_are_one_again() -> None:
         {"x": "1", "y": "2"},
         {"interval": "10", "timeout": "20"},
     )
+
+
+def test_nodes_may_be_named_by_constraints_alone() -> None:
+    """As in an excerpt without `node` lines."""
+    crm = "primitive a Dummy\nlocation l a 100: alpha\nlocation m a rule -inf: #uname eq beta\n"
+    assert [name for name, _ in read(crm).configuration.nodes] == ["alpha", "beta"]
+    assert read(f"node 7: gamma\n{crm}").configuration.nodes == (("gamma", 7),)
+    pcs = "pcs resource create a Dummy\npcs constraint location a prefers alpha=50\n"
+    pcs += "pcs constraint location a rule score=5 '#uname' eq beta\n"
+    assert [name for name, _ in read(pcs).configuration.nodes] == ["alpha", "beta"]
+
+
+def test_a_template_gives_what_a_primitive_does_not_have() -> None:
+    """crm's rsc_template."""
+    text = "rsc_template t ocf:suse:Widget params x=1 y=2 op monitor interval=9\nprimitive a @t params y=3\n"
+    (found,) = read(text).configuration.primitives
+    assert (found.agent, dict(found.parameters), len(found.operations)) == ("ocf:suse:Widget", {"x": "1", "y": "3"}, 1)
+
+
+def test_a_name_with_two_colons_is_the_same_agent() -> None:
+    """As pcs printed it once."""
+    assert read("primitive a ocf::heartbeat:Dummy").configuration.primitives[0].agent == "ocf:heartbeat:Dummy"

@@ -39,7 +39,18 @@ ALLOWED: Dict[str, Set[str]] = {
         *("cluster", "errors", "examples", "faults", "judge", "lab", "settings", "status"),
         *("topology", "traffic", "vpc", "waiting"),
     },
-    "rehearsal": {"errors", "examples", "faults", "judge", "lab", "scenarios", "settings", "topology", "vpc"},
+    "rehearsal": {
+        "cluster",
+        "errors",
+        "examples",
+        "faults",
+        "judge",
+        "lab",
+        "scenarios",
+        "settings",
+        "topology",
+        "vpc",
+    },
     "cli": {"cluster", "errors", "faults", "lab", "rehearsal", "scenarios", "settings"},
 }
 

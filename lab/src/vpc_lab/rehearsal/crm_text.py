@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.rehearsal.model import Colocation, Configuration, Operation, Primitive, Wrapper
 from vpc_lab.rehearsal.words import Statement, pair, role, standard_name
 
 # The commands of `crm configure` that describe a configuration, and that are read here or only by crm.
-_READ = frozenset(("node", "primitive", "group", "clone", "ms", "master", "colocation", "collocation", "property"))
+_READ = frozenset(
+    (
+        *("node", "primitive", "rsc_template", "group", "clone", "ms", "master", "colocation", "collocation"),
+        *("property", "location"),
+    )
+)
 _LEFT_TO_CRM = frozenset(
     (
-        *("location", "order", "rsc_defaults", "op_defaults", "rsc_template", "monitor", "rsc_ticket", "tag"),
+        *("order", "rsc_defaults", "op_defaults", "monitor", "rsc_ticket", "tag"),
         *("fencing_topology", "fencing-topology", "role", "user", "acl_target", "acl_group", "xml", "bundle", "alert"),
     )
 )
@@ -65,6 +70,9 @@ def for_load(text: str) -> str:
 def read(text: str) -> Configuration:
     """What the file says. LabError names the line of what is no configuration of crm's."""
     nodes: Dict[str, Optional[int]] = {}
+    # Nodes that only a constraint names.
+    named: Dict[str, Optional[int]] = {}
+    templates: Dict[str, Primitive] = {}
     primitives: List[Primitive] = []
     groups: Dict[str, Tuple[str, ...]] = {}
     wrappers: List[Wrapper] = []
@@ -79,8 +87,13 @@ def read(text: str) -> Configuration:
         if word == "node":
             name, number = _node(one.line, rest)
             nodes[name] = number
+        elif word == "rsc_template":
+            template = _primitive(one.line, rest)
+            templates[template.id] = template
         elif word == "primitive":
-            primitives.append(_primitive(one.line, rest))
+            primitives.append(_made_of(_primitive(one.line, rest), templates))
+        elif word == "location":
+            named.update(dict.fromkeys(_located(rest)))
         elif word == "group" and rest:
             groups[rest[0]] = tuple(_until_section(rest[1:]))
         elif word in ("clone", "ms", "master") and len(rest) > 1:
@@ -92,7 +105,13 @@ def read(text: str) -> Configuration:
         elif word == "property":
             properties.update(filter(None, map(pair, rest)))
     return Configuration(
-        "crm", tuple(nodes.items()), tuple(primitives), groups, tuple(wrappers), tuple(colocations), properties
+        "crm",
+        tuple((nodes or named).items()),
+        tuple(primitives),
+        groups,
+        tuple(wrappers),
+        tuple(colocations),
+        properties,
     )
 
 
@@ -115,6 +134,29 @@ def _node(line: int, words: Sequence[str]) -> Tuple[str, Optional[int]]:
         elif known is None:
             return word.partition(":")[0], number
     raise LabError(f"line {line}: a node has a name: node NAME, or node ID: NAME")
+
+
+def _located(words: Sequence[str]) -> List[str]:
+    """The nodes of `location ID RSC SCORE: NODE`, and of rules that compare #uname."""
+    found = [words[-1]] if len(words) >= 4 and words[-2].endswith(":") else []
+    found += [value for name, test, value in zip(words, words[1:], words[2:]) if (name, test) == ("#uname", "eq")]
+    return found
+
+
+def _made_of(one: Primitive, templates: Mapping[str, Primitive]) -> Primitive:
+    """A primitive with what its template (`@NAME` in the place of the agent) gives it."""
+    name = one.agent.rpartition(":")[2]
+    template = templates.get(name[1:]) if name.startswith("@") else None
+    if template is None:
+        return one
+    return Primitive(
+        one.id,
+        template.agent,
+        {**template.parameters, **one.parameters},
+        (*template.operations, *one.operations),
+        {**template.meta, **one.meta},
+        one.line,
+    )
 
 
 def _until_section(words: Sequence[str]) -> List[str]:

@@ -77,6 +77,8 @@ class Derived:
     # Of every route table, as the parameter `routing_table` names them.
     table_tags: Tuple[Tuple[str, str], ...]
     roles: Tuple[str, ...]
+    # Access keys of fence devices: the id and the secret.
+    keys: Tuple[Tuple[str, str], ...]
     told: Tuple[str, ...]
 
 
@@ -185,6 +187,11 @@ class _Derivation:
             ),
             tuple(self._table_tags()),
             self._roles(),
+            tuple(
+                (one.parameters["access_key"], one.parameters["secret_key"])
+                for one in self.configuration.fence_devices
+                if one.parameters.get("access_key") and one.parameters.get("secret_key")
+            ),
             tuple(self.told),
         )
 

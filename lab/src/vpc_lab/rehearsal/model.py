@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Dict, List, Mapping, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple
 
 # Attributes of primitives that Pacemaker reads itself, of every fence device (pacemaker-fenced(7)).
 PACEMAKER_S = ("pcmk_", "priority", "stonith-timeout", "provides")
@@ -102,23 +102,9 @@ class Configuration:
     @property
     def fencing(self) -> bool:
         """Whether Pacemaker fences: `stonith-enabled` is true by default (Pacemaker Explained, cluster options)."""
-        value = self.properties.get("stonith-enabled", "true").lower()
-        return value not in ("false", "no", "off", "n", "0")
+        return is_on(self.properties.get("stonith-enabled", "true"))
 
 
-def merged(first: Configuration, second: Configuration) -> Configuration:
-    """What two parts of one configuration say together."""
-    nodes: Dict[str, Optional[int]] = dict(first.nodes)
-    for name, number in second.nodes:
-        nodes[name] = number if number is not None else nodes.get(name)
-    primitives: List[Primitive] = [one for one in first.primitives if second.primitive(one.id) is None]
-    return replace(
-        first,
-        nodes=tuple(nodes.items()),
-        primitives=(*primitives, *second.primitives),
-        groups={**first.groups, **second.groups},
-        wrappers=(*first.wrappers, *second.wrappers),
-        colocations=(*first.colocations, *second.colocations),
-        properties={**first.properties, **second.properties},
-        skipped=(*first.skipped, *second.skipped),
-    )
+def is_on(value: str) -> bool:
+    """What Pacemaker takes for true (crm_str_to_boolean)."""
+    return value.lower() in ("true", "on", "yes", "y", "1")

@@ -153,6 +153,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.nodes: Dict[str, Optional[int]] = {}
+        # Nodes that only a constraint names.
+        self.located: Dict[str, Optional[int]] = {}
         self.primitives: Dict[str, Primitive] = {}
         self.groups: Dict[str, Tuple[str, ...]] = {}
         self.wrappers: List[Wrapper] = []
@@ -163,7 +165,7 @@ class _Reader:
         """All of it."""
         return Configuration(
             "pcs",
-            tuple(self.nodes.items()),
+            tuple((self.nodes or self.located).items()),
             tuple(self.primitives.values()),
             self.groups,
             tuple(self.wrappers),
@@ -202,7 +204,11 @@ class _Reader:
             self._colocate(named[3:])
         elif named[:2] == ["constraint", "location"] and named[3:4] and named[3] in ("prefers", "avoids"):
             for name in named[4:]:
-                self.nodes.setdefault(name.partition("=")[0], None)
+                self.located.setdefault(name.partition("=")[0], None)
+        elif named[:2] == ["constraint", "location"]:
+            for name, test, value in zip(named, named[1:], named[2:]):
+                if (name, test) == ("#uname", "eq"):
+                    self.located.setdefault(value, None)
         elif named[:2] == ["property", "set"]:
             self.properties.update(filter(None, map(pair, named[2:])))
         elif named[:2] in (["resource", "update"], ["stonith", "update"]) and named[2:3]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab import examples
+from vpc_lab.cluster import FENCE_DEVICE
 from vpc_lab.errors import LabError
 from vpc_lab.judge.verdict import Verdict
 from vpc_lab.lab import Lab
 from vpc_lab.rehearsal import cib_text, crm_text, pcs_text, reading
 from vpc_lab.rehearsal.derivation import NOTHING_KNOWN, CorosyncFacts, Derived, derive
-from vpc_lab.rehearsal.model import Configuration
+from vpc_lab.rehearsal.model import Configuration, is_on
 from vpc_lab.rehearsal.plan import Plan, plan
 from vpc_lab.rehearsal.stand_ins import StandIn, aliases, stand_ins, write
 from vpc_lab.scenarios.narrator import Narrator
@@ -178,6 +179,8 @@ def _set_up(lab: Lab, derived: Derived) -> None:
                 destination = {kind: f"{address}/{128 if ':' in address else 32}"}
                 for table in tables:
                     lab.administer("CreateRoute", RouteTableId=table, NetworkInterfaceId=eni, **destination)
+    for key, secret in derived.keys:
+        lab.order("put-key", access_key_id=key, secret_access_key=secret)
     for role in derived.roles:
         lab.order("put-role", arn=role, trusted_accounts=[derived.topology.account_id])
 
@@ -208,10 +211,14 @@ def load(lab: Lab, prepared: Prepared) -> List[str]:
             said += [f"line {one.line}: {line}" for line in lines if not line.startswith("Adding ")]
     else:
         element = cib_text.configuration_element(prepared.text)
+        own = lab.exec(node, ["cibadmin", "--query", "--xpath", f"//primitive[@id='{FENCE_DEVICE}']"], check=False)
         command = ["cibadmin", "--replace", "--scope", "configuration", "--xml-pipe"]
         done = lab.exec(node, command, stdin=cib_text.written(element), check=False)
         if done.returncode != 0:
             raise LabError(f"cibadmin refuses it: {'; '.join(_lines(done.stderr + done.stdout))}")
+        if prepared.derived.settings.fencing:
+            # The lab's own device, which the configuration has just replaced.
+            lab.exec(node, ["cibadmin", "--create", "--scope", "resources", "--xml-pipe"], stdin=own.stdout)
     checked = lab.exec(node, ["crm_verify", "--live-check", "--verbose"], check=False)
     said += _lines(checked.stdout + checked.stderr)
     return said
@@ -295,6 +302,8 @@ def _play(lab: Lab, scenario: Scenario, found: Plan, directory: Path, voice: Nar
 def _started(lab: Lab, prepared: Prepared, outcome: Outcome) -> None:
     """Wait until every address is started. LabError tells what Pacemaker has against it."""
     wanted = [one.id for one in prepared.derived.resources]
+    if is_on(live(lab, "cib").properties.get("maintenance-mode", "")):
+        raise LabError("the configuration leaves the cluster in maintenance mode, where Pacemaker starts nothing")
     try:
         lab.wait_cluster(
             "the start of " + ", ".join(wanted), lambda now: all(now.where(one) for one in wanted), _STARTED_WITHIN

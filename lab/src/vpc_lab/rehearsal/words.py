@@ -24,7 +24,8 @@ def pair(word: str) -> Optional[Tuple[str, str]]:
 
 def standard_name(agent: str) -> str:
     """An agent's full name. Without a class it is OCF's, without a provider heartbeat's, as crm and pcs take it."""
-    parts = agent.split(":")
+    # As pcs once printed it: ocf::heartbeat:Dummy.
+    parts = [part for part in agent.split(":") if part]
     if parts[0] not in _CLASSES:
         parts = ["ocf", *parts]
     if parts[0] == "ocf" and len(parts) == 2:
