@@ -5,7 +5,7 @@
 # make scenarios  every scenario of the lab's catalogue, with SCENARIOS='--agent aws-ipfailover --agent aws-vpc-move-ip' beside
 #               the peer (root, Debian 12)
 # make rehearsals  configurations that others have published, each in a lab of its own, into docs/rehearsals.md, with
-#               REHEARSALS=--quick in an hour (root, Debian 12)
+#               REHEARSALS=--quick in half an hour (root, Debian 12)
 # make pythons  tests/unit and tests/agent with Python 3.9 and the oldest SDK, and with 3.13 and the newest, where these
 #               Pythons are (root, Debian 12); part of make test
 # make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)

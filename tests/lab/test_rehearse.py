@@ -23,8 +23,7 @@ DATA = Path(__file__).with_name("data") / "rehearsals"
 
 def is_gone(name: str) -> bool:
     """Whether nothing of a lab is left."""
-    directory = RunDir(name)
-    return not directory.in_use() and not directory.leftovers()
+    return not RunDir(name).path.exists()
 
 
 def test_a_configuration_is_rehearsed_as_it_stands(tmp_path: Path) -> None:
