@@ -212,6 +212,9 @@ class Stage:
             self.ask_to_move(new)
             self.serves(new, switch.triggered, within)
         self._seen(self, "planned move", switch)
+        if self.mover.resource != self.resource:
+            # The address may be there before what it goes along with.
+            self.lab.settle(_SETTLED_WITHIN + self.service.patience)
         self.take_back()
         self.lab.settle(_SETTLED_WITHIN + self.service.patience)
         self.care()
