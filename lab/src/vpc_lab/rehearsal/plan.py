@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from vpc_lab.errors import LabError
+from vpc_lab.judge.expectations import AFTER_STOP
 from vpc_lab.rehearsal import software
 from vpc_lab.rehearsal.catalogue import CATALOGUE as OWN
 from vpc_lab.rehearsal.derivation import AddressResource, Derived
@@ -24,6 +25,8 @@ _STAND_INS = 10.0
 _TOKEN_MS = 1000
 _CONSENSUS = 1.2
 _OUTAGES = (60.0, 300.0)
+# A stop of IPaddr2 ends with the removal of the address, while a question may be being answered.
+_UNDER_WAY = 0.05
 # In the order in which they are played: what leaves least behind comes first.
 ORDER = (
     "planned-move",
@@ -117,6 +120,7 @@ def plan(
         tuple(one.id for one in live.fence_devices),
         behind,
         min(max(_OUTAGES[0], 2 * interval + 15), _OUTAGES[1]),
+        _UNDER_WAY if leading.by else AFTER_STOP,
         _care(live, behind, promoted, hana),
     )
     facts = scenario_configuration.Configuration(

@@ -91,7 +91,7 @@ def play(
     if service is None:
         service = Service(RESOURCE, loading.addresses_of(configuration, lab.status()))
     resource, addresses = service.resource, service.addresses
-    expectations = expectations_of(scenario, resource, service.tolerated)
+    expectations = replace(expectations_of(scenario, resource, service.tolerated), after_stop=service.after_stop)
     held = {resource: addresses, **service.others}
     auditor = Auditor(lab, [address for some in held.values() for address in some], held)
     wrong: List[str] = []

@@ -13,6 +13,7 @@ from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
 from vpc_lab.cluster import NOTHING_FOUND, ClusterStatus
 from vpc_lab.errors import LabError
 from vpc_lab.faults import Fault
+from vpc_lab.judge.expectations import AFTER_STOP
 from vpc_lab.judge.recording import Recording
 from vpc_lab.judge.verdict import Judge
 from vpc_lab.lab import Injected, Lab
@@ -55,6 +56,7 @@ class Service:
 
     `mover`: see there. `patience`: seconds that everything may take longer than in the scenarios' own configuration.
     `tolerated`: resources whose failures are not judged. `behind`: the resource whose software the address is for.
+    `outage`: seconds of an outage in which nothing may happen. `after_stop`: see `Expectations`.
     `care`: what an administrator does after the service has lost a node or a role, before the cluster is whole again.
     """
 
@@ -66,6 +68,7 @@ class Service:
     tolerated: Tuple[str, ...] = ()
     behind: str = ""
     outage: float = OUTAGE
+    after_stop: float = AFTER_STOP
     care: Optional[Callable[[Stage], None]] = None
 
 
