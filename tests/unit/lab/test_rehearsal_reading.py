@@ -191,3 +191,24 @@ def test_a_template_gives_what_a_primitive_does_not_have() -> None:
 def test_a_name_with_two_colons_is_the_same_agent() -> None:
     """As pcs printed it once."""
     assert read("primitive a ocf::heartbeat:Dummy").configuration.primitives[0].agent == "ocf:heartbeat:Dummy"
+
+
+def test_words_of_an_old_pcs_are_mended() -> None:
+    """RHEL 7's: today's pcs refuses --clone and master, and calls the clone by another name."""
+    text = (
+        "pcs resource create t ocf:heartbeat:SAPHanaTopology SID=A --clone interleave=true\n"
+        "pcs resource create h SAPHana SID=A op demote timeout=9 master meta notify=true\n"
+        "pcs constraint colocation add ip with master h-master 2000\n"
+    )
+    found = read(text, mend=True)
+    assert "SID=A clone interleave=true\n" in found.text
+    assert "timeout=9 promotable meta notify=true\n" in found.text
+    assert "with master h-clone 2000\n" in found.text
+    assert [one.partition(":")[0] for one in found.mended] == ["line 1", "line 2", "line 1"]
+    assert [(one.id, one.promotable) for one in found.configuration.wrappers] == [("t-clone", False), ("h-clone", True)]
+
+
+def test_an_agent_without_a_provider_is_the_one_that_there_is() -> None:
+    """Some are Pacemaker's own."""
+    found = read("pcs resource create p ping\npcs resource create f Filesystem").configuration
+    assert [one.agent for one in found.primitives] == ["ocf:pacemaker:ping", "ocf:heartbeat:Filesystem"]

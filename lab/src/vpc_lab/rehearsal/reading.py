@@ -21,6 +21,12 @@ _PCS = re.compile(
     r"^\s*(?:\[[^\]\n]*\][#$]\s*|[#$]\s*|\S+@\S+[#$]\s*)?(?:sudo\s+)?(?:\S*/)?pcs\s+(?:-\S+\s+\S+\s+)?[a-z]",
     re.MULTILINE,
 )
+# In commands of `pcs resource create`: what is replaced is the first group.
+_OLD_WORDS = (
+    (re.compile(r"\s(--clone)\b"), "clone", "--clone"),
+    (re.compile(r"\s(--master)\b"), "promotable", "--master"),
+    (re.compile(r"\s(master)(?=(?:\s+meta)?\s+[a-z-]+=)"), "promotable", "master"),
+)
 # What no command begins with: a line that does continues the one before.
 _CONTINUES = re.compile(r"^\s*(?:[A-Za-z_][\w.-]*=|(?:op|params|meta|operations)\s|--[a-z])")
 
@@ -63,6 +69,9 @@ def read(text: str, *, mend: bool = False) -> Source:
     if kind != "cib":
         if mend:
             text, mended = mended_text(text)
+            if kind == "pcs":
+                text, more = with_new_words(text)
+                mended = (*mended, *more)
         else:
             _refuse_typographic(text)
     reader = {"cib": cib_text.read, "pcs": pcs_text.read, "crm": crm_text.read}[kind]
@@ -107,6 +116,24 @@ def mended_text(text: str) -> Tuple[str, Tuple[str, ...]]:
             lines[place - 1] = before + " \\"
             told.append(f"line {place}: it has a backslash at its end now, since line {place + 1} continues it")
     return "\n".join(lines) + "\n", tuple(sorted(told, key=_number))
+
+
+def with_new_words(text: str) -> Tuple[str, Tuple[str, ...]]:
+    """pcs commands with the words of pcs 0.10 and later for those of RHEL 7; what was changed.
+
+    Source: pcs(8), "CHANGES IN PCS-0.10": master is promotable, a promotable clone is called ID-clone.
+    """
+    told: List[str] = []
+    for old, new, what in _OLD_WORDS:
+        for found in old.finditer(text):
+            number = text.count("\n", 0, found.start(1)) + 1
+            told.append(f"line {number}: '{what}' is pcs 0.9's: it says '{new.strip()}' now")
+        text = old.sub(lambda found, new=new: found[0].replace(found[1], new), text)  # type: ignore[misc]
+    for name in sorted(set(re.findall(r"(?<![\w.-])([\w.-]+)-master(?![\w-])", text))):
+        if re.search(rf"resource create {re.escape(name)}\s", text):
+            text = substituted(text, {f"{name}-master": f"{name}-clone"})
+            told.append(f"line 1: {name}-master is called {name}-clone by pcs 0.10 and later")
+    return text, tuple(told)
 
 
 def _number(sentence: str) -> int:

@@ -207,7 +207,8 @@ def load(lab: Lab, prepared: Prepared) -> List[str]:
             done = lab.exec(node, ["env", f"--chdir={_HOME}", *one.words], timeout=180, check=False)
             lines = _lines(done.stdout + done.stderr)
             if done.returncode != 0:
-                raise LabError(f"line {one.line}: pcs refuses it: {'; '.join(lines) or done.returncode}")
+                errors = [line for line in lines if line.startswith(("Error:", "Hint:"))] or lines[-3:]
+                raise LabError(f"line {one.line}: pcs refuses it: {'; '.join(errors) or done.returncode}")
             said += [f"line {one.line}: {line}" for line in lines if not line.startswith("Adding ")]
     else:
         element = cib_text.configuration_element(prepared.text)

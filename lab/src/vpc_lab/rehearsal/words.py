@@ -7,6 +7,11 @@ from typing import Optional, Tuple
 
 _CLASSES = ("ocf", "stonith", "systemd", "lsb", "service", "upstart", "nagios")
 
+# Agents that Pacemaker brings, and resource-agents does not.
+_PACEMAKER_S = frozenset(
+    ("attribute", "controld", "HealthCPU", "HealthIOWait", "HealthSMART", "ifspeed", "o2cb", "ping", "remote")
+)
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -29,7 +34,7 @@ def standard_name(agent: str) -> str:
     if parts[0] not in _CLASSES:
         parts = ["ocf", *parts]
     if parts[0] == "ocf" and len(parts) == 2:
-        parts.insert(1, "heartbeat")
+        parts.insert(1, "pacemaker" if parts[1] in _PACEMAKER_S else "heartbeat")
     return ":".join(parts)
 
 
