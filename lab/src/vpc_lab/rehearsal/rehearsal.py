@@ -130,8 +130,13 @@ def prepare(
     source = reading.read(text, mend=mend)
     derived = derive(source.configuration, corosync=corosync, names=names, token_ms=token_ms)
     filled = reading.substituted(source.text, dict(derived.values))
-    found = stand_ins(source.configuration)
-    return Prepared(filled, source, derived, found, aliases(source.configuration), tuple(told))
+    found, names_of_ours = stand_ins(source.configuration), aliases(source.configuration)
+    if len(names_of_ours) > 1:
+        raise LabError(
+            f"it has the same agent as {' and as '.join(f'ocf:{one}' for one in names_of_ours)}: a lab installs it"
+            " under one of these names, so give all of its resources the same"
+        )
+    return Prepared(filled, source, derived, found, names_of_ours, tuple(told))
 
 
 @contextlib.contextmanager
