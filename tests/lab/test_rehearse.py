@@ -14,6 +14,7 @@ import pytest
 from vpc_lab.host.rundir import RunDir
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
+from vpc_lab.waiting import eventually
 
 pytestmark = pytest.mark.root
 
@@ -73,3 +74,18 @@ def test_the_primary_nic_has_the_name_that_a_configuration_uses() -> None:
             assert (link["ifname"], link["altnames"]) == ("eth0", ["ens5"])
             lab.power_off("node1")
             lab.power_on("node1")
+
+
+def test_an_instance_that_ec2_starts_boots_later() -> None:
+    """As one that fencing reboots; unless somebody has switched it meanwhile, who has the last word."""
+    name = f"test-{os.getpid()}-boot"
+    with Lab.running(name, Settings(boot_cluster=False, boot_seconds=1.0), online=False) as lab:
+        ids = lab.instance_ids()
+        for node in ("node1", "node2"):
+            lab.administer("StopInstances", InstanceId=ids[node])
+            eventually(f"{node} off", lambda node=node: node not in lab.powered_nodes(), 10.0)  # type: ignore[misc]
+            lab.administer("StartInstances", InstanceId=ids[node])
+            assert node not in lab.powered_nodes()
+        lab.administer("StopInstances", InstanceId=ids["node2"])
+        eventually("the boot of node1", lambda: "node1" in lab.powered_nodes(), 10.0)
+        assert lab.powered_nodes() == ["node1"]

@@ -40,6 +40,8 @@ class Settings:
     graceful_stop: bool = False
     shutdown_seconds: float = 0.0
     shutdown_limit_seconds: float = 300.0
+    # From StartInstances, as when fencing reboots a node, to the beginning of its boot; `lab power-on` does not wait.
+    boot_seconds: float = 0.0
     # Until a written route is effective, at most: each source of traffic in each table draws its own delay.
     route_lag_seconds: float = 0.0
     # From the appearance of a NIC, as eth1, to its renaming, as udev does: half as long to half as long again.

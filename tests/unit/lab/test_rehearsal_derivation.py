@@ -158,7 +158,7 @@ REFUSED = {
     f"{IP}\nnode a\nnode b\nnode c\nnode d\nnode e\nnode f": "it has 6 nodes, and a lab at most 5",
     f"{IP}\nnode my_node\nnode b": "'my_node' cannot be the host name of an instance",
     "primitive e aws-ipfailover params mode=eni": "lacks a network interface",
-    f"{IP}\n{IP.replace('primitive ip', 'primitive ip2').replace('heartbeat', 'suse')}": "it has the same agent as ocf:heart",
+    f"{IP}\n{IP.replace('primitive ip', 'primitive ip2').replace('heartbeat', 'suse')}": "it has the same agent as",
 }
 
 

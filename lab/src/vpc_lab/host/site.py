@@ -49,7 +49,7 @@ class Site:
             nic=settings.nic,
             seed=settings.seed,
         )
-        self.machines = Machines(self.fabric, self.events, settings.shutdown_seconds)
+        self.machines = Machines(self.fabric, self.events, settings.shutdown_seconds, settings.boot_seconds)
         self.cloud = Cloud(
             topology,
             self._on_world,

@@ -6,6 +6,7 @@ The application is played by a stand-in, which they end as if its software had f
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import List
 
 from vpc_lab.errors import LabError
@@ -91,11 +92,11 @@ def failure_of_the_secondary(stage: Stage) -> None:
 def crash_of_each_primary_in_turn(stage: Stage) -> None:
     """The primary's node loses its power, is fenced, the secondary takes over; then the same the other way round."""
     for _ in range(2):
-        old = _primary(stage)
+        old, since = _primary(stage), time.time()
         lost = stage.fails_over(Crash(old), fenced=[old])
         if _primary(stage) == old:
             raise LabError(f"the primary is on {old} still")
-        stage.wait(f"the others to know that {old} is off", lambda: len(stage.cluster().online) < len(stage.nodes))
+        stage.wait(f"the fencing of {old}", partial(stage.is_fenced, old, since))
         lost.heal()
         stage.all_online()
         _address_is_with_the_primary(stage)
@@ -117,9 +118,9 @@ def takeover_with_automatic_registration(stage: Stage) -> None:
     stage.wait("a takeover", lambda: _primary(stage) != old, RECOVERED)
     _comes_back(stage, old)
     stage.lab.forget_failures(within=RECOVERED + stage.service.patience)
-    old = _primary(stage)
+    old, since = _primary(stage), time.time()
     lost = stage.fails_over(Crash(old), fenced=[old])
-    stage.wait(f"the others to know that {old} is off", lambda: len(stage.cluster().online) < len(stage.nodes))
+    stage.wait(f"the fencing of {old}", partial(stage.is_fenced, old, since))
     lost.heal()
     stage.all_online()
     _comes_back(stage, old)

@@ -29,6 +29,8 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _ID = r"-[0-9a-f]{8}(?:[0-9a-f]{9})?"
 _ROLE = re.compile(r"arn:[a-z-]+:iam::(\d{12}):role/\S+")
 _MOST_NODES = 5
+# An instance that fencing reboots is back later than the cluster has recovered, as on EC2.
+_BOOT_SECONDS = 20.0
 _ZONES = "abc"
 # Where the lab's VPC may be; the first that has no overlay address in it.
 _VPCS = tuple(map(IPv4Network, ("10.0.0.0/16", "10.77.0.0/16", "172.21.0.0/16")))
@@ -169,6 +171,7 @@ class _Derivation:
             mode=found[0].mode,
             node_ids=ids if len(ids) == len(nodes) else (),
             nic=next(iter(interfaces), ""),
+            boot_seconds=_BOOT_SECONDS,
             described=topology,
             token_ms=token or Settings.token_ms,
         )

@@ -215,13 +215,16 @@ class Stage:
             self.ask_to_move(new)
             self.serves(new, switch.triggered, within)
         self._seen(self, "planned move", switch)
-        if self.mover.resource != self.resource:
-            # The address may be there before what it goes along with.
-            self.lab.settle(_SETTLED_WITHIN + self.service.patience)
+        self._let_follow()
         self.take_back()
         self.lab.settle(_SETTLED_WITHIN + self.service.patience)
         self.care()
         return old
+
+    def _let_follow(self) -> None:
+        """The address may be there before what it goes along with."""
+        if self.mover.resource != self.resource:
+            self.lab.settle(_SETTLED_WITHIN + self.service.patience)
 
     def ask_to_move(self, node: str) -> None:
         """An administrator asks Pacemaker to move the service to a node; it does so by a constraint."""
@@ -246,6 +249,7 @@ class Stage:
         with self.voice.step(f"The cluster recovers from the loss of {old}"):
             new = self.taken_over(old, within)
             self.serves(new, switch.triggered, within)
+            self._let_follow()
         self._seen(self, fault.name, Switch(old, new, switch.triggered))
         return injected
 
