@@ -6,6 +6,8 @@
 #               the peer (root, Debian 12)
 # make examples  load every configuration of crm-examples/ into a real cluster and fail it over, half an hour, into the table
 #               of crm-examples/README.md; some of them with EXAMPLES='-k hana' (root, Debian 12)
+# make rehearsals  configurations that others have published, each in a lab of its own, into docs/rehearsals.md, with
+#               REHEARSALS=--quick in half an hour (root, Debian 12)
 # make pythons  tests/unit and tests/agent with Python 3.9 and the oldest SDK, and with 3.13 and the newest, where these
 #               Pythons are (root, Debian 12); part of make test
 # make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)
@@ -38,7 +40,7 @@ locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst 
 # backend too, is there by then.
 itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
-.PHONY: demo soak scenarios examples test pythons bench screens docs check install clean debian lock audit sbom
+.PHONY: demo soak scenarios rehearsals examples test pythons bench screens docs check install clean debian lock audit sbom
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
@@ -51,6 +53,9 @@ scenarios: debian $(VENV)/.lab
 
 examples: debian $(VENV)/.dev
 	@$(BIN)/python -m pytest tests/lab/every_example.py $(EXAMPLES)
+
+rehearsals: debian $(VENV)/.lab
+	@$(BIN)/python scripts/rehearsals $(REHEARSALS)
 
 test: debian $(VENV)/.dev $(VENV)/.peer $(VENV)/.docs check
 	@scripts/test $(TESTS)

@@ -26,7 +26,7 @@ from vpc_lab.scenarios.configuration import Configuration
 from vpc_lab.scenarios.figures import moments
 from vpc_lab.scenarios.narrator import PlainNarrator
 from vpc_lab.scenarios.peer import write_profiles
-from vpc_lab.scenarios.stage import Stage
+from vpc_lab.scenarios.stage import Service, Stage
 from vpc_lab.settings import Settings
 from vpc_lab.traffic.analysis import Switch, rows
 
@@ -108,9 +108,8 @@ def failovers(lab: Lab, agent: str) -> Iterator[Dict[str, Any]]:
             recording,
             Judge(recording.header, Expectations()),
             Configuration(agent=agent),  # type: ignore[arg-type]
-            [address],
+            Service(RESOURCE, (address,)),
             PlainNarrator(io.StringIO()),
-            RESOURCE,
             lambda stage, name, switch: found.append(seen(stage, switch, name)),
         )
         stage.serves(stage.active(), time.time(), 60.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Iterator
 
@@ -100,3 +101,12 @@ def test_route_tables_have_the_ids_that_were_given(own: RunningAws, ec2: EC2Clie
     own.account.settle()
     targets = set(own.account.routes_to("192.168.201.116/32").values())
     assert targets == {own.account.instance("hana-b").network_interface_id}
+
+
+def test_subnets_may_share_a_route_table() -> None:
+    """As in a VPC with one table for every zone: it is there once, with an association for each subnet."""
+    shared = TOPOLOGY.with_subnets(lambda one: replace(one, route_table_id="rtb-0123456789abcdef1"))
+    with running_aws(shared) as own:
+        assert own.account.route_table_ids == ("rtb-0123456789abcdef1", "rtb-0123456789abcdef7")
+        table = own.account.world.route_tables["rtb-0123456789abcdef1"]
+        assert {one.subnet_id for one in table.associations} == {BLUE.subnet_id, GREEN.subnet_id}

@@ -13,9 +13,9 @@ from vpc_lab.lab import Lab
 from vpc_lab.scenarios import runner
 from vpc_lab.scenarios.configuration import Configuration
 from vpc_lab.scenarios.narrator import PlainNarrator
-from vpc_lab.scenarios.runner import Played, Service
+from vpc_lab.scenarios.runner import Played
 from vpc_lab.scenarios.scenario import Play, Scenario
-from vpc_lab.scenarios.stage import Stage
+from vpc_lab.scenarios.stage import Service, Stage
 
 # Seconds between two questions of a consumer. Twice the lab's own, because several labs share two processors here.
 INTERVAL = 0.1

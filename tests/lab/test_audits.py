@@ -125,6 +125,14 @@ def test_who_has_an_address_is_told_by_all_that_can_lead_there(service: ServiceS
     assert leads_to(Status(**nothing, routes=routes, service=service), OVERLAY) == found
 
 
+def test_a_further_private_address_leads_to_who_has_it() -> None:
+    """One that the lab was not made for, such as a second one of a configuration of somebody's."""
+    empty: Any = dict.fromkeys(Status.__dataclass_fields__, ())
+    status = replace(Status(**empty), routes={}, service=ServiceStatus(), secondary_addresses={"10.0.1.77": "node2"})
+    assert leads_to(status, "10.0.1.77") == {"the private address": "node2"}
+    assert leads_to(status, "10.0.1.78") == {}
+
+
 def test_what_is_expected_is_no_complaint() -> None:
     """A scenario says who may be fenced, and how often a resource may fail; no other node, and no more often."""
     seen = Snapshot(fenced=("node1", "node2"), fail_counts={("ip", "node1"): "2"})

@@ -40,6 +40,8 @@ class Settings:
     graceful_stop: bool = False
     shutdown_seconds: float = 0.0
     shutdown_limit_seconds: float = 300.0
+    # From StartInstances, as when fencing reboots a node, to the beginning of its boot; `lab power-on` does not wait.
+    boot_seconds: float = 0.0
     # Until a written route is effective, at most: each source of traffic in each table draws its own delay.
     route_lag_seconds: float = 0.0
     # From the appearance of a NIC, as eth1, to its renaming, as udev does: half as long to half as long again.
@@ -61,6 +63,10 @@ class Settings:
     # PROVIDER:NAME, under which the agent is installed as well.
     agents: Optional[str] = None
     alias: Optional[str] = None
+    # The nodes' ids in corosync, in the order of the nodes; 1, 2, ... where there are none.
+    node_ids: Tuple[int, ...] = ()
+    # A further name of each instance's primary NIC, such as `ens5` on Nitro; it is eth0 as well.
+    nic: str = ""
     # A topology made by hand, which takes the place of the preset and of all that chooses one; `mode` says what it is
     # for.
     described: Optional[Topology] = None
@@ -98,4 +104,10 @@ class Settings:
         """The inverse of `to_json`."""
         values = json.loads(text)
         overlays, described = tuple(values.pop("overlays")), values.pop("described")
-        return cls(**values, overlays=overlays, described=None if described is None else from_plain(described))
+        node_ids = tuple(values.pop("node_ids"))
+        return cls(
+            **values,
+            overlays=overlays,
+            node_ids=node_ids,
+            described=None if described is None else from_plain(described),
+        )

@@ -65,7 +65,8 @@ class Status:
     each of `route_tables` leads it: an instance's name, another target's id, None for no route. `routes_under_way`: who
     does not follow the newest route to which destination yet. `cuts`: from which of `places` to which nothing passes;
     `zones` are those of them that are availability zones.
-    `errors`: what went wrong in the lab itself.
+    `errors`: what went wrong in the lab itself. `secondary_addresses`: which instance has each private address that is
+    not the primary one of its ENI.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Status:
     zones: Tuple[str, ...]
     faults: Tuple[InForce, ...]
     errors: Tuple[str, ...]
+    secondary_addresses: Mapping[str, str] = field(default_factory=dict)
 
     def instance(self, name: str) -> InstanceStatus:
         """The instance of that name; LabError if there is none."""

@@ -27,7 +27,7 @@ from vpc_lab.scenarios.narrator import PlainNarrator
 from vpc_lab.scenarios.page import outcomes_of, page, table
 from vpc_lab.scenarios.runner import Company, Played, expectations_of, fitting
 from vpc_lab.scenarios.scenario import Scenario
-from vpc_lab.scenarios.stage import Stage, operations
+from vpc_lab.scenarios.stage import Service, Stage, operations
 from vpc_lab.topology import MODES, Mode, node_names, topology_for
 
 PLAIN = Configuration()
@@ -252,7 +252,7 @@ class Answering(Lab):
 def on(lab: Lab) -> Stage:
     """A stage whose history can be asked for, and nothing else."""
     nothing: Any = None
-    return Stage(lab, nothing, nothing, PLAIN, (), PlainNarrator(io.StringIO()))
+    return Stage(lab, nothing, nothing, PLAIN, Service(RESOURCE, ()), PlainNarrator(io.StringIO()))
 
 
 def test_what_the_cluster_does_not_tell_is_no_empty_history() -> None:

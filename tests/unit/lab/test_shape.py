@@ -40,7 +40,19 @@ ALLOWED: Dict[str, Set[str]] = {
         *("cluster", "errors", "examples", "faults", "judge", "lab", "report", "settings", "status"),
         *("topology", "traffic", "vpc", "waiting"),
     },
-    "cli": {"cluster", "errors", "faults", "lab", "scenarios", "settings"},
+    "rehearsal": {
+        "cluster",
+        "errors",
+        "examples",
+        "faults",
+        "judge",
+        "lab",
+        "scenarios",
+        "settings",
+        "topology",
+        "vpc",
+    },
+    "cli": {"cluster", "errors", "faults", "lab", "rehearsal", "scenarios", "settings"},
 }
 
 

@@ -132,6 +132,15 @@ def test_what_ran_before_a_power_failure_was_not_started_after_it() -> None:
     assert again.operation("start", "node1", 7, 8).answer("node1", 7.5).verdict().passed
 
 
+def test_an_answer_that_was_under_way_may_come_after_a_stop() -> None:
+    """For as long as is expected, and no longer; what Pacemaker's log cuts off a millisecond is nobody's fault."""
+    run = Run().operation("start", "node1", -10, -9).answers("node1", 0, 1).operation("stop", "node1", 1, 1.2)
+    late = run.answer("node1", 1.19, stamped=1.23)
+    assert rules(late.verdict()) == ["after stop"]
+    assert late.verdict(replace(PATIENT, after_stop=0.05)).passed
+    assert rules(late.verdict(replace(PATIENT, after_stop=0.02))) == ["after stop"]
+
+
 def test_a_node_whose_log_is_full_may_have_been_started() -> None:
     """Its start and stop are written nowhere; but not while the other node holds the address. Later its log counts."""
     run = Run().operation("start", "node1", -10, -9).answers("node1", 0, 2).operation("stop", "node1", 2, 2.1)

@@ -152,7 +152,9 @@ WRONG: Dict[str, Callable[[], Topology]] = {
     "'eni-0123456789abcdefg' is no id": with_first_node(network_interface_id="eni-0123456789abcdefg"),
     "'vpc-0123456789abcdef0' is no id": with_first_subnet(route_table_id="vpc-0123456789abcdef0"),
     f"the id {TWO.nodes[1].instance_id}": with_first_node(instance_id=TWO.nodes[1].instance_id),
-    f"the id {TWO.subnets[1].route_table_id}": with_first_subnet(route_table_id=TWO.subnets[1].route_table_id),
+    f"the id {TWO.subnets[1].route_table_id}": lambda: replace(
+        TWO, extra_route_tables=(TWO.subnets[1].route_table_id,)
+    ),
     f"the MAC address {TWO.nodes[1].mac}": with_first_node(mac=TWO.nodes[1].mac),
     "us-east-1a is not one of region eu-central-1": with_first_subnet(availability_zone="us-east-1a"),
     "subnet a is not within the VPC's": with_first_subnet(cidr=IPv4Network("10.1.1.0/24")),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, List, Optional, Tuple
 import click
 
 from vpc_lab.cli import faults, scenarios
+from vpc_lab.cli.rehearse import rehearse_verb
 from vpc_lab.cli.up import up_verb
 from vpc_lab.cli.verb import FILE, MODES, USAGE, WRONG, Group, argument, layout_option, mode_option
 
@@ -32,7 +33,7 @@ _LISTED = (
     ("elastic-ip", "associate an Elastic IP with the service"),
     ("events, logs", "show what happened when; copy the instances' logs"),
     ("scenarios, soak", "play scenarios of the catalogue; fault after fault"),
-    ("demo", "see the address fail over, measured by its consumers"),
+    ("demo, rehearse", "see the address fail over; or your own configuration"),
 )
 
 
@@ -71,6 +72,7 @@ command.add_command(faults.heal_verb)
 command.add_command(faults.faults_verb)
 command.add_command(scenarios.scenarios_verb)
 command.add_command(scenarios.soak_verb)
+command.add_command(rehearse_verb)
 
 _node = argument("node", "the instance, by name, as `lab status` has it", metavar="NODE")
 

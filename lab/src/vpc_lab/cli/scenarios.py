@@ -56,7 +56,7 @@ def _cluster_options(decorated: Decorated) -> Decorated:
     return decorated
 
 
-def _place(directory: Optional[Path]) -> Path:
+def place_for(directory: Optional[Path]) -> Path:
     """The directory for records and logs; LabError where it cannot be made, or has a record already."""
     if directory is None:
         return Path(tempfile.mkdtemp(prefix="vpc-lab-"))
@@ -147,7 +147,7 @@ def scenarios_verb(
             sys.stdout.write(f"{one.name}\n    {one.summary}\n")
         return 0
     earlier = [one for file in beside for one in outcomes_of(file)]
-    voice, place = narrator(), _place(directory)
+    voice, place = narrator(), place_for(directory)
     played: List[Played] = []
     try:
         for agent in agents or AGENTS[:1]:
@@ -205,7 +205,7 @@ def soak_verb(
     from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.soak import Options, report, soak  # noqa: PLC0415 - as above
 
-    voice, place = narrator(), _place(directory)
+    voice, place = narrator(), place_for(directory)
     configuration = _configuration(AGENTS[0], tool, mode, nodes)
     settings = settings_for(configuration, seed=seed)
     options = Options(seed, minutes, first_step, steps)

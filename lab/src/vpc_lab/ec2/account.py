@@ -149,7 +149,8 @@ class Account:
     def route_table_ids(self) -> Tuple[str, ...]:
         """The subnets' tables in the topology's order, then the extra ones; without the main table and deleted ones."""
         there = self._world.route_tables
-        return tuple(value for name, value in self._table_ids.items() if name != MAIN and value in there)
+        found = (value for name, value in self._table_ids.items() if name != MAIN and value in there)
+        return tuple(dict.fromkeys(found))
 
     def route_table_id(self, name: str) -> str:
         """A table by name: a subnet's, `main`, or `extra-N` from 1."""

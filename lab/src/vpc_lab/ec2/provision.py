@@ -82,6 +82,8 @@ def _with_route_tables(world: World, topology: Topology, gateway: str, internet:
         associations: Tuple[Association, ...] = ()
         if name in subnets or name == MAIN:
             associations = (Association(identifier("rtbassoc", name), subnets.get(name)),)
+        if route_table_id in tables:
+            associations = (*tables[route_table_id].associations, *associations)
         tables[route_table_id] = RouteTable(route_table_id, topology.table_owner_id, routes, associations)
         tags[route_table_id] = {"Name": name}
     return replace(world, route_tables=tables, tags=tags)

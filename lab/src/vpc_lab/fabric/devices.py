@@ -11,6 +11,8 @@ from vpc_lab.world import World
 
 TRANSIT_GATEWAY = "tgw0"
 INTERNET_GATEWAY = "igw0"
+# What an instance calls the NIC of its primary ENI.
+PRIMARY = "eth0"
 # The devices behind which somebody outside the VPC is, by what the ids of the gateways begin with.
 GATEWAYS = {"tgw": TRANSIT_GATEWAY, "igw": INTERNET_GATEWAY}
 

@@ -29,7 +29,7 @@ from typing import Dict, FrozenSet, Iterable, List, Optional, Tuple
 
 from vpc_lab.fabric.commands import FabricError, batch, run, sysctl
 from vpc_lab.fabric.desired import ROUTER_IPV6, STATIC_ROUTER_IPV6, KernelState, Link, desired, tables_of
-from vpc_lab.fabric.devices import GATEWAYS, INTERNET_GATEWAY, TRANSIT_GATEWAY, Name, named, plugged
+from vpc_lab.fabric.devices import GATEWAYS, INTERNET_GATEWAY, PRIMARY, TRANSIT_GATEWAY, Name, named, plugged
 from vpc_lab.fabric.difference import difference, without
 from vpc_lab.fabric.neighbours import Neighbours
 from vpc_lab.fabric.propagation import Propagation
@@ -53,6 +53,7 @@ class Fabric:
         route_lag: float = 0.0,
         rename_after: float = 0.0,
         stale_neighbours: bool = False,
+        nic: str = "",
         seed: int = 0,
     ) -> None:
         """What takes its time, in seconds.
@@ -60,10 +61,12 @@ class Fabric:
         `nic_delay`: from EC2's `attached` to the NIC of a running instance. `route_lag`: until a written route is
         effective, at most. `rename_after`: from the NIC's appearance to its renaming, drawn between half and one and a
         half times as long; 0: it keeps its name. `seed`: of what is drawn. `stale_neighbours`: see `neighbours`.
+        `nic`: a further name of an instance's primary NIC.
         """
         self._stale_neighbours = stale_neighbours
         self._neighbours: Optional[Neighbours] = None
         self._rename_after = rename_after
+        self._nic = nic
         self._seed = seed
         self._topology = topology
         self._nic_delay = nic_delay
@@ -285,6 +288,8 @@ class Fabric:
         mac = f"address {link.mac} " if link.mac else ""
         batch([f"link add {link.device} type veth peer name {link.inside} {mac}netns {link.pid}"])
         self._router_end(link.device)
+        if self._nic and link.inside == PRIMARY and self._nic != PRIMARY:
+            batch([f"link property add dev {PRIMARY} altname {self._nic}"], 4, link.pid)
         _plug_in(link)
 
     def _router_end(self, device: str) -> None:

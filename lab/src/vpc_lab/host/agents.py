@@ -13,6 +13,9 @@ from typing import List, Optional
 from vpc_lab.errors import LabError
 from vpc_lab.host.guest import AGENT_PLACES, AGENTS
 
+# The name under which our agent takes the place of the one that the machine may have.
+PEER = "heartbeat:aws-vpc-move-ip"
+
 
 def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[str] = None) -> Optional[Path]:
     """Copy the host's agents below `root` and install ours there; None if the host has no agents.
@@ -28,6 +31,9 @@ def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[st
     places = [place for place in AGENT_PLACES if Path(place).is_dir()]
     for place in places:
         shutil.copytree(place, root / place.lstrip("/"), symlinks=True)
+    if alias == PEER:
+        # The peer's own users rehearse with this agent in its place.
+        (root / AGENTS.lstrip("/") / PEER.partition(":")[2]).unlink(missing_ok=True)
     for names in [[], *([["--as", alias]] if alias else [])]:
         command = [sys.executable, "-m", "aws_ipfailover.cli.main", "install", "--root", str(root), *names]
         done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import xml.etree.ElementTree as ET
-from typing import Mapping
+from itertools import count
+from typing import Mapping, Sequence
 
 from vpc_lab.cluster import FENCE_DEVICE
 from vpc_lab.host.boot import Service
 
 CLUSTER_NAME = "lab"
+# Of a node whose links are knet's ("Knet requires nodeid to be less than 65536").
+_KNET_IDS = 65536
 SERVICES = (
     # As their systemd units start and stop them: Pacemaker first stops its resources, then corosync leaves.
     Service(
@@ -22,21 +25,22 @@ SERVICES = (
 )
 
 
-def corosync_conf(nodes: Mapping[str, str], *, token_ms: int) -> str:
-    """corosync.conf for nodes (name to address), with a token timeout in milliseconds."""
+def corosync_conf(nodes: Mapping[str, str], *, token_ms: int, node_ids: Sequence[int] = ()) -> str:
+    """corosync.conf for nodes (name to address); the token timeout in milliseconds; ids are 1, 2, ... by default."""
     listed = "".join(
         f"  node {{\n    name: {name}\n    nodeid: {number}\n    ring0_addr: {address}\n  }}\n"
-        for number, (name, address) in enumerate(nodes.items(), start=1)
+        for number, (name, address) in zip(node_ids or count(1), nodes.items())
     )
     two = "  two_node: 1\n" if len(nodes) == 2 else ""
+    # Larger ids are those that corosync 2 made of addresses: knet refuses them, and its predecessor has no encryption.
+    transport = "  transport: knet\n  crypto_cipher: aes256\n  crypto_hash: sha256\n"
+    if any(number >= _KNET_IDS for number in node_ids):
+        transport = "  transport: udpu\n"
     return f"""totem {{
   version: 2
   cluster_name: {CLUSTER_NAME}
-  transport: knet
   token: {token_ms}
-  crypto_cipher: aes256
-  crypto_hash: sha256
-}}
+{transport}}}
 nodelist {{
 {listed}}}
 quorum {{
@@ -65,7 +69,7 @@ def empty_cib() -> ET.Element:
     )
 
 
-def seeded_cib(nodes: Mapping[str, str], *, region: str, fencing: bool = True) -> str:
+def seeded_cib(nodes: Mapping[str, str], *, region: str, fencing: bool = True, node_ids: Sequence[int] = ()) -> str:
     """The CIB that the nodes (name to instance id) boot with.
 
     `dc-deadtime` is what makes a first boot quick: with an empty CIB the nodes wait 20 s for a DC to turn up.
@@ -80,7 +84,7 @@ def seeded_cib(nodes: Mapping[str, str], *, region: str, fencing: bool = True) -
         ("stonith-timeout", "60s"),
     ):
         _pair(options, name, value)
-    for number, name in enumerate(nodes, start=1):
+    for number, name in zip(node_ids or count(1), nodes):
         ET.SubElement(_only(configuration, "nodes"), "node", id=str(number), uname=name)
     if fencing:
         _fencing(_only(configuration, "resources"), nodes, region)

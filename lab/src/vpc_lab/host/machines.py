@@ -20,10 +20,12 @@ class Machines:
     `on_loss` is told the name of an instance that has lost its power, after it has.
     """
 
-    def __init__(self, fabric: Fabric, events: EventLog, shutdown_seconds: float) -> None:
+    def __init__(self, fabric: Fabric, events: EventLog, shutdown_seconds: float, boot_seconds: float = 0.0) -> None:
         self._fabric = fabric
         self._events = events
         self._shutdown_seconds = shutdown_seconds
+        self._boot_seconds = boot_seconds
+        self._booting: Dict[str, threading.Timer] = {}
         self._outside: Dict[str, Outside] = {}
         self.instances: Dict[str, Guest] = {}
         self.ids: Dict[str, str] = {}
@@ -67,11 +69,23 @@ class Machines:
             self.instances[name].shut_down(self._shutdown_seconds)
         elif power == "off":
             self.switch_off(name, "stopped by EC2")
+        elif self._boot_seconds:
+            booting = threading.Timer(self._boot_seconds, self.switch_on, (name, "started by EC2"))
+            booting.daemon = True
+            self._booting[name] = booting
+            booting.start()
         else:
             self.switch_on(name, "started by EC2")
 
+    def _boots_no_more(self, name: str) -> None:
+        """Whoever switches an instance has the last word: one that was to boot later does not."""
+        booting = self._booting.pop(name, None)
+        if booting is not None:
+            booting.cancel()
+
     def switch_off(self, name: str, why: str) -> None:
         """Take an instance's power away; nothing if it has none."""
+        self._boots_no_more(name)
         with self.instances[name].lock:
             lost = self._off(name, why)
         if lost:
@@ -79,6 +93,7 @@ class Machines:
 
     def switch_on(self, name: str, why: str) -> None:
         """Give an instance power; nothing if it has."""
+        self._boots_no_more(name)
         if self._boot(name):
             self._events.add("power-on", instance=name, why=why)
 

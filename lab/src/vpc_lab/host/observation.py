@@ -32,6 +32,7 @@ def status(site: Site) -> Status:
         zones=tuple(dict.fromkeys(one.availability_zone for one in site.topology.subnets)),
         faults=site.injector.in_force(),
         errors=tuple(f"{type(error).__name__}: {error}" for error in account.callback_errors),
+        secondary_addresses=_secondary_addresses(site),
     )
 
 
@@ -52,6 +53,17 @@ def _instances(site: Site) -> Tuple[InstanceStatus, ...]:
         )
         for name, instance in site.machines.instances.items()
     )
+
+
+def _secondary_addresses(site: Site) -> Dict[str, str]:
+    account = site.cloud.account
+    return {
+        str(address): holder
+        for one in account.world.interfaces.values()
+        for holder in [account.holder_of(one.network_interface_id)[0]]
+        if holder is not None
+        for address in one.ipv4[1:]
+    }
 
 
 def _overlays(site: Site) -> Tuple[Address, ...]:

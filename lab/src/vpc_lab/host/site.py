@@ -46,9 +46,10 @@ class Site:
             route_lag=settings.route_lag_seconds,
             rename_after=settings.rename_seconds,
             stale_neighbours=settings.stale_neighbours,
+            nic=settings.nic,
             seed=settings.seed,
         )
-        self.machines = Machines(self.fabric, self.events, settings.shutdown_seconds)
+        self.machines = Machines(self.fabric, self.events, settings.shutdown_seconds, settings.boot_seconds)
         self.cloud = Cloud(
             topology,
             self._on_world,
@@ -165,12 +166,15 @@ class Site:
             return {}, ()
         nodes = self.topology.nodes
         conf = cluster_files.corosync_conf(
-            {node.name: str(node.address) for node in nodes}, token_ms=self.settings.token_ms
+            {node.name: str(node.address) for node in nodes},
+            token_ms=self.settings.token_ms,
+            node_ids=self.settings.node_ids,
         )
         cib = cluster_files.seeded_cib(
             {node.name: node.instance_id for node in nodes},
             region=self.topology.region,
             fencing=self.settings.fencing,
+            node_ids=self.settings.node_ids,
         )
         files: Files = {
             "/etc/corosync/corosync.conf": (conf, 0o644, None),

@@ -49,6 +49,7 @@ class Supervisor:
             "new-route-table": site.new_route_table,
             "elastic-ip": lambda: str(site.elastic_ip()),
             "put-role": self._put_role,
+            "put-key": self._put_key,
             "down": self.ended.set,
         }
 
@@ -99,6 +100,10 @@ class Supervisor:
     def _put_role(self, arn: str, trusted_accounts: List[str]) -> None:
         """A role that these accounts may assume, such as the owner of a shared VPC lends for its route tables."""
         self._site.cloud.account.identities.put_role(Role(arn, trusted_accounts=frozenset(trusted_accounts)))
+
+    def _put_key(self, access_key_id: str, secret_access_key: str) -> None:
+        """An access key of an IAM user who may do everything, as a fence device may have one."""
+        self._site.cloud.account.identities.put_key(access_key_id, secret_access_key)
 
     def _values(self) -> Mapping[str, str]:
         """What this lab has for the placeholders of a configuration."""

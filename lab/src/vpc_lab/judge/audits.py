@@ -333,6 +333,8 @@ def leads_to(status: Status, address: str) -> Dict[str, str]:
         elif service.allocation_id:
             source = "the Elastic IP"
         found[source] = service.holder
+    elif address in status.secondary_addresses:
+        found["the private address"] = status.secondary_addresses[address]
     return found
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple
 
+# Seconds. Pacemaker's log, which tells when a stop has ended, has milliseconds and cuts what is less.
+AFTER_STOP = 0.001
+
 
 @dataclass(frozen=True)
 class Allowance:
@@ -34,8 +37,9 @@ class Expectations:
     """What may happen in a run; everything else is a violation.
 
     `grace`: for how many seconds after the first answer of a new holder the old one may go on answering (a move that
-    makes before it breaks: the drain, and the propagation lag of routes). `silence`: how long nobody may answer without
-    a reason. `recovered_within`: how long after the last fault was healed every consumer is answered again, by one
+    makes before it breaks: the drain, and the propagation lag of routes). `after_stop`: for how many seconds
+    after the good end of a stop an answer may come that was under way. `silence`: how long nobody may answer without a
+    reason. `recovered_within`: how long after the last fault was healed every consumer is answered again, by one
     node. `unasked`: how long a consumer may ask nothing. `served_within`: how long after the good end of a start, by
     Pacemaker's log, a question may still be lost; where routes or addresses take effect later, that much longer.
     `operation_within`: how long a start or stop may take that no fault holds up; `stop_within`: a stop while
@@ -44,6 +48,7 @@ class Expectations:
     """
 
     grace: float = 0.0
+    after_stop: float = AFTER_STOP
     silence: float = 1.0
     recovered_within: float = 60.0
     unasked: float = 5.0

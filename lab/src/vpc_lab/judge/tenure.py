@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Dict, Optional, Set, Tuple
 
 from vpc_lab.judge.disturbances import change_of
+from vpc_lab.judge.expectations import AFTER_STOP
 from vpc_lab.judge.record import STARTS, Asked, Event, Header, Item, Operation
 from vpc_lab.judge.violations import Violations, shown_by
 
@@ -35,10 +36,13 @@ class _Claim:
 class Tenure:
     """Judges the answers of a run that is fed in order of time."""
 
-    def __init__(self, header: Header, found: Violations, *, grace: float = 0.0) -> None:
+    def __init__(
+        self, header: Header, found: Violations, *, grace: float = 0.0, after_stop: float = AFTER_STOP
+    ) -> None:
         self._header = header
         self._found = found
         self._grace = grace
+        self._after_stop = after_stop
         self._held = frozenset(address for held in header.resources.values() for address in held)
         self._claims: Dict[Tuple[str, str], _Claim] = {}
         self._tenants: Dict[str, str] = {}
@@ -125,7 +129,7 @@ class Tenure:
         if asked.address in self._held:
             if claim.started is None:
                 return "not started", "where the agent had not been started for it"
-            if claim.stopped is not None and when > claim.stopped:
+            if claim.stopped is not None and when > claim.stopped + self._after_stop:
                 return "after stop", f"{_ms(when - claim.stopped)} after the agent's stop there had ended"
         if claim.successor is not None:
             successor, since = claim.successor

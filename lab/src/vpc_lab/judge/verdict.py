@@ -76,7 +76,7 @@ class Judge:
         self._header = header
         self._found = Violations()
         self._disturbances = Disturbances(header, expectations.allowances)
-        self._tenure = Tenure(header, self._found, grace=expectations.grace)
+        self._tenure = Tenure(header, self._found, grace=expectations.grace, after_stop=expectations.after_stop)
         self._availability = Availability(header, expectations, self._disturbances, self._found)
         self._results = Results(header, expectations, self._disturbances, self._found)
         for consumer, asked in header.asked.items():

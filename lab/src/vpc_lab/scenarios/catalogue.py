@@ -51,15 +51,13 @@ LOST = 30.0
 # that contradicts it, and then a monitor comes.
 MENDED = 100.0
 MINUTE = 60.0
-# Seconds of an outage in which nothing may happen.
-OUTAGE = 300.0
 # Long enough for two monitors at level 10: they come every seven seconds, and wait eight for EC2.
 TWO_MONITORS = 20.0
 # How many there are, each of which can find the same failure.
 MONITORS = 2
 
 
-@scenario(allowances=(Allowance("crash", LOST),), restores=False)
+@scenario(allowances=(Allowance("crash", LOST),), restores=False, fences=True)
 def demonstration(stage: Stage) -> None:
     """A planned move, then the active node loses its power and is fenced by the other one: what `lab demo` shows."""
     old, new = stage.active(), stage.standbys()[0]
@@ -91,7 +89,7 @@ def make_before_break(stage: Stage) -> None:
     stage.move(old)
 
 
-@scenario(allowances=(Allowance("crash", LOST, healed=0.0),))
+@scenario(allowances=(Allowance("crash", LOST, healed=0.0),), fences=True)
 def crash_of_the_active_node(stage: Stage) -> None:
     """The power of the active node fails: another one fences it and takes over; when it is back nothing moves."""
     old = stage.active()
@@ -104,7 +102,7 @@ def crash_of_the_active_node(stage: Stage) -> None:
         raise LabError(f"the service went back to {old} by itself")
 
 
-@scenario()
+@scenario(fences=True)
 def crash_of_a_standby(stage: Stage) -> None:
     """The power of a standby fails: it is fenced, and consumers notice nothing; nor do they when it is back."""
     lost = stage.standbys()[-1]
@@ -112,7 +110,7 @@ def crash_of_a_standby(stage: Stage) -> None:
     comes_and_goes(stage, lost)
 
 
-@scenario(nodes=(3,))
+@scenario(nodes=(3,), fences=True)
 def crash_of_the_dc(stage: Stage) -> None:
     """The node that decides for the cluster loses its power, and the service is elsewhere: consumers notice nothing."""
     lost = stage.dc()
@@ -124,9 +122,9 @@ def crash_of_the_dc(stage: Stage) -> None:
 
 def comes_and_goes(stage: Stage, lost: str) -> None:
     """A node without the service loses its power and gets it back; its agent looks, and does nothing to the others."""
-    before = stage.history(but=lost)
+    before, since = stage.history(but=lost), time.time()
     with stage.fault(Crash(lost)):
-        stage.lab.wait_fenced(lost)
+        stage.wait(f"the fencing of {lost}", lambda: stage.is_fenced(lost, since))
         stage.unchanged(3.0)
     stage.all_online()
     stage.watch(5.0)
@@ -134,13 +132,13 @@ def comes_and_goes(stage: Stage, lost: str) -> None:
         raise LabError(f"Pacemaker has started or stopped {stage.resource} because {lost} is back")
 
 
-@scenario(allowances=(Allowance("freeze", LOST, healed=0.0),))
+@scenario(allowances=(Allowance("freeze", LOST, healed=0.0),), fences=True)
 def freeze_of_the_active_node(stage: Stage) -> None:
     """The active node stands still, and EC2 calls it running: it is fenced before another one takes over."""
     relieved(stage, kernel=True)
 
 
-@scenario(allowances=(Allowance("freeze", LOST, healed=0.0),))
+@scenario(allowances=(Allowance("freeze", LOST, healed=0.0),), fences=True)
 def hang_of_the_active_node(stage: Stage) -> None:
     """Every process of the active node hangs, and its kernel goes on answering pings: it is fenced all the same."""
     relieved(stage, kernel=False)
@@ -180,42 +178,42 @@ def freeze_and_thaw_without_fencing(stage: Stage) -> None:
     stage.watch(5.0)
 
 
-@scenario(allowances=(Allowance("partition", LOST),))
+@scenario(allowances=(Allowance("partition", LOST),), fences=True)
 def split_brain(stage: Stage) -> None:
     """The active node and the others lose sight of each other: one side is fenced, and only the other one answers."""
-    active = stage.active()
+    active, since = stage.active(), time.time()
     stage.may_be_fenced += stage.nodes
     standbys = stage.standbys()
     if len(standbys) > 1:  # they are the majority, and the active node has no quorum to fence anybody
         stage.fenced.append(active)
     cuts = [stage.inject(Partition(active, other)) for other in standbys]
-    one_side_is_left(stage)
+    one_side_is_left(stage, since)
     stage.active()
     for cut in cuts:
         cut.heal()
 
 
-@scenario(allowances=(Allowance("partition", LOST),))
+@scenario(allowances=(Allowance("partition", LOST),), fences=True)
 def one_way_partition(stage: Stage) -> None:
     """Packets of the active node no longer reach the others, which it hears: one side is fenced."""
-    active = stage.active()
+    active, since = stage.active(), time.time()
     stage.may_be_fenced += stage.nodes
     cuts = [stage.inject(Partition(active, other, one_way=True)) for other in stage.standbys()]
-    one_side_is_left(stage)
+    one_side_is_left(stage, since)
     stage.active()
     for cut in cuts:
         cut.heal()
 
 
-def one_side_is_left(stage: Stage) -> None:
-    """Wait until one side of a partition is fenced, the active node or all others, and the other side knows it."""
+def one_side_is_left(stage: Stage, since: float) -> None:
+    """Wait until one side of a partition that began at `since` is fenced: the active node, or all others."""
 
     def stopped() -> List[str]:
-        return [one.name for one in stage.lab.status().instances if one.role == "node" and one.state == "stopped"]
+        return [node for node in stage.nodes if stage.was_stopped(node, since)]
 
     stage.wait("the fencing of one side", lambda: len(stopped()) in (1, len(stage.nodes) - 1))
     for node in stopped():
-        stage.lab.wait_fenced(node)
+        stage.wait(f"the fencing of {node}", lambda node=node: stage.is_fenced(node, since))  # type: ignore[misc]
 
 
 @scenario(allowances=(Allowance("reboot", MINUTE, healed=0.0),))
@@ -235,11 +233,11 @@ def rolling_restart(stage: Stage) -> None:
 def outage_of_ec2_while_healthy(stage: Stage) -> None:
     """EC2's API is unreachable for five minutes: nothing is moved, restarted or fenced, nobody notices anything."""
     with stage.fault(Unreachable()):
-        stage.unchanged(OUTAGE)
+        stage.unchanged(stage.service.outage)
     stage.unchanged(10.0)
 
 
-@scenario()
+@scenario(looks=True)
 def refusals_of_ec2_while_healthy(stage: Stage) -> None:
     """EC2 throttles every read, then denies it, fails, and does not answer, each for two monitors: nothing happens.
 
@@ -272,7 +270,9 @@ def outage_of_instance_metadata_while_healthy(stage: Stage) -> None:
     stage.unchanged(10.0)
 
 
-@scenario(allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True), Allowance("crash", 2 * MINUTE)))
+@scenario(
+    allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True), Allowance("crash", 2 * MINUTE)), fences=True
+)
 def outage_of_ec2_during_a_failover(stage: Stage) -> None:
     """The active node loses its power while EC2 is unreachable: nobody takes over until EC2 can tell that it is off."""
     old = stage.active()
@@ -295,16 +295,16 @@ def outage_of_ec2_during_a_planned_move(stage: Stage) -> None:
     new = stage.standbys()[0]
     with stage.fault(Unreachable()):
         stage.recording.note("move", to=new, within=2 * MINUTE)
-        stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
+        stage.ask_to_move(new)
         # While it is being stopped it is nowhere already: only what Pacemaker has noted down is done.
         stage.wait("the end of the stop", lambda: stage.has_stopped(old), MINUTE)
         stage.watch(15.0)
-    stage.command(["crm_resource", "--clear", "--resource", stage.resource])
+    stage.take_back()
     stage.lab.forget_failures(stage.resource)
     stage.served(2 * MINUTE)
 
 
-@scenario(agents=(OURS,), allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),))
+@scenario(agents=(OURS,), allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),), looks=True)
 def stop_during_an_outage_of_ec2(stage: Stage) -> None:
     """EC2 is unreachable: crm_mon shows it, a new probe finds the service where it is, and a stop ends well."""
     active = stage.active()
@@ -355,7 +355,7 @@ def mended(stage: Stage) -> None:
 DRIFT = (Allowance("route-*", MENDED), Allowance("source-dest-check", MENDED))
 
 
-@scenario(modes=("overlay-ip",), allowances=DRIFT)
+@scenario(modes=("overlay-ip",), allowances=DRIFT, looks=True)
 def route_changed(stage: Stage) -> None:
     """Somebody points the routes of every table at another node: they lead back, and the service is not restarted."""
     for address in stage.addresses:
@@ -363,7 +363,7 @@ def route_changed(stage: Stage) -> None:
     mended(stage)
 
 
-@scenario(modes=("overlay-ip",), allowances=DRIFT)
+@scenario(modes=("overlay-ip",), allowances=DRIFT, looks=True)
 def route_deleted(stage: Stage) -> None:
     """Somebody deletes the route of one table: it is there again, and the service is not restarted."""
     stage.inject(RouteDeleted(_host(stage.addresses[0]), stage.tables()[-1]))
@@ -371,7 +371,10 @@ def route_deleted(stage: Stage) -> None:
 
 
 @scenario(
-    modes=("overlay-ip",), agents=(OURS,), allowances=(Allowance("route-table-deleted", MENDED, throughout=True),)
+    modes=("overlay-ip",),
+    agents=(OURS,),
+    allowances=(Allowance("route-table-deleted", MENDED, throughout=True),),
+    looks=True,
 )
 def route_table_deleted(stage: Stage) -> None:
     """A route table is deleted: crm_mon shows it, and who has other tables is served without an interruption."""
@@ -384,7 +387,7 @@ def route_table_deleted(stage: Stage) -> None:
     stage.served(MENDED)
 
 
-@scenario(modes=("overlay-ip",), allowances=DRIFT)
+@scenario(modes=("overlay-ip",), allowances=DRIFT, looks=True)
 def source_destination_check_switched_on(stage: Stage) -> None:
     """Somebody switches the source/destination check of the active node on: it is off again."""
     stage.inject(SourceDestCheck(stage.active()))
@@ -409,21 +412,25 @@ def routing_rules_removed(stage: Stage) -> None:
     stage.served(MINUTE)
 
 
-@scenario(modes=("overlay-ip",), agents=(OURS,), allowances=(Allowance("access-denied", MENDED, throughout=True),))
+@scenario(
+    modes=("overlay-ip",), agents=(OURS,), allowances=(Allowance("access-denied", MENDED, throughout=True),), looks=True
+)
 def denied_on_one_table(stage: Stage) -> None:
     """The role may not write to one table during a move: all others are served, crm_mon says which one is not."""
     old, table = stage.active(), stage.tables()[-1]
     new = stage.standbys()[0]
     with stage.fault(AccessDenied("*Route", table)):
         stage.recording.note("move", to=new, within=MOVED_WITHIN)
-        stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
+        stage.ask_to_move(new)
         stage.taken_over(old)
         stage.wait("crm_mon showing the table", lambda: stage.degraded(table), MENDED)
-    stage.command(["crm_resource", "--clear", "--resource", stage.resource])
+    stage.take_back()
     stage.serves(new, time.time(), MENDED)
 
 
-@scenario(agents=(OURS,), modes=("overlay-ip",), allowances=(Allowance("route-changed", MENDED, throughout=True),))
+@scenario(
+    agents=(OURS,), modes=("overlay-ip",), allowances=(Allowance("route-changed", MENDED, throughout=True),), looks=True
+)
 def maintenance_mode_with_a_route_moved_by_hand(stage: Stage) -> None:
     """In maintenance mode an administrator moves a route by hand: it stays so until Pacemaker manages the service."""
     active, destination = stage.active(), _host(stage.addresses[0])
@@ -450,6 +457,7 @@ TEN = tuple(f"192.168.10.{number}" for number in range(21, 31))
     allowances=(Allowance("crash", MINUTE, healed=0.0),),
     configure=lambda one: replace(one, addresses=TEN),
     settings=lambda one: replace(one, overlays=TEN),
+    fences=True,
 )
 def ten_addresses_under_throttling(stage: Stage) -> None:
     """Ten addresses fail over while somebody else uses most of EC2's write quota."""
@@ -463,6 +471,7 @@ def ten_addresses_under_throttling(stage: Stage) -> None:
     allowances=(Allowance("crash", MINUTE, healed=0.0),),
     settings=lambda one: replace(one, extra_route_tables=18),
     configure=lambda one: replace(one, start_timeout=180),
+    fences=True,
 )
 def twenty_route_tables(stage: Stage) -> None:
     """The address is in twenty route tables, and its node loses its power."""
@@ -480,6 +489,7 @@ def _with_ipv6(configuration: Configuration) -> Configuration:
     agents=(OURS,),
     allowances=(Allowance("crash", LOST, healed=0.0),),
     configure=_with_ipv6,
+    fences=True,
 )
 def ipv6(stage: Stage) -> None:
     """An IPv6 address: a planned move, then the node loses its power."""
@@ -504,6 +514,7 @@ def _with_role(configuration: Configuration) -> Configuration:
     settings=_shared,
     configure=_with_role,
     prepare=Lab.lend_role,
+    fences=True,
 )
 def shared_vpc(stage: Stage) -> None:
     """The route tables belong to another account, whose role is assumed: a planned move, then a crash."""
@@ -525,7 +536,7 @@ def killed_at_every_step_of_a_start(stage: Stage) -> None:
         new = stage.standbys()[0]
         slow = stage.inject(Slow(20.0, action=action, caller=new))
         stage.recording.note("move", to=new, within=2 * MINUTE)
-        stage.command(["crm_resource", "--move", "--resource", stage.resource, "--node", new])
+        stage.ask_to_move(new)
         stage.wait(
             f"{action} of the start on {new}, or its end",
             lambda: under_way(stage, action, new, since) or stage.cluster().where(stage.resource) == new,  # noqa: B023
@@ -534,7 +545,7 @@ def killed_at_every_step_of_a_start(stage: Stage) -> None:
         called = under_way(stage, action, new, since)
         kill_agents(stage, new)
         slow.heal()
-        stage.command(["crm_resource", "--clear", "--resource", stage.resource])
+        stage.take_back()
         stage.lab.forget_failures(stage.resource)
         how = f"Killed during {action}" if called else f"Started without {action}"
         stage.voice.say(f"{how}; the service, which was on {old}, is on {stage.active()}")

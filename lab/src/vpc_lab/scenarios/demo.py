@@ -28,8 +28,8 @@ from vpc_lab.scenarios.catalogue import CATALOGUE
 from vpc_lab.scenarios.configuration import Configuration
 from vpc_lab.scenarios.figures import Failover, figures, show
 from vpc_lab.scenarios.narrator import Narrator, narrator
-from vpc_lab.scenarios.runner import Played, Service, play
-from vpc_lab.scenarios.stage import Stage
+from vpc_lab.scenarios.runner import Played, play
+from vpc_lab.scenarios.stage import Service, Stage
 from vpc_lab.settings import Settings
 from vpc_lab.topology import Layout, Mode, Topology, topology_for
 from vpc_lab.traffic.analysis import Switch

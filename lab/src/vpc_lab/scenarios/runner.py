@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from vpc_lab.cluster import FENCE_DEVICE
 from vpc_lab.errors import LabError
@@ -21,7 +21,7 @@ from vpc_lab.scenarios import loading
 from vpc_lab.scenarios.configuration import RESOURCE, Configuration
 from vpc_lab.scenarios.narrator import Narrator
 from vpc_lab.scenarios.scenario import INFINITY, Scenario
-from vpc_lab.scenarios.stage import Seen, Stage, unseen
+from vpc_lab.scenarios.stage import Seen, Service, Stage, unseen
 from vpc_lab.settings import Settings
 from vpc_lab.traffic.recorder import INTERVAL
 
@@ -68,17 +68,8 @@ class Played:
         }
 
 
-@dataclass(frozen=True)
-class Service:
-    """The resource that holds the addresses. `others`: further ones, by their ids, which the audit has to know."""
-
-    resource: str
-    addresses: Tuple[str, ...]
-    others: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
-
-
-def expectations_of(scenario: Scenario, resource: str) -> Expectations:
-    """What may happen in a scenario whose service is `resource`.
+def expectations_of(scenario: Scenario, resource: str, tolerated: Sequence[str] = ()) -> Expectations:
+    """What may happen in a scenario whose service is `resource`; failures of `tolerated` are not judged.
 
     The fence device asks EC2 each minute, and may fail where EC2 does: whom it has to fence is judged by itself.
     """
@@ -86,7 +77,7 @@ def expectations_of(scenario: Scenario, resource: str) -> Expectations:
         grace=scenario.grace,
         recovered_within=RECOVERED_WITHIN,
         allowances=scenario.allowances,
-        fail_counts={resource: scenario.fail_counts, FENCE_DEVICE: INFINITY},
+        fail_counts={**dict.fromkeys((FENCE_DEVICE, *tolerated), INFINITY), resource: scenario.fail_counts},
         excuses=scenario.excuses,
     )
 
@@ -112,14 +103,14 @@ def play(
     if service is None:
         service = Service(RESOURCE, loading.addresses_of(configuration, lab.status()))
     resource, addresses = service.resource, service.addresses
-    expectations = expectations_of(scenario, resource)
+    expectations = replace(expectations_of(scenario, resource, service.tolerated), after_stop=service.after_stop)
     held = {resource: addresses, **service.others}
     auditor = Auditor(lab, [address for some in held.values() for address in some], held)
     wrong: List[str] = []
     about = {"scenario": scenario.name, **asdict(configuration), **settings.chosen(), "seed": settings.seed}
     with Recording.running(lab, directory, {resource: addresses}, interval=interval, settings=about) as recording:
         judge = Judge(recording.header, expectations)
-        stage = Stage(lab, recording, judge, configuration, addresses, voice, resource, seen)
+        stage = Stage(lab, recording, judge, configuration, service, voice, seen)
         try:
             stage.serves(stage.active(), time.time(), RECOVERED_WITHIN)
             scenario.play(stage)

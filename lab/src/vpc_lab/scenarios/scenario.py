@@ -37,7 +37,8 @@ class Scenario:
     `nodes` and `agents`: where it makes sense. `configure`, `settings` and `prepare`: what it needs beside the ordinary
     configuration and lab. `grace`: seconds for which the old node may go on answering beside the new one.
     `fail_counts`: the highest fail count that the service may have in the end. `restores`: afterwards everything is
-    healed and every node switched on.
+    healed and every node switched on. `looks`: it is about what a monitor sees that looks at EC2 (OCF_CHECK_LEVEL=10).
+    `fences`: a node is fenced in it.
     """
 
     name: str
@@ -54,6 +55,8 @@ class Scenario:
     excuses: Tuple[Excuse, ...] = ()
     fail_counts: int = 0
     restores: bool = True
+    looks: bool = False
+    fences: bool = False
 
     def fits(self, agent: Agent, mode: Mode, nodes: int) -> bool:
         """Whether it can be played so."""

@@ -27,7 +27,7 @@ from vpc_lab.scenarios.configuration import RESOURCE, Configuration
 from vpc_lab.scenarios.draw import HARMLESS, Step, View, draw, may_be_fenced
 from vpc_lab.scenarios.narrator import Narrator
 from vpc_lab.scenarios.runner import tidy
-from vpc_lab.scenarios.stage import Stage
+from vpc_lab.scenarios.stage import Service, Stage
 from vpc_lab.settings import Settings
 
 # After a step has been healed, within which every consumer is answered again, by one node. The agent does not believe a
@@ -104,7 +104,7 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
         lab, directory / "record", {RESOURCE: addresses}, interval=INTERVAL, settings=played
     ) as recording:
         judge = Judge(recording.header, expected)
-        stage = Stage(lab, recording, judge, configuration, addresses, voice)
+        stage = Stage(lab, recording, judge, configuration, Service(RESOURCE, tuple(addresses)), voice)
         stage.serves(stage.active(), time.time(), RECOVERED_WITHIN)
         while options.more(number, began) and failed is None:
             auditor = Auditor(lab, addresses, {RESOURCE: addresses})

@@ -6,24 +6,29 @@ import contextlib
 import re
 import threading
 import time
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.cluster import NOTHING_FOUND, ClusterStatus
 from vpc_lab.errors import LabError
 from vpc_lab.faults import Fault
+from vpc_lab.judge.expectations import AFTER_STOP
 from vpc_lab.judge.recording import Recording
 from vpc_lab.judge.verdict import Judge
 from vpc_lab.lab import Injected, Lab
-from vpc_lab.scenarios.configuration import RESOURCE, Configuration
+from vpc_lab.scenarios.configuration import Configuration
 from vpc_lab.scenarios.narrator import Narrator
 from vpc_lab.traffic.analysis import Switch
 from vpc_lab.waiting import eventually
 
+# Seconds of an outage in which nothing may happen.
+OUTAGE = 300.0
 # Seconds within which a planned move, and a failover with fencing, have ended in a lab.
 MOVED_WITHIN = 60.0
 FAILED_OVER_WITHIN = 120.0
 _FEEDS_EVERY = 1.0
+_SETTLED_WITHIN = 60.0
 # How long one node is waited for to serve everybody, before somebody asks again which one has the service.
 _TRIES_FOR = 10.0
 # What is told of a failover when it is over: its name, between which nodes, and when.
@@ -32,6 +37,39 @@ Seen = Callable[["Stage", str, Switch], None]
 
 def unseen(_stage: Stage, _name: str, _switch: Switch) -> None:
     """What hears of failovers when nobody wants to."""
+
+
+@dataclass(frozen=True)
+class Mover:
+    """What an administrator moves, and the service goes along: by default the service itself.
+
+    `promoted`: what is moved is the promoted instance of a clone.
+    """
+
+    resource: str
+    promoted: bool = False
+
+
+@dataclass(frozen=True)
+class Service:
+    """The resource that holds the addresses. `others`: further ones, by their ids, which the audit has to know.
+
+    `mover`: see there. `patience`: seconds that everything may take longer than in the scenarios' own configuration.
+    `tolerated`: resources whose failures are not judged. `behind`: the resource whose software the address is for.
+    `outage`: seconds of an outage in which nothing may happen. `after_stop`: see `Expectations`.
+    `care`: what an administrator does after the service has lost a node or a role, before the cluster is whole again.
+    """
+
+    resource: str
+    addresses: Tuple[str, ...]
+    others: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    mover: Optional[Mover] = None
+    patience: float = 0.0
+    tolerated: Tuple[str, ...] = ()
+    behind: str = ""
+    outage: float = OUTAGE
+    after_stop: float = AFTER_STOP
+    care: Optional[Callable[[Stage], None]] = None
 
 
 class Stage:
@@ -46,18 +84,19 @@ class Stage:
         recording: Recording,
         judge: Judge,
         configuration: Configuration,
-        addresses: Sequence[str],
+        service: Service,
         voice: Narrator,
-        resource: str = RESOURCE,
         seen: Seen = unseen,
     ) -> None:
         self.lab = lab
         self.recording = recording
         self.judge = judge
         self.configuration = configuration
-        self.addresses = tuple(addresses)
+        self.service = service
+        self.addresses = service.addresses
         self.voice = voice
-        self.resource = resource
+        self.resource = service.resource
+        self.mover = service.mover or Mover(service.resource)
         self.nodes = tuple(lab.nodes())
         self.fenced: List[str] = []
         self.may_be_fenced: List[str] = []
@@ -72,7 +111,9 @@ class Stage:
     def active(self) -> str:
         """The node on which the service is started."""
         found = self.lab.wait_cluster(
-            f"{self.resource} started", lambda now: now.where(self.resource) is not None, FAILED_OVER_WITHIN
+            f"{self.resource} started",
+            lambda now: now.where(self.resource) is not None,
+            FAILED_OVER_WITHIN + self.service.patience,
         ).where(self.resource)
         if found is None:
             raise LabError(f"{self.resource} is not started on exactly one node")
@@ -116,6 +157,19 @@ class Stage:
         # One that is under way has no call yet.
         return any((where, what) == (node, "stop") and call != "-1" for where, what, call, *_ in done)
 
+    def was_stopped(self, node: str, since: float) -> bool:
+        """Whether EC2 has stopped the node's instance since then, also where it has been started again."""
+        return any(
+            (event["kind"], event.get("instance"), event.get("state")) == ("instance-state", node, "stopped")
+            for event in self.lab.events(since)
+        )
+
+    def is_fenced(self, node: str, since: float) -> bool:
+        """Whether it was stopped since then, and the cluster knows it: it is gone safely, or back already."""
+        now = self.lab.cluster_status()
+        clean = now is not None and any(one.name == node and not one.unclean for one in now.nodes)
+        return clean and self.was_stopped(node, since)
+
     def tables(self) -> Tuple[str, ...]:
         """The ids of the subnets' route tables."""
         return tuple(self.lab.status().route_tables)
@@ -158,12 +212,33 @@ class Stage:
         with self.voice.step(f"Moving {self.resource} from {old} to {new}"):
             self.recording.note("move", to=new, within=within)
             switch = Switch(old, new, time.time())
-            self.command(["crm_resource", "--move", "--resource", self.resource, "--node", new])
+            self.ask_to_move(new)
             self.serves(new, switch.triggered, within)
         self._seen(self, "planned move", switch)
-        self.command(["crm_resource", "--clear", "--resource", self.resource])
-        self.lab.settle()
+        self._let_follow()
+        self.take_back()
+        self.lab.settle(_SETTLED_WITHIN + self.service.patience)
+        self.care()
         return old
+
+    def _let_follow(self) -> None:
+        """The address may be there before what it goes along with."""
+        if self.mover.resource != self.resource:
+            self.lab.settle(_SETTLED_WITHIN + self.service.patience)
+
+    def ask_to_move(self, node: str) -> None:
+        """An administrator asks Pacemaker to move the service to a node; it does so by a constraint."""
+        promoted = ["--promoted"] if self.mover.promoted else []
+        self.command(["crm_resource", "--move", *promoted, "--resource", self.mover.resource, "--node", node])
+
+    def take_back(self, *, check: bool = True) -> None:
+        """Take the constraint of a move back."""
+        self.command(["crm_resource", "--clear", "--resource", self.mover.resource], check=check)
+
+    def care(self) -> None:
+        """What an administrator does afterwards, such as registering a database with its new primary."""
+        if self.service.care is not None:
+            self.service.care(self)
 
     def fails_over(self, fault: Fault, *, fenced: Sequence[str] = (), within: float = FAILED_OVER_WITHIN) -> Injected:
         """A fault takes the active node; another one serves everybody. What is in force then."""
@@ -174,6 +249,7 @@ class Stage:
         with self.voice.step(f"The cluster recovers from the loss of {old}"):
             new = self.taken_over(old, within)
             self.serves(new, switch.triggered, within)
+            self._let_follow()
         self._seen(self, fault.name, Switch(old, new, switch.triggered))
         return injected
 
@@ -183,16 +259,19 @@ class Stage:
         def elsewhere(now: ClusterStatus) -> bool:
             return now.where(self.resource) not in (None, old)
 
-        found = self.lab.wait_cluster(f"{self.resource} started elsewhere than on {old}", elsewhere, within)
+        what = f"{self.resource} started elsewhere than on {old}"
+        found = self.lab.wait_cluster(what, elsewhere, within + self.service.patience)
         return str(found.where(self.resource))
 
     def serves(self, node: str, since: float, within: float) -> None:
         """Wait until `node` has answered every consumer over every protocol for two seconds, from `since` on."""
+        within += self.service.patience
         if not self.recording.measurement.wait_steady(node, since, within):
             raise LabError(f"{node} did not serve every consumer within {within:.0f} s")
 
     def served(self, within: float = FAILED_OVER_WITHIN) -> str:
         """Wait until one node, whichever Pacemaker chooses, has answered every consumer for two seconds; which."""
+        within += self.service.patience
         until = time.monotonic() + within
         while time.monotonic() < until:
             node = self.active()
@@ -214,7 +293,7 @@ class Stage:
 
     def wait(self, what: str, condition: Callable[[], object], within: float = FAILED_OVER_WITHIN) -> None:
         """Wait until a condition holds."""
-        eventually(what, lambda: bool(condition()), within, every=0.2)
+        eventually(what, lambda: bool(condition()), within + self.service.patience, every=0.2)
 
     def unchanged(self, seconds: float) -> None:
         """For so long the cluster does nothing to the service but look. LabError where it did."""
@@ -263,10 +342,11 @@ class Stage:
         with self.voice.step("Healing everything, and waiting for the cluster to be whole"):
             self.lab.heal()
             self.all_online(within)
-            self.command(["crm_resource", "--clear", "--resource", self.resource], check=False)
+            self.take_back(check=False)
             self.served(within)
             # A fencing that was decided before everything was healed may have been carried out meanwhile.
             self.all_online(within)
+            self.care()
 
 
 def operations(text: str) -> List[str]:

@@ -56,7 +56,8 @@ def _wrong_ids(topology: Topology) -> Iterator[str]:
             *(one.network_interface_id for one in topology.interfaces),
         ],
         "subnet": [one.subnet_id for one in topology.subnets],
-        "rtb": [*(one.route_table_id for one in topology.subnets), *topology.extra_route_tables],
+        # Several subnets may share a route table.
+        "rtb": [*dict.fromkeys(one.route_table_id for one in topology.subnets), *topology.extra_route_tables],
     }
     for prefix, found in ids.items():
         for given in found:

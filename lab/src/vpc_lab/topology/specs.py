@@ -18,7 +18,7 @@ Role = Literal["node", "consumer"]
 
 @dataclass(frozen=True)
 class SubnetSpec:
-    """A subnet to be made, with a route table of its own.
+    """A subnet to be made, with a route table, its own unless another one is given the same id.
 
     `ipv6_only`: EC2 has no IPv4 CIDR for it, and its ENIs have no IPv4 address; for tests of the API, not for a lab.
     """

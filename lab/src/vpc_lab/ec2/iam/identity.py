@@ -104,6 +104,12 @@ class Identities:
             self._credentials[made.access_key_id] = made
         return made
 
+    def put_key(self, access_key_id: str, secret_access_key: str, name: str = "administrator") -> None:
+        """Let a long-lived access key be one of an IAM user who may do everything."""
+        whose = Identity(f"arn:{self.partition}:iam::{self.account_id}:user/{name}", self.account_id)
+        with self._lock:
+            self._credentials[access_key_id] = Credentials(access_key_id, secret_access_key, whose)
+
     def of_instance(self, instance_id: str) -> Credentials:
         """The session credentials that IMDS hands to an instance; renewed five minutes before they expire.
 

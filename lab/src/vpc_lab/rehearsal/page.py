@@ -1,0 +1,93 @@
+"""The page of rehearsals, from their outcomes as `lab rehearse --json` prints them. Pure."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, Mapping, Sequence
+
+from vpc_lab.judge.recording import versions
+from vpc_lab.rehearsal.cases import CASES
+
+Outcome = Mapping[str, Any]
+
+_INTRODUCTION = """\
+Written by `make rehearsals`, which runs `aws-ipfailover lab rehearse` for each of these configurations in a lab of its
+own ([how it works](rehearse.md)): what befell the cluster, for how long some consumer was without an answer because of
+it, at most, and the judge's verdict.
+"""
+_ABOUT_CASES = """\
+SUSE's guide for SAP HANA on AWS has a list of tests. What of each is played, and what came of it with the published
+configurations:
+"""
+
+
+def page(outcomes: Mapping[str, Outcome]) -> str:
+    """The page, of outcomes by the name of their file."""
+    lines = ["# Rehearsals", "", _INTRODUCTION]
+    for name, one in outcomes.items():
+        lines += _section(name, one)
+    hana = {name: one for name, one in outcomes.items() if _has_databases(one)}
+    if hana:
+        lines += ["## SUSE's test cases", "", _ABOUT_CASES, *_cases(hana), ""]
+    made_with = ", ".join(f"{name} {version}" for name, version in versions().items())
+    lines += [f"*{time.strftime('%Y-%m-%d')}, {made_with}.*", ""]
+    return "\n".join(lines)
+
+
+def _has_databases(one: Outcome) -> bool:
+    return any("SAPHana" in each["agent"] and "Topology" not in each["agent"] for each in one["stand_ins"])
+
+
+def _section(name: str, one: Outcome) -> List[str]:
+    nodes = ", ".join(f"{each['name']} ({each['id']})" for each in one["nodes"])
+    held = "; ".join(f"{each['resource']}: {', '.join(each['addresses'])}" for each in one["addresses"])
+    lines = [f"## {name}", ""]
+    lines.append(f"{'Passed.' if one['passed'] else 'FAILED.'} Read as {one['tool']}; nodes {nodes}; {held}.")
+    if one["agent_under_test"]:
+        names = ", ".join(f"`ocf:{each}`" for each in one["agent_under_test"])
+        lines.append(f"{names} is this project's agent, under that name.")
+    lines.append("")
+    lines += [f"- {sentence}" for sentence in (*one["mended"], *one["notes"], *one["wrong"])]
+    if one["stand_ins"]:
+        lines += ["", "| stand-in for | resources | what it does |", "|---|---|---|"]
+        lines += [
+            f"| `{each['agent']}` | {', '.join(each['resources'])} | {each['behaviour']} |" for each in one["stand_ins"]
+        ]
+    if one["scenarios"]:
+        lines += ["", "| scenario | longest silence | verdict |", "|---|---|---|"]
+        lines += [
+            f"| {each['scenario']} | {each['longest_silence']:.1f} s | {_verdict(each)} |" for each in one["scenarios"]
+        ]
+    lines.append("")
+    lines += [f"- not played: {each['scenario']}: {each['why']}" for each in one["left_out"]]
+    return [*lines, ""]
+
+
+def _verdict(played: Mapping[str, Any]) -> str:
+    if played["passed"]:
+        return "passed"
+    return f"FAILED: {str(played['problems'][0]).replace('|', '/')}"
+
+
+def _cases(outcomes: Mapping[str, Outcome]) -> List[str]:
+    names = list(outcomes)
+    lines = [
+        "| no. | case | played by | how, or why not | " + " | ".join(names) + " |",
+        "|---|---|---|---|" + "---|" * len(names),
+    ]
+    for case in CASES:
+        found = [_came_of(case.scenario, one) for one in outcomes.values()]
+        lines.append(
+            f"| {case.number} | {case.name} | {case.scenario or '-'} | {case.remark} | " + " | ".join(found) + " |"
+        )
+    return lines
+
+
+def _came_of(scenario: str, one: Outcome) -> str:
+    if not scenario:
+        return "-"
+    played: Sequence[Dict[str, Any]] = [each for each in one["scenarios"] if each["scenario"] == scenario]
+    if not played:
+        return "not played"
+    last = played[-1]
+    return f"{'passed' if last['passed'] else 'FAILED'}, {last['longest_silence']:.1f} s"

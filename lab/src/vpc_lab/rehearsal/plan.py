@@ -1,0 +1,285 @@
+"""Which scenarios a configuration can play, with what, and why not the others. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+from vpc_lab.errors import LabError
+from vpc_lab.judge.expectations import AFTER_STOP
+from vpc_lab.rehearsal import software
+from vpc_lab.rehearsal.catalogue import CATALOGUE as OWN
+from vpc_lab.rehearsal.derivation import AddressResource, Derived
+from vpc_lab.rehearsal.model import Configuration, Primitive
+from vpc_lab.rehearsal.stand_ins import StandIn, is_ours
+from vpc_lab.scenarios import configuration as scenario_configuration
+from vpc_lab.scenarios.catalogue import CATALOGUE
+from vpc_lab.scenarios.scenario import Scenario
+from vpc_lab.scenarios.stage import Mover, Service, Stage
+
+# Seconds that a node of the lab takes longer than in the scenarios' own configuration, for what stands in.
+_STAND_INS = 10.0
+# The lab's own token, for which the scenarios' limits are made; a lost node is declared lost after the token and the
+# consensus, which is 1.2 times as long (corosync.conf(5)).
+_TOKEN_MS = 1000
+_CONSENSUS = 1.2
+_OUTAGES = (60.0, 300.0)
+# A stop of IPaddr2 ends with the removal of the address, while a question may be being answered.
+_UNDER_WAY = 0.05
+# In the order in which they are played: what leaves least behind comes first.
+ORDER = (
+    "planned-move",
+    "crash-of-the-active-node",
+    "crash-of-each-primary-in-turn",
+    "crash-of-a-standby",
+    "failure-of-the-application",
+    "failure-of-each-primary-in-turn",
+    "failure-of-the-secondary",
+    "takeover-with-automatic-registration",
+    "freeze-of-the-active-node",
+    "hang-of-the-active-node",
+    "split-brain",
+    "one-way-partition",
+    "outage-of-ec2-while-healthy",
+    "outage-of-instance-metadata-while-healthy",
+    "move-away-from-a-node-without-ec2",
+    "outage-of-ec2-during-a-failover",
+    "refusals-of-ec2-while-healthy",
+    "route-changed",
+    "route-deleted",
+    "route-table-deleted",
+    "source-destination-check-switched-on",
+    "local-address-removed",
+    "denied-on-one-table",
+    "maintenance-mode-with-a-route-moved-by-hand",
+    "rolling-restart",
+)
+# What a short rehearsal plays.
+SHORT = ("planned-move", "crash-of-the-active-node", "crash-of-each-primary-in-turn")
+# Played where a monitor of the address, or of what is behind it, has to notice something first.
+_MONITORED = ("local-address-removed",)
+_OF_SOFTWARE = tuple(OWN.known)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is played, and how. `left_out`: scenarios and a sentence why."""
+
+    service: Service
+    configuration: scenario_configuration.Configuration
+    scenarios: Tuple[Scenario, ...]
+    left_out: Tuple[Tuple[str, str], ...]
+    leading: AddressResource
+    promoted: Optional[str]
+
+
+def refuse_unknown(names: Sequence[str]) -> None:
+    """LabError for the name of a scenario that there is not."""
+    known = {**CATALOGUE.known, **OWN.known}
+    for name in names:
+        if name not in known:
+            raise LabError(f"there is no scenario '{name}' to rehearse; there are {', '.join(ORDER)}")
+
+
+def seconds(text: str) -> float:
+    """A time as Pacemaker writes it: 10, 10s, 2min, 500ms."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
+    if found is None:
+        return 0.0
+    units = {"ms": 0.001, "msec": 0.001, "us": 1e-6, "": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hr": 3600}
+    return float(found[1]) * units.get(found[2], 1)
+
+
+def plan(
+    live: Configuration,
+    derived: Derived,
+    stood_in: Sequence[StandIn],
+    wanted: Sequence[str] = (),
+    *,
+    whole: bool = True,
+) -> Plan:
+    """The plan for what a cluster has loaded. `wanted`: names of scenarios; by default those of `ORDER` that fit."""
+    leading = _leading(live, derived.resources)
+    chain = _chain(live, leading)
+    promoted = _promoted(live, chain)
+    behind = _behind(live, leading, promoted, stood_in)
+    primitive = live.primitive(leading.id)
+    deep = primitive is not None and _looks_at_ec2(primitive)
+    fences = live.fencing and bool(live.fence_devices)
+    hana = next((one for one in stood_in if one.kind == "hana" and behind in one.resources), None)
+    token = derived.settings.token_ms
+    patience = (token - _TOKEN_MS) / 1000 * (1 + _CONSENSUS) + _STAND_INS + _delay(live)
+    interval = _interval(primitive)
+    service = Service(
+        leading.id,
+        leading.addresses,
+        {one.id: one.addresses for one in derived.resources if one.id != leading.id},
+        _mover(live, chain, promoted),
+        patience,
+        tuple(one.id for one in live.fence_devices),
+        behind,
+        min(max(_OUTAGES[0], 2 * interval + 15), _OUTAGES[1]),
+        _UNDER_WAY if leading.by else AFTER_STOP,
+        _care(live, behind, promoted, hana),
+    )
+    facts = scenario_configuration.Configuration(
+        mode=leading.mode,
+        nodes=len(derived.topology.nodes),
+        fencing=fences,
+        make_before_break=primitive is not None and primitive.meta.get("allow-migrate") == "true",
+        monitor=int(interval) or 1,
+    )
+    known: Dict[str, Scenario] = {**CATALOGUE.known, **OWN.known}
+    names = list(wanted) or list(ORDER if whole else SHORT)
+    chosen: List[Scenario] = []
+    left_out: List[Tuple[str, str]] = []
+    for name in names:
+        one = known[name]
+        why = _why_not(one, facts, deep=deep, leading=leading, behind=behind, hana=hana is not None)
+        if why:
+            left_out.append((name, why))
+        else:
+            chosen.append(_patient(one, patience, interval, _interval(live.primitive(behind))))
+    return Plan(service, facts, tuple(chosen), tuple(left_out), leading, promoted)
+
+
+def _why_not(
+    one: Scenario,
+    facts: scenario_configuration.Configuration,
+    *,
+    deep: bool,
+    leading: AddressResource,
+    behind: str,
+    hana: bool,
+) -> str:
+    if one.name in _OF_SOFTWARE:
+        if one.name == "failure-of-the-application":
+            if not behind:
+                return "no stand-in is behind the address"
+            if hana:
+                return "played as the failures of the primary and of the secondary"
+        elif not hana:
+            return "there is no pair of databases that SAPHana manages"
+    if one.name == "crash-of-the-active-node" and hana:
+        return "played as crash-of-each-primary-in-turn"
+    if one.fences and not facts.fencing:
+        return "the configuration fences nobody"
+    if one.looks and leading.by:
+        return "no monitor looks at EC2: only aws-ipfailover has one"
+    if one.looks and not deep:
+        return "no monitor of the address looks at EC2: it has neither OCF_CHECK_LEVEL=10 nor monapi=true"
+    if not one.fits(facts.agent, facts.mode, facts.nodes):
+        return f"it is not for {facts.mode} with {facts.nodes} nodes"
+    return ""
+
+
+def _patient(one: Scenario, patience: float, interval: float, behind: float) -> Scenario:
+    more = patience
+    if one.name in _MONITORED:
+        more += interval
+    if one.name in _OF_SOFTWARE:
+        more += behind
+    if one.looks:
+        more += interval
+    return replace(
+        one,
+        allowances=tuple(
+            replace(each, seconds=each.seconds + more, healed=None if each.healed is None else each.healed + more)
+            for each in one.allowances
+        ),
+    )
+
+
+def _leading(live: Configuration, found: Sequence[AddressResource]) -> AddressResource:
+    """The address that scenarios are about: with a promoted instance, else the first one."""
+    for one in found:
+        if _promoted(live, _chain(live, one)):
+            return one
+    return found[0]
+
+
+def _chain(live: Configuration, one: AddressResource) -> Tuple[str, ...]:
+    """The address, its group, and what these run with, one after the other."""
+    found = [one.id]
+    group = live.group_of(one.id)
+    if group is not None:
+        found.append(group)
+    for name in found:
+        for each in live.colocations:
+            positive = not each.score.startswith("-") and each.score not in ("0", "")
+            if each.what == name and positive and each.with_role != "Unpromoted" and each.with_what not in found:
+                found.append(each.with_what)
+    return tuple(found)
+
+
+def _promoted(live: Configuration, chain: Sequence[str]) -> Optional[str]:
+    """The promotable clone with whose promoted instance something of the chain runs."""
+    for name in chain:
+        for each in live.colocations:
+            if each.what == name and each.with_role == "Promoted" and not each.score.startswith("-"):
+                wrapper = next((one for one in live.wrappers if each.with_what in (one.id, one.of)), None)
+                if wrapper is not None:
+                    return wrapper.id
+    return None
+
+
+def _mover(live: Configuration, chain: Sequence[str], promoted: Optional[str]) -> Mover:
+    if promoted is not None:
+        return Mover(promoted, promoted=True)
+    clones = {one.id for one in live.wrappers}
+    return Mover(next((name for name in reversed(chain) if name not in clones), chain[0]))
+
+
+def _behind(live: Configuration, leading: AddressResource, promoted: Optional[str], stood_in: Sequence[StandIn]) -> str:
+    """The resource that the address is for: the promoted one, or the last stand-in of its group."""
+    played = {name for one in stood_in if one.kind not in ("fencing", "awsvip", "ping") for name in one.resources}
+    if promoted is not None:
+        wrapper = next(one for one in live.wrappers if one.id == promoted)
+        members = live.groups.get(wrapper.of, (wrapper.of,))
+        return next((one for one in members if one in played), "")
+    group = live.group_of(leading.id)
+    members = live.groups.get(group or "", ())
+    return next((one for one in reversed(members) if one in played), "")
+
+
+def _looks_at_ec2(one: Primitive) -> bool:
+    if not is_ours(one):
+        return False
+    levels = [op.about.get("OCF_CHECK_LEVEL", "0") for op in one.operations if op.name == "monitor"]
+    monapi = one.parameters.get("monapi", "false").lower() in ("true", "yes", "on", "1")
+    return "10" in levels or (monapi and bool(levels))
+
+
+def _interval(one: Optional[Primitive]) -> float:
+    """Seconds between monitors, the longest."""
+    found = [seconds(op.about.get("interval", "0")) for op in (one.operations if one else ()) if op.name == "monitor"]
+    return max(found, default=0.0)
+
+
+def _delay(live: Configuration) -> float:
+    """For how long fencing may be held back on purpose."""
+    found = [0.0]
+    for one in live.fence_devices:
+        for name in ("pcmk_delay_max", "pcmk_delay_base"):
+            found += [seconds(part.rpartition(":")[2]) for part in one.parameters.get(name, "").split(";") if part]
+    return max(found)
+
+
+def _care(
+    live: Configuration, behind: str, promoted: Optional[str], hana: Optional[StandIn]
+) -> Callable[[Stage], None]:
+    """What an administrator does when something was lost: look again at fence devices, register databases."""
+    devices = tuple(one.id for one in live.fence_devices)
+    sid = ""
+    primitive = live.primitive(behind)
+    if hana is not None and primitive is not None:
+        sid = primitive.parameters.get("SID", "")
+
+    def care(stage: Stage) -> None:
+        for name in devices:
+            stage.command(["crm_resource", "--cleanup", "--resource", name], check=False)
+        if hana is not None and promoted is not None:
+            software.whole_again(stage, behind, promoted, sid)
+
+    return care

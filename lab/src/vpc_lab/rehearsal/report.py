@@ -1,0 +1,74 @@
+"""Tells what was derived and what came of it, to whoever sits in front of a terminal."""
+
+from __future__ import annotations
+
+from vpc_lab.rehearsal.rehearsal import Outcome, Prepared
+from vpc_lab.scenarios.narrator import Narrator
+
+
+def tell_derived(prepared: Prepared, voice: Narrator) -> None:
+    """The topology, what stands for placeholders, and the stand-ins."""
+    derived = prepared.derived
+    topology, ids = derived.topology, derived.settings.node_ids
+    voice.table(
+        f"The lab: region {topology.region}, VPC {topology.cidr}, corosync's token {derived.settings.token_ms} ms",
+        (
+            ("node", False),
+            ("id", True),
+            ("address", False),
+            ("zone", False),
+            ("route table", False),
+            ("instance", False),
+        ),
+        [
+            (
+                one.name,
+                str(ids[place] if ids else place + 1),
+                str(one.address),
+                one.subnet.availability_zone,
+                one.subnet.route_table_id,
+                one.instance_id,
+            )
+            for place, one in enumerate(topology.nodes)
+        ],
+    )
+    for one in derived.resources:
+        voice.say(f"{one.id} moves {', '.join(one.addresses)} (mode {one.mode})")
+    for alias in prepared.aliases:
+        voice.say(f"ocf:{alias} is played by ocf:heartbeat:aws-ipfailover, installed under that name")
+    if prepared.stand_ins:
+        voice.table(
+            "Stand-ins: the same names, parameters and timings",
+            (("agent", False), ("resources", False), ("what it does", False), ("because", False)),
+            [(one.name, ", ".join(one.resources), one.behaviour, one.why) for one in prepared.stand_ins],
+        )
+    for sentence in (*prepared.source.mended, *prepared.told, *derived.told):
+        voice.say(f"Note: {sentence}")
+    for number, line in prepared.source.configuration.skipped:
+        # What follows may be a password.
+        voice.say(f"Not run, line {number}: {' '.join(line.split()[:3])} ...")
+
+
+def tell_outcome(outcome: Outcome, voice: Narrator) -> None:
+    """The verdicts."""
+    for line in outcome.said:
+        voice.say(f"The tools said: {line}")
+    if outcome.played:
+        voice.table(
+            "Verdicts, from the consumers' side",
+            (("scenario", False), ("longest silence", True), ("verdict", False)),
+            [
+                (
+                    one.scenario.name,
+                    f"{one.longest_silence:.1f} s",
+                    "passed" if one.verdict.passed else f"FAILED: {one.verdict.sentences()[0]}",
+                )
+                for one in outcome.played
+            ],
+        )
+    if outcome.plan is not None and outcome.plan.left_out:
+        voice.table("Not played", (("scenario", False), ("because", False)), list(outcome.plan.left_out))
+    for sentence in outcome.wrong:
+        voice.verdict(sentence, good=False)
+    if outcome.passed:
+        voice.verdict("The configuration passed.", good=True)

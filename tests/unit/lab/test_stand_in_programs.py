@@ -1,0 +1,152 @@
+"""The stand-in for SAPHana and its like, without a cluster: attributes and scores are in a dictionary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import pytest
+
+from vpc_lab.rehearsal.programs import resource_agent
+from vpc_lab.rehearsal.programs.resource_agent import FAILED, IN_SYNC, NOT_RUNNING, PROMOTED, SUCCESS, WAITING, Hana
+
+NODES = ("blue", "green")
+
+
+class Cluster:
+    """Two nodes, their disks and memory, and what `crm_attribute` and `crm_node` say of them."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.attributes: Dict[Tuple[str, str], str] = {}
+        self.scores: Dict[str, str] = {}
+        self.here = ""
+        self._directory = directory
+        self._patch = monkeypatch
+        monkeypatch.setattr(resource_agent, "run", self.run)
+        monkeypatch.setenv("OCF_RESOURCE_INSTANCE", "hana")
+        monkeypatch.setenv("OCF_RESKEY_SID", "HA1")
+
+    def run(self, *argv: str) -> str:
+        """What the command prints on the node where it is run."""
+        if argv[0] == "crm_node":
+            members = "\n".join(f"{number} {name} member" for number, name in enumerate(NODES, 1))
+            return self.here if argv[1] == "--name" else members
+        given = dict(zip(argv, argv[1:]))
+        if "--promotion" in argv:
+            if "--update" in given:
+                self.scores[self.here] = given["--update"]
+            else:
+                self.scores.pop(self.here, None)
+            return ""
+        key = (given.get("--node", self.here), given["--name"])
+        if "--update" in given:
+            self.attributes[key] = given["--update"]
+            return ""
+        return self.attributes.get(key, "")
+
+    def on(self, node: str) -> Hana:
+        """The agent on a node."""
+        self.here = node
+        self._patch.setattr(resource_agent, "RUNS", self._directory / node / "run")
+        self._patch.setattr(resource_agent, "KEPT", self._directory / node / "disk")
+        about: Dict[str, Any] = {"first": "blue"}
+        return Hana(about)
+
+    def power_off(self, node: str) -> None:
+        """What is in memory is gone, and so are the node's transient attributes."""
+        for file in (self._directory / node / "run").iterdir():
+            file.unlink()
+        for key in [key for key in self.attributes if key[0] == node and not key[1].startswith("lpa_")]:
+            del self.attributes[key]
+
+    def sync(self, node: str) -> str:
+        """The state of a node's replication."""
+        return self.attributes.get((node, "hana_ha1_sync_state"), "")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Both databases run, blue's is promoted."""
+    found = Cluster(tmp_path, monkeypatch)
+    assert found.on("green").start() == SUCCESS
+    assert found.on("blue").start() == SUCCESS
+    assert found.scores == {"blue": "150", "green": "100"}
+    assert found.on("blue").promote() == SUCCESS
+    assert found.on("blue").monitor() == PROMOTED
+    assert (found.sync("blue"), found.sync("green")) == ("PRIM", "SOK")
+    return found
+
+
+def kill(cluster: Cluster, node: str) -> None:
+    """The software ends; the next monitor finds that."""
+    cluster.on(node).file.unlink()
+    assert cluster.on(node).monitor() == NOT_RUNNING
+
+
+def test_a_primary_that_fails_loses_to_the_secondary(cluster: Cluster) -> None:
+    """It wants to be promoted less than anybody, and once the other one is primary it waits to be registered."""
+    kill(cluster, "blue")
+    assert cluster.attributes["blue", "lpa_ha1_lpt"] == str(FAILED)
+    assert cluster.scores == {"blue": str(WAITING), "green": "100"}
+    assert cluster.on("blue").stop() == SUCCESS
+    assert cluster.on("blue").start() == SUCCESS
+    assert cluster.on("green").promote() == SUCCESS
+    assert cluster.on("blue").monitor() == SUCCESS
+    assert (cluster.sync("blue"), cluster.scores["blue"]) == ("SFAIL", str(WAITING))
+    assert cluster.on("blue").promote() != SUCCESS
+
+
+def test_a_registered_database_is_in_sync(cluster: Cluster) -> None:
+    """What an administrator writes to the disk counts at the next look."""
+    kill(cluster, "blue")
+    cluster.on("blue").start()
+    cluster.on("green").promote()
+    cluster.on("blue").disk.write_text("secondary\n", encoding="ascii")
+    assert cluster.on("blue").monitor() == SUCCESS
+    assert (cluster.sync("blue"), cluster.scores["blue"]) == ("SOK", "100")
+    assert cluster.attributes["blue", "lpa_ha1_lpt"] == str(IN_SYNC)
+
+
+def test_a_lost_node_registers_itself_where_that_is_asked_for(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AUTOMATED_REGISTER: it was the primary, another one has been since, and it comes back as its secondary."""
+    cluster.power_off("blue")
+    # The last time of each is in seconds.
+    cluster.attributes["blue", "lpa_ha1_lpt"] = "1000"
+    cluster.on("green").promote()
+    monkeypatch.setenv("OCF_RESKEY_AUTOMATED_REGISTER", "true")
+    cluster.on("blue").start()
+    assert (cluster.sync("blue"), cluster.scores["blue"]) == ("SOK", "100")
+
+
+def test_without_a_secondary_in_sync_the_primary_is_restarted(cluster: Cluster) -> None:
+    """It goes on wanting to be promoted: nobody else could take over."""
+    cluster.on("green").stop()
+    assert cluster.sync("green") == "SFAIL"
+    kill(cluster, "blue")
+    cluster.on("blue").stop()
+    cluster.on("blue").start()
+    assert cluster.scores["blue"] == "150"
+
+
+def test_a_takeover_can_be_declined(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PREFER_SITE_TAKEOVER=false: it is restarted where it was."""
+    monkeypatch.setenv("OCF_RESKEY_PREFER_SITE_TAKEOVER", "false")
+    kill(cluster, "blue")
+    cluster.on("blue").stop()
+    cluster.on("blue").start()
+    assert cluster.scores == {"blue": "150", "green": "100"}
+
+
+def test_a_demoted_primary_wants_less_until_it_knows_what_it_is(cluster: Cluster) -> None:
+    """So that nothing moves back by itself between a planned takeover and the registration."""
+    cluster.on("blue").demote()
+    assert int(cluster.scores["blue"]) < int(cluster.scores["green"])
+
+
+def test_a_probe_of_what_was_never_started_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attribute, no score."""
+    found = Cluster(tmp_path, monkeypatch)
+    assert found.on("blue").monitor() == NOT_RUNNING
+    assert (found.attributes, found.scores) == ({}, {})
