@@ -4,6 +4,8 @@
 #               judged (root, Debian 12)
 # make scenarios  every scenario of the lab's catalogue, with SCENARIOS='--agent aws-ipfailover --agent aws-vpc-move-ip' beside
 #               the peer (root, Debian 12)
+# make tutorials  run every command of docs/tutorials in a lab, and compare what it prints with the pages;
+#               TUTORIALS=--write writes it there (root, Debian 12, ten minutes)
 # make pythons  tests/unit and tests/agent with Python 3.9 and the oldest SDK, and with 3.13 and the newest, where these
 #               Pythons are (root, Debian 12); part of make test
 # make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)
@@ -34,7 +36,7 @@ locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst 
 # backend too, is there by then.
 itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
-.PHONY: demo soak scenarios test pythons bench screens check install clean debian lock audit sbom
+.PHONY: demo soak scenarios tutorials test pythons bench screens check install clean debian lock audit sbom
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
@@ -44,6 +46,9 @@ soak: debian $(VENV)/.lab
 
 scenarios: debian $(VENV)/.lab
 	@$(BIN)/aws-ipfailover lab scenarios --name scenarios $(SCENARIOS)
+
+tutorials: debian $(VENV)/.lab $(VENV)/.peer
+	@$(BIN)/python scripts/tutorials.py $(TUTORIALS)
 
 test: debian $(VENV)/.dev $(VENV)/.peer check
 	@scripts/test $(TESTS)

@@ -99,7 +99,7 @@ class Lab:
         lab = cls(name)
         leash = lab._launch(settings, say)
         try:
-            if online and settings.boot_cluster:
+            if online and settings.boots_cluster:
                 say("waiting for the cluster to be online")
                 lab.wait_online()
             yield lab
@@ -113,7 +113,7 @@ class Lab:
         lab = cls(name)
         leash = lab._launch(settings, say)
         try:
-            if settings.boot_cluster:
+            if settings.boots_cluster:
                 say("waiting for the cluster to be online")
                 lab.wait_online()
             os.write(leash, b"detach\n")

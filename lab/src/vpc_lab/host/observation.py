@@ -36,7 +36,7 @@ def status(site: Site) -> Status:
 
 
 def _instances(site: Site) -> Tuple[InstanceStatus, ...]:
-    planned = {one.name: one for one in site.topology.instances}
+    planned = {one.name: one for one in site.cloud.account.instances()}
     outside = {there.name: there for there in site.topology.outside}
     ids = site.machines.ids
     return tuple(
@@ -56,7 +56,7 @@ def _instances(site: Site) -> Tuple[InstanceStatus, ...]:
 
 def _overlays(site: Site) -> Tuple[Address, ...]:
     """The topology's overlay addresses, then every other single address that a route leads to an ENI."""
-    found: List[Address] = [*site.topology.overlays]
+    found: List[Address] = [] if site.topology.empty else [*site.topology.overlays]
     for table in site.cloud.account.world.route_tables.values():
         for route in table.routes:
             if route.target.startswith("eni-") and route.destination.prefixlen == route.destination.max_prefixlen:
