@@ -25,6 +25,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,11 @@ from typing import Dict, List, Optional, Tuple
 from vpc_lab.errors import LabError
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
+from vpc_lab.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "tutorials"
-NAMES = ("overlay-ip",)
+NAMES = ("overlay-ip", "eni")
 
 FENCE = re.compile(
     r'^(?P<indent> *)```(?P<language>\w+) title="(?P<title>[^"]*)"\n(?P<text>.*?)^(?P=indent)```$', re.M | re.S
@@ -55,6 +57,7 @@ MASKS: Tuple[Tuple[str, str], ...] = (
     (r" +$", ""),
 )
 IDENTIFIER = re.compile(r"\b[a-z]+-[0-9a-f]{17}\b")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 ENDED = "--ended-"
 
 
@@ -172,6 +175,8 @@ class Reader:
         self._lab = lab
         self._shells: Dict[str, Shell] = {}
         self._running: Dict[str, subprocess.Popen[bytes]] = {}
+        # What these print, by place.
+        self._directory = tempfile.TemporaryDirectory(prefix="tutorial-")
         self.seconds: List[Tuple[float, Step]] = []
         # By the page's ids, those that were printed in their places.
         self._ids: Dict[str, str] = {}
@@ -224,12 +229,7 @@ class Reader:
             return ""
         if step.left_running:
             (place,) = step.places
-            self._running[place] = self._lab.spawn(
-                place,
-                ["bash", "-c", "cd; exec " + self._with_ids(step.text)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
+            self._leave_running(place, self._with_ids(step.text))
             return ""
         return "".join([self._shell(place).run(self._with_ids(step.text)) for place in step.places])
 
@@ -238,13 +238,27 @@ class Reader:
             self._shells[place] = Shell(self._lab, place)
         return self._shells[place]
 
+    def _leave_running(self, place: str, text: str) -> None:
+        """Start a command, and wait until it has said two things: what it does, and what it has seen first."""
+        printed = Path(self._directory.name, place)
+        with printed.open("wb") as file:
+            argv = ["bash", "-c", "cd; exec " + text]
+            process = self._lab.spawn(place, argv, stdout=file, stderr=subprocess.STDOUT)
+        self._running[place] = process
+
+        def has_begun() -> bool:
+            return printed.read_text(encoding="utf-8", errors="replace").count("\n") >= 2 or process.poll() is not None
+
+        eventually(f"the beginning of '{text.strip()}' on {place}", has_begun, 30.0)
+
     def _interrupt(self, place: str) -> str:
-        process = self._running.pop(place)
+        process = self._running[place]
         # The command itself is below nsenter, and gets what a terminal would send to the whole group.
-        for child in _descendants(process.pid):
+        for child in _descendants(process.pid) or [process.pid]:
             os.kill(child, signal.SIGINT)
-        output, _ = process.communicate(timeout=30)
-        printed = _as_installed(output.decode(errors="replace"))
+        process.wait(timeout=30)
+        del self._running[place]
+        printed = _as_installed(Path(self._directory.name, place).read_text(encoding="utf-8", errors="replace"))
         if process.returncode != 0:
             raise TutorialError(f"what was left running on {place} exited with {process.returncode}:\n{printed}")
         return printed
@@ -271,12 +285,13 @@ class Reader:
             shell.close()
         for process in self._running.values():
             process.kill()
-            process.communicate()
+            process.wait()
+        self._directory.cleanup()
 
 
 def _as_installed(text: str) -> str:
-    """What a reader sees, whose agent is where `make install` puts it."""
-    return text.replace(sys.prefix, "/opt/aws-ipfailover")
+    """What a reader sees, whose agent is where `make install` puts it; without colours."""
+    return COLOUR.sub("", text).replace(sys.prefix, "/opt/aws-ipfailover")
 
 
 def _descendants(pid: int) -> List[int]:
