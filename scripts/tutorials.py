@@ -38,7 +38,7 @@ from vpc_lab.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "tutorials"
-NAMES = ("overlay-ip", "eni")
+NAMES = ("overlay-ip", "eni", "private-ip")
 
 FENCE = re.compile(
     r'^(?P<indent> *)```(?P<language>\w+) title="(?P<title>[^"]*)"\n(?P<text>.*?)^(?P=indent)```$', re.M | re.S
