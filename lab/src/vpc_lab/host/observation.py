@@ -29,7 +29,7 @@ def status(site: Site) -> Status:
         service=_service(site),
         cuts=site.fabric.cuts,
         places=site.fabric.places(),
-        zones=tuple(dict.fromkeys(one.availability_zone for one in site.topology.subnets)),
+        zones=site.injector.zones,
         faults=site.injector.in_force(),
         errors=tuple(f"{type(error).__name__}: {error}" for error in account.callback_errors),
     )

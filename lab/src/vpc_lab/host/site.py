@@ -195,6 +195,7 @@ class Site:
             one.name, self._image, files={}, services=empty_account.SERVICES, commands=empty_account.instance_commands()
         )
         self.machines.add(guest, instance_id)
+        self.injector.add_instance(one.name, account.world.instances[instance_id].availability_zone)
 
     def _hosts(self) -> str:
         lines = [f"{one.address} {one.name}\n" for one in self.topology.instances]
