@@ -8,6 +8,8 @@
 #               of crm-examples/README.md; some of them with EXAMPLES='-k hana' (root, Debian 12)
 # make rehearsals  configurations that others have published, each in a lab of its own, into docs/rehearsals.md, with
 #               REHEARSALS=--quick in half an hour (root, Debian 12)
+# make tutorials  run every command of docs/tutorials in a lab, and compare what it prints with the pages;
+#               TUTORIALS=--write writes it there (root, Debian 12, ten minutes)
 # make pythons  tests/unit and tests/agent with Python 3.9 and the oldest SDK, and with 3.13 and the newest, where these
 #               Pythons are (root, Debian 12); part of make test
 # make bench    measure the agent beside aws-vpc-move-ip, into docs/performance.md (root, Debian 12, an hour)
@@ -40,7 +42,7 @@ locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst 
 # backend too, is there by then.
 itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
-.PHONY: demo soak scenarios rehearsals examples test pythons bench screens docs check install clean debian lock audit sbom
+.PHONY: demo soak scenarios tutorials rehearsals examples test pythons bench screens docs check install clean debian lock audit sbom
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
@@ -56,6 +58,9 @@ examples: debian $(VENV)/.dev
 
 rehearsals: debian $(VENV)/.lab
 	@$(BIN)/python scripts/rehearsals $(REHEARSALS)
+
+tutorials: debian $(VENV)/.lab $(VENV)/.peer
+	@$(BIN)/python scripts/tutorials.py $(TUTORIALS)
 
 test: debian $(VENV)/.dev $(VENV)/.peer $(VENV)/.docs check
 	@scripts/test $(TESTS)

@@ -94,6 +94,20 @@ def operations(aws: RunningAws) -> dict[str, dict[str, str]]:
             for action in ("StopInstances", "StartInstances", "RebootInstances", "TerminateInstances")
         },
         **filters_and_gateways(aws),
+        "CreateVpc": {"CidrBlock": "10.9.0.0/16"},
+        "DeleteVpc": {"VpcId": account.vpc_id},
+        "CreateSubnet": {"VpcId": account.vpc_id, "CidrBlock": "10.0.9.0/24"},
+        "DeleteSubnet": {"SubnetId": node.subnet.subnet_id},
+        **{
+            action: {"InternetGatewayId": "igw", "VpcId": account.vpc_id}
+            for action in ("AttachInternetGateway", "DetachInternetGateway", "DeleteInternetGateway")
+        },
+        "RunInstances": {
+            "ImageId": "ami-0fedcba9876543210",
+            "MinCount": "1",
+            "MaxCount": "1",
+            "SubnetId": node.subnet.subnet_id,
+        },
         "DescribeNetworkInterfaceAttribute": {"NetworkInterfaceId": eni, "Attribute": "sourceDestCheck"},
         "DescribeInstanceAttribute": {"InstanceId": node.instance_id, "Attribute": "sourceDestCheck"},
     }
@@ -115,6 +129,7 @@ def prepare(aws: RunningAws, ec2: EC2Client) -> dict[str, str]:
     return {
         "free": free,
         "held": attached["AttachmentId"],
+        "igw": ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"],
         "eip": ec2.allocate_address(Domain="vpc")["AllocationId"],
     }
 

@@ -16,7 +16,15 @@ from vpc_lab.lab import Lab, missing_programs
 from vpc_lab.settings import Settings
 
 # The files that take minutes, longest first: begun last, one of them would be waited for by idle workers.
-LONG = ("test_examples", "test_outages", "test_eni", "test_many_addresses", "test_scenarios", "test_coexistence")
+LONG = (
+    "test_examples",
+    "test_tutorials",
+    "test_outages",
+    "test_eni",
+    "test_many_addresses",
+    "test_scenarios",
+    "test_coexistence",
+)
 
 # One name for each process that runs tests: they may run beside each other, and beside a user's lab.
 NAME = f"test-{os.getpid()}"

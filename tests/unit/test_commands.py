@@ -74,6 +74,14 @@ def test_other_commands_say_what_to_install(modules: str, named: str, arguments:
     assert done.stderr.startswith(f"the commands of aws-ipfailover need {named}: pip install 'aws-ipfailover[cli]'")
 
 
+def test_warnings_of_libraries_are_not_the_administrators() -> None:
+    """Whichever thread loads them; python -W shows them all the same."""
+    code = "import warnings; from aws_ipfailover.cli.main import main; main(['--version']); warnings.warn('a library')"
+    for options, shown in (([], False), (["-Wdefault"], True)):
+        done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=False)
+        assert ("a library" in done.stderr) is shown
+
+
 def test_an_interruption_without_click(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It is told as one line there, too."""
 

@@ -101,7 +101,7 @@ class Lab:
         lab = cls(name)
         leash = lab._launch(settings, say)
         try:
-            if online and settings.boot_cluster:
+            if online and settings.boots_cluster:
                 say("waiting for the cluster to be online")
                 lab.wait_online()
             yield lab
@@ -115,7 +115,7 @@ class Lab:
         lab = cls(name)
         leash = lab._launch(settings, say)
         try:
-            if settings.boot_cluster:
+            if settings.boots_cluster:
                 say("waiting for the cluster to be online")
                 lab.wait_online()
             os.write(leash, b"detach\n")

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Any, Dict, Optional, Tuple
 
 from vpc_lab.errors import LabError
-from vpc_lab.topology import Layout, Mode, Topology, from_plain, node_names, to_plain, topology_for
+from vpc_lab.topology import Layout, Mode, Topology, empty_account, from_plain, node_names, to_plain, topology_for
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,23 @@ class Settings:
     node_ids: Tuple[int, ...] = ()
     # A further name of each instance's primary NIC, such as `ens5` on Nitro; it is eth0 as well.
     nic: str = ""
+    # An account without a VPC instead of all that; the cluster is whoever's who makes one.
+    empty: bool = False
     # A topology made by hand, which takes the place of the preset and of all that chooses one; `mode` says what it is
     # for.
     described: Optional[Topology] = None
+
+    @property
+    def boots_cluster(self) -> bool:
+        """Whether the lab comes up with a cluster."""
+        return self.boot_cluster and not self.empty
 
     def topology(self) -> Topology:
         """`described`, or else the preset for these settings. LabError for one that cannot be."""
         if self.described is not None:
             return self.described
+        if self.empty:
+            return empty_account()
         try:
             more_overlays = tuple(map(ip_address, self.overlays))
         except ValueError as error:

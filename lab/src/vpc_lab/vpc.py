@@ -36,6 +36,10 @@ class Vpc:
     cidrs: Tuple[Cidr, ...]
 
 
+# An account that has no VPC yet.
+NO_VPC = Vpc("", ())
+
+
 @dataclass(frozen=True)
 class Subnet:
     """A subnet of the VPC."""
@@ -167,6 +171,8 @@ class Interface:
     # Where it is another one than the account's own: no network of the lab's then.
     vpc_id: Optional[str] = None
     prefixes: Tuple[Cidr, ...] = ()
+    # Of its primary address, given at the launch of its instance and gone with that; not an Elastic IP.
+    public_ip: Optional[IPv4Address] = None
 
     @property
     def addresses(self) -> Tuple[Address, ...]:
@@ -227,6 +233,13 @@ class Instance:
     role: Optional[str] = None
     image_id: str = "ami-0fedcba9876543210"
     secondary_interfaces: Tuple[SecondaryInterface, ...] = ()
+    # The instance profile that the role came by, where its name is not the role's.
+    profile: Optional[str] = None
+
+    @property
+    def profile_name(self) -> Optional[str]:
+        """The name of its instance profile."""
+        return self.profile or self.role
 
 
 @dataclass(frozen=True)
@@ -248,6 +261,10 @@ class SecurityGroup:
     description: str
     inbound: Tuple[GroupRule, ...] = ()
     outbound: Tuple[GroupRule, ...] = ()
+
+
+# The number of a network ACL's last rule, which denies everything else and cannot be changed.
+LAST_ENTRY = 32767
 
 
 @dataclass(frozen=True)

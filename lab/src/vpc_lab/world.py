@@ -43,7 +43,9 @@ class World:
     instances: Mapping[str, Instance] = field(default_factory=dict)
     elastic_ips: Mapping[str, ElasticIp] = field(default_factory=dict)
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # Attached to the VPC, and internet gateways that are attached to none.
     gateways: Tuple[str, ...] = ()
+    detached_gateways: Tuple[str, ...] = ()
     remaps: Mapping[Address, Remap] = field(default_factory=dict)
     # By instance: where no NIC appears any more until the instance stops and starts.
     dead_slots: Mapping[str, FrozenSet[Slot]] = field(default_factory=dict)
@@ -174,6 +176,10 @@ class World:
         """This world with exactly these tags on one resource."""
         return replace(self, tags={**self.tags, resource_id: dict(tags)})
 
+    def without_tags(self, resource_id: str) -> World:
+        """This world without the tags of a resource that is gone."""
+        return replace(self, tags={key: value for key, value in self.tags.items() if key != resource_id})
+
     def without_interface(self, network_interface_id: str) -> World:
         """This world without one ENI; its Elastic IPs are associated with nothing any more."""
         kept = {key: value for key, value in self.interfaces.items() if key != network_interface_id}
@@ -206,7 +212,7 @@ class World:
         return main
 
     def state_of(self, route: Route) -> RouteState:
-        """What EC2 says of a route: `blackhole` where its ENI is gone or detached, or its instance does not run.
+        """What EC2 says of a route: `blackhole` where its target is gone or detached, or its instance does not run.
 
         Source: `RouteState` in the EC2 API reference.
         """
@@ -215,6 +221,8 @@ class World:
         return "blackhole" if self._leads_nowhere(route) else "active"
 
     def _leads_nowhere(self, route: Route) -> bool:
+        if route.target.startswith("igw-"):
+            return route.target not in self.gateways
         if not route.target.startswith("eni-"):
             return False
         interface = self.interfaces.get(route.target)

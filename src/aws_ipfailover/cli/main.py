@@ -32,6 +32,12 @@ def _run(given: List[str]) -> int:
 
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if not missing:
+        # What libraries warn of is not the administrator's. For the whole process, as several threads load them, and
+        # `warnings.catch_warnings` is one thread's; python -W and PYTHONWARNINGS show it all the same.
+        if not sys.warnoptions:
+            import warnings  # noqa: PLC0415 - see above
+
+            warnings.simplefilter("ignore")
         from aws_ipfailover.cli import group  # noqa: PLC0415 - needs click
 
         return group.run(given)

@@ -60,6 +60,7 @@ def _say(text: str) -> None:
 @click.option("--without-fencing", is_flag=True, help="leave fence_aws out of the cluster")
 @click.option("--extra-route-tables", type=int, default=0, metavar="N", help="route tables that no subnet uses")
 @click.option("--internet", is_flag=True, help="overlay-ip: an internet gateway and an Elastic IP")
+@click.option("--empty", is_flag=True, help="an account without a VPC, and a workstation")
 @click.option(
     "--overlay",
     "overlays",
@@ -194,4 +195,6 @@ def up_verb(lab: Lab, nodes: str, without_fencing: bool, agents: Optional[Path],
     name = lab.rundir.name
     lab.up(name, settings, say=_say)
     sys.stdout.write(f"lab '{name}' is up\n")
+    if settings.empty:
+        sys.stdout.write(f"its account is empty: aws-ipfailover lab shell workstation --name {name}\n")
     return 0

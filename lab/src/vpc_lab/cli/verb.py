@@ -49,7 +49,7 @@ def mode_option(decorated: Decorated) -> Decorated:
 
 def layout_option(decorated: Decorated) -> Decorated:
     """Add `--layout` to a verb."""
-    text = "subnet of mode eni's ENI: service-subnet (default), its own; or same-subnet, the nodes'"
+    text = "mode eni: service-subnet (default) or same-subnet"
     option = click.option("--layout", type=click.Choice(LAYOUTS), default=LAYOUTS[0], metavar="LAYOUT", help=text)
     return option(decorated)
 

@@ -19,7 +19,7 @@ from typing import Callable, Deque, Dict, List, Literal, Optional, Set, Tuple, T
 from vpc_lab.ec2.errors import ApiError
 from vpc_lab.ec2.iam.identity import Identities
 from vpc_lab.ec2.provision import MAIN, provision, table_ids
-from vpc_lab.topology import InstanceSpec, Topology
+from vpc_lab.topology import InstanceSpec, Launched, Topology, is_host_name
 from vpc_lab.vpc import (
     Interface,
     Route,
@@ -37,6 +37,8 @@ EVERY_INSTANCE = "*"
 Power = Literal["shutdown", "off", "on"]
 # Seconds until the power goes anyhow, where `Timing` says none.
 DEFAULT_SHUTDOWN_LIMIT = 300.0
+# An instance as the lab knows it by its name.
+OneInstance = Union[InstanceSpec, Launched]
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
@@ -113,7 +115,7 @@ class Account:
         self._on_power = on_power
         self._lock = RLock()
         self._changed = Condition(self._lock)
-        self._instances = {one.name: one for one in topology.instances}
+        self._instances: Dict[str, OneInstance] = {one.name: one for one in topology.instances}
         self._interface_ids = {one.name: one.network_interface_id for one in topology.interfaces}
         self._table_ids = table_ids(topology)
         self._world = provision(topology, time.time(), instance_type=instance_type)
@@ -147,8 +149,17 @@ class Account:
 
     @property
     def route_table_ids(self) -> Tuple[str, ...]:
-        """The subnets' tables in the topology's order, then the extra ones; without the main table and deleted ones."""
+        """The subnets' tables in the topology's order, then the extra ones; without the main table and deleted ones.
+
+        In an account that began without a VPC, all that were made.
+        """
         there = self._world.route_tables
+        if self.topology.empty:
+            return tuple(
+                one.route_table_id
+                for one in there.values()
+                if all(held.subnet_id is not None for held in one.associations)
+            )
         found = (value for name, value in self._table_ids.items() if name != MAIN and value in there)
         return tuple(dict.fromkeys(found))
 
@@ -173,6 +184,10 @@ class Account:
 
     def instance(self, name: str) -> InstanceSpec:
         """An instance of the topology by its name."""
+        return next(one for one in self.topology.instances if one.name == name)
+
+    def named(self, name: str) -> OneInstance:
+        """An instance by its name: one of the topology, or one that was launched since."""
         return self._instances[name]
 
     def interface_id(self, name: str) -> str:
@@ -196,21 +211,53 @@ class Account:
         )
         return tuple(name for name in found if name is not None)
 
-    def instances(self) -> Tuple[InstanceSpec, ...]:
-        """All instances of the topology."""
-        return tuple(self._instances.values())
+    def instances(self) -> Tuple[OneInstance, ...]:
+        """All instances of the topology, and those that were launched since."""
+        with self._lock:
+            return tuple(self._instances.values())
 
-    def instance_at(self, address: str) -> Optional[InstanceSpec]:
+    def instance_at(self, address: str) -> Optional[OneInstance]:
         """The instance with this address on an ENI attached to it; its own address counts without power too."""
-        for one in self._instances.values():
-            if address in (str(one.address), str(one.ipv6_address)):
+        for one in self.instances():
+            # A terminated instance has no ENI; its address may be another's by now.
+            if address in (str(one.address), str(one.ipv6_address)) and self.is_there(one.instance_id):
                 return one
         holders = {
             one.attachment.instance_id
             for one in self._world.interfaces.values()
             if one.attachment is not None and address in map(str, (*one.ipv4, *one.ipv6))
         }
-        return next((one for one in self._instances.values() if one.instance_id in holders), None)
+        return next((one for one in self.instances() if one.instance_id in holders), None)
+
+    def is_there(self, instance_id: str) -> bool:
+        """Whether EC2 knows an instance that is not terminated."""
+        found = self._world.instances.get(instance_id)
+        return found is not None and found.state != "terminated"
+
+    def add_launched(self, world: World, instance_id: str) -> Launched:
+        """One more instance, which RunInstances has made in `world`; called under the lock of a change.
+
+        Its name is its Name tag, if that can be a host name and nothing has it; else as EC2 makes host names, or its
+        id. One with a role is a node, as a cluster's nodes need one.
+        """
+        made = world.instances[instance_id]
+        (eni,) = world.interfaces_of(instance_id)
+        by_address = "ip-" + str(eni.ipv4[0]).replace(".", "-")
+        taken = {*self._instances, *(one.name for one in self.topology.outside), "api", "imds"}
+        wanted = world.tags.get(instance_id, {}).get("Name", by_address)
+        names = [name for name in (wanted, by_address) if is_host_name(name) and name not in taken]
+        found = Launched(
+            (names or [instance_id])[0],
+            instance_id,
+            eni.network_interface_id,
+            eni.mac,
+            eni.ipv4[0],
+            "consumer" if made.role is None else "node",
+        )
+        self._instances[found.name] = found
+        if made.role is not None:
+            self.identities.give_role(instance_id, self.identities.role_arn(made.role))
+        return found
 
     def routes_to(self, destination: str) -> Dict[str, Optional[str]]:
         """Where each table (but the main one) leads this destination: an ENI's id, or None without a route.

@@ -1,4 +1,4 @@
-"""EC2 and STS, one call at a time: faults, throttling, who may, what happens, the answer, the log.
+"""EC2, STS and IAM, one call at a time: faults, throttling, who may, what happens, the answer, the log.
 
 Everything about routes, network interfaces, addresses, instances, tags, subnets, the VPC, its gateways and filters is
 answered by the lab's own code (`Api`'s tables of reads and writes); moto answers only operations that have no entry
@@ -19,8 +19,20 @@ from vpc_lab.ec2.errors import ApiError
 from vpc_lab.ec2.faults import Fault, Faults
 from vpc_lab.ec2.iam import permissions
 from vpc_lab.ec2.iam.identity import Identity
+from vpc_lab.ec2.iam.service import Iam
 from vpc_lab.ec2.moto_backend import MotoEc2
-from vpc_lab.ec2.operations import elastic_ips, filters, gateways, instances, interfaces, remapping, routes, vpcs
+from vpc_lab.ec2.operations import (
+    building,
+    elastic_ips,
+    filters,
+    gateways,
+    instances,
+    interfaces,
+    launching,
+    remapping,
+    routes,
+    vpcs,
+)
 from vpc_lab.ec2.reply import Reply, faulty
 from vpc_lab.ec2.throttle import Throttle
 from vpc_lab.ec2.wire import (
@@ -33,16 +45,13 @@ from vpc_lab.ec2.wire import (
     sts_answer,
     sts_error,
 )
-from vpc_lab.vpc import Address, Instance, InstanceState, Interface
+from vpc_lab.vpc import Address, Instance, InstanceState, Interface, identifier
 from vpc_lab.world import World
 
 YES: Structure = {"return": True}
 
 # What DryRun finds out before it looks at permissions only: whether the request itself makes sense.
 SENSELESS = ("MissingParameter", "InvalidParameterCombination")
-
-# Known to EC2, and refused here: the VPC is the topology's.
-NOT_OFFERED = frozenset(("RunInstances", "CreateVpc", "CreateSubnet", "DeleteVpc", "DeleteSubnet"))
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Api:
         self.calls = CallLog()
         self.throttle = Throttle()
         self._assignments = count(1)
+        self.iam = Iam(account.topology.account_id, account.identities)
         self._moto = MotoEc2(account.topology.region, account.topology.account_id)
         self._arns = permissions.Arns(account.topology.region, account.topology.account_id, account.table_owner_id)
         self._reads: Dict[str, Callable[[World, Query, Identity], Structure]] = {
@@ -151,11 +161,24 @@ class Api:
             "DeleteNetworkAclEntry": lambda world, query, _: (filters.delete_entry(world, query), YES),
             "CreateTransitGatewayRoute": lambda world, query, _: gateways.create_route(world, query),
             "DeleteTransitGatewayRoute": lambda world, query, _: gateways.delete_route(world, query),
+            "CreateVpc": lambda world, query, _: building.create_vpc(world, query, account.table_owner_id),
+            "DeleteVpc": lambda world, query, _: (building.delete_vpc(world, query), YES),
+            "CreateSubnet": lambda world, query, _: building.create_subnet(
+                world, query, account.table_owner_id, account.topology.region
+            ),
+            "DeleteSubnet": lambda world, query, _: (building.delete_subnet(world, query), YES),
+            "CreateInternetGateway": lambda world, query, who: building.create_internet_gateway(
+                world, query, who.account_id
+            ),
+            "AttachInternetGateway": lambda world, query, _: (building.attach_internet_gateway(world, query), YES),
+            "DetachInternetGateway": lambda world, query, _: (building.detach_internet_gateway(world, query), YES),
+            "DeleteInternetGateway": lambda world, query, _: (building.delete_internet_gateway(world, query), YES),
             "AssociateVpcCidrBlock": lambda world, query, _: vpcs.associate_cidr(world, query),
             "CreateTags": lambda world, query, _: (vpcs.create_tags(world, query), YES),
             "DeleteTags": lambda world, query, _: (vpcs.delete_tags(world, query), YES),
             "AttachNetworkInterface": self._attach,
             "DetachNetworkInterface": self._detach,
+            "RunInstances": self._run,
             "StopInstances": self._stop,
             "StartInstances": self._start,
             "RebootInstances": self._reboot,
@@ -167,6 +190,9 @@ class Api:
             "DetachNetworkInterface": lambda world, query, _: interfaces.detach(world, query),
             "AssignPrivateIpAddresses": lambda world, query, _: interfaces.assign_ipv4(world, query),
             "AssignIpv6Addresses": lambda world, query, _: interfaces.assign_ipv6(world, query),
+            "RunInstances": lambda world, query, who: launching.run(
+                world, query, who.account_id, 0.0, self.iam.role_of
+            ),
             **{action: lambda world, query, _: instances.named(world, query) for action in LISTED},
         }
 
@@ -241,7 +267,7 @@ class Api:
 
     @staticmethod
     def _error(service: str, error: ApiError, request_id: str) -> Reply:
-        body = (sts_error if service == "sts" else ec2_error)(error, request_id)
+        body = (ec2_error if service == "ec2" else sts_error)(error, request_id)
         return Reply(error.status, body, {"Content-Type": "text/xml;charset=UTF-8"})
 
     def _serve(
@@ -262,6 +288,9 @@ class Api:
             principal = identity.arn
             if service == "sts":
                 return Reply(200, self._sts(query, identity, request_id), headers), "ok", principal
+            if service == "iam":
+                status, body = self.iam.call(identity, query.parameters)
+                return Reply(status, body, headers), "ok" if status < 400 else "moto", principal
             unseen = fault is not None and fault.kind == "empty_set"
             status, body = self._ec2(query, identity, request_id, unseen=unseen)
         except ApiError as error:
@@ -271,15 +300,13 @@ class Api:
 
     def _ec2(self, query: Query, identity: Identity, request_id: str, *, unseen: bool = False) -> Tuple[int, bytes]:
         action = query.action
-        if not (action in self._reads or action in self._writes or action in NOT_OFFERED or self._moto.knows(action)):
+        if not (action in self._reads or action in self._writes or self._moto.knows(action)):
             raise ApiError("InvalidAction", f"The action {action} is not valid for this web service.")
         world = self.account.world
         needed = permissions.resources(world, query, self._arns)
         self.account.identities.authorize(
             identity, f"ec2:{action}", needed, lambda arn: permissions.context_of(world, query, self._arns, arn)
         )
-        if action in NOT_OFFERED:
-            raise ApiError("UnsupportedOperation", f"The lab's VPC is as planned: {action} is not offered.")
         if query.flag("DryRun"):
             self._check(query, identity)
             raise ApiError("DryRunOperation")
@@ -387,6 +414,18 @@ class Api:
             self.account.change(lambda world: interfaces.settle(world, eni, attachment_id, status))
 
         self.account.later(seconds, end)
+
+    def _run(self, world: World, query: Query, who: Identity) -> Tuple[World, Structure]:
+        world, made = launching.run(world, query, who.account_id, time.time(), self.iam.role_of)
+        for instance_id in made:
+            self.account.add_launched(world, instance_id)
+            self._power(world.instances[instance_id], (("on", self.account.timing.start),), "running")
+        return world, {
+            "reservationId": identifier("r", *made),
+            "ownerId": who.account_id,
+            "groupSet": [],
+            "instancesSet": [instances.describe(world, world.instances[one], who.account_id) for one in made],
+        }
 
     def _stop(self, world: World, query: Query, _: Identity) -> Tuple[World, Structure]:
         # Either call is made again to hurry a stop that is under way.

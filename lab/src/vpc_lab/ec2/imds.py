@@ -16,7 +16,7 @@ from vpc_lab.ec2.call_log import Call, CallLog
 from vpc_lab.ec2.faults import Faults
 from vpc_lab.ec2.http import HttpRequest
 from vpc_lab.ec2.iam.identity import partition
-from vpc_lab.ec2.operations.interfaces import network_cards, timestamp
+from vpc_lab.ec2.operations.interfaces import group_set, network_cards, timestamp
 from vpc_lab.ec2.reply import Reply, faulty
 from vpc_lab.vpc import Interface
 from vpc_lab.world import World
@@ -82,7 +82,7 @@ class Imds:
         name = self._who(request.caller)
         if name is None:
             return _refusal(404)
-        if not self.account.metadata_is_on(self.account.instance(name).instance_id):
+        if not self.account.metadata_is_on(self.account.named(name).instance_id):
             return _refusal(403)
         if request.method == "PUT":
             return self._token(request, name)
@@ -130,7 +130,7 @@ def look_up(tree: Tree, path: str) -> Optional[str]:
 def metadata(account: Account, name: str) -> Tree:
     """Everything an instance can ask, as a nested mapping."""
     world = account.world
-    fixed = account.instance(name)
+    fixed = account.named(name)
     instance = world.instances[fixed.instance_id]
     region = account.topology.region
     suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
@@ -185,7 +185,7 @@ def metadata(account: Account, name: str) -> Tree:
                 {
                     "Code": "Success",
                     "InstanceProfileArn": f"arn:{partition(region)}:iam::{account.topology.account_id}:"
-                    f"instance-profile/{instance.role}",
+                    f"instance-profile/{instance.profile_name}",
                 }
             ),
             "security-credentials": {instance.role: lambda: _credentials(account, instance.instance_id)},
@@ -209,7 +209,7 @@ def _interface(world: World, interface: Interface, device_index: int, hostname: 
         "mac": interface.mac,
         "owner-id": interface.owner_id,
         "security-group-ids": "\n".join(interface.groups),
-        "security-groups": "lab",
+        "security-groups": "\n".join(str(one["groupName"]) for one in group_set(world, interface)),
         "subnet-id": interface.subnet_id,
         "vpc-id": world.vpc.vpc_id,
         "vpc-ipv4-cidr-block": next(str(cidr) for cidr in world.vpc.cidrs if cidr.version == 4),

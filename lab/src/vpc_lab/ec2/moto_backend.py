@@ -49,7 +49,7 @@ class MotoEc2:
         # Without moto's default VPC: the lab's account has one VPC.
         backend.vpcs.clear()
         backend.groups.clear()
-        vpc = backend.create_vpc(str(next(cidr for cidr in world.vpc.cidrs if cidr.version == 4)))
+        vpc = backend.create_vpc(str(next((cidr for cidr in world.vpc.cidrs if cidr.version == 4), "10.0.0.0/16")))
         del backend.vpcs[vpc.id]
         groups = backend.groups.pop(vpc.id, {})
         vpc.id = world.vpc.vpc_id
@@ -71,11 +71,12 @@ class MotoEc2:
 
         url = f"https://ec2.{self._region}.amazonaws.com/"
         headers: Dict[str, str] = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-        status, _, body = Bound.dispatch(_request(url, headers, urlencode(parameters).encode()), url, headers)
+        status, _, body = Bound.dispatch(request_of(url, headers, urlencode(parameters).encode()), url, headers)
         return int(status), body.encode() if isinstance(body, str) else bytes(body)
 
 
-def _request(url: str, headers: Mapping[str, str], body: bytes) -> Any:
+def request_of(url: str, headers: Mapping[str, str], body: bytes) -> Any:
+    """A request as moto takes them."""
     from werkzeug.test import EnvironBuilder  # noqa: PLC0415 - comes with moto
 
     # moto up to 5.1 takes werkzeug's requests, later versions a subclass of their own.

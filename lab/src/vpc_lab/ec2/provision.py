@@ -9,6 +9,8 @@ from typing import Dict, Tuple
 from vpc_lab.ec2.operations.routes import local_routes
 from vpc_lab.topology import InstanceSpec, InterfaceSpec, SubnetSpec, Topology
 from vpc_lab.vpc import (
+    LAST_ENTRY,
+    NO_VPC,
     AclEntry,
     Association,
     Attachment,
@@ -32,8 +34,6 @@ from vpc_lab.world import World
 
 MAIN = "main"
 EVERYWHERE: Tuple[Cidr, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
-# The number of a network ACL's last rule, which denies everything else and cannot be changed.
-LAST_ENTRY = 32767
 
 
 def table_ids(topology: Topology) -> Dict[str, str]:
@@ -47,6 +47,8 @@ def table_ids(topology: Topology) -> Dict[str, str]:
 
 def provision(topology: Topology, now: float, *, instance_type: str) -> World:
     """Every instance runs since `now` (wall time); the ENIs of none are available."""
+    if topology.empty:
+        return World(NO_VPC, "")
     gateway = identifier("tgw", "lab")
     internet = () if topology.internet is None else (identifier("igw", "lab"),)
     vpc = Vpc(identifier("vpc", "lab"), (topology.cidr, topology.ipv6_cidr))

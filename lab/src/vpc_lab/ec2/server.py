@@ -1,4 +1,4 @@
-"""EC2 and STS over HTTP(S): turns requests into calls of the `Api`."""
+"""EC2, STS and IAM over HTTP(S): turns requests into calls of the `Api`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vpc_lab.ec2.wire import Query
 
 
 def api_server(api: Api, addresses: Sequence[Tuple[str, int]], *, tls: Optional[ssl.SSLContext] = None) -> HttpServer:
-    """Serve EC2 and STS on these addresses, told apart by the credential scope or the host name."""
+    """Serve EC2, STS and IAM on these addresses, told apart by the credential scope or the host name."""
 
     def handle(request: HttpRequest) -> Reply:
         service, region, access_key_id = service_of(request.headers)
-        if service not in ("ec2", "sts"):
+        if service not in ("ec2", "sts", "iam"):
             headers = {"Content-Type": "text/xml", "Date": http_date(time.time() + api.clock_offset(request.caller))}
             return Reply(404, b"<Error><Code>NoSuchService</Code></Error>", headers)
         query = Query.parse(request.body.decode("utf-8") or request.query)

@@ -9,7 +9,7 @@ from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tupl
 from vpc_lab.fabric.commands import FabricError
 from vpc_lab.fabric.devices import GATEWAYS, INTERNET_GATEWAY, TRANSIT_GATEWAY, inside_of, link_local, plugged
 from vpc_lab.fabric.ruleset import NO_CUTS, Cuts, are_neighbours, ingress, ruleset
-from vpc_lab.fabric.tables import TO_MAC, TRANSIT_TABLE, table_number
+from vpc_lab.fabric.tables import INTERNET_TABLE, TO_MAC, TRANSIT_TABLE, table_number
 from vpc_lab.topology import METADATA_ADDRESS, Topology
 from vpc_lab.vpc import Address, Cidr, Interface, RouteTable
 from vpc_lab.world import World
@@ -25,6 +25,7 @@ _RULE_ENI = 100
 _RULE_TRANSIT = 110
 _RULE_TRANSIT_LOCAL = 111
 _RULE_TRANSIT_END = 112
+_RULE_INTERNET_FROM_API = 119
 _RULE_INTERNET = 120
 _RULE_INTERNET_END = 121
 _RULE_LOCAL = 200
@@ -68,7 +69,8 @@ def tables_of(world: World, hosts: Mapping[str, int]) -> Dict[str, RouteTable]:
     tables = {subnet_id: world.route_table_of(subnet_id) for subnet_id in world.subnets}
     found = {device: tables[eni.subnet_id] for device, eni in plugged(world, hosts).items()}
     # The transit gateway's static routes lead into the VPC, where the table of the attachment's subnet decides.
-    found[TRANSIT_GATEWAY] = tables[next(iter(world.subnets))]
+    if world.subnets:
+        found[TRANSIT_GATEWAY] = tables[next(iter(world.subnets))]
     numbers = {table_number(source) for source in found}
     if len(numbers) != len(found):
         raise FabricError("two network interfaces need the same kernel table: their ids are too much alike")
@@ -145,6 +147,11 @@ def desired(
         rules.add((cidr.version, f"pref {_RULE_TRANSIT} iif {TRANSIT_GATEWAY} to {cidr} lookup {TRANSIT_TABLE}"))
         rules.add((cidr.version, f"pref {_RULE_TRANSIT_LOCAL} iif {TRANSIT_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     if INTERNET_GATEWAY in gateways:
+        if topology.internet is not None:
+            # What the API answers, and nothing of an instance's.
+            there = topology.internet.cidr
+            rules.add((4, f"pref {_RULE_INTERNET_FROM_API} iif lo to {there} lookup {INTERNET_TABLE}"))
+            routes[(4, INTERNET_TABLE, str(there))] = f"dev {INTERNET_GATEWAY}"
         for cidr in world.vpc.cidrs:
             rules.add((cidr.version, f"pref {_RULE_INTERNET} iif {INTERNET_GATEWAY} to {cidr} lookup {_LOCAL_TABLE}"))
     return KernelState(

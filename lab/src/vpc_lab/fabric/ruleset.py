@@ -32,6 +32,7 @@ def ruleset(world: World, topology: Topology, enis: Mapping[str, Interface], cut
             own[address.version].append(f'"{device}" . {address}')
     pairs, to, back = _cut_devices(world, enis, cuts)
     elastic_ips = [(one.public_ip, one.private_ip) for one in world.elastic_ips.values() if one.private_ip is not None]
+    elastic_ips += [(one.public_ip, one.ipv4[0]) for one in world.interfaces_in_network() if one.public_ip is not None]
     lines = [
         "table inet lab { }",
         "delete table inet lab",
@@ -49,6 +50,8 @@ def ruleset(world: World, topology: Topology, enis: Mapping[str, Interface], cut
         " chain from_internet {",
         "  type filter hook prerouting priority raw; policy accept;",
         # Before routing.
+        # AWS's endpoints are on the Internet themselves: whoever is there reaches them by no gateway.
+        f'  iifname "{INTERNET_GATEWAY}" ip daddr {topology.api_address} accept',
         f'  iifname "{INTERNET_GATEWAY}" meta nfproto ipv4 ip daddr != @public counter drop',
         f'  iifname "{INTERNET_GATEWAY}" ip daddr set ip daddr map @to_private',
         " }",

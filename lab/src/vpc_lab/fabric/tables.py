@@ -5,6 +5,7 @@ from __future__ import annotations
 from vpc_lab.fabric.devices import TRANSIT_GATEWAY
 
 TRANSIT_TABLE = 98
+INTERNET_TABLE = 97
 FIRST_TABLE = 1000
 # Added to the number of an ENI's table: the table, and the mark, of what is sent to its MAC.
 TO_MAC = 1 << 30

@@ -14,6 +14,7 @@ class Service:
     `ready` is a command polled until it exits 0 before the next service starts. `stop` is a command that asks the
     program to end (without one it gets SIGTERM); process 1 then waits for its end, however long that takes. `panic` is
     the exit code by which the program says that nothing may run on here: process 1 then ends, and all else with it.
+    One that has a `unit` is started by `systemctl`, and at boot if that has enabled it (see `units`).
     """
 
     argv: Tuple[str, ...]
@@ -21,6 +22,7 @@ class Service:
     ready_within: float = 15.0
     stop: Tuple[str, ...] = ()
     panic: Optional[int] = None
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Boot:
         """The inverse of `to_json`."""
         raw: Dict[str, Any] = json.loads(text)
         raw["services"] = tuple(
-            Service(tuple(one["argv"]), tuple(one["ready"]), one["ready_within"], tuple(one["stop"]), one["panic"])
+            Service(**{**one, **{name: tuple(one[name]) for name in ("argv", "ready", "stop")}})
             for one in raw["services"]
         )
         raw["shown"] = tuple(raw["shown"])

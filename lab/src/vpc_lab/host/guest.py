@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Dict, Mapping, Optional, Tuple
 
-from vpc_lab.host import freezer
+from vpc_lab.host import freezer, units
 from vpc_lab.host import namespaces as ns
 from vpc_lab.host.boot import Boot, Service
 from vpc_lab.host.disk import SYSTEM
@@ -31,14 +31,16 @@ _DIRECTORIES = (
     "/var/log",
 )
 # Root's home, with its AWS configuration, for one; the host's is no model for it.
-_HOME = "/run/home"
+HOME = "/run/home"
 _CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _OWN_FILES = ("/etc/hostname", "/etc/hosts", "/etc/machine-id", "/etc/resolv.conf")
+# Where commands are put for an instance that has some of its own: nothing of the machine's comes before them in PATH.
+COMMANDS = "/usr/local/sbin"
 # What each instance brings to /etc.
 FILES = (*_OWN_FILES, _CA_BUNDLE)
 _MEMORY = {"/run": 0o755, "/dev/shm": 0o1777, "/tmp": 0o1777, "/var/tmp": 0o1777}  # noqa: S108 - the instance's own
 _MADE = {
-    _HOME: 0o700,
+    HOME: 0o700,
     "/run/lock": 0o1777,
     "/run/resource-agents": 0o1755,
     "/run/crm": 0o755,
@@ -67,7 +69,7 @@ class Image:
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
-            "HOME": _HOME,
+            "HOME": HOME,
             # SDKs that bring their own list of authorities do not look at the system's.
             "AWS_CA_BUNDLE": _CA_BUNDLE,
             "REQUESTS_CA_BUNDLE": _CA_BUNDLE,
@@ -87,8 +89,11 @@ class Guest:
         *,
         files: Mapping[str, Tuple[str, int, Optional[str]]],
         services: Tuple[Service, ...],
+        commands: Mapping[str, str] = {},
     ) -> None:
+        """`files`: text, mode and owner by path. `commands`: texts of programs by name, in `COMMANDS`."""
         self.name = name
+        self._commands = commands
         self._image = image
         self._services = services
         self._launcher: Optional[subprocess.Popen[str]] = None
@@ -113,15 +118,18 @@ class Guest:
             for child in sorted(Path(name).glob("*/")):
                 if child.is_dir() and child.name in _NEEDED_CHILDREN:
                     _like(child, self._at(str(child)))
-        self._at(_HOME).mkdir(parents=True, mode=0o700)
+        self._at(HOME).mkdir(parents=True, mode=0o700)
         for agents in self._agent_places():
             shutil.copytree(self._agents(agents), self._at(agents), symlinks=True)
+        for directory in self._own_directories():
+            self._at(directory).mkdir(parents=True, exist_ok=True)
         texts: Dict[str, Tuple[str, int, Optional[str]]] = {
             "/etc/hostname": (f"{self.name}\n", 0o644, None),
             "/etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n{self._image.hosts}", 0o644, None),
             # A host name that is not in the hosts file does not exist: no packet looks for a name server.
             "/etc/resolv.conf": ("", 0o644, None),
             "/etc/machine-id": (f"{os.urandom(16).hex()}\n", 0o444, None),
+            **{f"{COMMANDS}/{name}": (text, 0o755, None) for name, text in self._commands.items()},
             **files,
         }
         for target, (text, mode, owner) in texts.items():
@@ -131,6 +139,11 @@ class Guest:
             place.chmod(mode)
             if owner is not None:
                 shutil.chown(place, *owner.split(":"))
+
+    def _own_directories(self) -> Tuple[str, ...]:
+        """Directories that only some instances have for themselves."""
+        started_by_hand = any(service.unit for service in self._services)
+        return (*((COMMANDS,) if self._commands else ()), *((units.DIRECTORY,) if started_by_hand else ()))
 
     def _agents(self, place: str) -> Path:
         return Path(self._image.agents or "/nowhere", place.lstrip("/"))
@@ -147,7 +160,10 @@ class Guest:
             root=str(self.disk / "root"),
             etc=str(self._image.etc),
             shown=tuple(str(path) for path in places((*map(Path, SYSTEM), *python_paths()))),
-            directories={path: str(self._at(path)) for path in (*_DIRECTORIES, _HOME, *self._agent_places())},
+            directories={
+                path: str(self._at(path))
+                for path in (*_DIRECTORIES, HOME, *self._own_directories(), *self._agent_places())
+            },
             files={**{path: str(self._at(path)) for path in _OWN_FILES}, _CA_BUNDLE: str(self._image.ca_bundle)},
             memory=_MEMORY,
             environment=self._image.environment(),

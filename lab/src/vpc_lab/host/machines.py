@@ -30,6 +30,8 @@ class Machines:
         self.instances: Dict[str, Guest] = {}
         self.ids: Dict[str, str] = {}
         self.on_loss: Callable[[str], None] = lambda name: None
+        # Makes the guest of an instance that EC2 has launched, and adds it.
+        self.on_launch: Callable[[str], None] = lambda instance_id: None
 
     def add(self, instance: Guest, instance_id: Optional[str], outside: Optional[Outside] = None) -> None:
         """One more instance: of EC2, by its id, or one outside the VPC."""
@@ -63,6 +65,8 @@ class Machines:
 
     def switched_by_ec2(self, instance_id: str, power: Power) -> None:
         """EC2 switches an instance, because somebody called StopInstances or StartInstances."""
+        if instance_id not in self.ids.values():
+            self.on_launch(instance_id)
         name = next(name for name, known in self.ids.items() if known == instance_id)
         if power == "shutdown":
             self._events.add("shutdown", instance=name, why="EC2 asks its system to")

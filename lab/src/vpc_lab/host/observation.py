@@ -29,7 +29,7 @@ def status(site: Site) -> Status:
         service=_service(site),
         cuts=site.fabric.cuts,
         places=site.fabric.places(),
-        zones=tuple(dict.fromkeys(one.availability_zone for one in site.topology.subnets)),
+        zones=site.injector.zones,
         faults=site.injector.in_force(),
         errors=tuple(f"{type(error).__name__}: {error}" for error in account.callback_errors),
         secondary_addresses=_secondary_addresses(site),
@@ -37,7 +37,7 @@ def status(site: Site) -> Status:
 
 
 def _instances(site: Site) -> Tuple[InstanceStatus, ...]:
-    planned = {one.name: one for one in site.topology.instances}
+    planned = {one.name: one for one in site.cloud.account.instances()}
     outside = {there.name: there for there in site.topology.outside}
     ids = site.machines.ids
     return tuple(
@@ -68,7 +68,7 @@ def _secondary_addresses(site: Site) -> Dict[str, str]:
 
 def _overlays(site: Site) -> Tuple[Address, ...]:
     """The topology's overlay addresses, then every other single address that a route leads to an ENI."""
-    found: List[Address] = [*site.topology.overlays]
+    found: List[Address] = [] if site.topology.empty else [*site.topology.overlays]
     for table in site.cloud.account.world.route_tables.values():
         for route in table.routes:
             if route.target.startswith("eni-") and route.destination.prefixlen == route.destination.max_prefixlen:

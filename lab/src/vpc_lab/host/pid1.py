@@ -21,9 +21,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
-from vpc_lab.host import capabilities
+from vpc_lab.host import capabilities, units
 from vpc_lab.host import namespaces as ns
 from vpc_lab.host.boot import Boot, Service
 from vpc_lab.host.disk import mount_disk
@@ -37,6 +37,7 @@ class Process1:
         self._running: List[Tuple[Service, int]] = []
         self._orders: Optional[int] = 0
         self._heard = b""
+        self._asked: Optional[socket.socket] = None
         self._woken, writer = os.pipe()
         os.set_blocking(writer, False)
         os.set_blocking(self._woken, False)
@@ -47,10 +48,11 @@ class Process1:
         """Start the services at `go`, stop them at `shutdown`; for ever."""
         while self._order() != "go":
             pass
+        if self.units():
+            self._asked = units.listen()
         for service in self._boot.services:
-            pid = start(service, self._boot.environment)
-            if pid is not None:
-                self._running.append((service, pid))
+            if not service.unit or units.enabled(service.unit):
+                self._start(service)
         while True:
             word, _, seconds = self._order().partition(" ")
             if word == "shutdown":
@@ -60,7 +62,8 @@ class Process1:
     def _order(self) -> str:
         """The next line on standard input; without one, as after its end, never returns."""
         while b"\n" not in self._heard:
-            self._wait(None)
+            if self._wait(None) and self._asked is not None:
+                units.answer(self._asked, self)
         line, _, self._heard = self._heard.partition(b"\n")
         return line.decode().strip()
 
@@ -75,6 +78,48 @@ class Process1:
             sys.stderr.write(f"stopping {service.argv[0]}\n")
             self._stop(service, pid)
         sys.stderr.write("powered down\n")
+
+    # -- what `systemctl` asks for -----------------------------------------------------------------------------
+
+    def units(self) -> Tuple[str, ...]:
+        """The services that have a unit, in the order in which they need each other."""
+        return tuple(service.unit for service in self._boot.services if service.unit)
+
+    def active(self, unit: str) -> bool:
+        """Whether the service of a unit runs."""
+        self._reap()
+        for service, pid in self._running:
+            if service.unit == unit:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, 0)
+                    return True
+        return False
+
+    def start_unit(self, unit: str) -> bool:
+        """Start a unit, and before it those that it needs (Requires=); whether it runs then."""
+        for service in self._boot.services:
+            if service.unit and not self.active(service.unit):
+                self._running = [held for held in self._running if held[0] is not service]
+                if not self._start(service):
+                    return False
+            if service.unit == unit:
+                break
+        return True
+
+    def stop_unit(self, unit: str) -> None:
+        """Stop a unit, and before it those that need it."""
+        names = self.units()
+        for name in reversed(names[names.index(unit) :]):
+            for service, pid in list(self._running):
+                if service.unit == name:
+                    self._running.remove((service, pid))
+                    self._stop(service, pid)
+
+    def _start(self, service: Service) -> bool:
+        pid = start(service, self._boot.environment)
+        if pid is not None:
+            self._running.append((service, pid))
+        return pid is not None
 
     def _stop(self, service: Service, pid: int) -> None:
         asked = False
@@ -92,10 +137,11 @@ class Process1:
                 os.kill(pid, 0)
                 self._wait(None)
 
-    def _wait(self, seconds: Optional[float]) -> None:
-        """Until a child ends, more orders come in, or the time is over."""
+    def _wait(self, seconds: Optional[float]) -> bool:
+        """Until a child ends, more orders come in, or the time is over; whether somebody asks about a unit."""
         self._reap()
-        sources = [self._woken] if self._orders is None else [self._woken, self._orders]
+        sources: List[Any] = [self._woken]
+        sources += [one for one in (self._orders, self._asked) if one is not None]
         ready, _, _ = select.select(sources, [], [], seconds)
         if self._woken in ready:
             with contextlib.suppress(BlockingIOError):
@@ -106,6 +152,7 @@ class Process1:
             self._heard += heard
             if not heard:
                 self._orders = None
+        return self._asked in ready
 
     def _reap(self) -> None:
         """Collect every child that has ended, our own and the orphans that the kernel hands to process 1."""

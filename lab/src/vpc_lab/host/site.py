@@ -10,7 +10,7 @@ from vpc_lab.ec2.account import Timing
 from vpc_lab.ec2.cloud import Cloud
 from vpc_lab.errors import LabError
 from vpc_lab.fabric.kernel import Fabric
-from vpc_lab.host import cluster_files
+from vpc_lab.host import cluster_files, empty_account
 from vpc_lab.host.agents import agents_directory
 from vpc_lab.host.boot import Service
 from vpc_lab.host.disk import copy_etc
@@ -81,6 +81,8 @@ class Site:
             dead_indexes=settings.dead_indexes,
         )
         self.machines.on_loss = self.injector.power_lost
+        self.machines.on_launch = self._launched
+        self._image: Optional[Image] = None
 
     def build(self, say: Callable[[str], None]) -> None:
         """Make everything, in the order in which it needs each other. `say` hears of progress."""
@@ -92,7 +94,7 @@ class Site:
         self.rundir.ca_certificate.write_text(authority, encoding="ascii")
         etc = self.rundir.private / "etc"
         copy_etc(etc, map(Path, FILES))
-        image = Image(
+        self._image = image = Image(
             private=self.rundir.private,
             etc=etc,
             ca_bundle=self._ca_bundle(authority),
@@ -107,10 +109,11 @@ class Site:
             files, services = self._cluster_parts(one)
             self.machines.add(Guest(one.name, image, files=files, services=services), one.instance_id)
         for there in self.topology.outside:
-            self.machines.add(Guest(there.name, image, files={}, services=()), None, there)
+            files, commands = empty_account.workstation(self.topology) if self.topology.empty else ({}, {})
+            self.machines.add(Guest(there.name, image, files=files, services=(), commands=commands), None, there)
         if self.topology.service_interface is not None:
             self.elastic_ip()
-        elif self.settings.mode == "overlay-ip" and self.topology.internet is not None:
+        elif self.settings.mode == "overlay-ip" and self.topology.internet is not None and not self.topology.empty:
             self.allocation = self.cloud.allocate_elastic_ip().allocation_id
         say("booting " + ", ".join(self.machines.instances))
         self.machines.boot_all()
@@ -183,6 +186,20 @@ class Site:
             "/var/lib/pacemaker/cib/cib.xml": (cib, 0o600, "hacluster:haclient"),
         }
         return files, cluster_files.SERVICES
+
+    def _launched(self, instance_id: str) -> None:
+        """Somebody has called RunInstances: the guest behind the instance."""
+        if self._image is None:
+            raise LabError("the lab is not built yet")
+        account = self.cloud.account
+        # EC2 powers it in a thread of its own, which may be quicker than the call's answer.
+        account.wait_for(lambda world: instance_id in world.instances)
+        one = next(one for one in account.instances() if one.instance_id == instance_id)
+        guest = Guest(
+            one.name, self._image, files={}, services=empty_account.SERVICES, commands=empty_account.instance_commands()
+        )
+        self.machines.add(guest, instance_id)
+        self.injector.add_instance(one.name, account.world.instances[instance_id].availability_zone)
 
     def _hosts(self) -> str:
         lines = [f"{one.address} {one.name}\n" for one in self.topology.instances]

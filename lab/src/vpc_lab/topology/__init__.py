@@ -6,6 +6,7 @@ own cluster: the lab's EC2 then has exactly these.
 
 from __future__ import annotations
 
+from vpc_lab.topology.checks import is_host_name
 from vpc_lab.topology.plain import from_plain, to_plain
 from vpc_lab.topology.presets import (
     LAYOUTS,
@@ -15,6 +16,7 @@ from vpc_lab.topology.presets import (
     SERVICE_IPV6_HOSTS,
     Layout,
     Mode,
+    empty_account,
     node_names,
     topology_for,
 )
@@ -23,9 +25,11 @@ from vpc_lab.topology.specs import (
     METADATA_ADDRESS,
     ON_PREMISES,
     PUBLIC,
+    WORKSTATION,
     Consumer,
     InstanceSpec,
     InterfaceSpec,
+    Launched,
     Node,
     Outside,
     Role,
@@ -43,9 +47,11 @@ __all__ = [
     "PUBLIC",
     "SERVICE_HOSTS",
     "SERVICE_IPV6_HOSTS",
+    "WORKSTATION",
     "Consumer",
     "InstanceSpec",
     "InterfaceSpec",
+    "Launched",
     "Layout",
     "Mode",
     "Node",
@@ -53,7 +59,9 @@ __all__ = [
     "Role",
     "SubnetSpec",
     "Topology",
+    "empty_account",
     "from_plain",
+    "is_host_name",
     "node_names",
     "to_plain",
     "topology_for",

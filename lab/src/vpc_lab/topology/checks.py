@@ -18,9 +18,14 @@ _DIGITS = r"-[0-9a-f]{8}(?:[0-9a-f]{9})?"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
+def is_host_name(name: str) -> bool:
+    """Whether an instance can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def complaints(topology: Topology) -> Iterator[str]:
     """A sentence for each thing that cannot be, the plainest first."""
-    if not topology.nodes:
+    if not topology.nodes and not topology.empty:
         yield "a lab has at least one node"
     yield from _wrong_names(topology)
     yield from _wrong_ids(topology)
@@ -40,7 +45,7 @@ def _wrong_names(topology: Topology) -> Iterator[str]:
     """Each is a place of its own for whoever cuts links: instances, zones, and what is outside."""
     names = [one.name for one in topology.instances]
     for name in names:
-        if not _NAME.fullmatch(name):
+        if not is_host_name(name):
             yield f"'{name}' cannot be the host name of an instance: it takes letters, digits and hyphens, at most 63"
     places = [*names, *(one.name for one in topology.outside), "api", "imds"]
     places += {one.availability_zone for one in topology.subnets}

@@ -7,7 +7,16 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Iterable, Literal, Optional, Sequence, Tuple, Type, TypeVar
 
 from vpc_lab.errors import LabError
-from vpc_lab.topology.specs import INTERNET, Consumer, InstanceSpec, InterfaceSpec, Node, SubnetSpec, Topology
+from vpc_lab.topology.specs import (
+    INTERNET,
+    WORKSTATION,
+    Consumer,
+    InstanceSpec,
+    InterfaceSpec,
+    Node,
+    SubnetSpec,
+    Topology,
+)
 from vpc_lab.vpc import Address, identifier
 
 # The modes of the agent that a lab can be laid out for; the first layout fits overlay-ip.
@@ -93,6 +102,11 @@ def topology_for(
             ),
         ),
     )
+
+
+def empty_account(region: str = "eu-central-1") -> Topology:
+    """An account without a VPC, and a workstation on the Internet from which somebody makes one."""
+    return Topology((), (), region=region, internet=WORKSTATION, empty=True)
 
 
 def _subnet(name: str, availability_zone: str) -> SubnetSpec:

@@ -57,6 +57,19 @@ class InstanceSpec:
         _default(self, "mac", mac_of(self.network_interface_id))
 
 
+@dataclass(frozen=True)
+class Launched:
+    """An instance that a call of RunInstances has made. `name`: by which the lab knows it, and its host name."""
+
+    name: str
+    instance_id: str
+    network_interface_id: str
+    mac: str
+    address: IPv4Address
+    role: Role
+    ipv6_address: ClassVar[None] = None
+
+
 class Node(InstanceSpec):
     """An instance that runs the cluster."""
 
@@ -116,6 +129,8 @@ INTERNET = Outside(
     IPv6Network("2001:db8:51::/64"),
     IPv6Address("2001:db8:51::10"),
 )
+# The same place, where an account's administrator sits.
+WORKSTATION = replace(INTERNET, name="workstation")
 # What Elastic IPs are allocated from.
 PUBLIC = IPv4Network("203.0.113.0/24")
 
@@ -153,6 +168,8 @@ class Topology:
     more_overlays: Tuple[Address, ...] = ()
     # Where instances reach EC2's and STS's API under their real host names (hosts entries, TLS with the lab's own CA).
     api_address: IPv4Address = IPv4Address("198.18.0.10")
+    # An account without a VPC: what there is, somebody makes by calls.
+    empty: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, before anything is made of it."""
@@ -189,11 +206,13 @@ class Topology:
     @property
     def outside(self) -> Tuple[Outside, ...]:
         """Who is behind the gateways."""
+        if self.empty:
+            return () if self.internet is None else (self.internet,)
         return (self.on_premises,) if self.internet is None else (self.on_premises, self.internet)
 
     def api_host_names(self) -> Tuple[str, ...]:
-        """Every name under which an SDK looks for EC2 and STS in this region."""
-        return tuple(f"{service}.{self.region}.amazonaws.com" for service in ("ec2", "sts"))
+        """Every name under which an SDK looks for EC2 and STS in this region, and for IAM."""
+        return (*(f"{service}.{self.region}.amazonaws.com" for service in ("ec2", "sts")), "iam.amazonaws.com")
 
     def subnet(self, name: str) -> SubnetSpec:
         """The subnet called `name`."""

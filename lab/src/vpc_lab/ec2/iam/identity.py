@@ -74,7 +74,7 @@ class Identities:
         self.instance_role_arn = f"arn:{self.partition}:iam::{account_id}:role/{instance_role}"
         self.credential_seconds = 6 * 3600.0
         # What a service answers to credentials that have expired.
-        self.expired_codes: Dict[str, str] = {"ec2": "RequestExpired", "sts": "ExpiredToken"}
+        self.expired_codes: Dict[str, str] = {"ec2": "RequestExpired", "sts": "ExpiredToken", "iam": "ExpiredToken"}
         self._renewing = True
         # What the instances' own role may do besides: each of these has to allow it.
         self.instance_policies: Tuple[Policy, ...] = ()
@@ -83,11 +83,32 @@ class Identities:
         self._roles: Dict[str, Role] = {self.instance_role_arn: Role(self.instance_role_arn)}
         self._credentials: Dict[str, Credentials] = {}
         self._of_instance: Dict[str, Credentials] = {}
+        # The roles of instances that have another one than `instance_role_arn`.
+        self._role_of: Dict[str, str] = {}
 
     def put_role(self, role: Role) -> None:
         """Add a role, or change one (the instances' role has its ARN in `instance_role_arn`)."""
         with self._lock:
             self._roles[role.arn] = role
+
+    def forget_role(self, arn: str) -> None:
+        """A role is deleted: credentials of it may do nothing any more."""
+        with self._lock:
+            if arn in self._roles:
+                self._roles[arn] = Role(arn, Policy(()))
+
+    def give_role(self, instance_id: str, arn: str) -> None:
+        """Let an instance have the role with this ARN, by its instance profile."""
+        with self._lock:
+            self._role_of[instance_id] = arn
+
+    def role_arn(self, name: str) -> str:
+        """The ARN of a role of this account."""
+        return f"arn:{self.partition}:iam::{self.account_id}:role/{name}"
+
+    def permits(self, identity: Identity, action: str) -> bool:
+        """Whether the caller may do something on every resource, as with a service that the lab knows little of."""
+        return self._denial(identity, action, "*", EMPTY) is None
 
     def restrict_instances(self, policy: Optional[Policy]) -> None:
         """What the instances' own role may do; None for everything."""
@@ -126,7 +147,9 @@ class Identities:
             ):
                 return held
             seconds = self.credential_seconds if self._renewing else -1.0
-            made = self._session(self._roles[self.instance_role_arn], instance_id, seconds)
+            made = self._session(
+                self._roles[self._role_of.get(instance_id, self.instance_role_arn)], instance_id, seconds
+            )
             self._of_instance[instance_id] = made
             return made
 

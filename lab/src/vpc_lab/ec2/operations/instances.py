@@ -6,7 +6,15 @@ from dataclasses import replace
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from vpc_lab.ec2.errors import ApiError, invalid_value, not_found
-from vpc_lab.ec2.operations.interfaces import LIMITS, NETWORK_CARDS, addresses, prefixes, timestamp
+from vpc_lab.ec2.operations.interfaces import (
+    LIMITS,
+    NETWORK_CARDS,
+    addresses,
+    association,
+    group_set,
+    prefixes,
+    timestamp,
+)
 from vpc_lab.ec2.operations.routes import paged
 from vpc_lab.ec2.wire import Query, Structure, matches, tag_attributes, tag_set
 from vpc_lab.vpc import Instance, InstanceState, Interface, SecondaryInterface, identifier
@@ -84,6 +92,12 @@ def _names(primary: Optional[Interface], one: Instance) -> List[str]:
     ]
 
 
+def _public(world: World, primary: Optional[Interface]) -> Optional[str]:
+    """The public address of an instance: of its primary private address."""
+    found = association(world, primary, primary.ipv4[0]) if primary is not None and primary.ipv4 else None
+    return None if found is None else str(found["publicIp"])
+
+
 def _describe_interface(world: World, held: Interface) -> Structure:
     attachment = held.attachment
     return {
@@ -96,7 +110,8 @@ def _describe_interface(world: World, held: Interface) -> Structure:
         "macAddress": held.mac,
         "privateIpAddress": str(held.ipv4[0]) if held.ipv4 else None,
         "sourceDestCheck": held.source_dest_check,
-        "groupSet": [{"groupId": group, "groupName": "lab"} for group in held.groups],
+        "groupSet": group_set(world, held),
+        "association": association(world, held, held.ipv4[0]) if held.ipv4 else None,
         "attachment": None
         if attachment is None
         else {
@@ -157,8 +172,9 @@ def describe(world: World, one: Instance, account_id: str, *, metadata: bool = T
         "subnetId": None if gone else one.subnet_id,
         "vpcId": None if gone else world.vpc.vpc_id,
         "privateIpAddress": str(primary.ipv4[0]) if primary is not None and primary.ipv4 else None,
+        "ipAddress": _public(world, primary),
         "sourceDestCheck": None if primary is None else primary.source_dest_check,
-        "groupSet": [] if primary is None else [{"groupId": group, "groupName": "lab"} for group in primary.groups],
+        "groupSet": [] if primary is None else group_set(world, primary),
         "architecture": "x86_64",
         "rootDeviceType": "ebs",
         "rootDeviceName": "/dev/xvda",
@@ -171,10 +187,10 @@ def describe(world: World, one: Instance, account_id: str, *, metadata: bool = T
         "secondaryInterfaceSet": [_describe_secondary(held, account_id) for held in one.secondary_interfaces],
         "networkInterfaceSet": [_describe_interface(world, held) for held in world.interfaces_of(one.instance_id)],
         "iamInstanceProfile": None
-        if one.role is None
+        if one.profile_name is None
         else {
-            "arn": f"arn:aws:iam::{account_id}:instance-profile/{one.role}",
-            "id": identifier("AIPA", one.role).replace("-", "").upper(),
+            "arn": f"arn:aws:iam::{account_id}:instance-profile/{one.profile_name}",
+            "id": identifier("AIPA", one.profile_name).replace("-", "").upper(),
         },
         "metadataOptions": {
             "state": "applied",
@@ -186,7 +202,7 @@ def describe(world: World, one: Instance, account_id: str, *, metadata: bool = T
 
 
 def _profile_arns(one: Instance, account_id: str) -> List[str]:
-    return [] if one.role is None else [f"arn:aws:iam::{account_id}:instance-profile/{one.role}"]
+    return [] if one.profile_name is None else [f"arn:aws:iam::{account_id}:instance-profile/{one.profile_name}"]
 
 
 def _attributes(world: World, one: Instance, account_id: str) -> Dict[str, List[str]]:

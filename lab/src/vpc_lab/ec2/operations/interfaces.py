@@ -156,10 +156,10 @@ def create(world: World, query: Query, owner_id: str) -> Tuple[World, Structure]
     ipv6 = [entry["Ipv6Address"] for entry in query.structures("Ipv6Addresses")]
     texts = [entry["Ipv4Prefix"] for entry in query.structures("Ipv4Prefix")]
     texts += [entry["Ipv6Prefix"] for entry in query.structures("Ipv6Prefix")]
-    addresses4 = tuple(_address4(world, subnet_id, text) for text in ipv4)
+    addresses4 = tuple(subnet_address(world, subnet_id, text) for text in ipv4)
     addresses6 = tuple(IPv6Address(text) for text in ipv6)
     if any(cidr.version == 4 for cidr in subnet.cidrs):
-        addresses4 = addresses4 or (next(_free4(world, subnet_id)),)
+        addresses4 = addresses4 or (next(free_addresses(world, subnet_id)),)
     else:
         addresses6 = addresses6 or (_free6(world, subnet),)
     named: Tuple[Address, ...] = (*addresses4, *addresses6)
@@ -198,7 +198,8 @@ def _cidrs(world: World, subnet_id: str) -> Tuple[Cidr, ...]:
     return () if subnet is None else subnet.cidrs
 
 
-def _address4(world: World, subnet_id: str, text: str) -> IPv4Address:
+def subnet_address(world: World, subnet_id: str, text: str) -> IPv4Address:
+    """An address of a subnet, from its text; otherwise InvalidParameterValue."""
     try:
         address = ip_address(text)
     except ValueError as error:
@@ -272,7 +273,8 @@ def _withdrawn(one: Interface, texts: List[str]) -> Interface:
     return replace(one, prefixes=tuple(kept for kept in one.prefixes if kept not in gone))
 
 
-def _free4(world: World, subnet_id: str) -> Iterator[IPv4Address]:
+def free_addresses(world: World, subnet_id: str) -> Iterator[IPv4Address]:
+    """The addresses of a subnet that nothing has."""
     used = set(chain.from_iterable(one.ipv4 for one in world.interfaces.values()))
     delegated = [prefix for one in world.interfaces.values() for prefix in one.prefixes if prefix.version == 4]
     hosts = chain.from_iterable(cidr.hosts() for cidr in _cidrs(world, subnet_id) if cidr.version == 4)
@@ -308,7 +310,7 @@ def assign_ipv4(world: World, query: Query) -> Tuple[World, Structure]:
     Prefixes are delegated by the same call, never together with addresses.
     """
     one = interface(world, query.require("NetworkInterfaceId"))
-    wanted = [_address4(world, one.subnet_id, text) for text in query.members("PrivateIpAddress")]
+    wanted = [subnet_address(world, one.subnet_id, text) for text in query.members("PrivateIpAddress")]
     number = query.number("SecondaryPrivateIpAddressCount")
     texts = query.members("Ipv4Prefix")
     if texts:
@@ -327,7 +329,7 @@ def assign_ipv4(world: World, query: Query) -> Tuple[World, Structure]:
     if number is not None:
         if not any(cidr.version == 4 for cidr in _cidrs(world, one.subnet_id)):
             raise invalid_value(f"The subnet '{one.subnet_id}' has no IPv4 CIDR block")
-        free = _free4(world, one.subnet_id)
+        free = free_addresses(world, one.subnet_id)
         wanted.extend(next(free) for _ in range(number))
     new = [address for address in wanted if address not in one.ipv4]
     for other in list(world.interfaces.values()):
@@ -357,7 +359,7 @@ def unassign_ipv4(world: World, query: Query) -> World:
     """UnassignPrivateIpAddresses, also of prefixes; never the primary address."""
     one = _withdrawn(interface(world, query.require("NetworkInterfaceId")), query.members("Ipv4Prefix"))
     for text in query.members("PrivateIpAddress"):
-        address = _address4(world, one.subnet_id, text)
+        address = subnet_address(world, one.subnet_id, text)
         if address not in one.ipv4:
             raise invalid_value(
                 f"Some of the specified addresses are not assigned to interface {one.network_interface_id}"
@@ -472,9 +474,17 @@ def addresses(world: World, one: Interface) -> List[Structure]:
     ]
 
 
+def group_set(world: World, one: Interface) -> List[Structure]:
+    """The security groups of an ENI."""
+    known = world.security_groups
+    return [{"groupId": group, "groupName": known[group].name if group in known else ""} for group in one.groups]
+
+
 def association(world: World, one: Interface, address: IPv4Address) -> Optional[Structure]:
-    """The Elastic IP of one of an ENI's addresses, if it has one."""
+    """The Elastic IP of one of an ENI's addresses, or the public address of the primary one, if it has one."""
     elastic = world.elastic_ip_of(address)
+    if elastic is None and one.public_ip is not None and address == one.ipv4[0]:
+        return {"publicIp": str(one.public_ip), "ipOwnerId": "amazon"}
     if elastic is None:
         return None
     return {
@@ -499,7 +509,7 @@ def describe(world: World, one: Interface) -> Structure:
         "macAddress": one.mac,
         "privateIpAddress": str(one.ipv4[0]) if one.ipv4 else None,
         "sourceDestCheck": one.source_dest_check,
-        "groupSet": [{"groupId": group, "groupName": "lab"} for group in one.groups],
+        "groupSet": group_set(world, one),
         "attachment": None if one.attachment is None else describe_attachment(one.attachment, one.owner_id),
         "tagSet": tag_set(world.tags.get(one.network_interface_id, {})),
         "association": association(world, one, one.ipv4[0]) if one.ipv4 else None,
@@ -587,7 +597,7 @@ def describe_attribute(world: World, query: Query) -> Structure:
     known: Dict[str, Structure] = {
         "sourceDestCheck": {"sourceDestCheck": {"value": one.source_dest_check}},
         "description": {"description": {"value": one.description}},
-        "groupSet": {"groupSet": [{"groupId": group, "groupName": "lab"} for group in one.groups]},
+        "groupSet": {"groupSet": group_set(world, one)},
         "attachment": {
             "attachment": None if one.attachment is None else describe_attachment(one.attachment, one.owner_id)
         },

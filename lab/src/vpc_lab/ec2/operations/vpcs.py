@@ -31,6 +31,8 @@ def describe_vpcs(world: World, query: Query, account_id: str) -> Structure:
     for wanted in query.members("VpcId"):
         if wanted != vpc.vpc_id:
             raise ApiError("InvalidVpcID.NotFound", f"The vpc ID '{wanted}' does not exist")
+    if not vpc.cidrs:  # the account has none
+        return paged(query, "vpcSet", [], 1000)
     ipv4 = [cidr for cidr in vpc.cidrs if cidr.version == 4]
     attributes = tag_attributes(world.tags.get(vpc.vpc_id, {}))
     attributes.update(
@@ -44,7 +46,16 @@ def describe_vpcs(world: World, query: Query, account_id: str) -> Structure:
             "state": ["available"],
         }
     )
-    described: Structure = {
+    return paged(
+        query, "vpcSet", [describe_vpc(world, account_id)] if matches(query.filters(), attributes) else [], 1000
+    )
+
+
+def describe_vpc(world: World, account_id: str) -> Structure:
+    """The VPC as DescribeVpcs shows it."""
+    vpc = world.vpc
+    ipv4 = [cidr for cidr in vpc.cidrs if cidr.version == 4]
+    return {
         "vpcId": vpc.vpc_id,
         "ownerId": account_id,
         "state": "available",
@@ -71,12 +82,11 @@ def describe_vpcs(world: World, query: Query, account_id: str) -> Structure:
         "isDefault": False,
         "tagSet": tag_set(world.tags.get(vpc.vpc_id, {})),
     }
-    return paged(query, "vpcSet", [described] if matches(query.filters(), attributes) else [], 1000)
 
 
 def describe_internet_gateways(world: World, query: Query, account_id: str) -> Structure:
-    """DescribeInternetGateways: the VPC's, if it has one."""
-    gateways = [one for one in world.gateways if one.startswith("igw-")]
+    """DescribeInternetGateways: the VPC's, if it has one, and those that are attached to none."""
+    gateways = [one for one in (*world.gateways, *world.detached_gateways) if one.startswith("igw-")]
     wanted = query.members("InternetGatewayId")
     for one in wanted:
         if one not in gateways:
@@ -87,8 +97,8 @@ def describe_internet_gateways(world: World, query: Query, account_id: str) -> S
         attributes.update(
             {
                 "internet-gateway-id": [one],
-                "attachment.vpc-id": [world.vpc.vpc_id],
-                "attachment.state": ["available"],
+                "attachment.vpc-id": [world.vpc.vpc_id] if one in world.gateways else [],
+                "attachment.state": ["available"] if one in world.gateways else [],
                 "owner-id": [account_id],
             }
         )
@@ -97,7 +107,9 @@ def describe_internet_gateways(world: World, query: Query, account_id: str) -> S
                 {
                     "internetGatewayId": one,
                     "ownerId": account_id,
-                    "attachmentSet": [{"vpcId": world.vpc.vpc_id, "state": "available"}],
+                    "attachmentSet": [{"vpcId": world.vpc.vpc_id, "state": "available"}]
+                    if one in world.gateways
+                    else [],
                     "tagSet": tag_set(world.tags.get(one, {})),
                 }
             )
@@ -132,7 +144,8 @@ def associate_cidr(world: World, query: Query) -> Tuple[World, Structure]:
     }
 
 
-def _describe_subnet(world: World, subnet: Subnet, account_id: str) -> Structure:
+def describe_subnet(world: World, subnet: Subnet, account_id: str) -> Structure:
+    """One subnet as DescribeSubnets shows it."""
     ipv4 = next((cidr for cidr in subnet.cidrs if cidr.version == 4), None)
     used = sum(one.subnet_id == subnet.subnet_id for one in world.interfaces.values())
     return {
@@ -180,7 +193,7 @@ def describe_subnets(world: World, query: Query, account_id: str) -> Structure:
             }
         )
         if matches(query.filters(), attributes):
-            found.append(_describe_subnet(world, subnet, account_id))
+            found.append(describe_subnet(world, subnet, account_id))
     return paged(query, "subnetSet", found, 1000)
 
 

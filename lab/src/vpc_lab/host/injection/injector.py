@@ -95,6 +95,18 @@ class Injector:
             faults.ExpiredCredentials: self._expire,
         }
 
+    @property
+    def zones(self) -> Tuple[str, ...]:
+        """The availability zones that can be cut off."""
+        return self._places.zones
+
+    def add_instance(self, name: str, zone: str) -> None:
+        """One more instance that can be cut off, in this availability zone."""
+        with self._lock:
+            known = self._places
+            zones = tuple(dict.fromkeys((*known.zones, zone)))
+            self._places = replace(known, instances=(*known.instances, name), zones=zones)
+
     def in_force(self) -> Tuple[InForce, ...]:
         """The faults in force, in the order of their numbers."""
         with self._lock:
