@@ -18,7 +18,7 @@ from rich.text import Text
 from aws_ipfailover.cli.asking import asking_of, asking_options
 from aws_ipfailover.cli.files import check_directory, check_writable
 from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
-from aws_ipfailover.cli.screen import console, json_option, write_json
+from aws_ipfailover.cli.screen import console, hanging, json_option, write_json
 from aws_ipfailover.drill import doctor, page
 from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Drill, Plan, interruptible
@@ -105,7 +105,7 @@ def command(
     screen.print(Text(f"asking the doctor {'on ' + plan.target if prefix else 'here'}"))
     found = doctor.findings(program, resource_id)
     for one in found:
-        screen.print(Text(f"  {one.outcome}: {one}"))
+        hanging(screen, Text(f"  {one.outcome}: {one}"), 4)
     if any(one.outcome == doctor.FAIL for one in found):
         return _refuse(screen, [str(one) for one in found if one.outcome == doctor.FAIL])
     hosts = [host for host in (watch_from or "").split(",") if host]
@@ -219,7 +219,7 @@ def _refuse(screen: Console, against: Sequence[str]) -> int:
 def _print(screen: Console, report: Report) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("step", "asked from", "over", "lost", "longest silence", "answered before", "after", "wrong"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "step")
     for one in report.seen:
         table.add_row(
             Text(f"{one.step.name} to {one.step.new}"),

@@ -11,6 +11,7 @@ from typing import Any, Callable, Mapping, TypeVar
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -21,6 +22,17 @@ def console(*, stderr: bool = False) -> Console:
     if stream.isatty():
         return Console(stderr=stderr, highlight=False)
     return Console(file=stream, highlight=False, no_color=True, width=1000)
+
+
+def hanging(to: Console, text: Text, indent: int) -> None:
+    """Print a text whose further lines, where a terminal is too narrow for one, begin below its column `indent`."""
+    if not to.is_terminal:
+        to.print(text)
+        return
+    first, *further = text[indent:].wrap(to, max(20, to.width - indent)) or [Text()]
+    to.print(text[:indent] + first, soft_wrap=True)
+    for line in further:
+        to.print(Text(" " * indent) + line, soft_wrap=True)
 
 
 def json_option(decorated: Decorated) -> Decorated:
