@@ -86,8 +86,8 @@ def lines(history: History, width: int) -> List[Text]:
     for event in history.events:
         when, action, resource, origin, target, took, outcome, _ = map(printable, _cells(event))
         told = [f"{when}  {action} of {resource}: {outcome}, {took}"]
-        if (origin, target) != ("-", "-"):
-            told.append(f"from {origin} to {target}")
+        way = [f"{word} {one}" for word, one in (("from", origin), ("to", target)) if one != "-"]
+        told += [" ".join(way)] if way else []
         told += [printable(one) for one in (*map(_write, event.wrote), *_local(event))]
         for number, text in enumerate(told):
             before = _INDENT if number else ""
