@@ -377,7 +377,7 @@ def test_a_narrow_terminal_is_read_from_the_left(logged: Any) -> None:
     """At 80 columns, an event that went well."""
     found = read({}, 0.0, Deadline(5), [str(logged(moved()))])
     first, second, *written = (text.plain for text in shown_by.lines(found, 80))
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  start of ip_service: 0, 0\.31 s", first)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  start of ip_service in 0\.31 s: exit code 0", first)
     assert second == "    from eni-2 to node1"
     assert "    added 192.0.2.1 eth0" in written
     assert any(line.startswith("    ReplaceRoute ") for line in written)

@@ -85,7 +85,7 @@ def lines(history: History, width: int) -> List[Text]:
     found: List[Text] = []
     for event in history.events:
         when, action, resource, origin, target, took, outcome, _ = map(printable, _cells(event))
-        told = [f"{when}  {action} of {resource}: {outcome}, {took}"]
+        told = [f"{when}  {action} of {resource} in {took}: exit code {outcome}"]
         way = [f"{word} {one}" for word, one in (("from", origin), ("to", target)) if one != "-"]
         told += [" ".join(way)] if way else []
         told += [printable(one) for one in (*map(_write, event.wrote), *_local(event))]
