@@ -217,7 +217,7 @@
 
   function lane(svg, row, y) {
     var count = row.parts.length / 4, right = plot.left + plot.width;
-    var pixel = -1, rank = 0;
+    var reached = -1, rank = 0;
     for (var index = firstPart(row, view.from); index < count; index += 1) {
       var begins = row.parts[index * 4], ends = begins + row.parts[index * 4 + 1], kind = row.parts[index * 4 + 2];
       if (begins > view.to) { break; }
@@ -225,11 +225,11 @@
       var from = Math.max(plot.left, x(begins)), to = Math.min(right, x(ends));
       var silent = kind === SILENCE || kind === MIXED, width = Math.max(to - from, silent ? 2.5 : 1.5);
       if (to - from < 1) {
-        // Of all that is in one pixel the silence is drawn, or else the first.
+        // Of all that is as near as that the silence is drawn, or else the first.
         var own = silent ? 2 : 1;
-        if (Math.floor(from) === pixel && own <= rank) { continue; }
-        rank = Math.floor(from) === pixel ? Math.max(rank, own) : own;
-        pixel = Math.floor(from);
+        if (from < reached && own <= rank) { continue; }
+        rank = from < reached ? Math.max(rank, own) : own;
+        reached = from + width;
       }
       if (kind === UNASKED) {
         element("rect", {x: from, y: y + 3, width: width, height: BAR - 6, "class": "unasked"}, svg);
