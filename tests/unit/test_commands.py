@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from typing import Callable, Iterator, List, Set
 import click
 import pytest
 from jsonschema import Draft202012Validator
+from rich.console import Console
+from rich.text import Text
 
 from aws_ipfailover import __version__
 from aws_ipfailover.cli import group, install, main, schema, screen
@@ -562,3 +565,26 @@ def test_a_document_has_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixt
 def test_every_command_of_this_package_is_in_the_list_of_the_help() -> None:
     """Also one that was added since: the list is written by hand, so that it fits a terminal."""
     assert {name for names, _ in group._LIST for name in names} == set(group._OWN)
+
+
+@pytest.mark.parametrize("width", [24, 40, 1000])
+def test_further_lines_of_a_text_are_indented_on_a_terminal(width: int) -> None:
+    """No line is too long, no word is lost, and styles stay; a text that fits is one line."""
+    text = Text(" 3  EC2 ReplaceRoute: route 192.168.10.10/32 in rtb-0ed1351a48233ac81").append("; permitted", "green")
+    out = io.StringIO()
+    screen.hanging(Console(file=out, force_terminal=True, color_system="standard", width=width), text, 4)
+    plain = Text.from_ansi(out.getvalue())
+    first, *further = plain.plain.splitlines()
+    assert first.startswith(" 3  EC2")
+    assert all(line.startswith("    ") and not line.startswith("     ") for line in further)
+    assert max(map(len, (first, *further))) <= width
+    assert "".join(plain.plain.split()) == "".join(text.plain.split())
+    assert bool(further) == (width < len(text.plain))
+    assert "\x1b[32m" in out.getvalue()  # green
+
+
+def test_elsewhere_a_text_is_one_line() -> None:
+    """So that one can grep."""
+    out = io.StringIO()
+    screen.hanging(Console(file=out, width=1000), Text(" 3  " + "word " * 50 + "end"), 4)
+    assert out.getvalue() == " 3  " + "word " * 50 + "end\n"

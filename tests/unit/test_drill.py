@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -15,7 +16,9 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import pytest
 
 from aws_ipfailover import cli
+from aws_ipfailover.cli import drill as command
 from aws_ipfailover.cli.main import main
+from aws_ipfailover.cli.screen import console
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.drill import conduct, doctor
 from aws_ipfailover.drill import page as drill_page
@@ -849,3 +852,36 @@ def test_a_cluster_that_is_not_healthy_is_refused_before_anything_is_asked(
         "the cluster has no fence device",
         "nothing was changed",
     ]
+
+
+def test_where_no_page_can_be_written_a_drill_says_so_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --report it is in the directory that it was started in; `none` is no page, and nothing is said."""
+    monkeypatch.chdir(tmp_path)
+    screen = console()
+    found = command._page_file(screen, None, "ip")
+    assert found is not None
+    assert re.fullmatch(r"drill-ip-\d{8}T\d{6}Z\.html", str(found))
+    assert command._page_file(screen, "none", "ip") is None
+    assert command._page_file(screen, "other.html", "ip") == Path("other.html")
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert command._page_file(screen, None, "ip") is None
+    assert capsys.readouterr().out == (
+        f"there will be no page: {tmp_path} cannot be written to, and --report names no other place\n"
+    )
+
+
+def test_a_page_that_cannot_be_written_in_the_end_changes_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The drill is over by then; where it can be, it is told where it is."""
+    about = drill_page.document(report(GOOD), [series(*GOOD)], [], {}, 0.5)
+    command._write_page(console(), tmp_path / "no" / "page.html", about, [series(*GOOD)])
+    command._write_page(console(), tmp_path / "page.html", about, [series(*GOOD)])
+    assert capsys.readouterr().out.splitlines() == [
+        f"the page {tmp_path}/no/page.html cannot be written: No such file or directory",
+        f"the page of the drill: {tmp_path}/page.html",
+    ]
+    assert "drill of ip" in (tmp_path / "page.html").read_text(encoding="utf-8")

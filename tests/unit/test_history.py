@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
@@ -350,13 +351,36 @@ def test_from_and_to(logged: Any) -> None:
     assert (shown_by.came_from(stopped), shown_by.went_to(stopped)) == ("node1", "")
 
 
-def test_a_terminal(logged: Any) -> None:
-    """A table in which nothing is lost, however narrow."""
+@pytest.mark.parametrize("width", [120, 140])
+def test_a_wide_terminal(logged: Any, width: int) -> None:
+    """A table in which nothing is lost."""
     found = read({}, 0.0, Deadline(5), [str(logged(moved()))])
     file = io.StringIO()
-    Console(file=file, force_terminal=True, width=80, color_system=None).print(shown_by.table(found))
-    assert max(map(len, file.getvalue().splitlines())) <= 80
+    Console(file=file, force_terminal=True, width=width, color_system=None).print(shown_by.table(found))
+    assert max(map(len, file.getvalue().splitlines())) <= width
     assert "…" not in file.getvalue()
+
+
+@pytest.mark.parametrize("width", [20, 80, 119])
+def test_a_narrow_terminal(logged: Any, width: int) -> None:
+    """Lines that fit and lose nothing: what was done and what came of it, then from where, then what was written."""
+    found = read({}, 0.0, Deadline(5), [str(logged(moved(), 1, "x" * 90))])
+    told = [text.plain for text in shown_by.lines(found, width)]
+    assert max(map(len, told)) <= width
+    together = "".join("".join(told).split())
+    for cell in shown_by._cells(found.events[0])[:-1]:
+        assert "".join(cell.split()) in together or cell == "-"
+    assert all(line.startswith(" " * 4) for line in told[1:])
+
+
+def test_a_narrow_terminal_is_read_from_the_left(logged: Any) -> None:
+    """At 80 columns, an event that went well."""
+    found = read({}, 0.0, Deadline(5), [str(logged(moved()))])
+    first, second, *written = (text.plain for text in shown_by.lines(found, 80))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  start of ip_service in 0\.31 s: exit code 0", first)
+    assert second == "    from eni-2 to node1"
+    assert "    added 192.0.2.1 eth0" in written
+    assert any(line.startswith("    ReplaceRoute ") for line in written)
 
 
 def test_the_command(

@@ -399,11 +399,20 @@ def test_a_page_has_no_secret() -> None:
         DOCUMENT,
         marks=marks,
         problems=(Problem("proxy http://me:hunter2hunter2@proxy:3128 refused"),),
-        settings={"external_id": "sesame-open", "Session-Token": "sesame-open", "mode": "eni"},
+        settings={
+            "external_id": "sesame-open",
+            "Session-Token": "sesame-open",
+            "parameters": "mode=eni, external_id=sesame-open",
+            "token_ms": "1000",
+        },
+        notes=(Note("configuration", ('params external_id="sesame-open" token=3000 password=sesame-open',)),),
     )
     text = page(document, [FAILOVER])
     assert not [one for one in secrets if one in text]
-    assert "***" in text
+    told = Reader(text).texts
+    assert "mode=eni, external_id=***" in told
+    assert "params external_id=*** token=3000 password=***" in told
+    assert told[told.index("token_ms") + 1] == "1000"
 
 
 def test_times_that_no_calendar_has_are_no_traceback() -> None:

@@ -33,6 +33,9 @@ Which process talks to which, over what:
                                                                                    | its standard output
                                                                                    v
                                                             traffic.recorder in the user's process -> judge
+                                                                                   | record, verdict
+                                                                                   v
+                                                            report -> aws_ipfailover.report: the page of the run
 
 A lab ends with its launcher, whatever ends that: the kernel then kills process 1, and with it everything in its
 namespaces.

@@ -19,7 +19,7 @@ from aws_ipfailover.cli.asking import asking_of, asking_options
 from aws_ipfailover.cli.files import check_directory, check_writable
 from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
 from aws_ipfailover.cli.numbers import Seconds
-from aws_ipfailover.cli.screen import console, json_option, write_json
+from aws_ipfailover.cli.screen import console, hanging, json_option, write_json
 from aws_ipfailover.drill import doctor, page
 from aws_ipfailover.drill.cluster import Cluster
 from aws_ipfailover.drill.conduct import Drill, Plan, interruptible
@@ -111,10 +111,11 @@ def command(
     screen.print(Text(f"asking the doctor {'on ' + plan.target if prefix else 'here'}"))
     found = doctor.findings(program, resource_id)
     for one in found:
-        screen.print(Text(f"  {one.outcome}: {one}"))
+        hanging(screen, Text(f"  {one.outcome}: {one}"), 4)
     if any(one.outcome == doctor.FAIL for one in found):
         return _refuse(screen, [str(one) for one in found if one.outcome == doctor.FAIL])
     where = places(hosts, watch_command, target, asking)
+    drawn = _page_file(screen, page_file, resource_id)
     screen.print(Text(f"{target} is asked from {', '.join(place.name for place in where)}"))
     for sentence in plan.sentences():
         screen.print(Text(f"about to {sentence}"))
@@ -144,20 +145,34 @@ def command(
     report = Report(plan, str(target), found, conducted, shown, failures, allowed, interrupted)
     if picture:
         Path(picture).write_text(_picture(report, series), encoding="utf-8")
-    if page_file != _NONE:
+    if drawn is not None:
         settings = {
             "asked from": ", ".join(place.name for place in where),
             "over": ", ".join(map(str, asking.ports)),
             "allowed silence": "any" if allowed is None else f"{allowed:g} s",
             "time for each step": f"{wait:g} s",
         }
-        page_of = page.document(report, series, told, settings, asking.interval)
-        _write_page(screen, Path(page_file or page.name_of(resource_id, time.time())), page_of, series)
+        _write_page(screen, drawn, page.document(report, series, told, settings, asking.interval), series)
     if as_json:
         write_json("drill", document(report))
     else:
         _print(screen, report)
     return INTERRUPTED if interrupted else _CODES[report.verdict]
+
+
+def _page_file(screen: Console, given: Optional[str], resource_id: str) -> Optional[Path]:
+    """Where the page goes; None where there is to be none, or where nobody has named a place and this one is none."""
+    if given:
+        return None if given == _NONE else Path(given)
+    target = page.name_of(resource_id, time.time())
+    try:
+        check_directory("--report", target)
+    except click.BadParameter:
+        screen.print(
+            Text(f"there will be no page: {Path.cwd()} cannot be written to, and --report names no other place")
+        )
+        return None
+    return Path(target)
 
 
 def _write_page(screen: Console, target: Path, document: Document, series: Sequence[Series]) -> None:
@@ -233,7 +248,7 @@ def _refuse(screen: Console, against: Sequence[str]) -> int:
 def _print(screen: Console, report: Report) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("step", "asked from", "over", "lost", "longest silence", "answered before", "after", "wrong"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "step")
     for one in report.seen:
         table.add_row(
             Text(f"{one.step.name} to {one.step.new}"),

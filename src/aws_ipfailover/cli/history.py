@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 from typing import Any, Dict, List, Optional
 
@@ -18,6 +19,9 @@ from aws_ipfailover.state.history import Event, History, Write, of_resource, rea
 
 # Seconds for systemd's journal, of which years can be there.
 _PATIENCE = 60.0
+# Columns of a terminal that the table needs; one with fewer gets lines.
+_TABLE = 120
+_INDENT = " " * 4
 _COLUMNS = ("when", "action", "resource", "from", "to", "took", "outcome", "what was written")
 # Actions after which this node holds the addresses, if they succeed, and those after which it does not.
 _TAKES, _GIVES = ("start", "migrate_from", "monitor", "reload-agent"), ("stop",)
@@ -52,8 +56,11 @@ def command(resource: Optional[str], since: str, as_json: bool) -> int:
     to = console()
     if not history.events:
         to.print(Text("no record of the agent since then"))
-    elif to.is_terminal:
+    elif to.is_terminal and to.width >= _TABLE:
         to.print(table(history))
+    elif to.is_terminal:
+        for text in lines(history, to.width):
+            to.print(text, soft_wrap=True)
     else:
         for event in history.events:
             to.print(Text(printable("  ".join(_cells(event)))))
@@ -64,11 +71,34 @@ def table(history: History) -> Table:
     """The events for a terminal."""
     found = Table(show_edge=False, pad_edge=False, show_lines=False)
     for title in _COLUMNS:
-        found.add_column(title, overflow="fold")
+        found.add_column(title, overflow="fold", no_wrap=title == "when")
     for event in history.events:
-        style = "" if event.code in (0, 7) else "red" if event.code != 190 else "yellow"
-        found.add_row(*(Text(printable(cell), style=style) for cell in _cells(event)))
+        found.add_row(*(Text(printable(cell), style=_style(event)) for cell in _cells(event)))
     return found
+
+
+def lines(history: History, width: int) -> List[Text]:
+    """The events for a terminal that is too narrow for the table: no line has more than `width` characters.
+
+    The first line of an event tells when and what, those below it are indented.
+    """
+    found: List[Text] = []
+    for event in history.events:
+        when, action, resource, origin, target, took, outcome, _ = map(printable, _cells(event))
+        told = [f"{when}  {action} of {resource} in {took}: exit code {outcome}"]
+        way = [f"{word} {one}" for word, one in (("from", origin), ("to", target)) if one != "-"]
+        told += [" ".join(way)] if way else []
+        told += [printable(one) for one in (*map(_write, event.wrote), *_local(event))]
+        for number, text in enumerate(told):
+            before = _INDENT if number else ""
+            wrapped = textwrap.wrap(text, width, initial_indent=before, subsequent_indent=before or _INDENT)
+            found += [Text(one, style=_style(event) if not number else "") for one in wrapped]
+    return found
+
+
+def _style(event: Event) -> str:
+    """Of its outcome: 0, and 7 of a monitor, are in order; 190 is degraded."""
+    return "" if event.code in (0, 7) else "red" if event.code != 190 else "yellow"
 
 
 def _cells(event: Event) -> List[str]:

@@ -101,10 +101,12 @@ def _show(found: Sequence[_Found]) -> None:
     for one in found:
         console.print(Text(f"{one.title}: a start on this node", style="bold"))
         for number, planned in enumerate(one.plan.steps, 1):
-            console.print(_line(number, planned))
-            detail = _detail(planned)
-            if detail:
-                console.print(Text(f"    {detail}", style="dim"))
+            screen.hanging(console, _line(number, planned), 4)
+            detail = Text(f"    {_detail(planned)}", style="dim")
+            if planned.step.write is not None:
+                screen.hanging(console, detail, 4)
+            elif planned.step.command:
+                console.print(detail, soft_wrap=True)  # it is there to be pasted
         if one.plan.is_open:
             console.print(Text(f"what comes then could not be found out: {line(str(one.plan.end))}", style="yellow"))
         elif one.plan.end is not None:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Mapping, NoReturn, TypeVar
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -31,6 +32,17 @@ def console(*, stderr: bool = False) -> Console:
     if stream.isatty():
         return _Console(stderr=stderr, highlight=False)
     return _Console(file=stream, highlight=False, no_color=True, width=1000)
+
+
+def hanging(to: Console, text: Text, indent: int) -> None:
+    """Print a text whose further lines, where a terminal is too narrow for one, begin below its column `indent`."""
+    if not to.is_terminal:
+        to.print(text)
+        return
+    first, *further = text[indent:].wrap(to, max(20, to.width - indent)) or [Text()]
+    to.print(text[:indent] + first, soft_wrap=True)
+    for line in further:
+        to.print(Text(" " * indent) + line, soft_wrap=True)
 
 
 def json_option(decorated: Decorated) -> Decorated:

@@ -87,10 +87,16 @@
   function x(ms) { return plot.left + (ms - view.from) / (view.to - view.from) * plot.width; }
   function time(px) { return view.from + (px - plot.left) / plot.width * (view.to - view.from); }
 
-  function widthOf(text) { return text.length * 6.3; }
-  function fitting(text, pixels) {
-    if (widthOf(text) <= pixels) { return text; }
-    var most = Math.floor(pixels / 6.3) - 1;
+  var pen = document.createElement("canvas").getContext("2d");
+  // Pixels of a text as the style has it: those that are wrong are bold.
+  function widthOf(text, bold) {
+    pen.font = (bold ? "600 " : "") + "11px system-ui, sans-serif";
+    return pen.measureText(text).width;
+  }
+  function fitting(text, pixels, bold) {
+    if (widthOf(text, bold) <= pixels) { return text; }
+    var most = Math.max(0, Math.floor(pixels / widthOf(text, bold) * text.length) - 1);
+    while (most > 0 && widthOf(text.slice(0, most) + "…", bold) > pixels) { most -= 1; }
     // Less than that of a text tells nothing.
     return most < 7 ? "" : text.slice(0, most) + "…";
   }
@@ -142,10 +148,11 @@
     guides(svg);
     data.rows.forEach(function (row, number) {
       if (layout[number].heading !== null) {
-        element("text", {x: 0, y: layout[number].heading + 15, "class": "heading"}, svg, fitting(row.group, width));
+        element("text", {x: 0, y: layout[number].heading + 15, "class": "heading"}, svg, fitting(row.group, width * 0.9, true));
       }
       var y = layout[number].y;
-      var name = element("text", {x: 0, y: y + 12, "class": row.parts ? "small" : "heading"}, svg, fitting(row.name, plot.left - 6));
+      var name = element("text", {x: 0, y: y + 12, "class": row.parts ? "small" : "heading"}, svg,
+        fitting(row.name, (plot.left - 6) * (row.parts ? 1 : 0.9), !row.parts) || row.name.slice(0, 6));
       element("title", {}, name, row.name);
       if (row.parts) { lane(svg, row, y); } else { band(svg, row, y); }
     });
@@ -210,7 +217,7 @@
 
   function lane(svg, row, y) {
     var count = row.parts.length / 4, right = plot.left + plot.width;
-    var pixel = -1, rank = 0;
+    var reached = -1, rank = 0;
     for (var index = firstPart(row, view.from); index < count; index += 1) {
       var begins = row.parts[index * 4], ends = begins + row.parts[index * 4 + 1], kind = row.parts[index * 4 + 2];
       if (begins > view.to) { break; }
@@ -218,11 +225,11 @@
       var from = Math.max(plot.left, x(begins)), to = Math.min(right, x(ends));
       var silent = kind === SILENCE || kind === MIXED, width = Math.max(to - from, silent ? 2.5 : 1.5);
       if (to - from < 1) {
-        // Of all that is in one pixel the silence is drawn, or else the first.
+        // Of all that is as near as that the silence is drawn, or else the first.
         var own = silent ? 2 : 1;
-        if (Math.floor(from) === pixel && own <= rank) { continue; }
-        rank = Math.floor(from) === pixel ? Math.max(rank, own) : own;
-        pixel = Math.floor(from);
+        if (from < reached && own <= rank) { continue; }
+        rank = from < reached ? Math.max(rank, own) : own;
+        reached = from + width;
       }
       if (kind === UNASKED) {
         element("rect", {x: from, y: y + 3, width: width, height: BAR - 6, "class": "unasked"}, svg);
@@ -243,7 +250,7 @@
 
   // On the hatching of a silence, with room of its own.
   function label(svg, middle, y, text) {
-    var wide = widthOf(text) + 4;
+    var wide = widthOf(text, true) + 4;
     var paper = element("rect", {x: middle - wide / 2, y: y + 1.5, width: wide, height: BAR - 3, rx: 2}, svg);
     paper.style.fill = "var(--paper)";
     element("text", {x: middle, y: y + 11.5, "text-anchor": "middle", "class": "silent"}, svg, text);
@@ -268,10 +275,10 @@
       element("rect", {x: from, y: top, width: Math.max(2.5, to - from), height: BAND - 5, rx: 2,
         "class": kind + (one[3] ? " failing" : "")}, svg);
       var room = to - from > 40 ? to - from - 8 : following(row, index, from) - 8;
-      var text = fitting((one[3] ? "✘ " : "") + one[2], room);
+      var text = fitting((one[3] ? "✘ " : "") + one[2], room, one[3]);
       if (text) {
         var at = to - from > 40 ? from + 4 : from + Math.max(2.5, to - from) + 3;
-        if (at + widthOf(text) <= right) {
+        if (at + widthOf(text, one[3]) <= right) {
           element("text", {x: at, y: top + 12.5, "class": "small" + (one[3] ? " bad" : "") + (to - from > 40 ? " within" : "")}, svg, text);
         }
       }
@@ -311,7 +318,7 @@
     groups.forEach(function (group, index) {
       var room = (index + 1 < groups.length ? groups[index + 1].first - 6 : right) - group.last - 7;
       var more = group.more ? " +" + group.more : "";
-      var text = fitting((group.wrong ? "✘ " : "") + group.text, room - widthOf(more));
+      var text = fitting((group.wrong ? "✘ " : "") + group.text, room - widthOf(more, group.wrong), group.wrong);
       if (text.length > 3) {
         element("text", {x: group.last + 6, y: y + 14, "class": "small" + (group.wrong ? " bad" : "")}, svg, text + more);
       }

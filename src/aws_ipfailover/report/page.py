@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from aws_ipfailover.report.document import FAILED, PASSED, UNKNOWN, Document, Judged, Span
 from aws_ipfailover.report.lanes import Answers, Lane, Part, Silence
-from aws_ipfailover.report.picture import LONGEST_NAME, PROBLEMS, cleaned, picture, reasons
+from aws_ipfailover.report.picture import LONGEST_NAME, PROBLEMS, cleaned, picture, reasons, shown
 
 # The most rows of each table.
 SILENCES, EVENTS, PARTS, SENTENCES = 100, 1_500, 600, 200
@@ -52,8 +52,6 @@ _PICTURE = """\
 <kbd>P</kbd> go to the next and to the previous event and tell it. By mouse: drag over a time to zoom into it,
 double-click for the whole run. By touch: two fingers zoom, one moves.</p>
 </section>"""
-# Parts of the names of settings whose values are never shown.
-_SECRET = ("secret", "token", "passw", "credential", "access_key", "external_id", "authorization")
 
 
 class Event(NamedTuple):
@@ -187,15 +185,10 @@ def _figures(document: Document, lanes: Sequence[Lane]) -> List[str]:
 
 def _terms(values: Mapping[str, str], kind: str) -> str:
     pairs = (
-        f"<div><dt>{_text(name, LONGEST_NAME)}</dt><dd>{_text(_shown(name, text))}</dd></div>"
+        f"<div><dt>{_text(name, LONGEST_NAME)}</dt><dd>{_text(shown(name, text) or '-')}</dd></div>"
         for name, text in list(values.items())[:SENTENCES]
     )
     return f'<dl class="{kind}">{"".join(pairs)}</dl>'
-
-
-def _shown(name: str, text: str) -> str:
-    lower = name.lower()
-    return "***" if any(part in lower for part in _SECRET) else text or "-"
 
 
 def _picture(lanes: Sequence[Lane]) -> List[str]:

@@ -7,6 +7,7 @@ more there is to say of the part with that index.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from aws_ipfailover.output import line
@@ -17,11 +18,20 @@ SILENCE, UNASKED, MIXED, UNNAMED = -1, -2, -3, -4
 # The most that one picture has: of parts, in all lanes; of marks, spans and problems; of names of who answered.
 PARTS, MARKS, SPANS, PROBLEMS, NAMES = 40_000, 6_000, 3_000, 300, 40
 LONGEST_NAME, LONGEST_TEXT = 60, 300
+# Names whose values are never shown, whatever they are; the token of Corosync, which is a time, is none.
+_NAMES = r"[\w.-]*(?:secret|passw|credential|access_?key|external_?id|authorization)[\w.-]*|[\w.-]+token"
+_IS_SECRET = re.compile(_NAMES, re.IGNORECASE)
+_ASSIGNED = re.compile(rf"\b({_NAMES})=(?:\"[^\"]*\"|'[^']*'|[^\s,;]+)", re.IGNORECASE)
 
 
 def cleaned(text: str, longest: int = LONGEST_TEXT) -> str:
     """A text from elsewhere as a page has it: on one line, without secrets and without what cannot be seen."""
-    return line(text, longest)
+    return line(_ASSIGNED.sub(r"\1=***", text) if "=" in text else text, longest)
+
+
+def shown(name: str, text: str) -> str:
+    """The value of something with that name; `***` where that is the name of a secret."""
+    return "***" if _IS_SECRET.fullmatch(name.replace(" ", "_")) else text
 
 
 def reasons(errors: Mapping[str, int]) -> str:

@@ -10,9 +10,14 @@ import pytest
 
 from vpc_lab.errors import LabError
 from vpc_lab.judge.timeline import Moment
+from vpc_lab.judge.verdict import Verdict
+from vpc_lab.scenarios import demo
+from vpc_lab.scenarios.catalogue import CATALOGUE
+from vpc_lab.scenarios.configuration import Configuration
 from vpc_lab.scenarios.demo import script, write
 from vpc_lab.scenarios.figures import Failover, show
 from vpc_lab.scenarios.narrator import PlainNarrator
+from vpc_lab.scenarios.runner import Played
 from vpc_lab.traffic.analysis import Switch, rows
 from vpc_lab.traffic.question import Question
 
@@ -110,3 +115,23 @@ def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     """A directory that is not there."""
     with pytest.raises(LabError, match="cannot write"):
         write(tmp_path / "no" / "demo.json", {})
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["written", "not written"])
+def test_figures_and_verdict_are_told_also_where_the_page_cannot_be_written(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentence comes last, and the demonstration has failed then."""
+    played = Played(
+        CATALOGUE.known["demonstration"], Configuration(), Verdict(audit=("node1 was fenced",)), tmp_path, 1.0
+    )
+    monkeypatch.setattr(demo, "perform", lambda *_: ([FAILOVER], played))
+    figures, page = tmp_path / "demo.json", (tmp_path if there else tmp_path / "no") / "demo.html"
+    if there:
+        assert demo.run("none", json_file=figures, page_file=page) == 1
+        assert "node1 was fenced" in page.read_text(encoding="utf-8")
+    else:
+        with pytest.raises(LabError, match="cannot write"):
+            demo.run("none", json_file=figures, page_file=page)
+    assert json.loads(figures.read_text(encoding="utf-8"))["passed"] is False
+    assert "PROBLEM: node1 was fenced" in capsys.readouterr().out
