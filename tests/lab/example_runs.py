@@ -23,8 +23,8 @@ from .configurations import SECOND_ADDRESS, load
 from .judged import judged, power_cut
 from .stand_ins import stand_ins
 
-# How long consumers may be without an answer: the examples delay fencing by 5 or 10 s, and their fence device may have to
-# start on the other node first. How long it was is in the table of crm-examples/README.md.
+# How long consumers may be without an answer: the examples delay fencing by 5 or 10 s, and their fence device may have
+# to start on the other node first. How long it was is in the table of crm-examples/README.md.
 SILENCE = Allowance("crash", 60.0)
 AGENT = "ocf:heartbeat:aws-ipfailover"
 OVERLAY = Settings(fencing=False, overlays=(SECOND_ADDRESS,))
