@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple, Sequence
 
 
 class Row(NamedTuple):
-    """What came of a test: its id of pytest's, its docstring, `passed`, `failed` or `skipped`, and what it has noted."""
+    """What came of a test: pytest's id, its docstring, `passed`, `failed` or `skipped`, and what it has noted."""
 
     test: str
     sentence: str
@@ -36,8 +36,8 @@ TITLES: Dict[str, str] = {
 }
 HEAD = """# Packages: what was tried
 
-Written by `make packages-matrix`, which runs tests/packages on a Debian 12 machine; each line is a test, in the words of its
-docstring, and what it measured. How to install: [Install](install.md).
+Written by `make packages-matrix`, which runs tests/packages on a Debian 12 machine; each line is a test, in the words
+of its docstring, and what it measured. How to install: [Install](install.md).
 """
 SHOWN = {"passed": "yes", "failed": "**no**", "skipped": "not tried"}
 
@@ -54,7 +54,9 @@ def text(rows: Sequence[Row]) -> str:
         own = [row for row in rows if row.file == file]
         if own:
             lines = [f"| {cell(row.sentence)} | {SHOWN[row.outcome]} | {cell(row.note)} |" for row in own]
-            parts.append("\n".join([f"## {TITLES.get(file, file)}\n", "| what | holds | |", "|---|---|---|", *lines]) + "\n")
+            parts.append(
+                "\n".join([f"## {TITLES.get(file, file)}\n", "| what | holds | |", "|---|---|---|", *lines]) + "\n"
+            )
     return "\n".join(parts)
 
 

@@ -99,7 +99,7 @@ def pytest_runtest_makereport(
     if report.when == "call" or report.outcome != "passed":
         _results[item.nodeid] = report
         case = f" ({item.callspec.id})" if hasattr(item, "callspec") else ""
-        _sentences[item.nodeid] = (getattr(item, "obj").__doc__ or item.name).strip().splitlines()[0] + case
+        _sentences[item.nodeid] = (item.obj.__doc__ or item.name).strip().splitlines()[0] + case
         _notes[item.nodeid] = "; ".join(getattr(item, "notes", []))
     return report
 

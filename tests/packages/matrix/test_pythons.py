@@ -33,5 +33,8 @@ def test_a_node_with_this_python(
     assert codes == [0, 7, 0, 0]
     assert agent.run("monitor", level=10, interval=60).code == 0
     assert agent.run("stop").code == 0
-    script = "import sys, boto3, urllib3; print(sys.version.split()[0], 'boto3', boto3.__version__, 'urllib3', urllib3.__version__)"
+    script = (
+        "import sys, boto3, urllib3;"
+        " print(sys.version.split()[0], 'boto3', boto3.__version__, 'urllib3', urllib3.__version__)"
+    )
     note(open_box.run(f"{HOME}/current/bin/python", "-I", "-c", script).stdout.strip())
