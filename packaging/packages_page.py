@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 
 class Row(NamedTuple):
@@ -42,9 +43,15 @@ of its docstring, and what it measured. How to install: [Install](install.md).
 SHOWN = {"passed": "yes", "failed": "**no**", "skipped": "not tried"}
 
 
-def write(page: Path, rows: Sequence[Row]) -> None:
-    """Write the page."""
-    page.write_text(text(rows), encoding="utf-8")
+def write(page: Path, rows: Sequence[Row], results: Optional[str] = None) -> None:
+    """Write the page. results: a file that keeps what several runs found; of a test's results the last counts."""
+    found = {row.test: row for row in rows}
+    if results is not None:
+        kept = Path(results)
+        old = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+        found = {**{row[0]: Row(*row) for row in old}, **found}
+        kept.write_text(json.dumps(list(found.values()), indent=1), encoding="utf-8")
+    page.write_text(text(list(found.values())), encoding="utf-8")
 
 
 def text(rows: Sequence[Row]) -> str:

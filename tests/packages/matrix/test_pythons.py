@@ -23,7 +23,8 @@ def test_a_node_with_this_python(
     found = dict(pythons_of_pyenv(PYTHONS))
     if python not in found:
         cannot_run(f"pyenv has no Python {python}")
-    open_box.sh("rm -f /usr/bin/python3.*")
+    # The system's own library would be found first.
+    open_box.sh('rm -rf /usr/bin/python3.* "/usr/lib/python$1"', python)
     python_named(open_box, f"python{python}", found[python])
     open_box.run("ln", "-sfn", f"python{python}", "/usr/bin/python3")
     open_box.run("dpkg", "--install", "--force-depends", deb_of(packages))

@@ -85,7 +85,7 @@ def test_its_trigger(open_box: Box, packages: Path, tmp_path: Path) -> None:
     pythons = dict(pythons_of_pyenv(PYTHONS))
     if not {"3.11", "3.12"} <= set(pythons):
         cannot_run("pyenv has no Python 3.11 and 3.12")
-    open_box.sh("rm -f /usr/bin/python3 /usr/bin/python3.*")
+    open_box.sh("rm -rf /usr/bin/python3 /usr/bin/python3.* /usr/lib/python3.11")
     for name in ("3.11", "3.12"):
         built = interpreter_package(tmp_path, name, pythons[name])
         if name == "3.11":
