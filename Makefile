@@ -20,6 +20,10 @@
 #               UPGRADE=1 the newest versions
 # make audit    ask the package index for known vulnerabilities of what is in requirements/
 # make sbom     what the agent installs, as CycloneDX in dist/
+# make packages  the .deb and the .rpm, wheels and sdist, bill of materials and checksums, in dist/: the same bytes each time
+# make packages-matrix  install, upgrade and remove these in every way and place that docs/packages.md tells of (root, Debian
+#               12, half an hour), and write that page
+# make release  what a release page needs, in dist/, of the version VERSION=; publishes nothing
 # make install  the agent for this machine's Pacemaker, with a virtual environment in PREFIX=/opt/aws-ipfailover (root)
 # Each does its own set-up: Debian packages where missing, a virtual environment in .venv, this package in it.
 
@@ -42,7 +46,7 @@ locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst 
 # backend too, is there by then.
 itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
-.PHONY: demo soak scenarios tutorials rehearsals examples test pythons bench screens docs check install clean debian lock audit sbom
+.PHONY: demo soak scenarios tutorials rehearsals examples test pythons bench screens docs check install clean debian lock audit sbom packages packages-matrix release
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
@@ -105,6 +109,15 @@ audit: $(VENV)/.supply
 
 sbom:
 	@$(PYTHON) scripts/sbom dist
+
+packages: debian $(VENV)/.dev
+	@$(BIN)/python packaging/build_packages.py dist
+
+packages-matrix: debian $(VENV)/.dev
+	@packaging/matrix $(MATRIX)
+
+release: debian $(VENV)/.dev
+	@$(BIN)/python packaging/release.py $(VERSION)
 
 clean:
 	rm -rf $(VENV) dist build

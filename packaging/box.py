@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 AGENT = "/usr/lib/ocf/resource.d/heartbeat/aws-ipfailover"
 HOME = "/usr/lib/aws-ipfailover"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-# What of this machine a box changes for itself. The rest of /var stays: it has what other programs of this machine need.
+# What of this machine a box changes for itself. The rest of /var stays: other programs of this machine need it.
 CHANGED = ("/usr", "/etc", "/var/lib/dpkg", "/var/cache/man")
 _OWN = """
 set -e
@@ -103,7 +103,17 @@ def box(root: Optional[Path] = None, changed: Sequence[str] = CHANGED) -> Iterat
         RuntimeError: the kernel refuses one; a sentence.
     """
     script, arguments = (_OWN, list(changed)) if root is None else (_BELOW, [str(root)])
-    command = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+    command = [
+        "unshare",
+        "--mount",
+        "--pid",
+        "--ipc",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--propagation",
+        "private",
+    ]
     process = subprocess.Popen(
         [*command, "sh", "-c", script + _READY, "sh", *arguments],
         stdin=subprocess.DEVNULL,

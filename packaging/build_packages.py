@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Build the packages into a directory: .deb, .rpm, wheels, sdist, bill of materials, SHA256SUMS. `make packages` runs it.
+"""Build the packages into a directory: .deb, .rpm, wheels, sdist, bill of materials, SHA256SUMS. For `make packages`.
 
 The same sources give the same bytes: every time in a package is SOURCE_DATE_EPOCH, by default that of the last commit,
 owners are root's, and the order is that of names.
@@ -133,7 +133,7 @@ def build(edition: Edition, kinds: Sequence[str], work: Path, target: Path) -> L
 
 
 def python_packages(wheels: Path) -> Path:
-    """Build the wheel and the sdist of this package, and the wheel of the lab, into a directory; the first one's path."""
+    """Build wheel and sdist of this package, and the wheel of the lab, into a directory; the first one's path."""
     hatch = [sys.executable, "-m", "hatchling", "build", "--directory", str(wheels)]
     run([*hatch, "--target", "wheel", "--target", "sdist"], ROOT)
     # Its sdist is that of the agent, which has the lab's sources: the lab has its version from there.
@@ -221,7 +221,9 @@ class Tree:
             "DEBIAN_VERSION": f"{edition.ordered}-{edition.release}",
             "RPM_VERSION": edition.ordered,
             "RPM_RELEASE": edition.release,
-            "LICENCES": " AND ".join(f"({one})" if " OR " in one else one for one in spdx.licences_in_use(self.bundled)),
+            "LICENCES": " AND ".join(
+                f"({one})" if " OR " in one else one for one in spdx.licences_in_use(self.bundled)
+            ),
         }
         left = [name for name in re.findall(r"@([A-Z_]+)@", text) if name not in values and name not in LATER]
         if left:
@@ -340,7 +342,8 @@ def copyright_head() -> str:
 def copyright_of(one: bundle.Bundled) -> str:
     """A bundled package's paragraph."""
     places = " ".join(
-        f"usr/lib/{NAME}/package/*/lib/{each}/site-packages/{one.locked.name.replace('-', '*')}*" for each in one.directories
+        f"usr/lib/{NAME}/package/*/lib/{each}/site-packages/{one.locked.name.replace('-', '*')}*"
+        for each in one.directories
     )
     licence = spdx.LICENCES[one.locked.name].replace(" OR ", " or ")
     folder = f"/usr/share/doc/{NAME}/licenses/{one.locked.name}-{one.locked.version}"
@@ -391,7 +394,11 @@ def rpm(edition: Edition, tree: Tree, work: Path, target: Path) -> None:
 
 def spec_files(stage: Path) -> Iterable[str]:
     """The lines of %files: every file, and the directories that are the package's own."""
-    own: Dict[str, str] = {f"usr/lib/{NAME}": "%dir ", f"usr/share/doc/{NAME}": "%dir ", f"usr/share/licenses/{NAME}": "%dir "}
+    own: Dict[str, str] = {
+        f"usr/lib/{NAME}": "%dir ",
+        f"usr/share/doc/{NAME}": "%dir ",
+        f"usr/share/licenses/{NAME}": "%dir ",
+    }
     for path in sorted(stage.rglob("*")):
         name = str(path.relative_to(stage))
         if path.is_dir() and not path.is_symlink():

@@ -1,8 +1,8 @@
 """What the packages carry: the agent's library and the SDK, as two directories of modules for the Pythons they are for.
 
 The versions are those of requirements/agent.txt, as `make install` installs them: Python 3.9 has the last ones that run
-there, and every newer Python has newer ones. All are pure Python, so that a package is for every architecture. Files that
-are the same in both directories are there once: the older one has a symbolic link.
+there, and every newer Python has newer ones. All are pure Python, so that a package is for every architecture. Files
+that are the same in both directories are there once: the older one has a symbolic link.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import zipfile
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
-from locked import PYTHONS, ROOT, Locked, path_of, read
 from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
-# Directories of modules below lib/, and the Python for which each is resolved; the first has every newer Python's links.
+from locked import PYTHONS, ROOT, Locked, path_of, read
+
+# Directories of modules below lib/, and the Python for which each is resolved; newer Pythons have links to the first.
 COMMON, OLDEST = "python3", "python3.9"
 FOR = {COMMON: "3.11", OLDEST: "3.9"}
-# What of botocore's data stays: the services that the agent and credentials of an AWS profile call, and what is for all.
+# What of botocore's data stays: what is for all services, and those that the agent and credentials of a profile call.
 SERVICES = ("ec2", "sts", "sso", "sso-oidc", "signin")
 # Directories and files of the bundled packages that nothing here reads, by their paths below the directory of modules.
 UNUSED = ("boto3/data", "boto3/examples", "botocore/cacert.pem")
@@ -81,7 +82,17 @@ def fetch(python: str) -> Path:
         ),
         encoding="utf-8",
     )
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--dest", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--require-hashes",
+        "--dest",
+        str(folder),
+    ]
     command += ["--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none"]
     subprocess.run([*command, f"--python-version={python}", f"--requirement={requirements}"], check=True)
     stamp.write_text(lock, encoding="utf-8")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from typing import Dict, Iterator, List
+from xml.etree import ElementTree
 
-import click
 import commands_page
+from aws_ipfailover.cli.group import command
 from locked import ROOT
 
 AGENTS = ("aws-ipfailover", "aws-ipfailover-health")
@@ -33,7 +33,10 @@ def agent_page(name: str, metadata: str, version: str, date: str) -> str:
     lines = [
         *head(f"OCF_HEARTBEAT_{name.upper()}", "7", version, date, "OCF resource agents"),
         *(".SH NAME", f"ocf_heartbeat_{escape(name)} \\- {escape(text_of(tree, 'shortdesc'))}"),
-        *(".SH SYNOPSIS", f".B crm configure primitive \\fIID\\fP ocf:heartbeat:{escape(name)} params \\fINAME=VALUE\\fP ..."),
+        *(
+            ".SH SYNOPSIS",
+            f".B crm configure primitive \\fIID\\fP ocf:heartbeat:{escape(name)} params \\fINAME=VALUE\\fP ...",
+        ),
         ".br",
         f".B pcs resource create \\fIID\\fP ocf:heartbeat:{escape(name)} \\fINAME=VALUE\\fP ...",
         *(".SH DESCRIPTION", *paragraphs(text_of(tree, "longdesc"))),
@@ -68,14 +71,17 @@ def facts(parameter: ElementTree.Element, content: ElementTree.Element) -> Itera
 
 def command_page(version: str, date: str) -> str:
     """The page of the command and all of its commands."""
-    group = commands_page.group
+    group = command
     lines = [
         *head("AWS-IPFAILOVER", "8", version, date, "System administration"),
         *(".SH NAME", "aws\\-ipfailover \\- " + escape((group.help or "").strip().rstrip("."))),
-        *(".SH SYNOPSIS", ".B aws\\-ipfailover \\fICOMMAND\\fP [\\fIOPTIONS\\fP] [\\fIRESOURCE\\fP...|\\fINAME=VALUE\\fP...]"),
+        *(
+            ".SH SYNOPSIS",
+            ".B aws\\-ipfailover \\fICOMMAND\\fP [\\fIOPTIONS\\fP] [\\fIRESOURCE\\fP...|\\fINAME=VALUE\\fP...]",
+        ),
         ".SH DESCRIPTION",
-        "What an administrator types; the agent that Pacemaker runs never needs it. Resources are named by their ids in the",
-        "cluster; before there is a cluster, the agent's parameters are typed as \\fINAME=VALUE\\fP.",
+        "What an administrator types; the agent that Pacemaker runs never needs it. Resources are named by their ids",
+        "in the cluster; before there is a cluster, the agent's parameters are typed as \\fINAME=VALUE\\fP.",
         ".SH COMMANDS",
     ]
     for name, text in commands_page.helps():
@@ -85,7 +91,11 @@ def command_page(version: str, date: str) -> str:
         lines += [".TP", f"\\fB{code}\\fP", escape(meaning) + "."]
     lines += [".SH FILES"]
     lines += [".TP", ".I /usr/lib/aws\\-ipfailover/current", "Leads to the version that runs."]
-    lines += [".SH SEE ALSO", ".BR ocf_heartbeat_aws\\-ipfailover (7),", ".BR ocf_heartbeat_aws\\-ipfailover\\-health (7),"]
+    lines += [
+        ".SH SEE ALSO",
+        ".BR ocf_heartbeat_aws\\-ipfailover (7),",
+        ".BR ocf_heartbeat_aws\\-ipfailover\\-health (7),",
+    ]
     return "\n".join([*lines, ".BR pacemaker (7)"]) + "\n"
 
 
@@ -102,12 +112,11 @@ def completions() -> Dict[str, str]:
     """The completion script of each shell, by its name."""
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - by the name of a shell only
 
-    found = {}
+    found: Dict[str, str] = {}
     for shell in ("bash", "zsh", "fish"):
         of_shell = get_completion_class(shell)
         assert of_shell is not None, shell
-        assert isinstance(commands_page.group, click.Command)
-        made = of_shell(commands_page.group, {}, "aws-ipfailover", "_AWS_IPFAILOVER_COMPLETE")
+        made = of_shell(command, {}, "aws-ipfailover", "_AWS_IPFAILOVER_COMPLETE")
         # Not source(): for bash that asks the bash of this machine for its version.
         found[shell] = of_shell.source_template % made.source_vars()
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 
 class Row(NamedTuple):
-    """What came of a test: its id of pytest's, its docstring, `passed`, `failed` or `skipped`, and what it has noted."""
+    """What came of a test: pytest's id, its docstring, `passed`, `failed` or `skipped`, and what it has noted."""
 
     test: str
     sentence: str
@@ -36,15 +37,21 @@ TITLES: Dict[str, str] = {
 }
 HEAD = """# Packages: what was tried
 
-Written by `make packages-matrix`, which runs tests/packages on a Debian 12 machine; each line is a test, in the words of its
-docstring, and what it measured. How to install: [Install](install.md).
+Written by `make packages-matrix`, which runs tests/packages on a Debian 12 machine; each line is a test, in the words
+of its docstring, and what it measured. How to install: [Install](install.md).
 """
 SHOWN = {"passed": "yes", "failed": "**no**", "skipped": "not tried"}
 
 
-def write(page: Path, rows: Sequence[Row]) -> None:
-    """Write the page."""
-    page.write_text(text(rows), encoding="utf-8")
+def write(page: Path, rows: Sequence[Row], results: Optional[str] = None) -> None:
+    """Write the page. results: a file that keeps what several runs found; of a test's results the last counts."""
+    found = {row.test: row for row in rows}
+    if results is not None:
+        kept = Path(results)
+        old = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+        found = {**{row[0]: Row(*row) for row in old}, **found}
+        kept.write_text(json.dumps(list(found.values()), indent=1), encoding="utf-8")
+    page.write_text(text(list(found.values())), encoding="utf-8")
 
 
 def text(rows: Sequence[Row]) -> str:
@@ -54,7 +61,9 @@ def text(rows: Sequence[Row]) -> str:
         own = [row for row in rows if row.file == file]
         if own:
             lines = [f"| {cell(row.sentence)} | {SHOWN[row.outcome]} | {cell(row.note)} |" for row in own]
-            parts.append("\n".join([f"## {TITLES.get(file, file)}\n", "| what | holds | |", "|---|---|---|", *lines]) + "\n")
+            parts.append(
+                "\n".join([f"## {TITLES.get(file, file)}\n", "| what | holds | |", "|---|---|---|", *lines]) + "\n"
+            )
     return "\n".join(parts)
 
 

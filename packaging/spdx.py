@@ -72,7 +72,9 @@ def bundled(one: bundle.Bundled) -> Dict[str, Any]:
     made["packageFileName"] = wheel.name
     made["checksums"] = [{"algorithm": "SHA256", "checksumValue": hashlib.sha256(wheel.read_bytes()).hexdigest()}]
     users = {bundle.OLDEST: "Python 3.9", bundle.COMMON: "Python 3.10 and newer"}
-    made["comment"] = f"For {' and '.join(users[each] for each in sorted(one.directories))}; trimmed: packaging/bundle.py."
+    made["comment"] = (
+        f"For {' and '.join(users[each] for each in sorted(one.directories))}; trimmed: packaging/bundle.py."
+    )
     return made
 
 
@@ -80,7 +82,9 @@ def wheel_of(one: bundle.Bundled) -> Path:
     """The file that pip downloaded for a bundled package."""
     folder = bundle.fetch(bundle.FOR[one.directories[0]])
     name = re.sub(r"[-_.]+", "[-_.]", one.locked.name)
-    (wheel,) = [path for path in folder.glob("*.whl") if re.match(f"{name}-{re.escape(one.locked.version)}-", path.name)]
+    (wheel,) = [
+        path for path in folder.glob("*.whl") if re.match(f"{name}-{re.escape(one.locked.version)}-", path.name)
+    ]
     return wheel
 
 

@@ -29,7 +29,10 @@ from vpc_lab.topology import InstanceSpec
 from vpc_lab.vpc import Interface
 from vpc_lab.world import World
 
-AGENT = Path(__file__).resolve().parents[1] / "heartbeat" / "aws-ipfailover"
+# With AWS_IPFAILOVER_INSTALLED, the path of an installed agent, that one: its own first line says what runs it.
+INSTALLED = os.environ.get("AWS_IPFAILOVER_INSTALLED")
+AGENT = Path(INSTALLED or Path(__file__).resolve().parents[1] / "heartbeat" / "aws-ipfailover")
+INTERPRETER: Sequence[str] = () if INSTALLED else (sys.executable,)
 REASON_PREFIX = "ocf-exit-reason:"
 # Longer than any test lets the agent take: a run that is still there then is a defect of its own.
 _NEVER = 60.0
@@ -298,7 +301,7 @@ class Agent:
     parameters: Dict[str, str] = field(default_factory=dict)
     environ: Dict[str, str] = field(default_factory=dict)
     aws: Optional[RunningAws] = None
-    interpreter: Sequence[str] = (sys.executable,)
+    interpreter: Sequence[str] = INTERPRETER
     path: Path = AGENT
 
     def command(self, action: str) -> List[str]:

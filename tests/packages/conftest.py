@@ -29,15 +29,19 @@ def build(directory: Path, *options: str) -> Path:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory with everything that `make packages` builds."""
+    """The directory with everything that `make packages` builds: built now, or PACKAGES_DIST."""
     need_commands("dpkg-deb", "rpmbuild")
-    return build(tmp_path_factory.mktemp("dist"))
+    return (
+        Path(os.environ["PACKAGES_DIST"]) if "PACKAGES_DIST" in os.environ else build(tmp_path_factory.mktemp("dist"))
+    )
 
 
 @pytest.fixture(scope="session")
 def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same packages again, as the next release of the same version: what there is to upgrade to."""
+    """The same packages again, as the next release of the same version, or PACKAGES_NEWER: what to upgrade to."""
     need_commands("dpkg-deb", "rpmbuild")
+    if "PACKAGES_NEWER" in os.environ:
+        return Path(os.environ["PACKAGES_NEWER"])
     return build(tmp_path_factory.mktemp("newer"), "--release", "2", "--only", "deb", "--only", "rpm")
 
 
@@ -99,7 +103,7 @@ def pytest_runtest_makereport(
     if report.when == "call" or report.outcome != "passed":
         _results[item.nodeid] = report
         case = f" ({item.callspec.id})" if hasattr(item, "callspec") else ""
-        _sentences[item.nodeid] = (getattr(item, "obj").__doc__ or item.name).strip().splitlines()[0] + case
+        _sentences[item.nodeid] = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0] + case
         _notes[item.nodeid] = "; ".join(getattr(item, "notes", []))
     return report
 
@@ -109,4 +113,4 @@ def pytest_sessionfinish() -> None:
     page = os.environ.get("PACKAGES_PAGE")
     if page and _results:
         rows = [Row(one, _sentences[one], _results[one].outcome, _notes[one]) for one in _results]
-        write(Path(page), rows)
+        write(Path(page), rows, os.environ.get("PACKAGES_RESULTS"))

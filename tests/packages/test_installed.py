@@ -76,7 +76,7 @@ def test_the_command(installed: Box) -> None:
 
 
 def test_another_name(installed: Box) -> None:
-    """`install --as` makes a link, which runs under its name and survives upgrades; `install` alone is the package's."""
+    """`install --as` makes a link, which runs under its name; without it the package has done all there is to do."""
     done = installed.run("aws-ipfailover", "install", check=False)
     assert (done.returncode, "the system's package" in done.stderr) == (1, True), done
     installed.run("aws-ipfailover", "install", "--as", "suse:aws-vpc-move-ip")
@@ -91,7 +91,8 @@ def test_another_name(installed: Box) -> None:
 def test_neither_pythonpath_nor_the_directory_is_executed(installed: Box, action: str) -> None:
     """The agent loads nothing from PYTHONPATH and nothing from the working directory."""
     script = """
-        mkdir -p /run/evil; for name in signal logging json aws_ipfailover; do echo 'open("/run/mark", "w")' >/run/evil/$name.py; done
+        mkdir -p /run/evil
+        for name in signal logging json aws_ipfailover; do echo 'open("/run/mark", "w")' >/run/evil/$name.py; done
         cd /run/evil; PYTHONPATH=/run/evil CDPATH=/run/evil "$@" || :
         test ! -e /run/mark
     """

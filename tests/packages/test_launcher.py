@@ -51,7 +51,7 @@ def run(path: Path, action: str, interval: int = 0, **parameters: str) -> subpro
 @pytest.mark.parametrize("device", ["eth0", "lo"])
 def test_private_ip_is_stopped(launcher: Path, address: str, device: str) -> None:
     """A private address is seen and removed, with whatever prefix length and device."""
-    bare = address.split("/")[0]
+    bare = address.split("/", maxsplit=1)[0]
     ip("address", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
     assert run(launcher, "monitor", mode="private-ip", ip=bare).returncode == 0
     done = run(launcher, "stop", mode="private-ip", ip=bare)
@@ -120,17 +120,18 @@ def test_an_eni_is_quiesced(launcher: Path) -> None:
     ip("link", "set", "dev", "eth1", "alias", f"aws-ipfailover {ENI}, addresses: 10.0.3.60")
     ip("rule", "add", "from", "10.0.3.60", "table", str(table_of(ENI)), "priority", "1000")
     ip("rule", "add", "from", "10.0.3.99", "table", "77", "priority", "1001")
-    given = {"mode": "eni", "network_interface_id": ENI}
-    assert run(launcher, "monitor", **given).returncode == 0
-    done = run(launcher, "stop", **given)
+    assert run(launcher, "monitor", mode="eni", network_interface_id=ENI).returncode == 0
+    done = run(launcher, "stop", mode="eni", network_interface_id=ENI)
     assert done.returncode == 0, done
     assert addresses() == [OWN]
     assert [rule["priority"] for rule in ip("-4", "rule", "show")] == [0, 1001, 32766, 32767]
     assert "UP" not in ip("link", "show", "dev", "eth1")[0]["flags"]
-    assert run(launcher, "monitor", **given).returncode == 7
+    assert run(launcher, "monitor", mode="eni", network_interface_id=ENI).returncode == 7
 
 
-@pytest.mark.parametrize("value", ["", "10.0.1.11/24", "999.1.1.1", "1:2", "127.0.0.1", "::1", "$(reboot)", "; reboot", "-h"])
+@pytest.mark.parametrize(
+    "value", ["", "10.0.1.11/24", "999.1.1.1", "1:2", "127.0.0.1", "::1", "$(reboot)", "; reboot", "-h"]
+)
 def test_bad_parameters(launcher: Path, value: str) -> None:
     """What a start refuses names nothing: stop succeeds, nothing is touched, and nothing is executed."""
     assert run(launcher, "stop", ip=value).returncode == 0

@@ -26,7 +26,7 @@ def system(suite: str) -> Path:
     """The directory of a suite's system with what the package depends on; made unless it is there."""
     need_commands("debootstrap")
     place = ROOTS / suite
-    if (place / "usr/bin/dpkg").exists() and not (place / "debootstrap").exists():
+    if (place / "usr/bin/python3").exists() and not (place / "debootstrap").exists():
         return place
     place.mkdir(parents=True, exist_ok=True)
     command = ["debootstrap", "--variant=minbase", f"--include={NEEDED}", suite, str(place)]
@@ -60,5 +60,7 @@ def test_the_agent_runs(distribution: Box, node: Node, note: Callable[[str], Non
 def test_purge_leaves_nothing(distribution: Box) -> None:
     """Purged, nothing of the package is left in the system, with all that it had made."""
     distribution.run("dpkg", "--purge", "aws-ipfailover")
-    left = distribution.sh("find / -xdev -name '*aws*ipfailover*' -not -path '/proc/*' -not -path '/tmp/*' -not -path '/var/log/*'")
+    left = distribution.sh(
+        "find / -xdev -name '*aws*ipfailover*' -not -path '/proc/*' -not -path '/tmp/*' -not -path '/var/log/*'"
+    )
     assert left == ""

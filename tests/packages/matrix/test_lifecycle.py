@@ -62,21 +62,26 @@ def test_no_operation_finds_half_a_package(
     open_box: Box, packages: Path, newer: Path, node: Node, kind: str, note: Callable[[str], None]
 ) -> None:
     """Monitors and meta-data one after the other through two upgrades and a downgrade: every one answers rightly."""
-    install = {
-        "deb": lambda where: ["dpkg", "--install", deb_of(where)],
-        "rpm": lambda where: ["rpm", "--upgrade", "--oldpackage", "--nodeps", "--nosignature", rpm_of(where)],
-    }[kind]
+
+    def install(where: Path) -> List[str]:
+        if kind == "deb":
+            return ["dpkg", "--install", deb_of(where)]
+        return ["rpm", "--upgrade", "--oldpackage", "--nodeps", "--nosignature", rpm_of(where)]
+
     open_box.run("mkdir", "-p", "/run/lock")
     open_box.run(*install(packages))
     agent = agent_in(open_box, node)
     assert agent.run("start").code == 0
-    over, wrong, count = threading.Event(), [], [0]
+    over, count = threading.Event(), [0]
+    wrong: List[str] = []
     prefix, environ = open_box.prefix, agent.environment()
 
     def ask() -> None:
         while not over.is_set():
             for action in ("monitor", "meta-data"):
-                done = subprocess.run([*prefix, AGENT, action], check=False, capture_output=True, text=True, env=environ)
+                done = subprocess.run(
+                    [*prefix, AGENT, action], check=False, capture_output=True, text=True, env=environ
+                )
                 count[0] += 1
                 if done.returncode != 0 or done.stderr:
                     wrong.append(f"{action}: {done.returncode} {done.stderr}")
@@ -170,7 +175,10 @@ def test_removal_while_pacemaker_runs(
     open_box.run("mkdir", "-p", "/run/lock")
     if manager == "dpkg":
         open_box.run("dpkg", "--install", deb_of(packages))
-        remove, force = ["dpkg", "--remove", "aws-ipfailover"], ["dpkg", "--remove", "--force-remove-essential", "aws-ipfailover"]
+        remove, force = (
+            ["dpkg", "--remove", "aws-ipfailover"],
+            ["dpkg", "--remove", "--force-remove-essential", "aws-ipfailover"],
+        )
     else:
         open_box.run("rpm", "--install", "--nodeps", "--nosignature", rpm_of(packages))
         remove, force = ["rpm", "--erase", "aws-ipfailover"], ["rpm", "--erase", "--noscripts", "aws-ipfailover"]

@@ -23,7 +23,8 @@ def test_a_node_with_this_python(
     found = dict(pythons_of_pyenv(PYTHONS))
     if python not in found:
         cannot_run(f"pyenv has no Python {python}")
-    open_box.sh("rm -f /usr/bin/python3.*")
+    # The system's own library would be found first.
+    open_box.sh('rm -rf /usr/bin/python3.* "/usr/lib/python$1"', python)
     python_named(open_box, f"python{python}", found[python])
     open_box.run("ln", "-sfn", f"python{python}", "/usr/bin/python3")
     open_box.run("dpkg", "--install", "--force-depends", deb_of(packages))
@@ -33,5 +34,8 @@ def test_a_node_with_this_python(
     assert codes == [0, 7, 0, 0]
     assert agent.run("monitor", level=10, interval=60).code == 0
     assert agent.run("stop").code == 0
-    script = "import sys, boto3, urllib3; print(sys.version.split()[0], 'boto3', boto3.__version__, 'urllib3', urllib3.__version__)"
+    script = (
+        "import sys, boto3, urllib3;"
+        " print(sys.version.split()[0], 'boto3', boto3.__version__, 'urllib3', urllib3.__version__)"
+    )
     note(open_box.run(f"{HOME}/current/bin/python", "-I", "-c", script).stdout.strip())
