@@ -58,11 +58,14 @@ def typed(what: Sequence[str]) -> Mapping[str, str]:
     if not any(equals for _, equals, _ in pairs):
         return {}
     known = [one.name for one in PARAMETERS]
+    names = [name for name, *_ in pairs]
     for name, equals, _ in pairs:
         if not equals:
             raise click.UsageError(f"{name!r} is no NAME=VALUE: give parameters or ids of resources, not both")
         if name not in known:
             raise click.UsageError(f"the agent has no parameter {name!r}; it has {', '.join(sorted(known))}")
+        if names.count(name) > 1:
+            raise click.UsageError(f"parameter {name} is given {names.count(name)} times; several values: {name}=A,B")
     return {name: value for name, _, value in pairs}
 
 

@@ -54,7 +54,8 @@ def command(what: Sequence[str], timeout: float, *, as_json: bool) -> int:
     else:
         _show(found)
     codes = {_EXITS[one.location.where] for one in found}
-    return next((code for code in (1, 3) if code in codes), 0)
+    # Without any resource nothing is here.
+    return next((code for code in (1, 3) if code in codes), 0 if found else 1)
 
 
 def _look(subject: Subject, deadline: Deadline) -> _Found:

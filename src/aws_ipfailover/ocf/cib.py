@@ -101,6 +101,11 @@ class Primitive(NamedTuple):
         """Its agent."""
         return AgentName(self.provider if self.agent_class == "ocf" else "", self.type)
 
+    @property
+    def agent_text(self) -> str:
+        """Its agent as the tools write it: `ocf:heartbeat:IPaddr2`, `stonith:fence_aws`, `systemd:chronyd`."""
+        return ":".join(filter(None, (self.agent_class, self.provider, self.type)))
+
 
 class Level(NamedTuple):
     """A level of a fencing topology: `devices` that fence together, tried in the order of `level_index`.
