@@ -260,7 +260,8 @@ ALLOWED: Dict[str, Set[str]] = {
     "ocf.node_states": {"ocf.attributes", "ocf.durations"},
     "ocf.cluster_view": {"errors", "ocf.durations"},
     "ocf.corosync": {"address"},
-    "ocf.scheduler": {"deadline", "errors", "ocf.cib", "ocf.cluster_view", "programs"},
+    "ocf.scheduler": {"deadline", "errors", "ocf.cib", "ocf.cluster_view", "ocf.refusal", "programs"},
+    "ocf.refusal": {"output", "programs"},
     "ocf.record": {"changes", "ocf.environment", "ocf.log", "output", "redaction"},
     "ocf.log": {"ocf.log_file", "ocf.syslog", "output", "redaction"},
     "ocf.log_file": set(),
@@ -271,7 +272,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "programs": {"errors"},
     "background": {"errors"},
     "drill": set(),
-    "drill.cluster": {"errors", "ocf.cib", "ocf.cluster_view", "output", "programs"},
+    "drill.cluster": {"errors", "ocf.cib", "ocf.cluster_view", "ocf.refusal", "output", "programs"},
     "drill.conduct": {"deadline", "drill.cluster", "drill.consumers", "drill.judgement", "errors", "ocf.cib"},
     "drill.consumers": {
         *("deadline", "drill.judgement", "errors", "watch.addresses", "watch.asking", "watch.question"),

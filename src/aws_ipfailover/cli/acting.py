@@ -16,7 +16,7 @@ from aws_ipfailover.by_hand import ByHand, Written, environment
 from aws_ipfailover.cli import screen
 from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
 from aws_ipfailover.cli.listening import listening
-from aws_ipfailover.cli.subject import Subject, agents_root, subjects, title_of
+from aws_ipfailover.cli.subject import Subject, agents_root, subjects_or_advice, title_of
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, UnknownError
 from aws_ipfailover.ocf.action import Terminated, terminate_on_signals
@@ -77,10 +77,7 @@ def _subjects(what: Sequence[str]) -> List[Subject]:
     Raises:
         Error: of one of them; nothing is done for the others then.
     """
-    try:
-        chosen = subjects(what, Deadline(_QUESTIONS))
-    except UnknownError as error:
-        raise UnknownError(f"{error}; parameters of a resource can be typed as NAME=VALUE instead") from None
+    chosen = subjects_or_advice(what, Deadline(_QUESTIONS))
     for problems in chosen.problems.values():
         for problem in problems:
             raise problem.error

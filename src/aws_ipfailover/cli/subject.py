@@ -9,6 +9,7 @@ from typing import Callable, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 import click
 
 from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf import OCF_ROOT
 from aws_ipfailover.ocf.scheduler import Scheduler
 from aws_ipfailover.parameters import PARAMETERS, held
@@ -83,3 +84,15 @@ def subjects(what: Sequence[str], deadline: Deadline) -> Subjects:
     parameters, problems = resources_here(Scheduler(os.environ, deadline), list(what), root)
     found: List[Subject] = [Subject(one, values) for one, values in parameters.items()]
     return Subjects(tuple(found), problems)
+
+
+def subjects_or_advice(what: Sequence[str], deadline: Deadline) -> Subjects:
+    """As `subjects`; where the cluster does not tell its configuration, the error says what to type instead.
+
+    Raises:
+        click.UsageError, UnknownError: as `subjects`.
+    """
+    try:
+        return subjects(what, deadline)
+    except UnknownError as error:
+        raise UnknownError(f"{error}; parameters of a resource can be typed as NAME=VALUE instead") from None
