@@ -320,7 +320,7 @@ def test_times(text: str, since: float) -> None:
     assert since_of(text, 100_000.0) == since
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "d"])
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "d", "\u00b2d", "0001-01-01", "1e9d", "-1d"])
 def test_times_that_are_wrong(text: str) -> None:
     """A sentence with examples."""
     with pytest.raises(ParameterError, match="expected 2h"):

@@ -10,6 +10,7 @@ import glob
 import gzip
 import json
 import os
+import re
 import time
 from calendar import timegm
 from datetime import datetime
@@ -85,14 +86,15 @@ def since_of(text: str, now: float) -> float:
         ParameterError: it is none of these.
     """
     stripped = text.strip()
-    ago = float(stripped[:-1]) * _DAY if stripped[-1:] == "d" and stripped[:-1].isdigit() else timeout_seconds(stripped)
+    days = re.fullmatch(r"([0-9]{1,9}) ?d(ays?)?", stripped)
+    ago = int(days[1]) * _DAY if days else timeout_seconds(stripped)
     if ago is not None and not _is_date(stripped):
         return now - ago
     try:
-        found = datetime.fromisoformat(stripped.replace("Z", "+00:00"))
-    except ValueError:
+        # Without a zone: this node's own. A year that this system has no time for is an error of any of these kinds.
+        return datetime.fromisoformat(stripped.replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError, OSError):
         raise ParameterError(f"--since {text!r} is wrong, expected 2h, 30min, 7d, or 2026-11-29 10:00") from None
-    return found.timestamp()  # without a zone: this node's own
 
 
 def _is_date(text: str) -> bool:
