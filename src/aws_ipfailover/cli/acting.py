@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -118,7 +117,7 @@ def _perform(action: str, one: Subject, timeout: Optional[float]) -> _Ended:
         style = "red" if level >= logging.ERROR else "yellow" if level >= logging.WARNING else "dim"
         console.print(Text(f"  {text}", style=style))
 
-    console.print(Text(f"{title_of(one)}: {action}"))
+    console.print(Text(line(f"{title_of(one)}: {action}")))
     run = ByHand(action, environment(one.given, os.environ, timeout, one.resource_id))
     begun = time.monotonic()
     with listening(tell, logging.INFO):
@@ -155,9 +154,9 @@ def _show(action: str, ended: Sequence[_Ended]) -> None:
 
 def _written(written: Written) -> str:
     if not isinstance(written, Made):
-        return f"kernel: {line(shlex.join(written))}"
+        return f"kernel: {screen.command_line(written)}"
     failed = f"; failed: {line(written.error)}" if written.error else ""
-    return f"EC2: {written.operation} {screen.parameters(written.arguments)}{failed}"
+    return f"EC2: {written.operation} {line(screen.parameters(written.arguments), 4000)}{failed}"
 
 
 def _counted(written: Sequence[Written]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import click
@@ -135,8 +134,8 @@ def _detail(planned: Planned) -> str:
     """The command, or the parameters of the call."""
     step = planned.step
     if step.write is None:
-        return shlex.join(step.command)
-    return screen.parameters(step.write.arguments)
+        return screen.command_line(step.command)
+    return line(screen.parameters(step.write.arguments), 4000)
 
 
 # -- for programs ------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf import OCF_ROOT
 from aws_ipfailover.ocf.scheduler import Scheduler
+from aws_ipfailover.output import printable
 from aws_ipfailover.parameters import PARAMETERS, held
 from aws_ipfailover.prospects import Problems, resources_here
 
@@ -41,7 +42,7 @@ def title_of(subject: Subject) -> str:
     """How a subject is called: its id, or else its addresses, or its network interface."""
     what = held(subject.given)
     named = ", ".join(map(str, what.addresses)) or what.network_interface_id
-    return subject.resource_id or named or "the parameters"
+    return printable(subject.resource_id or named or "the parameters")
 
 
 def subject_argument(decorated: Decorated) -> Decorated:
