@@ -273,9 +273,11 @@ ALLOWED: Dict[str, Set[str]] = {
     "background": {"errors"},
     "drill": set(),
     "drill.cluster": {"errors", "ocf.cib", "ocf.cluster_view", "ocf.refusal", "output", "programs"},
-    "drill.conduct": {"deadline", "drill.cluster", "drill.consumers", "drill.judgement", "errors", "ocf.cib"},
+    "drill.conduct": {
+        *("deadline", "drill.cluster", "drill.consumers", "drill.judgement", "errors", "ocf.cib", "watch.clock"),
+    },
     "drill.consumers": {
-        *("deadline", "drill.judgement", "errors", "watch.addresses", "watch.asking", "watch.question"),
+        *("deadline", "drill.judgement", "errors", "watch.addresses", "watch.asking", "watch.clock", "watch.question"),
         *("watch.watcher",),
     },
     "drill.doctor": {"errors", "output", "programs"},
@@ -284,11 +286,12 @@ ALLOWED: Dict[str, Set[str]] = {
     "drill.report": {"drill.conduct", "drill.doctor", "drill.judgement"},
     "watch": set(),
     "watch.__main__": {
-        *("watch.addresses", "watch.exchange", "watch.icmp", "watch.kept", "watch.outcomes", "watch.question"),
-        *("watch.schedule", "watch.tcp", "watch.udp"),
+        *("watch.addresses", "watch.clock", "watch.exchange", "watch.icmp", "watch.kept", "watch.outcomes"),
+        *("watch.question", "watch.schedule", "watch.tcp", "watch.udp"),
     },
     "watch.addresses": set(),
     "watch.answers": set(),
+    "watch.clock": set(),
     "watch.echo": set(),
     "watch.exchange": set(),
     "watch.failures": {"watch.question"},

@@ -25,6 +25,7 @@ from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.watch.asking import Asking
 from aws_ipfailover.watch.changes import Changes
+from aws_ipfailover.watch.clock import steady
 from aws_ipfailover.watch.history import History
 from aws_ipfailover.watch.picture import Row, svg
 from aws_ipfailover.watch.question import Protocol, Question
@@ -99,7 +100,7 @@ class _Watch:
         self._screen = screen
         self._lines = lines
         self._quiet = quiet
-        self.began = time.time()
+        self.began = steady()
         self.names: Dict[Protocol, str] = {port.protocol: str(port) for port in asking.ports}
         self.histories: Dict[Protocol, History] = {
             port.protocol: History(port.protocol, asking.timeout) for port in asking.ports
@@ -123,7 +124,7 @@ class _Watch:
                 tuple(self.names.values()),
                 asking.interval,
                 asking.timeout,
-                time.time(),
+                steady(),
             ).to_json()
         )
         command = local_command(target.address, asking, seconds)
@@ -165,7 +166,7 @@ class _Watch:
             if last is None:
                 state = "asked"
             elif changes.silent_since is not None:
-                state = f"no answer for {max(0.0, time.time() - changes.silent_since):.1f} s ({last.error})"
+                state = f"no answer for {max(0.0, steady() - changes.silent_since):.1f} s ({last.error})"
             else:
                 took = ((last.answered or last.sent) - last.sent) * 1000
                 state = f"answered in {took:.1f} ms" + (f" by {changes.who}" if changes.who else "")
