@@ -334,6 +334,21 @@ def test_what_is_no_record_is_refused(line: str) -> None:
         record.parse(line)
 
 
+def test_the_picture_on_standard_output_is_nothing_but_the_picture(tmp_path: Path) -> None:
+    """`-` is standard output here, too, and no file of that name."""
+    done = subprocess.run(
+        [PROGRAM, "watch", HERE, "--tcp", "9", "--for", "0.3", "--svg", "-"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 3, done.stderr
+    assert ElementTree.fromstring(done.stdout).tag.endswith("svg")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_clock_that_is_set_meanwhile_changes_no_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     """An hour forward or back between question and answer: NTP may do that after a boot."""
     wall = time.time

@@ -68,20 +68,23 @@ def command(
       aws-ipfailover watch 192.168.10.10 --tcp 22 --keep
     """
     asking = asking_of(options)
-    if as_json and record == _STDOUT:
-        raise click.UsageError("--json and --record - both write to standard output")
+    documents = ["--json"] * as_json + ["--record -"] * (record == _STDOUT) + ["--svg -"] * (picture == _STDOUT)
+    if len(documents) > 1:
+        raise click.UsageError(f"{' and '.join(documents)} both write to standard output")
     target = resolve(address, Deadline(_RESOLVED_WITHIN))
-    # Standard output is for the document or the record, if one of these was asked for.
-    screen = console(stderr=as_json or record == _STDOUT)
+    # Standard output is for the document, the record or the picture, if one of these was asked for.
+    screen = console(stderr=bool(documents))
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(_opened(record)) if record else None
-        if picture:
+        if picture and picture != _STDOUT:
             check_writable("--svg", picture)
         watch = _Watch(target, asking, screen, lines, quiet=as_json or record == _STDOUT)
         watch.run(seconds, until_eof)
     histories = list(watch.histories.values())
     outcome = outcome_of(histories, allowed)
-    if picture:
+    if picture == _STDOUT:
+        click.echo(_picture(target, watch), nl=False)
+    elif picture:
         Path(picture).write_text(_picture(target, watch), encoding="utf-8")
     if as_json:
         write_json("watch", _document(target, asking, watch, allowed, outcome))
