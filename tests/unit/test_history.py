@@ -304,6 +304,19 @@ def test_the_journal(logged: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "--since=@1000" in arguments
 
 
+def test_a_directory_that_only_root_may_look_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pacemaker's, for anybody else: a log that cannot be looked for is not one that is not there."""
+    monkeypatch.setenv("PATH", str(tmp_path))  # without journalctl
+    log = tmp_path / "pacemaker.log"
+
+    def refused(path: str) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "stat", refused)
+    with pytest.raises(UnknownError, match="Permission denied"):
+        read({}, 0.0, Deadline(20), [str(log)])
+
+
 def test_without_any_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That nothing happened is then not known."""
     monkeypatch.setenv("PATH", journalctl(tmp_path / "bin", "echo broken >&2; exit 1")["PATH"])

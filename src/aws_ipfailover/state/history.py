@@ -6,6 +6,7 @@ be in several of them, and counts once. Changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import gzip
 import json
@@ -118,7 +119,12 @@ def read(environ: Mapping[str, str], since: float, deadline: Deadline, files: Se
             sources.append(Source("journalctl", str(error)))
     own = environ.get("HA_LOGFILE", "").strip()
     for path in dict.fromkeys([*([own] if own and own not in ("none", os.devnull) else []), *files]):
-        for one in _with_rotated(path):
+        try:
+            found_here = _with_rotated(path)
+        except OSError as error:
+            sources.append(Source(path, error.strerror or type(error).__name__))
+            continue
+        for one in found_here:
             try:
                 if os.stat(one).st_mtime >= since:
                     _add(_lines(one), since, found)
@@ -210,7 +216,13 @@ def _ask(command: List[str], deadline: Deadline) -> str:
 
 
 def _with_rotated(path: str) -> List[str]:
-    """A log file, and what logrotate has made of its older parts; empty if it is not there."""
+    """A log file, and what logrotate has made of its older parts; empty if it is not there.
+
+    Raises:
+        OSError: whether it is there cannot be found out: only root may look into Pacemaker's directory.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the older parts can be there
+        os.stat(path)
     found = [one for one in glob.glob(f"{glob.escape(path)}*") if one == path or one[len(path)] in ".-"]
     return sorted(found)
 
