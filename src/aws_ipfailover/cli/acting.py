@@ -161,7 +161,8 @@ def _written(written: Written) -> str:
 
 def _counted(written: Sequence[Written]) -> str:
     calls = sum(isinstance(one, Made) for one in written)
-    return f"{len(written) - calls} changes of the kernel, {calls} calls of EC2"
+    changes = len(written) - calls
+    return f"{changes} change{'s' * (changes != 1)} of the kernel, {calls} call{'s' * (calls != 1)} of EC2"
 
 
 # -- for programs ------------------------------------------------------------------------------------------------------
