@@ -46,7 +46,8 @@ locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst 
 # backend too, is there by then.
 itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
-.PHONY: demo soak scenarios tutorials rehearsals examples test pythons bench screens docs check install clean debian lock audit sbom packages packages-matrix release
+.PHONY: demo soak scenarios tutorials rehearsals examples test pythons bench screens docs packages packages-matrix release check install
+.PHONY: clean debian lock audit sbom
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)

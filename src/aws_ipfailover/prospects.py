@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from aws_ipfailover.context import connect
 from aws_ipfailover.deadline import Deadline, Task
-from aws_ipfailover.errors import Error, MissingError, UnknownError
+from aws_ipfailover.errors import Error, MissingError, ParameterError, UnknownError
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.ocf import AGENT
@@ -79,7 +79,9 @@ def choose(
     problems: Problems = {}
     for name in names:
         if not configuration.primitives_of(name):
-            problems[name] = [_unknown("parameter resources: the configuration has no such resource")]
+            problems[name] = [
+                _misnamed(f"the cluster's configuration has no resource {name!r}", configuration, installed)
+            ]
     meant = [one for name in names for one in configuration.primitives_of(name)] if names else configuration.agents
     for one in meant:
         agent = configuration.agents[one]
@@ -90,8 +92,19 @@ def choose(
             error = MissingError(f"{agent} is not installed on this node, run: aws-ipfailover install")
             problems[one] = [Problem(error, Effect.FAILS)]
         elif one in names:
-            problems[one] = [_unknown(f"parameter resources: {agent} is not the agent of this package")]
+            text = f"resource {one!r} is of {configuration.cib.primitives[one].agent_text}, and not of this agent"
+            problems[one] = [_misnamed(text, configuration, installed)]
+    for name in names:
+        inside = configuration.primitives_of(name)
+        if inside and name not in problems and not any(one in primitives or one in problems for one in inside):
+            problems[name] = [_misnamed(f"no resource in {name!r} is of this agent", configuration, installed)]
     return Chosen(tuple(primitives), problems)
+
+
+def _misnamed(text: str, configuration: Configuration, installed: Callable[[AgentName], Optional[bool]]) -> Problem:
+    """The problem of a name that means no resource of this agent, with those that do."""
+    own = [one for one, agent in configuration.agents.items() if agent == _OWN or installed(agent)]
+    return Problem(ParameterError(f"{text}; of this agent it has {', '.join(own) or 'none'}"), Effect.UNKNOWN)
 
 
 def installed(agent: AgentName, root: Path) -> Optional[bool]:

@@ -69,7 +69,7 @@ def test_take_tells_its_progress(node: Node) -> None:
     lines = done.stdout.splitlines()
     assert f"  kernel: ip address replace {node.destination} dev eth0" in lines
     assert lines[-1].startswith(f"{node.address}: taken in ")
-    assert lines[-1].endswith(f"; 1 changes of the kernel, {len(node.tables)} calls of EC2")
+    assert lines[-1].endswith(f"; 1 change of the kernel, {len(node.tables)} calls of EC2")
 
 
 def test_release_is_a_stop(node: Node) -> None:

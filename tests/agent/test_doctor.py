@@ -353,6 +353,15 @@ def _no_such_interface(doctor: Doctor) -> None:
     doctor.parameters["interface"] = "eth7"
 
 
+def _by_dhcp(doctor: Doctor) -> None:
+    address = f"{doctor.parameters['ip']}/32"
+    ip("address", "add", address, "dev", "eth0", "valid_lft", "3600", "preferred_lft", "3600")
+
+
+def _not_by_dhcp(doctor: Doctor) -> None:
+    ip("address", "del", f"{doctor.parameters['ip']}/32", "dev", "eth0")
+
+
 NODE = (
     Broken("root", _not_root, mend=_as_root),
     Broken("iproute2", _without_ip, mend=_with_ip),
@@ -366,6 +375,7 @@ NODE = (
     Broken("daemons", _nm_cloud_setup, mend=_as_root),
     Broken("interface", _link_down),
     Broken("interface", _no_such_interface, mend=_right_parameters),
+    Broken("interface", _by_dhcp, mend=_not_by_dhcp),
 )
 
 

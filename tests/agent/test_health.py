@@ -602,8 +602,12 @@ def test_resources_wherever_they_are(cluster: Cluster, node: Node) -> None:
         ("bad", "red", "bad: "),
         ("good, bad", "red", "bad: "),
         ("k", "red", "bad: "),
-        ("nobody", "yellow", "nobody: parameter resources"),
-        ("dummy", "yellow", "dummy: parameter resources"),
+        ("nobody", "yellow", "nobody: the cluster's configuration has no resource 'nobody'; of this agent it has "),
+        (
+            "dummy",
+            "yellow",
+            "dummy: resource 'dummy' is of ocf:pacemaker:Dummy, and not of this agent; of this agent it has ",
+        ),
         ("g", "green", ""),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,29 @@ def test_whoever_may_open_ping_sockets_pings_without_root(address: str) -> None:
     assert {one.node for one in outcomes("--address", address, "--protocol", "icmp", "--for", "0.3", user=[])} == {
         "ttl-64"
     }
+
+
+@pytest.mark.parametrize("user", [[], ANYBODY], ids=["raw socket", "ping socket"])
+@pytest.mark.parametrize("scope", ["by name", "by index"])
+def test_a_link_local_address_is_one_of_an_interface(user: List[str], scope: str) -> None:
+    """`fe80::1%eth0`: it is asked there, and its answers, which come with that name, are its own."""
+    PING_GROUPS.write_text("0 2147483647\n", encoding="ascii")
+    ip("link", "add", "veth0", "type", "veth", "peer", "name", "veth1")
+    ip("address", "add", "fe80::1/64", "dev", "veth0", "nodad")
+    ip("link", "set", "dev", "veth0", "up")
+    ip("link", "set", "dev", "veth1", "up")
+    interface = "veth0" if scope == "by name" else str(socket.if_nametoindex("veth0"))
+    found = outcomes("--address", f"fe80::1%{interface}", "--protocol", "icmp", "--for", "0.3", user=user)
+    assert {one.node for one in found} == {"ttl-64"}
+    (question, *_) = outcomes("--address", f"fe80::1%{interface}", "--protocol", "tcp:9", "--for", "0.2", user=user)
+    assert question.error == "refused"
+
+
+def test_a_link_local_address_of_no_interface_is_a_sentence() -> None:
+    """It cannot be asked."""
+    done = asked("--address", "fe80::1%none0", "--protocol", "icmp", "--for", "0.3")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "no interface with this name" in done.stderr
 
 
 @pytest.mark.parametrize("user", [[], ANYBODY], ids=["raw socket", "ping socket"])

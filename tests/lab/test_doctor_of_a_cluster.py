@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, Collection, Dict, Iterator, List, Mapping, Sequence, Tuple, cast
+from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
 import pytest
 
@@ -46,11 +46,11 @@ def load(lab: Lab, text: str) -> None:
 
 
 class Answer:
-    """What the doctor says on the node that has the address."""
+    """What the doctor says on the node that has the address, or another one."""
 
-    def __init__(self, lab: Lab) -> None:
-        node = lab.wait_cluster("the address started", lambda now: now.where(RESOURCE) is not None).where(RESOURCE)
-        self.node = str(node)
+    def __init__(self, lab: Lab, node: Optional[str] = None) -> None:
+        active = lab.wait_cluster("the address started", lambda now: now.where(RESOURCE) is not None).where(RESOURCE)
+        self.node = str(node or active)
         done = lab.exec(self.node, [COMMAND, "doctor", RESOURCE, "--json", "--timeout", "60"], check=False)
         document = json.loads(done.stdout)
         self.findings: Dict[str, Mapping[str, Any]] = {
@@ -119,6 +119,26 @@ def test_what_is_broken_in_the_cluster_is_told_by_one_check_and_mended_as_it_say
         assert Answer(lab).outcomes == healthy.outcomes
     finally:
         load(lab, example())
+
+
+@pytest.mark.parametrize(("what", "lifetime"), [("standby", "forever"), ("maintenance", "reboot")])
+def test_a_node_that_is_told_to_do_nothing_is_no_standby(lab: Lab, what: str, lifetime: str) -> None:
+    """Everything may be right there, and nothing would start; the command that is told ends it."""
+    active = Answer(lab).node
+    (other,) = (one for one in lab.nodes() if one != active)
+    assert Answer(lab, other).outcomes["cluster"] == "pass"
+    lab.exec(other, ["crm_attribute", "-N", other, "-n", what, "-l", lifetime, "-v", "true"])
+    lab.settle()
+    told = Answer(lab, other)
+    assert (told.outcomes["cluster"], told.findings["cluster"]["text"].split(":")[0]) == (
+        "warn",
+        f"this node, {other}, has the attribute {what}",
+    )
+    assert Answer(lab).outcomes["cluster"] == "pass"
+    (command,) = told.commands("cluster")
+    lab.exec(other, command)
+    lab.settle()
+    assert Answer(lab, other).outcomes["cluster"] == "pass"
 
 
 @pytest.mark.parametrize(

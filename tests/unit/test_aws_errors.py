@@ -96,6 +96,12 @@ def test_an_error_of_the_sdk_has_one_meaning(error: Exception, kind: Type[Error]
         assert error.response["Error"]["Code"] in str(found)
 
 
+def test_a_profile_can_be_chosen_by_a_variable() -> None:
+    """Whoever has set it looks in vain for a parameter of that name."""
+    text = str(translate("ReplaceRoute", sdk.ProfileNotFound(profile="cluster")))
+    assert text.startswith("parameter profile, or else the variable AWS_PROFILE: ")
+
+
 TAKEN = "Instance 'i-0123456789abcdef0' already has an interface attached at device index '1'."
 CARD = "Value (1) for parameter networkCardIndex is invalid."
 NO_SUCH_CARD = "The instance type has no network card with index 1."

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -560,6 +561,15 @@ def test_a_document_has_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixt
     assert said.replace("\n", "").isascii()
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", said)
     assert json.loads(said.splitlines()[-1])["name"] == name
+
+
+def test_a_command_to_paste_is_quoted_last() -> None:
+    """What stands for a secret is no pattern that a shell replaces by the names of files, and an escape stays one."""
+    arguments = ["aws", "--id", "AKIAIOSFODNN7EXAMPLE", "a b", "$(id)", "x'y", "\x1b[31m", "two\nlines"]
+    said = screen.command_line(arguments)
+    assert said.isprintable()
+    assert shlex.split(said) == ["aws", "--id", "***", "a b", "$(id)", "x'y", "\\x1b[31m", "two lines"]
+    assert "'***'" in said
 
 
 def test_every_command_of_this_package_is_in_the_list_of_the_help() -> None:

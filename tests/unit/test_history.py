@@ -305,6 +305,19 @@ def test_the_journal(logged: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "--since=@1000" in arguments
 
 
+def test_a_directory_that_only_root_may_look_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pacemaker's, for anybody else: a log that cannot be looked for is not one that is not there."""
+    monkeypatch.setenv("PATH", str(tmp_path))  # without journalctl
+    log = tmp_path / "pacemaker.log"
+
+    def refused(path: str) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "stat", refused)
+    with pytest.raises(UnknownError, match="Permission denied"):
+        read({}, 0.0, Deadline(20), [str(log)])
+
+
 def test_without_any_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That nothing happened is then not known."""
     monkeypatch.setenv("PATH", journalctl(tmp_path / "bin", "echo broken >&2; exit 1")["PATH"])
@@ -321,7 +334,7 @@ def test_times(text: str, since: float) -> None:
     assert since_of(text, 100_000.0) == since
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "d"])
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "d", "\u00b2d", "0001-01-01", "1e9d", "-1d"])
 def test_times_that_are_wrong(text: str) -> None:
     """A sentence with examples."""
     with pytest.raises(ParameterError, match="expected 2h"):

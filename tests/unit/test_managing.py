@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -10,7 +11,7 @@ import pytest
 
 from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf.cib import AgentName, Cib
-from aws_ipfailover.ocf.managing import is_running, resources_with
+from aws_ipfailover.ocf.managing import is_running, move, resources_with
 from aws_ipfailover.parameters import held
 
 ENI = "eni-0123456789abcdef0"
@@ -110,3 +111,14 @@ def test_processes_that_cannot_be_listed(tmp_path: Path) -> None:
     """That is no `no`."""
     with pytest.raises(UnknownError):
         is_running(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("tool", ["crm", "pcs", "crm_resource"])
+def test_the_command_that_moves_it_is_quoted(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there to be pasted into a shell of root's."""
+    (tmp_path / tool).write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    words = shlex.split(move("g;id", "$(id)"))
+    assert words[0] == tool
+    assert {"g;id", "$(id)"} <= set(words)

@@ -274,6 +274,9 @@ PEER = (
 )
 
 
+DEEPLY = "<group id='g'>" * 5000 + "</group>" * 5000
+
+
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run it for a configuration in a file: its exit code, standard output and standard error."""
@@ -313,7 +316,15 @@ def test_json(run: Any) -> None:
     [
         (PEER.replace("192.168.10.10", "nowhere"), 1, "ip: parameter ip: 'nowhere' is wrong"),
         (PEER.replace("aws-vpc-move-ip", "Dummy"), 0, "nothing to migrate"),
-        ("no xml", 3, "is no XML"),
+        ("no xml", 3, "cib.xml is no XML"),
+        # As `pcs cluster cib scope=configuration` prints it: that it has no resources would be a wrong answer.
+        (PEER[len("<cib>") : -len("</cib>")], 3, "cib.xml is no CIB: its outermost element is 'configuration'"),
+        ("<cib><configuration><resources>" + "<group id='g'>" * 5000, 3, "is no XML"),
+        (
+            f"<cib><configuration><resources>{DEEPLY}</resources></configuration></cib>",
+            3,
+            "'g' is in 8 groups and clones, one in the other",
+        ),
     ],
 )
 def test_nothing_to_print(run: Any, text: str, code: int, said: str) -> None:

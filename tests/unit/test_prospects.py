@@ -47,7 +47,28 @@ def test_with_names() -> None:
     assert chosen(["alias", "alias"]) == (["alias"], {})
     assert chosen(["nobody", "own"]) == (["own"], {"nobody": [Effect.UNKNOWN]})
     assert chosen(["other"]) == ([], {"other": [Effect.UNKNOWN]})
-    assert chosen(["g"]) == ([], {})
+    assert chosen(["g"]) == ([], {"g": [Effect.UNKNOWN]})
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("OWN", "the cluster's configuration has no resource 'OWN'; of this agent it has own, alias"),
+        (
+            "other",
+            "resource 'other' is of ocf:heartbeat:IPaddr2, and not of this agent; of this agent it has own, alias",
+        ),
+        ("fence", "resource 'fence' is of stonith:fence_aws, and not of this agent; of this agent it has own, alias"),
+        ("g", "no resource in 'g' is of this agent; of this agent it has own, alias"),
+    ],
+)
+def test_a_wrong_name_is_told_with_those_that_are_right(name: str, sentence: str) -> None:
+    """Agents are written as the tools of the cluster write them."""
+    configuration = Configuration(
+        CIB.replace("<group", '<primitive id="fence" class="stonith" type="fence_aws"/><group')
+    )
+    (problem,) = choose(configuration, [name], lambda agent: HERE.get(agent.name, False)).problems[name]
+    assert str(problem.error) == sentence
 
 
 def test_installed(tmp_path: Path) -> None:

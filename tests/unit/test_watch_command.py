@@ -9,6 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterator, List, cast
 from xml.etree import ElementTree
@@ -20,7 +23,11 @@ from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import ParameterError, UnknownError
 from aws_ipfailover.watch import record, target
 from aws_ipfailover.watch.answers import parse_answer
+from aws_ipfailover.watch.asking import Asking, Port
+from aws_ipfailover.watch.clock import steady
+from aws_ipfailover.watch.outcomes import Outcomes
 from aws_ipfailover.watch.question import Question
+from aws_ipfailover.watch.watcher import local_command
 
 PROGRAM = str(Path(sys.executable).with_name("aws-ipfailover"))
 # It comes with moto, as the lab does.
@@ -325,3 +332,38 @@ def test_what_is_no_record_is_refused(line: str) -> None:
     """A line of something else on the way, as of a shell's start-up file."""
     with pytest.raises(ValueError, match="not a line of a record"):
         record.parse(line)
+
+
+def test_the_picture_on_standard_output_is_nothing_but_the_picture(tmp_path: Path) -> None:
+    """`-` is standard output here, too, and no file of that name."""
+    done = subprocess.run(
+        [PROGRAM, "watch", HERE, "--tcp", "9", "--for", "0.3", "--svg", "-"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 3, done.stderr
+    assert ElementTree.fromstring(done.stdout).tag.endswith("svg")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_clock_that_is_set_meanwhile_changes_no_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour forward or back between question and answer: NTP may do that after a boot."""
+    wall = time.time
+    for step in (3600.0, -3600.0):
+        written: List[Question] = []
+        outcomes = Outcomes(ip_address(HERE), 0.9, written.append, steady)
+        outcomes.asked("tcp", 1, lambda _: None)
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "time", partial(_stepped, wall, step))
+            outcomes.answered("tcp", 1, "node1")
+        (question,) = written
+        assert question.answered is not None
+        assert 0 <= question.answered - question.sent < 60
+    assert "--steady" in local_command(ip_address(HERE), Asking((Port("icmp"),)), None)
+
+
+def _stepped(wall: Callable[[], float], step: float) -> float:
+    return wall() + step

@@ -165,7 +165,7 @@ def translate(operation: str, error: BaseException) -> Error:
     if isinstance(error, sdk.ClientError):
         return _answered(operation, error)
     if isinstance(error, sdk.ProfileNotFound):
-        return NodeError(f"parameter profile: {_short(str(error))}")
+        return NodeError(f"parameter profile, or else the variable AWS_PROFILE: {_short(str(error))}")
     if isinstance(error, sdk.NoCredentialsError):
         return Error(f"{operation}: no AWS credentials found (no profile, no environment, no role of the instance)")
     if isinstance(error, sdk.SSLError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -16,7 +15,7 @@ from aws_ipfailover.by_hand import ByHand, Written, environment
 from aws_ipfailover.cli import screen
 from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
 from aws_ipfailover.cli.listening import listening
-from aws_ipfailover.cli.subject import Subject, agents_root, subjects, title_of
+from aws_ipfailover.cli.subject import Subject, agents_root, subjects_or_advice, title_of
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, UnknownError
 from aws_ipfailover.ocf.action import Terminated, terminate_on_signals
@@ -77,10 +76,7 @@ def _subjects(what: Sequence[str]) -> List[Subject]:
     Raises:
         Error: of one of them; nothing is done for the others then.
     """
-    try:
-        chosen = subjects(what, Deadline(_QUESTIONS))
-    except UnknownError as error:
-        raise UnknownError(f"{error}; parameters of a resource can be typed as NAME=VALUE instead") from None
+    chosen = subjects_or_advice(what, Deadline(_QUESTIONS))
     for problems in chosen.problems.values():
         for problem in problems:
             raise problem.error
@@ -121,7 +117,7 @@ def _perform(action: str, one: Subject, timeout: Optional[float]) -> _Ended:
         style = "red" if level >= logging.ERROR else "yellow" if level >= logging.WARNING else "dim"
         console.print(Text(f"  {text}", style=style))
 
-    console.print(Text(f"{title_of(one)}: {action}"))
+    console.print(Text(line(f"{title_of(one)}: {action}")))
     run = ByHand(action, environment(one.given, os.environ, timeout, one.resource_id))
     begun = time.monotonic()
     with listening(tell, logging.INFO):
@@ -158,14 +154,15 @@ def _show(action: str, ended: Sequence[_Ended]) -> None:
 
 def _written(written: Written) -> str:
     if not isinstance(written, Made):
-        return f"kernel: {line(shlex.join(written))}"
+        return f"kernel: {screen.command_line(written)}"
     failed = f"; failed: {line(written.error)}" if written.error else ""
-    return f"EC2: {written.operation} {screen.parameters(written.arguments)}{failed}"
+    return f"EC2: {written.operation} {line(screen.parameters(written.arguments), 4000)}{failed}"
 
 
 def _counted(written: Sequence[Written]) -> str:
     calls = sum(isinstance(one, Made) for one in written)
-    return f"{len(written) - calls} changes of the kernel, {calls} calls of EC2"
+    changes = len(written) - calls
+    return f"{changes} change{'s' * (changes != 1)} of the kernel, {calls} call{'s' * (calls != 1)} of EC2"
 
 
 # -- for programs ------------------------------------------------------------------------------------------------------

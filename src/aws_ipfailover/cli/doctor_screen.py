@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -84,7 +83,7 @@ def _print_finding(console: Console, finding: Finding) -> None:
         console.print(hint)
     for command in finding.commands:
         # Not wrapped, and with no blanks of its own at the end: it is there to be pasted.
-        console.print(Text(f"          {line(shlex.join(command), 4000)}", style="cyan"), soft_wrap=True)
+        console.print(Text(f"          {screen.command_line(command)}", style="cyan"), soft_wrap=True)
 
 
 def print_fixed(fixed: Fixed, finding: Finding) -> None:

@@ -43,7 +43,7 @@ def command(tool: Optional[str], cib: Optional[str], as_json: bool) -> int:
     It changes nothing itself. The commands interrupt no address: they work in maintenance mode, and end it only if
     that would start and stop nothing.
     """
-    read = Cib(_text(cib)) if cib is not None else Scheduler(os.environ, Deadline(_SECONDS)).configuration().cib
+    read = Cib(_text(cib), cib) if cib is not None else Scheduler(os.environ, Deadline(_SECONDS)).configuration().cib
     found = migration(read, _is_ours, tool or "pacemaker")
     if as_json:
         write_json("migrate", _as_json(found))

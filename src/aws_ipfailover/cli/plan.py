@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import click
@@ -11,7 +10,7 @@ from rich.text import Text
 from aws_ipfailover.cli import screen
 from aws_ipfailover.cli.listening import listening
 from aws_ipfailover.cli.numbers import Seconds
-from aws_ipfailover.cli.subject import Subject, subject_argument, subjects, title_of
+from aws_ipfailover.cli.subject import Subject, subject_argument, subjects_or_advice, title_of
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import ParameterError
 from aws_ipfailover.output import line
@@ -57,7 +56,7 @@ def command(what: Sequence[str], timeout: float, *, as_json: bool) -> int:
       aws-ipfailover plan ip=192.168.10.10 routing_table=rtb-0a,rtb-0b
     """
     deadline = Deadline(timeout)
-    chosen = subjects(what, deadline)
+    chosen = subjects_or_advice(what, deadline)
     found = [_look(one, deadline) for one in chosen.found]
     for resource_id, problems in chosen.problems.items():
         found += [_Found(resource_id, resource_id, Plan((), one.error), []) for one in problems[:1]]
@@ -137,8 +136,8 @@ def _detail(planned: Planned) -> str:
     """The command, or the parameters of the call."""
     step = planned.step
     if step.write is None:
-        return shlex.join(step.command)
-    return screen.parameters(step.write.arguments)
+        return screen.command_line(step.command)
+    return line(screen.parameters(step.write.arguments), 4000)
 
 
 # -- for programs ------------------------------------------------------------------------------------------------------

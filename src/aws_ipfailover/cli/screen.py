@@ -8,12 +8,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import sys
-from typing import Any, Callable, Mapping, NoReturn, TypeVar
+from typing import Any, Callable, Mapping, NoReturn, Sequence, TypeVar
 
 import click
 from rich.console import Console
 from rich.text import Text
+
+from aws_ipfailover.output import line
+
+_LONGEST = 4000  # characters of an argument
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -61,6 +66,14 @@ def write_json(name: str, document: Mapping[str, Any]) -> None:
     In ASCII: what a terminal would obey is escaped, and every encoding has it.
     """
     click.echo(json.dumps({"schema": f"aws-ipfailover/{name}/1", **document}, indent=2))
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """A command to paste into a shell, on one line.
+
+    Quoted last: what stands for a secret is a pattern for a shell, and an escape has a backslash.
+    """
+    return shlex.join(line(one, _LONGEST) for one in arguments)
 
 
 def parameters(arguments: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from aws_ipfailover.aws.models import Subnet
 from aws_ipfailover.cli import group
 from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, json_option, write_json, write_json_line
-from aws_ipfailover.cli.subject import subject_argument, subjects, typed
+from aws_ipfailover.cli.subject import subject_argument, subjects_or_advice, typed
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.failover import Finding, Verdict
@@ -90,7 +90,7 @@ def look(what: Sequence[str]) -> Shown:
         UnknownError: the cluster's configuration cannot be read.
     """
     deadline = Deadline(_PATIENCE)
-    about = subjects(what, deadline)
+    about = subjects_or_advice(what, deadline)
     resources = [Resource(one.resource_id, one.given) for one in about.found]
     return Shown(time.time(), tuple(statuses(resources, os.environ, deadline)), about.problems)
 

@@ -9,8 +9,10 @@ from typing import Callable, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 import click
 
 from aws_ipfailover.deadline import Deadline
+from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf import OCF_ROOT
 from aws_ipfailover.ocf.scheduler import Scheduler
+from aws_ipfailover.output import printable
 from aws_ipfailover.parameters import PARAMETERS, held
 from aws_ipfailover.prospects import Problems, resources_here
 
@@ -40,7 +42,7 @@ def title_of(subject: Subject) -> str:
     """How a subject is called: its id, or else its addresses, or its network interface."""
     what = held(subject.given)
     named = ", ".join(map(str, what.addresses)) or what.network_interface_id
-    return subject.resource_id or named or "the parameters"
+    return printable(subject.resource_id or named or "the parameters")
 
 
 def subject_argument(decorated: Decorated) -> Decorated:
@@ -58,11 +60,14 @@ def typed(what: Sequence[str]) -> Mapping[str, str]:
     if not any(equals for _, equals, _ in pairs):
         return {}
     known = [one.name for one in PARAMETERS]
+    names = [name for name, *_ in pairs]
     for name, equals, _ in pairs:
         if not equals:
             raise click.UsageError(f"{name!r} is no NAME=VALUE: give parameters or ids of resources, not both")
         if name not in known:
             raise click.UsageError(f"the agent has no parameter {name!r}; it has {', '.join(sorted(known))}")
+        if names.count(name) > 1:
+            raise click.UsageError(f"parameter {name} is given {names.count(name)} times; several values: {name}=A,B")
     return {name: value for name, _, value in pairs}
 
 
@@ -80,3 +85,15 @@ def subjects(what: Sequence[str], deadline: Deadline) -> Subjects:
     parameters, problems = resources_here(Scheduler(os.environ, deadline), list(what), root)
     found: List[Subject] = [Subject(one, values) for one, values in parameters.items()]
     return Subjects(tuple(found), problems)
+
+
+def subjects_or_advice(what: Sequence[str], deadline: Deadline) -> Subjects:
+    """As `subjects`; where the cluster does not tell its configuration, the error says what to type instead.
+
+    Raises:
+        click.UsageError, UnknownError: as `subjects`.
+    """
+    try:
+        return subjects(what, deadline)
+    except UnknownError as error:
+        raise UnknownError(f"{error}; parameters of a resource can be typed as NAME=VALUE instead") from None

@@ -25,6 +25,7 @@ from aws_ipfailover.cli.screen import console, json_option, write_json
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.watch.asking import Asking
 from aws_ipfailover.watch.changes import Changes
+from aws_ipfailover.watch.clock import steady
 from aws_ipfailover.watch.history import History
 from aws_ipfailover.watch.picture import Row, svg
 from aws_ipfailover.watch.question import Protocol, Question
@@ -67,20 +68,23 @@ def command(
       aws-ipfailover watch 192.168.10.10 --tcp 22 --keep
     """
     asking = asking_of(options)
-    if as_json and record == _STDOUT:
-        raise click.UsageError("--json and --record - both write to standard output")
+    documents = ["--json"] * as_json + ["--record -"] * (record == _STDOUT) + ["--svg -"] * (picture == _STDOUT)
+    if len(documents) > 1:
+        raise click.UsageError(f"{' and '.join(documents)} both write to standard output")
     target = resolve(address, Deadline(_RESOLVED_WITHIN))
-    # Standard output is for the document or the record, if one of these was asked for.
-    screen = console(stderr=as_json or record == _STDOUT)
+    # Standard output is for the document, the record or the picture, if one of these was asked for.
+    screen = console(stderr=bool(documents))
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(_opened(record)) if record else None
-        if picture:
+        if picture and picture != _STDOUT:
             check_writable("--svg", picture)
         watch = _Watch(target, asking, screen, lines, quiet=as_json or record == _STDOUT)
         watch.run(seconds, until_eof)
     histories = list(watch.histories.values())
     outcome = outcome_of(histories, allowed)
-    if picture:
+    if picture == _STDOUT:
+        click.echo(_picture(target, watch), nl=False)
+    elif picture:
         Path(picture).write_text(_picture(target, watch), encoding="utf-8")
     if as_json:
         write_json("watch", _document(target, asking, watch, allowed, outcome))
@@ -99,7 +103,7 @@ class _Watch:
         self._screen = screen
         self._lines = lines
         self._quiet = quiet
-        self.began = time.time()
+        self.began = steady()
         self.names: Dict[Protocol, str] = {port.protocol: str(port) for port in asking.ports}
         self.histories: Dict[Protocol, History] = {
             port.protocol: History(port.protocol, asking.timeout) for port in asking.ports
@@ -123,7 +127,7 @@ class _Watch:
                 tuple(self.names.values()),
                 asking.interval,
                 asking.timeout,
-                time.time(),
+                steady(),
             ).to_json()
         )
         command = local_command(target.address, asking, seconds)
@@ -165,7 +169,7 @@ class _Watch:
             if last is None:
                 state = "asked"
             elif changes.silent_since is not None:
-                state = f"no answer for {max(0.0, time.time() - changes.silent_since):.1f} s ({last.error})"
+                state = f"no answer for {max(0.0, steady() - changes.silent_since):.1f} s ({last.error})"
             else:
                 took = ((last.answered or last.sent) - last.sent) * 1000
                 state = f"answered in {took:.1f} ms" + (f" by {changes.who}" if changes.who else "")

@@ -10,7 +10,7 @@ from rich.text import Text
 from aws_ipfailover.cli import screen
 from aws_ipfailover.cli.listening import listening
 from aws_ipfailover.cli.numbers import Seconds
-from aws_ipfailover.cli.subject import Subject, subject_argument, subjects, title_of
+from aws_ipfailover.cli.subject import Subject, subject_argument, subjects_or_advice, title_of
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import ParameterError
 from aws_ipfailover.failover import Where
@@ -45,7 +45,7 @@ def command(what: Sequence[str], timeout: float, *, as_json: bool) -> int:
       aws-ipfailover where ip=192.168.10.10 routing_table=rtb-0a,rtb-0b
     """
     deadline = Deadline(timeout)
-    chosen = subjects(what, deadline)
+    chosen = subjects_or_advice(what, deadline)
     found = [_look(one, deadline) for one in chosen.found]
     for resource_id, problems in chosen.problems.items():
         found += [_unknown(resource_id, str(one.error)) for one in problems[:1]]
@@ -54,7 +54,8 @@ def command(what: Sequence[str], timeout: float, *, as_json: bool) -> int:
     else:
         _show(found)
     codes = {_EXITS[one.location.where] for one in found}
-    return next((code for code in (1, 3) if code in codes), 0)
+    # Without any resource nothing is here.
+    return next((code for code in (1, 3) if code in codes), 0 if found else 1)
 
 
 def _look(subject: Subject, deadline: Deadline) -> _Found:

@@ -60,12 +60,35 @@ def _cluster(surroundings: Surroundings) -> Finding:
             "End it when the work is done.",
             ("crm_attribute", "--name", "maintenance-mode", "--update", "false"),
         )
+    name = surroundings.cluster.node_name()
+    idle = _idle(cib, name)
+    if idle is not None:
+        return idle
     states = {one.uname: one.online for one in cib.node_states}
     away = [one.uname for one in cib.nodes if one.type == "member" and states.get(one.uname) is False]
     if away:
         return warned(f"{', '.join(away)} is not online: nothing can move there", "Start the cluster there.")
     names = ", ".join(one.uname for one in cib.nodes)
-    return passed(f"this node is {surroundings.cluster.node_name()} of {names}")
+    return passed(f"this node is {name} of {names}")
+
+
+# Attributes of a node that keep Pacemaker from starting anything there, and what each does besides.
+_OF_IDLE_NODES = {"standby": "nothing starts here", "maintenance": "Pacemaker starts and stops nothing here"}
+
+
+def _idle(cib: Cib, name: str) -> Optional[Finding]:
+    """The warning about a node that is told to do nothing; `None` if it is told no such thing."""
+    lasting = [one.attributes for one in cib.nodes if one.uname == name]
+    passing = [one.transient for one in cib.node_states if one.uname == name]
+    for lifetime, found in (("forever", lasting), ("reboot", passing)):
+        for what, means in _OF_IDLE_NODES.items():
+            if any(truth_of(one.get(what)) for one in found):
+                return warned(
+                    f"this node, {name}, has the attribute {what}: {means}",
+                    "Delete it when the work is done.",
+                    ("crm_attribute", "--node", name, "--name", what, "--lifetime", lifetime, "--delete"),
+                )
+    return None
 
 
 def _fencing(surroundings: Surroundings) -> Finding:

@@ -19,10 +19,10 @@ from aws_ipfailover.diagnosis.sdk import versions
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import Error, MissingError, ParameterError, UnknownError
 from aws_ipfailover.kernel.command import ip_path
-from aws_ipfailover.modes import mode_named
+from aws_ipfailover.modes import local_parts, mode_named
 from aws_ipfailover.ocf import AGENT
 from aws_ipfailover.ocf.installed import is_ours
-from aws_ipfailover.parameters import without_effect
+from aws_ipfailover.parameters import held, without_effect
 
 _INSTALL = ("aws-ipfailover", "install")
 _OLDEST_PYTHON = (3, 9)
@@ -259,6 +259,10 @@ def _interface(surroundings: Surroundings) -> Finding:
         return failed(str(error), "Correct parameter interface.", ("ip", "-brief", "link", "show"))
     if not link.up:
         return failed(f"{link.name} is down", "Set it up.", ("ip", "link", "set", "dev", link.name, "up"))
+    for part in local_parts(surroundings.kernel, held(surroundings.given)):
+        found = part.look()
+        if found.is_nodes_own:
+            return failed(found.why, "Let nothing else configure the address on this node, or choose another one.")
     return passed(f"{link.name}, which is up")
 
 
@@ -297,7 +301,7 @@ CHECKS = (
         modes=("eni",),
     ),
     Check(
-        *("interface", "Interface", "Is there an interface for the address, and is it up?"),
+        *("interface", "Interface", "Is there an interface, is it up, and is the address not the node's own?"),
         *(NODE, Needs.METADATA, _interface),
         modes=("overlay-ip", "private-ip"),
     ),

@@ -10,6 +10,7 @@ from aws_ipfailover.drill.placement import Moved
 from aws_ipfailover.errors import Error, MissingError, UnknownError
 from aws_ipfailover.ocf.cib import Cib
 from aws_ipfailover.ocf.cluster_view import ARGUMENTS, ClusterView, view_of
+from aws_ipfailover.ocf.refusal import refusal
 from aws_ipfailover.output import printable
 
 # Seconds for an answer of the cluster that does not depend on agents; an ssh connection has to be made first.
@@ -80,7 +81,6 @@ class Cluster:
         except UnknownError as error:
             raise UnknownError(f"{name}: {error}") from None
         if done.returncode != 0:
-            said = printable(done.stderr or done.stdout)[-300:]
             kind = UnknownError if arguments[0] in ("--query", "--name", ARGUMENTS[0]) else Error
-            raise kind(f"{name} {arguments[0]} fails ({done.returncode}){': ' if said else ''}{said}")
+            raise kind(refusal(f"{name} {arguments[0]}", done))
         return done.stdout

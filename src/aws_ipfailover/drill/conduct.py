@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import time
 from dataclasses import dataclass, field
 from typing import Callable, Iterator, List, Optional, Sequence, TypeVar
 
@@ -18,6 +17,7 @@ from aws_ipfailover.drill.judgement import Step
 from aws_ipfailover.drill.placement import Moved
 from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.ocf.cib import Cib
+from aws_ipfailover.watch.clock import steady
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Drill:
             UnknownError: the address is not answered as things are; nothing was changed.
             KeyboardInterrupt: after everything was restored.
         """
-        began = time.time()
+        began = steady()
         if not self._consumers.wait_answered(began, self._steady, Deadline(_ANSWERED_WITHIN)):
             silent = ", ".join(self._consumers.unanswered(began))
             text = "; ".join(self._consumers.failures.values()) or f"not answered all the time: {silent or 'some'}"
@@ -116,7 +116,7 @@ class Drill:
     def _move(self, name: str, old: str, new: str) -> bool:
         plan = self._plan
         self._say(f"{name}: {plan.moved} from {old} to {new}")
-        triggered = time.time()
+        triggered = steady()
         self.changed = True
         self._cluster.move(plan.what, new)
         self._cluster.settle(plan.seconds)
@@ -124,16 +124,16 @@ class Drill:
 
     def _watched(self, name: str, old: str, new: str, triggered: float) -> bool:
         """The cluster has settled: where is the resource, and is everybody answered? Whether the step is in order."""
-        settled = time.time()
+        settled = steady()
         is_there = self._cluster.view().where(self._plan.resource_id)
-        steady = self._consumers.wait_answered(settled, self._steady, Deadline(self._plan.seconds))
-        ended = time.time()
+        answered = self._consumers.wait_answered(settled, self._steady, Deadline(self._plan.seconds))
+        ended = steady()
         self.conducted.steps.append(Step(name, old, new, self._settled, triggered, settled, ended))
         self._settled = settled
         self._say(f"{name}: Pacemaker was done after {settled - triggered:.1f} s")
         if is_there != new:
             self.conducted.problems.append(f"{name}: {self._plan.resource_id} is not on {new}, but on {is_there}")
-        elif not steady:
+        elif not answered:
             silent = ", ".join(self._consumers.unanswered(settled)) or "some of what was asked"
             self.conducted.problems.append(f"{name}: not answered all the time afterwards: {silent}")
         else:
@@ -143,7 +143,7 @@ class Drill:
     def _fence(self) -> None:
         plan, name = self._plan, "fencing"
         self._say(f"{name}: {plan.origin}")
-        triggered = time.time()
+        triggered = steady()
         self.changed = True
         # The constraint of a move back prefers the node above all: the resource would leave its new node once more.
         self._cluster.clear(plan.what.resource_id)

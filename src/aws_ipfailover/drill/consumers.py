@@ -13,6 +13,7 @@ from aws_ipfailover.drill.judgement import Series
 from aws_ipfailover.errors import ParameterError, UnknownError
 from aws_ipfailover.watch.addresses import Address
 from aws_ipfailover.watch.asking import Asking
+from aws_ipfailover.watch.clock import steady
 from aws_ipfailover.watch.question import Question
 from aws_ipfailover.watch.watcher import Watcher, local_command
 
@@ -164,7 +165,7 @@ class Consumers:
             self._fail(name, UnknownError(f"{watcher.name} has ended before the drill"))
         if watcher.header is not None and not had_header:
             # Seconds on the way make its clock look behind by as much.
-            self._ahead[name] = watcher.header.now - time.time()
+            self._ahead[name] = watcher.header.now - steady()
 
     def _fail(self, name: str, error: UnknownError) -> None:
         self.failures[name] = str(error)

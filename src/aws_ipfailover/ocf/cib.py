@@ -23,6 +23,8 @@ DEFAULT_TIMEOUT = 20.0
 _META, _INSTANCE = "meta_attributes", "instance_attributes"
 # The set of cluster properties that comes before all others, whatever their scores.
 _BOOTSTRAP = "cib-bootstrap-options"
+# Containers that are in each other: Pacemaker has two at most, a group in a clone.
+_DEEPEST = 8
 _KINDS = {"group": "group", "clone": "clone", "master": "clone", "bundle": "bundle"}
 
 
@@ -101,6 +103,11 @@ class Primitive(NamedTuple):
         """Its agent."""
         return AgentName(self.provider if self.agent_class == "ocf" else "", self.type)
 
+    @property
+    def agent_text(self) -> str:
+        """Its agent as the tools write it: `ocf:heartbeat:IPaddr2`, `stonith:fence_aws`, `systemd:chronyd`."""
+        return ":".join(filter(None, (self.agent_class, self.provider, self.type)))
+
 
 class Level(NamedTuple):
     """A level of a fencing topology: `devices` that fence together, tried in the order of `level_index`.
@@ -145,17 +152,19 @@ class Fencing(NamedTuple):
 
 
 class Cib:
-    """A CIB; its parts are read when they are first asked for.
+    """A CIB; its parts are read when they are first asked for. `source`: what errors call `text`.
 
     Raises:
         UnknownError: `text` is no CIB.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, source: str = "the answer of cibadmin") -> None:
         try:
             root = ET.fromstring(text)  # noqa: S314  what the installed Pacemaker prints
         except ET.ParseError:
-            raise UnknownError("the answer of cibadmin is no XML") from None
+            raise UnknownError(f"{source} is no XML") from None
+        if root.tag != "cib":
+            raise UnknownError(f"{source} is no CIB: its outermost element is {root.tag[:40]!r}")
         self.root = root
         self._references = References(root)
 
@@ -198,7 +207,11 @@ class Cib:
 
     @cached_property
     def primitives(self) -> Mapping[str, Primitive]:
-        """Every primitive by its id, in the order of the configuration."""
+        """Every primitive by its id, in the order of the configuration.
+
+        Raises:
+            UnknownError: they are in each other as Pacemaker does not have it.
+        """
         found: Dict[str, Primitive] = {}
         for child in self._resources:
             self._collect(child, (), found)
@@ -330,6 +343,8 @@ class Cib:
             primitive = self._primitive(one, within)
             found[primitive.resource_id] = primitive
         elif isinstance(one.tag, str) and one.tag in _KINDS:
+            if len(within) >= _DEEPEST:
+                raise UnknownError(f"{one.get('id', '')!r} is in {len(within)} groups and clones, one in the other")
             outer = (self._container(one), *within)
             for child in one:
                 self._collect(child, outer, found)

@@ -7,6 +7,7 @@ of this package's agent under any name, or of one of the agents that move addres
 from __future__ import annotations
 
 import os
+import shlex
 from ipaddress import ip_address
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 
@@ -143,7 +144,7 @@ def move(resource_id: str, node: Optional[str]) -> str:
     """The command by which the cluster moves a resource, of whichever tool is installed; `node`: by default, away."""
     to = [] if node is None else [node]
     if programs.find("crm") is not None:
-        return " ".join(["crm", "resource", "move", resource_id, *to])
+        return shlex.join(["crm", "resource", "move", resource_id, *to])
     if programs.find("pcs") is not None:
-        return " ".join(["pcs", "resource", "move", resource_id, *to])
-    return " ".join(["crm_resource", "--move", "--resource", resource_id, *(["--node", *to] if to else [])])
+        return shlex.join(["pcs", "resource", "move", resource_id, *to])
+    return shlex.join(["crm_resource", "--move", "--resource", resource_id, *(["--node", *to] if to else [])])

@@ -18,6 +18,7 @@ from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.ocf.cib import AgentName, Cib
 from aws_ipfailover.ocf.cluster_view import ARGUMENTS, ClusterView, view_of
+from aws_ipfailover.ocf.refusal import refusal
 
 # Attributes of a planned action that are no parameters of the resource.
 _NOT_PARAMETERS = ("CRM_meta_", "crm_feature_set")
@@ -142,5 +143,5 @@ class Scheduler:
         except UnknownError as error:
             raise UnknownError(f"{name}: {error}") from None
         if done.returncode != 0:
-            raise UnknownError(f"{name} fails ({done.returncode}): {done.stderr[:200]}")
+            raise UnknownError(refusal(name, done))
         return done.stdout

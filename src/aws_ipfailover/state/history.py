@@ -6,10 +6,12 @@ be in several of them, and counts once. Changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import gzip
 import json
 import os
+import re
 import time
 from calendar import timegm
 from datetime import datetime
@@ -85,14 +87,15 @@ def since_of(text: str, now: float) -> float:
         ParameterError: it is none of these.
     """
     stripped = text.strip()
-    ago = float(stripped[:-1]) * _DAY if stripped[-1:] == "d" and stripped[:-1].isdigit() else timeout_seconds(stripped)
+    days = re.fullmatch(r"([0-9]{1,9}) ?d(ays?)?", stripped)
+    ago = int(days[1]) * _DAY if days else timeout_seconds(stripped)
     if ago is not None and not _is_date(stripped):
         return now - ago
     try:
-        found = datetime.fromisoformat(stripped.replace("Z", "+00:00"))
-    except ValueError:
+        # Without a zone: this node's own. A year that this system has no time for is an error of any of these kinds.
+        return datetime.fromisoformat(stripped.replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError, OSError):
         raise ParameterError(f"--since {text!r} is wrong, expected 2h, 30min, 7d, or 2026-11-29 10:00") from None
-    return found.timestamp()  # without a zone: this node's own
 
 
 def _is_date(text: str) -> bool:
@@ -116,7 +119,12 @@ def read(environ: Mapping[str, str], since: float, deadline: Deadline, files: Se
             sources.append(Source("journalctl", str(error)))
     own = environ.get("HA_LOGFILE", "").strip()
     for path in dict.fromkeys([*([own] if own and own not in ("none", os.devnull) else []), *files]):
-        for one in _with_rotated(path):
+        try:
+            found_here = _with_rotated(path)
+        except OSError as error:
+            sources.append(Source(path, error.strerror or type(error).__name__))
+            continue
+        for one in found_here:
             try:
                 if os.stat(one).st_mtime >= since:
                     _add(_lines(one), since, found)
@@ -208,7 +216,13 @@ def _ask(command: List[str], deadline: Deadline) -> str:
 
 
 def _with_rotated(path: str) -> List[str]:
-    """A log file, and what logrotate has made of its older parts; empty if it is not there."""
+    """A log file, and what logrotate has made of its older parts; empty if it is not there.
+
+    Raises:
+        OSError: whether it is there cannot be found out: only root may look into Pacemaker's directory.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the older parts can be there
+        os.stat(path)
     found = [one for one in glob.glob(f"{glob.escape(path)}*") if one == path or one[len(path)] in ".-"]
     return sorted(found)
 

@@ -28,10 +28,12 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from ipaddress import ip_address
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.watch.addresses import Address
+from aws_ipfailover.watch.clock import steady
 from aws_ipfailover.watch.exchange import Exchange
 from aws_ipfailover.watch.icmp import IcmpProber
 from aws_ipfailover.watch.kept import StreamProber
@@ -93,6 +95,7 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "--ends", action="store_true", help="stream: a connection that ends between two questions is a lost question"
     )
     parser.add_argument("--for", dest="seconds", type=float, default=math.inf, help="seconds; default: without end")
+    parser.add_argument("--steady", action="store_true", help="a clock that is set meanwhile changes no time")
     parser.add_argument(
         "--ttl", action="append", type=signed_node, default=[], metavar="NAME=TTL", help="who signs how"
     )
@@ -117,7 +120,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         sys.stdout.flush()
 
     addresses: List[Address] = arguments.address
-    asked = {address: Outcomes(address, arguments.timeout, write) for address in addresses}
+    now = steady if arguments.steady else time.time
+    asked = {address: Outcomes(address, arguments.timeout, write, now) for address in addresses}
     protocols: List[Asked] = arguments.protocol or [Asked(one, None) for one in PROTOCOLS]
     exchange = Exchange(arguments.ask, arguments.accepted, arguments.ends)
     try:

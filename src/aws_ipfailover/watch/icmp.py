@@ -15,7 +15,7 @@ import struct
 from ipaddress import ip_address
 from typing import List, Mapping, Optional, Tuple
 
-from aws_ipfailover.watch.addresses import Address, family_of
+from aws_ipfailover.watch.addresses import Address, family_of, socket_address, without_scope
 from aws_ipfailover.watch.echo import (
     ICMP6_ECHO,
     ICMP_ECHO,
@@ -47,7 +47,8 @@ class IcmpProber:
     def __init__(
         self, address: Address, nodes: Mapping[str, int], outcomes: Outcomes, selector: selectors.BaseSelector
     ) -> None:
-        self._address = address
+        self._address = without_scope(address)
+        self._target = socket_address(address, 0)
         self._nodes = nodes
         self._outcomes = outcomes
         self._identifier = secrets.randbelow(1 << 16)
@@ -63,13 +64,13 @@ class IcmpProber:
         self._outcomes.asked("icmp", sequence, lambda _answered: None)
         try:
             try:
-                self._socket.sendto(message, (str(self._address), 0))
+                self._socket.sendto(message, self._target)
             except OSError:
                 if self._is_raw:
                     raise
                 # A ping socket tells the error of an earlier request here; that of this one, if it is one, once more.
                 self._read_errors()
-                self._socket.sendto(message, (str(self._address), 0))
+                self._socket.sendto(message, self._target)
         except OSError as error:
             self._outcomes.failed("icmp", sequence, failure_of(error))
 
@@ -85,7 +86,7 @@ class IcmpProber:
                 continue
             if reply.ttl is None:
                 self._outcomes.failed("icmp", reply.sequence, "unreachable")
-            elif ip_address(sender[0]) == self._address:
+            elif without_scope(ip_address(sender[0])) == self._address:
                 node = node_of(reply.ttl, self._nodes)
                 self._outcomes.answered("icmp", reply.sequence, node or f"ttl-{reply.ttl}")
 

@@ -12,7 +12,6 @@ import errno
 import selectors
 import socket
 import struct
-import time
 from typing import Optional
 
 from aws_ipfailover.watch.addresses import Address
@@ -73,7 +72,7 @@ class StreamProber(Prober):
                 self._outcomes.asked("stream", sequence, self._settled, self._number)
                 self._send()
             else:
-                self._idle_since = time.time()
+                self._idle_since = self._outcomes.now()
                 self._outcomes.asked(
                     "stream",
                     sequence,
@@ -105,7 +104,7 @@ class StreamProber(Prober):
         if self._socket is None or self._waiting is None or self._idle_since is None:
             return
         told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK.size)
-        at = time.time() - _LAST_ACK.unpack(told)[0] / 1000
+        at = self._outcomes.now() - _LAST_ACK.unpack(told)[0] / 1000
         if at > self._idle_since + _GRANULARITY:
             self._outcomes.answered("stream", self._waiting, self._name, at=at)
 

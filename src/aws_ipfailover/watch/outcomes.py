@@ -31,10 +31,17 @@ class Pending:
 class Outcomes:
     """The questions to one address under way, and the one place where an outcome becomes a line.
 
-    The first outcome of a question counts; what comes later is ignored.
+    The first outcome of a question counts; what comes later is ignored. `now`: the wall time.
     """
 
-    def __init__(self, address: Address, timeout: float, write: Callable[[Question], None]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        timeout: float,
+        write: Callable[[Question], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.now = now
         self._address = str(address)
         self._timeout = timeout
         self._write = write
@@ -52,13 +59,13 @@ class Outcomes:
     ) -> None:
         """A question is about to leave. `within`: seconds for the answer, where that takes longer than the timeout."""
         deadline = time.monotonic() + max(self._timeout, within)
-        self._pending[protocol, sequence] = Pending(time.time(), deadline, release, connection, last_look=last_look)
+        self._pending[protocol, sequence] = Pending(self.now(), deadline, release, connection, last_look=last_look)
 
     def accepted(self, protocol: Protocol, sequence: int, within: float) -> None:
         """The connection was accepted, which is the answer; for so many seconds more the server may say who it is."""
         pending = self._pending.get((protocol, sequence))
         if pending is not None:
-            pending.accepted = time.time()
+            pending.accepted = self.now()
             pending.deadline = min(pending.deadline, time.monotonic() + within)
 
     def answered(
@@ -70,7 +77,7 @@ class Outcomes:
         at: Optional[float] = None,
     ) -> None:
         """`node` answered, by its own time at `stamped`: just now, or `at` that wall time."""
-        self._finish(protocol, sequence, at or time.time(), node, stamped, None)
+        self._finish(protocol, sequence, at or self.now(), node, stamped, None)
 
     def failed(self, protocol: Protocol, sequence: int, failure: Failure) -> None:
         """The question failed."""

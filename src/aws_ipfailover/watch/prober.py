@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import selectors
 
-from aws_ipfailover.watch.addresses import Address, family_of
+from aws_ipfailover.watch.addresses import Address, family_of, socket_address
 from aws_ipfailover.watch.exchange import NUMBERED, Exchange
 from aws_ipfailover.watch.outcomes import Outcomes
 
@@ -22,6 +22,6 @@ class Prober:
     ) -> None:
         self._exchange = exchange
         self._family = family_of(address)
-        self._target = (str(address), port)
+        self._target = socket_address(address, port)
         self._outcomes = outcomes
         self._selector = selector

@@ -20,7 +20,7 @@ _TO_END = 10.0
 
 def local_command(address: Address, asking: Asking, seconds: Optional[float]) -> List[str]:
     """The command that asks `address` from here: a process of its own, which nothing that is shown here delays."""
-    return [sys.executable, "-m", "aws_ipfailover.watch", *asking.process_arguments(address, seconds)]
+    return [sys.executable, "-m", "aws_ipfailover.watch", "--steady", *asking.process_arguments(address, seconds)]
 
 
 class Watcher:
