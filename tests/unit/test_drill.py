@@ -811,7 +811,6 @@ def test_the_doctor_loads_nothing_from_the_working_directory(tmp_path: Path, mon
         (["--keep"], "--keep keeps a connection"),
         (["--wait", "1"], "--wait"),
         (["--yes", "--cluster-command", "'"], "No closing quotation"),
-        (["--svg", "/proc/none/x"], "cannot be written"),
         (["--report", "/nowhere/at/all.html"], "there is no directory /nowhere/at"),
         (["--report", "/proc"], "/proc is a directory"),
         # ssh would take it for an option, and run what it names here.

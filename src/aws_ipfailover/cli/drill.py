@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aws_ipfailover.cli.asking import asking_of, asking_options
-from aws_ipfailover.cli.files import check_directory, check_writable
+from aws_ipfailover.cli.files import check_directory
 from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
 from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, hanging, json_option, write_json
@@ -37,8 +37,6 @@ from aws_ipfailover.report.files import write
 from aws_ipfailover.report.page import page as render
 from aws_ipfailover.watch.addresses import Address
 from aws_ipfailover.watch.changes import clock
-from aws_ipfailover.watch.history import History
-from aws_ipfailover.watch.picture import Mark, Row, svg
 
 _CODES = {Verdict.IN_ORDER: OK, Verdict.WRONG: WRONG, Verdict.UNKNOWN: UNKNOWN}
 # What `--report` is given for no page.
@@ -56,7 +54,6 @@ _OWN = AgentName("heartbeat", AGENT)
 @click.option("--there-and-back", is_flag=True, help="With --fence: the moves first.")
 @click.option("--allowed", type=Seconds(0), metavar="S", help="A longer silence is wrong.")
 @click.option("--wait", type=Seconds(10, 7200), default=300.0, metavar="S", help="For each step (300).")
-@click.option("--svg", "picture", metavar="FILE", help="Draw the picture.")
 @click.option("--report", "page_file", metavar="FILE", help="Its page (drill-RESOURCE-TIME.html), or: none.")
 @click.option("--watch-command", default=BY_SSH, hidden=True, help="What runs aws-ipfailover on {host}.")
 @click.option("--cluster-command", default="", hidden=True, help="What runs a command on a node of the cluster.")
@@ -71,7 +68,6 @@ def command(
     there_and_back: bool,
     allowed: Optional[float],
     wait: float,
-    picture: Optional[str],
     page_file: Optional[str],
     watch_command: str,
     cluster_command: str,
@@ -89,8 +85,6 @@ def command(
         raise click.UsageError("the drill asks before it begins, for which JSON leaves no place: add --yes")
     asking = asking_of(options)
     hosts = hosts_in(watch_from or "")
-    if picture:
-        check_writable("--svg", picture)
     if page_file and page_file != _NONE:
         check_directory("--report", page_file)
     screen = console(stderr=as_json)
@@ -143,8 +137,6 @@ def command(
     conducted = drill.conducted
     shown = [seen(one, step, names) for step in conducted.steps for one in series]
     report = Report(plan, str(target), found, conducted, shown, failures, allowed, interrupted)
-    if picture:
-        Path(picture).write_text(_picture(report, series), encoding="utf-8")
     if drawn is not None:
         settings = {
             "asked from": ", ".join(place.name for place in where),
@@ -268,15 +260,3 @@ def _print(screen: Console, report: Report) -> None:
     for text in (*report.problems, *report.unknown):
         screen.print(Text(text))
     screen.print(Text(f"the drill of {report.plan.resource_id}: {report.verdict.value}"))
-
-
-def _picture(report: Report, series: Sequence[Series]) -> str:
-    rows = []
-    for one in series:
-        history = History(one.protocol, one.timeout)
-        for question in one.questions:
-            history.add(question)
-        history.finish()
-        rows.append(Row(f"{one.consumer}, {one.over}", history, one.ahead))
-    marks = [Mark(f"{step.name} to {step.new}", step.triggered) for step in report.conducted.steps]
-    return svg(f"{report.address}: drill of {report.plan.resource_id}", rows, marks)

@@ -46,8 +46,8 @@ def hanging(to: Console, text: Text, indent: int) -> None:
         return
     first, *further = text[indent:].wrap(to, max(20, to.width - indent)) or [Text()]
     to.print(text[:indent] + first, soft_wrap=True)
-    for line in further:
-        to.print(Text(" " * indent) + line, soft_wrap=True)
+    for rest in further:
+        to.print(Text(" " * indent) + rest, soft_wrap=True)
 
 
 def json_option(decorated: Decorated) -> Decorated:
