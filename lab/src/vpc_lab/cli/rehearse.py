@@ -98,7 +98,7 @@ def rehearse_verb(
         sys.stderr.write(f"{error}\n")
         return UNKNOWN
     report.tell_outcome(outcome, voice)
-    voice.say(f"The records are in {place}.")
+    voice.say(f"The records are in {place}, each with its page, report.html.")
     if as_json:
         _print(outcome)
     return 0 if outcome.passed else WRONG

@@ -20,7 +20,7 @@ from vpc_lab.rehearsal.model import Configuration, is_on
 from vpc_lab.rehearsal.plan import Plan, plan
 from vpc_lab.rehearsal.stand_ins import StandIn, aliases, stand_ins, write
 from vpc_lab.scenarios.narrator import Narrator
-from vpc_lab.scenarios.runner import Played, play
+from vpc_lab.scenarios.runner import Played, play, with_page
 from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.topology import topology_for
 
@@ -279,6 +279,7 @@ def rehearse(
                 number += 1
                 voice.heading(f"{scenario.name}: {scenario.summary}")
                 played = _play(lab, scenario, found, directory / f"{number:02}-{scenario.name}", voice)
+                played = with_page(played, voice)
                 outcome.played.append(played)
                 for sentence in played.verdict.sentences():
                     voice.verdict(sentence, good=False)

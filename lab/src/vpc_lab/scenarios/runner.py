@@ -134,6 +134,18 @@ def play(
     return Played(scenario, configuration, verdict, directory, time.monotonic() - began)
 
 
+def with_page(played: Played, voice: Narrator) -> Played:
+    """The same, with its page written beside its record."""
+    try:
+        played.record.mkdir(parents=True, exist_ok=True)
+        page = write(played.record / NAME, played.record, played.verdict, played.about)
+    except (LabError, OSError) as error:
+        # The verdict is what matters, and is told all the same.
+        voice.say(f"There is no page of {played.scenario.name}: {error}")
+        return played
+    return replace(played, page=page)
+
+
 @dataclass
 class Company:
     """Plays one scenario after another, in a lab that is kept for as long as its settings and configuration fit."""
@@ -182,17 +194,7 @@ class Company:
                     self._lab.save_logs(place / "logs")
             # What went wrong may go on: the next one gets a lab of its own.
             self.close()
-        return self._with_page(played) if self.every_page or not played.verdict.passed else played
-
-    def _with_page(self, played: Played) -> Played:
-        try:
-            played.record.mkdir(parents=True, exist_ok=True)
-            page = write(played.record / NAME, played.record, played.verdict, played.about)
-        except (LabError, OSError) as error:
-            # The verdict is what matters, and is told all the same.
-            self.voice.say(f"There is no page of {played.scenario.name}: {error}")
-            return played
-        return replace(played, page=page)
+        return with_page(played, self.voice) if self.every_page or not played.verdict.passed else played
 
     def _in_lab(self, scenario: Scenario, configuration: Configuration, place: Path) -> Played:
         lab = self._lab_for(scenario, configuration)
