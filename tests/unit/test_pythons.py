@@ -280,12 +280,13 @@ def test_it_is_part_of_make_test(checkout: Checkout, result: int) -> None:
     done = subprocess.run([str(script)], check=False, capture_output=True, text=True, env=environ)
     assert done.returncode == result, done
     assert "the other Pythons" in done.stdout
-    told = {line[2:26].strip(): line[27:33] for line in done.stdout.splitlines()[-5:]}
+    told = {line[2:26].strip(): line[27:33] for line in done.stdout.splitlines()[-6:]}
     outcome = "FAILED" if result else "passed"
     assert told == {
         "lab": "passed",
         "soak, 3 minutes": "passed",
         "aws, imds, kernel": "passed",
+        "packages": "passed",
         "unit, Pythons": outcome,
         "agent, Pythons": outcome,
     }
