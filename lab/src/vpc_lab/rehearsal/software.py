@@ -6,6 +6,7 @@ from typing import List, Optional
 
 from vpc_lab.errors import LabError
 from vpc_lab.lab import Lab
+from vpc_lab.rehearsal.model import is_on
 from vpc_lab.scenarios.stage import Stage
 
 RUNS = "/run/stand-ins"
@@ -53,12 +54,14 @@ def register(lab: Lab, resource: str, node: str) -> None:
 
 
 def whole_again(stage: Stage, resource: str, clone: str, sid: str, within: float = 120.0) -> None:
-    """Register every former primary with the new one, have the cluster look again, and wait until they are in sync."""
+    """Register former primaries where they do not do it themselves, have the cluster look again, wait for the sync."""
     stage.wait(f"the promotion of {resource}", lambda: promoted_on(stage.lab, resource) is not None, within)
     primary = promoted_on(stage.lab, resource)
     if primary is None:
         raise LabError(f"{resource} is promoted nowhere")
-    for node in unregistered(stage.lab, resource, primary):
+    parameter = ["crm_resource", "--resource", resource, "--get-parameter", "AUTOMATED_REGISTER"]
+    by_itself = is_on(stage.command(parameter, check=False).strip())
+    for node in [] if by_itself else unregistered(stage.lab, resource, primary):
         stage.voice.say(f"The administrator registers the database of {node} with {primary}")
         register(stage.lab, resource, node)
     stage.command(["crm_resource", "--refresh", "--resource", clone])
