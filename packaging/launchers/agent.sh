@@ -2,19 +2,21 @@
 # The OCF resource agent ocf:heartbeat:aws-ipfailover. It is a Python program; this file of the package starts it.
 #
 # /usr/lib/aws-ipfailover/current leads to the version that is installed. Where it leads is looked at once, so that an
-# operation that has begun ends in the version in which it began, whatever is installed meanwhile.
+# operation that has begun ends in the version in which it began, whatever is installed meanwhile. During the very first
+# installation, perhaps over an agent that pip installed and that is in use, the link is not there yet: then the files of
+# the package itself are run, which are unpacked before this one.
 #
 # Where no Python can run it, this file performs two actions by itself, with `ip` alone. Stop, because a failed stop makes
 # Pacemaker fence the node. A probe, because Pacemaker takes exit code 5, or an agent whose interpreter is not there, for
 # "not running here", and would start the resource elsewhere while this node has the address. What cannot be told from
 # what `ip` prints ends with 1. Every other action, also a recurring monitor, ends with 5.
 pythons="python @PYTHONS@"
-if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null; then
+if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null || cd -P /usr/lib/aws-ipfailover/package/@NAME@ 2>/dev/null; then
     tree=$PWD
     cd "${OLDPWD:-/}" 2>/dev/null || cd /
     for python in $pythons; do
         if [ -x "$tree/bin/$python" ]; then
-            exec "$tree/bin/$python" -I -c 'import sys; del sys.argv[0]; import ocf_aws_ipfailover' "$0" "$@"
+            exec "$tree/bin/$python" -IB -c 'import sys; del sys.argv[0]; import ocf_aws_ipfailover' "$0" "$@"
         fi
     done
     reason="no Python from @FIRST@ to @LAST@ is in /usr/bin, install one"

@@ -1,11 +1,11 @@
 #!/bin/sh
 # aws-ipfailover, in the version that is installed. One that runs is not disturbed by the next.
-if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null; then
+if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null || cd -P /usr/lib/aws-ipfailover/package/@NAME@ 2>/dev/null; then
     tree=$PWD
     cd "${OLDPWD:-/}" 2>/dev/null || cd /
     for python in python @PYTHONS@; do
         if [ -x "$tree/bin/$python" ]; then
-            exec "$tree/bin/$python" -I -c 'import sys
+            exec "$tree/bin/$python" -IB -c 'import sys
 from aws_ipfailover.cli.main import main
 sys.exit(main())' "$@"
         fi

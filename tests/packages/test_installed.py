@@ -12,6 +12,8 @@ from aws_ipfailover.ocf.metadata import metadata
 from box import AGENT, Box
 from sandbox import Node
 
+from .conftest import deb_of
+
 
 def test_a_resource_is_started_and_stopped(installed: Box, node: Node, note: Callable[[str], None]) -> None:
     """validate-all, start, monitor with and without the cloud, stop: from the installed files, against EC2's API."""
@@ -102,3 +104,12 @@ def test_neither_pythonpath_nor_the_directory_is_executed(installed: Box, action
 def test_files_are_as_they_were_packed(installed: Box) -> None:
     """`dpkg --verify` finds nothing to complain of, also after the agent has run."""
     assert installed.run("dpkg", "--verify", "aws-ipfailover").stdout == ""
+
+
+def test_before_it_is_configured(open_box: Box, packages: Path) -> None:
+    """Unpacked over an agent of pip's, and not configured yet: operations run, and leave no file in the package."""
+    open_box.run("dpkg", "--unpack", deb_of(packages))
+    environ = {"OCF_RESKEY_ip": "192.168.10.10", "OCF_RESKEY_CRM_meta_interval": "2000"}
+    assert open_box.run(AGENT, "monitor", check=False, environ=environ).returncode == 7
+    assert open_box.run(AGENT, "meta-data").returncode == 0
+    assert open_box.sh("find /usr/lib/aws-ipfailover/ -name __pycache__") == ""

@@ -32,10 +32,10 @@ def launcher(tmp_path: Path) -> Iterator[Path]:
 def written(directory: Path, name: str) -> Path:
     """A launcher whose package is not there."""
     text = (LAUNCHERS / name).read_text(encoding="utf-8")
-    for old, new in (("PYTHONS", "python3.13 python3.9"), ("FIRST", "3.9"), ("LAST", "3.13")):
+    for old, new in (("PYTHONS", "python3.13 python3.9"), ("FIRST", "3.9"), ("LAST", "3.13"), ("NAME", "none")):
         text = text.replace(f"@{old}@", new)
     path = directory / name
-    path.write_text(text.replace("/usr/lib/aws-ipfailover/current", str(directory / "current")), encoding="utf-8")
+    path.write_text(text.replace("/usr/lib/aws-ipfailover/", f"{directory}/"), encoding="utf-8")
     path.chmod(0o755)
     return path
 
