@@ -168,7 +168,9 @@ def test_completion(files: Path) -> None:
 
 def test_the_scripts_are_shell(files: Path) -> None:
     """Every script passes `sh -n`, with nothing left of a template."""
-    scripts = [path for path in files.rglob("*") if path.is_file() and path.stat().st_mode & 0o100]
+    scripts = [
+        path for path in files.rglob("*") if path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o100
+    ]
     assert len(scripts) == 4, scripts
     for path in scripts:
         assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0
