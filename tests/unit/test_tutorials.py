@@ -184,6 +184,6 @@ def test_every_block_of_a_page_is_run_or_marked(name: str) -> None:
     page = (tutorials.PAGES / f"{name}.md").read_text(encoding="utf-8")
     assert steps(page)
     opened = re.findall(r"^ *```(\w+)(.*)$", page, re.M)
-    assert [one for one in opened if one[0] != "mermaid" and 'title="' not in one[1]] == []
+    assert [one for one in opened if one[0] != "diagram" and 'title="' not in one[1]] == []
     assert page.count('"In the lab"') >= 3
     assert "/tmp/" not in page
