@@ -40,7 +40,8 @@ def complaint(line: str) -> Optional[str]:
             break
         words.append(word)
     found: click.Command = group
-    with click.Context(group, info_name=NAME) as context:
+    # With the settings of a command line: click keeps the option for help that a command has got first.
+    with click.Context(group, info_name=NAME, **group.context_settings) as context:
         while isinstance(found, click.Group) and words and not words[0].startswith("-"):
             name = words.pop(0)
             if name.isupper():  # stands for a name
