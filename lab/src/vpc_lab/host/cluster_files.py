@@ -47,10 +47,8 @@ quorum {{
   provider: corosync_votequorum
 {two}}}
 system {{
-  # In a namespace neither real-time scheduling nor the root cgroup is ours. The least nice value comes next to it:
-  # where processors are short, a node that waits for one must not look like a node that is gone.
+  # In a namespace neither real-time scheduling nor the root cgroup is ours.
   sched_rr: no
-  priority: max
   move_to_root_cgroup: no
 }}
 logging {{
