@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import List, Optional
 
@@ -28,6 +29,7 @@ def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[st
     """
     if not Path(AGENTS).is_dir():
         return None
+    compile_packages()
     places = [place for place in AGENT_PLACES if Path(place).is_dir()]
     for place in places:
         shutil.copytree(place, root / place.lstrip("/"), symlinks=True)
@@ -42,6 +44,16 @@ def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[st
     if more is not None:
         _add(more, root, places)
     return root
+
+
+def compile_packages() -> None:
+    """Compile the modules that instances run: they see these read-only, and every process would compile them anew.
+
+    Where the bytecode cannot be written everything runs all the same, only slower.
+    """
+    found = [spec for name in ("aws_ipfailover", "vpc_lab") if (spec := find_spec(name)) is not None]
+    places = [place for spec in found for place in spec.submodule_search_locations or ()]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *places], check=False, capture_output=True)
 
 
 def _add(more: Path, root: Path, places: List[str]) -> None:
