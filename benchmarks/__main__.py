@@ -1,4 +1,4 @@
-"""Run the benchmarks and write docs/performance.md: `python -m benchmarks [actions] [failover] [propagation] [scale] [many]`.
+"""Run the benchmarks and write docs/performance.md: `python -m benchmarks [NAME ...]`.
 
 What is not named keeps the figures of its last run. `--quick` runs each for a minute or two, to see that it works, and
 writes nothing into docs.
@@ -33,6 +33,7 @@ NAMES = {
     "propagation": "## Make before break while routes take effect",
     "scale": "## Many addresses",
     "many": "## Many addresses of one service",
+    "doctor": "## The doctor",
 }
 INTRODUCTION = """# Performance
 

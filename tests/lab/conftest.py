@@ -30,6 +30,8 @@ LONG = (
 NAME = f"test-{os.getpid()}"
 
 
+# Before xdist puts the groups into the tests' names: in its workers it is asked before the conftest files.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """Skip, or under CI=true fail, what this machine cannot run. A file's tests share a worker, and so their labs.
 

@@ -8,6 +8,7 @@ program may have; and a /proc in which only /proc/sys/net can be written, becaus
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -69,13 +70,15 @@ def _copy_public(source: Path, copy: Path) -> None:
     copy.mkdir()
     if about.st_mode & 0o005 == 0o005:
         for child in source.iterdir():
-            mode = child.lstat().st_mode
-            if stat.S_ISDIR(mode):
-                _copy_public(child, copy / child.name)
-            elif stat.S_ISLNK(mode):
-                (copy / child.name).symlink_to(child.readlink())
-            elif stat.S_ISREG(mode) and mode & 0o004:
-                shutil.copy2(child, copy / child.name)
+            # What somebody removes meanwhile, such as a file with which another one is replaced, is not missed.
+            with contextlib.suppress(FileNotFoundError):
+                mode = child.lstat().st_mode
+                if stat.S_ISDIR(mode):
+                    _copy_public(child, copy / child.name)
+                elif stat.S_ISLNK(mode):
+                    (copy / child.name).symlink_to(child.readlink())
+                elif stat.S_ISREG(mode) and mode & 0o004:
+                    shutil.copy2(child, copy / child.name)
     os.chown(copy, about.st_uid, about.st_gid)
     copy.chmod(stat.S_IMODE(about.st_mode))
 

@@ -88,9 +88,10 @@ class RunDir:
 
     def in_use(self) -> bool:
         """Whether a lab of this name has a process."""
-        if not (self.path / "lock").exists():
+        try:
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
             return False
-        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
