@@ -144,8 +144,9 @@ def test_two_holders_for_a_moment_are_noticed(lab: Lab, tmp_path: Path) -> None:
         # Long before the run is over.
         eventually("a violation", trial.found, 20)
         trial.steady(holder)
-    assert "not started" in trial.rules()
-    shown = [one for one in trial.verdict.violations if one.rule == "not started"]
+    # The second, where an earlier test had the service on the standby.
+    shown = [one for one in trial.verdict.violations if one.rule in ("not started", "after stop")]
+    assert shown, trial.rules()
     assert all(one.sentence.startswith(f"{standby} answered ") for one in shown)
     assert max(one.time for one in shown) - min(one.time for one in shown) < 2
 
