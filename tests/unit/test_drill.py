@@ -319,6 +319,14 @@ def test_what_moves_along_is_no_reason(constraint: str) -> None:
     assert placement_refusals(placed(constraint), "ip", Moved("ip")) == []
 
 
+def test_what_is_moved_instead_fails_no_database_over_by_the_way() -> None:
+    """An application that the address is placed with, and that is itself placed with the database."""
+    chain = placed(colocation("ip", "app", "9") + colocation("app", "msl", "10", "Promoted", name="d"))
+    (reason,) = placement_refusals(chain, "ip", Moved("app"))
+    assert "app is placed with the promoted instance of msl (constraint d)" in reason
+    assert placement_refusals(chain, "ip", Moved("msl", promoted=True)) == []
+
+
 def test_what_an_address_is_placed_with_can_be_moved_instead() -> None:
     """By its promoted role, where that is what the address follows."""
     with_database = placed(colocation("ip", "msl", "2000", "Promoted"))

@@ -81,17 +81,17 @@ def placement_refusals(cib: Cib, resource_id: str, what: Moved) -> List[str]:
 
 
 def _parted(cib: Cib, resource_id: str, what: Moved) -> Iterator[str]:
-    if what.resource_id not in _itself(cib, resource_id):
-        return
-    for one in placements(cib, resource_id):
+    # Also what is moved in its place can be placed with something that would fail over.
+    moved_id = resource_id if what.resource_id in _itself(cib, resource_id) else what.resource_id
+    for one in placements(cib, moved_id):
         if one.promoted:
             yield (
-                f"{resource_id} is placed with {one}, which would fail over too, or be parted from it: say"
+                f"{moved_id} is placed with {one}, which would fail over too, or be parted from it: say"
                 f" --move {one.resource_id} if it is to fail over"
             )
         elif one.score < _INFINITY:
             yield (
-                f"{resource_id} is placed with {one} by a score of {one.score}, and could be parted from it: say"
+                f"{moved_id} is placed with {one} by a score of {one.score}, and could be parted from it: say"
                 f" --move {one.resource_id} to move that"
             )
 
