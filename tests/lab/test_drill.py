@@ -51,6 +51,11 @@ def drill(lab: Lab, *arguments: str, consumers: str = "consumer-a,onprem") -> Li
     ]
 
 
+def ended(command: List[str]) -> subprocess.CompletedProcess[str]:
+    """A drill that has run to its end."""
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=110)
+
+
 def where(lab: Lab) -> str:
     """The node that has the resource."""
     status = lab.wait_cluster("the address started", lambda now: now.where("ip_service") is not None)
@@ -69,14 +74,7 @@ def test_a_planned_move_there_and_back_has_figures(lab: Lab, tmp_path: Path) -> 
     origin = where(lab)
     other = next(node for node in lab.nodes() if node != origin)
     page = tmp_path / "page.html"
-    done = subprocess.run(
-        drill(lab, "--icmp", "--json", "--yes", "--allowed", "20", "--report", str(page)),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
+    done = ended(drill(lab, "--icmp", "--json", "--yes", "--allowed", "20", "--report", str(page)))
     assert done.returncode == 0, done.stderr + done.stdout
     document: Dict[str, Any] = json.loads(done.stdout)
     jsonschema.validate(document, SCHEMA)
@@ -127,14 +125,7 @@ def test_a_cluster_that_is_not_healthy_is_left_alone(lab: Lab) -> None:
     lab.exec("node1", ["crm", "configure", "property", "maintenance-mode=true"])
     try:
         lab.wait_cluster("the cluster", lambda _: True)
-        done = subprocess.run(
-            drill(lab, "--yes", "--report", "none"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = ended(drill(lab, "--yes", "--report", "none"))
     finally:
         lab.exec("node1", ["crm", "configure", "property", "maintenance-mode=false"])
     assert done.returncode == 1
@@ -163,25 +154,11 @@ def test_an_address_that_follows_a_database_is_moved_by_moving_that(lab: Lab) ->
     lab.settle()
     origin = where(lab)
     assert promoted(lab) == origin
-    done = subprocess.run(
-        drill(lab, "--yes", "--report", "none"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
+    done = ended(drill(lab, "--yes", "--report", "none"))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "--move msl_db" in " ".join(done.stdout.split())
     assert (where(lab), promoted(lab)) == (origin, origin)
-    done = subprocess.run(
-        drill(lab, "--move", "msl_db", "--json", "--yes", "--report", "none"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
+    done = ended(drill(lab, "--move", "msl_db", "--json", "--yes", "--report", "none"))
     assert done.returncode == 0, done.stderr + done.stdout
     found = json.loads(done.stdout)
     assert (found["resource"], found["moved"], found["verdict"]) == ("ip_service", "msl_db", "in order")
