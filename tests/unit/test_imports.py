@@ -295,9 +295,9 @@ ALLOWED: Dict[str, Set[str]] = {
     },
     "report.document": set(),
     "report.files": set(),
-    "report.lanes": {"watch.question"},
-    "report.page": {"report.document", "report.lanes", "report.picture"},
-    "report.picture": {"output", "report.document", "report.lanes"},
+    "report.lanes": {"watch.history", "watch.question"},
+    "report.page": {"report.document", "report.lanes", "report.picture", "watch.history"},
+    "report.picture": {"output", "report.document", "report.lanes", "watch.history"},
     "report.questions": {"errors", "watch.question"},
     "watch": set(),
     "watch.__main__": {

@@ -31,10 +31,11 @@ from aws_ipfailover.report.document import (
     Span,
     parse,
 )
-from aws_ipfailover.report.lanes import Answers, Lane, Mixed, Silence, Unasked, coarser, lanes_of
+from aws_ipfailover.report.lanes import Answers, Lane, Mixed, Unasked, coarser, lanes_of
 from aws_ipfailover.report.page import page
 from aws_ipfailover.report.picture import MARKS, picture
 from aws_ipfailover.report.questions import read
+from aws_ipfailover.watch.history import Silence
 from aws_ipfailover.watch.question import Failure, Protocol, Question
 
 T = 1_000_000.0

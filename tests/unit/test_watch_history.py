@@ -10,7 +10,7 @@ import pytest
 
 from aws_ipfailover.watch.changes import Changes
 from aws_ipfailover.watch.history import History
-from aws_ipfailover.watch.picture import Mark, Row, svg
+from aws_ipfailover.watch.picture import Row, svg
 from aws_ipfailover.watch.question import Failure, Protocol, Question
 from aws_ipfailover.watch.summary import Outcome, figures, outcome_of, reasons
 
@@ -172,8 +172,8 @@ def texts(picture: str) -> List[str]:
 def test_the_picture_names_who_answers_and_how_long_nobody_does() -> None:
     """In words, beside colours."""
     row = Row("from onprem", history(asked("node1", "node1", LOST, "node2")))
-    found = texts(svg("192.168.10.10", [row], [Mark("move", T + 1.5)]))
-    assert {"192.168.10.10", "from onprem", "move", "node1", "node2", "no answer", "2.00 s"} <= set(found)
+    found = texts(svg("192.168.10.10", [row]))
+    assert {"192.168.10.10", "from onprem", "node1", "node2", "no answer", "2.00 s"} <= set(found)
 
 
 @pytest.mark.parametrize("questions", [[], asked("a"), asked(LOST), asked("<&\x1b\ud800\"'>")])
@@ -189,12 +189,3 @@ def test_a_long_name_leaves_the_bars_free() -> None:
     (shown,) = [one for one in texts(svg("t", [Row(name, history(asked("a")))])) if one.startswith("application")]
     assert len(shown) < 30
     assert shown.endswith("…")
-
-
-def test_clocks_that_differ_meet_on_one_axis() -> None:
-    """A row whose clock is ahead is drawn where the others are."""
-    behind = history([Question("tcp", 0, T, T, "a", None), Question("tcp", 1, T + 10, T + 10, "a", None)])
-    ahead = history([Question("tcp", 0, T + 100, T + 100, "a", None), Question("tcp", 1, T + 110, T + 110, "a", None)])
-    root = ElementTree.fromstring(svg("t", [Row("one", behind), Row("other", ahead, ahead=100.0)]))
-    bars = [(one.get("x"), one.get("width")) for one in root.iter() if one.get("fill") == "#56b4e9"]
-    assert bars[0] == bars[1]

@@ -37,6 +37,7 @@ from aws_ipfailover.report.files import write
 from aws_ipfailover.report.page import page as render
 from aws_ipfailover.watch.addresses import Address
 from aws_ipfailover.watch.changes import clock
+from aws_ipfailover.watch.clock import steady
 
 _CODES = {Verdict.IN_ORDER: OK, Verdict.WRONG: WRONG, Verdict.UNKNOWN: UNKNOWN}
 # What `--report` is given for no page.
@@ -118,7 +119,7 @@ def command(
     told: List[Tuple[float, str]] = []
 
     def say(text: str) -> None:
-        told.append((time.time(), text))
+        told.append((steady(), text))
         screen.print(Text(f"{clock(told[-1][0])} {text}"))
 
     interrupted = False

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
+from aws_ipfailover.watch.history import Silence
 from aws_ipfailover.watch.question import Question
 
 # Seconds, beyond the timeout, by which the line of an earlier question can come after that of a later one.
@@ -29,25 +30,6 @@ class Answers:
     ends: float
     who: Optional[str]
     answers: int = 1
-
-
-@dataclass
-class Silence:
-    """A silence. `before`, `after`: who answered; `ended`: an answer came, else it ends with the last question."""
-
-    begins: float
-    ends: float
-    lost: int = 0
-    errors: Dict[str, int] = field(default_factory=dict)
-    before: Optional[str] = None
-    after: Optional[str] = None
-    never_before: bool = False
-    ended: bool = False
-
-    @property
-    def seconds(self) -> float:
-        """How long it lasted."""
-        return max(0.0, self.ends - self.begins)
 
 
 @dataclass(frozen=True)

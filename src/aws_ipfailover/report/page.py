@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from aws_ipfailover.report.document import FAILED, PASSED, UNKNOWN, Document, Judged, Span
-from aws_ipfailover.report.lanes import Answers, Lane, Part, Silence
+from aws_ipfailover.report.lanes import Answers, Lane, Part
 from aws_ipfailover.report.picture import LONGEST_NAME, PROBLEMS, cleaned, picture, reasons, shown
+from aws_ipfailover.watch.history import Silence
 
 # The most rows of each table.
 SILENCES, EVENTS, PARTS, SENTENCES = 100, 1_500, 600, 200

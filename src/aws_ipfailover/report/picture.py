@@ -12,7 +12,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from aws_ipfailover.output import line
 from aws_ipfailover.report.document import Document, Mark, Span
-from aws_ipfailover.report.lanes import Answers, Lane, Mixed, Part, Silence, coarser
+from aws_ipfailover.report.lanes import Answers, Lane, Mixed, Part, coarser
+from aws_ipfailover.watch.history import Silence
 
 SILENCE, UNASKED, MIXED, UNNAMED = -1, -2, -3, -4
 # The most that one picture has: of parts, in all lanes; of marks, spans and problems; of names of who answered.

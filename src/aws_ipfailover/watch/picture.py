@@ -29,19 +29,10 @@ _LONGEST = int((_LEFT - 10) / _CHARACTER)
 
 @dataclass(frozen=True)
 class Row:
-    """One series of questions. `ahead`: seconds that its clock is ahead of the clock of the axis."""
+    """One series of questions."""
 
     name: str
     history: History
-    ahead: float = 0.0
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Something that happened, at this wall time."""
-
-    name: str
-    at: float
 
 
 class _Axis:
@@ -60,9 +51,9 @@ class _Axis:
         return [index * step for index in range(int(self.seconds / step) + 1)]
 
 
-def svg(title: str, rows: Sequence[Row], marks: Sequence[Mark] = ()) -> str:
-    """The picture; `rows` from top to bottom, and `marks` as lines through all of them."""
-    times = [time - row.ahead for row in rows for time in (row.history.begins, row.history.ends) if time is not None]
+def svg(title: str, rows: Sequence[Row]) -> str:
+    """The picture; `rows` from top to bottom."""
+    times = [time for row in rows for time in (row.history.begins, row.history.ends) if time is not None]
     axis = _Axis(min(times, default=0.0), max(times, default=1.0))
     colours = _colours(rows)
     bottom = _TOP + _ROW * len(rows)
@@ -78,10 +69,6 @@ def svg(title: str, rows: Sequence[Row], marks: Sequence[Mark] = ()) -> str:
     ]
     for index, row in enumerate(rows):
         lines += _row(row, axis, _TOP + _ROW * index, colours)
-    for mark in marks:
-        x = axis.x(mark.at)
-        lines.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 8}" y2="{bottom}" stroke="#000"/>')
-        lines.append(_text(x + 3, _TOP - 2, mark.name))
     lines += [*_legend(colours, height - 14), "</svg>"]
     return "\n".join(lines) + "\n"
 
@@ -99,14 +86,14 @@ def _row(row: Row, axis: _Axis, top: int, colours: Dict[str, str]) -> List[str]:
     middle = top + 18
     lines = [_text(10, middle + 14, row.name if len(row.name) <= _LONGEST else row.name[: _LONGEST - 1] + "…")]
     for phase in row.history.phases:
-        left, right = axis.x(phase.begins - row.ahead), axis.x(phase.ends - row.ahead)
+        left, right = axis.x(phase.begins), axis.x(phase.ends)
         width = max(right - left, 1.5)
         colour = _UNNAMED if phase.who is None else colours[phase.who]
         lines.append(f'<rect x="{left:.1f}" y="{middle}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>')
         if phase.who is not None and len(phase.who) * _CHARACTER < width:
             lines.append(_text(left + 3, middle + 14, phase.who))
     for silence in row.history.silences:
-        left, right = axis.x(silence.begins - row.ahead), axis.x(silence.ends - row.ahead)
+        left, right = axis.x(silence.begins), axis.x(silence.ends)
         width = max(right - left, 2.0)
         lines.append(
             f'<rect x="{left:.1f}" y="{middle}" width="{width:.1f}" height="{_BAR}" fill="url(#silence)"'
