@@ -37,8 +37,9 @@ TITLES: Dict[str, str] = {
 }
 HEAD = """# Packages: what was tried
 
-Written by `make packages-matrix`, which runs tests/packages on a Debian 12 machine; each line is a test, in the words
-of its docstring, and what it measured. How to install: [Install](install.md).
+What `make packages-matrix` found, in one run or in several, of which the last result of a test counts: it runs
+tests/packages on a Debian 12 machine. Each line is a test, in the words of its docstring, and what it measured. What is
+not listed was not run to its end. How to install: [Install](install.md).
 """
 SHOWN = {"passed": "yes", "failed": "**no**", "skipped": "not tried"}
 

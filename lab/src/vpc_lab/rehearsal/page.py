@@ -11,9 +11,9 @@ from vpc_lab.rehearsal.cases import CASES
 Outcome = Mapping[str, Any]
 
 _INTRODUCTION = """\
-Written by `make rehearsals`, which runs `aws-ipfailover lab rehearse` for each of these configurations in a lab of its
-own ([how it works](rehearse.md)): what befell the cluster, for how long some consumer was without an answer because of
-it, at most, and the judge's verdict.
+What `make rehearsals` found, in one run or in several: it runs `aws-ipfailover lab rehearse` for each of these
+configurations, in a lab of its own ([how it works](rehearse.md)). Each line tells what befell the cluster, for how long
+some consumer was without an answer because of it, at most, and the judge's verdict. What is not listed was not played.
 """
 _ABOUT_CASES = """\
 SUSE's guide for SAP HANA on AWS has a list of tests. What of each is played, and what came of it with the published
