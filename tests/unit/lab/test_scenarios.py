@@ -307,6 +307,36 @@ def test_a_fencing_that_is_decided_is_waited_for() -> None:
     assert (lab.decided, lab.powered_nodes()) == (False, ["node1", "node2"])
 
 
+class Alone(Fencing):
+    """A lab whose node2 was fenced and is off, and whose node1, which fenced it, was booted anew and knows nothing."""
+
+    def __init__(self, dc: Optional[str], *, quorum: bool) -> None:
+        super().__init__()
+        self.off, self.decided = ["node2"], False
+        self.dc, self.quorum = dc, quorum
+
+    def cluster_status(self, name: Optional[str] = None) -> Optional[ClusterStatus]:
+        """node2 may still run, as far as node1 knows."""
+        del name
+        nodes = (NodeState("node2", online=False, unclean=True, standby=False, is_dc=False),)
+        return ClusterStatus(self.dc, self.quorum, nodes, (), (), {})
+
+
+def test_a_node_without_quorum_is_not_asked_whether_another_one_is_off() -> None:
+    """It never knows, as it fences nobody: the other one gets its power all the same."""
+    lab = Alone("node1", quorum=False)
+    on(lab).power_on_all(0.2)
+    assert lab.powered_nodes() == ["node1", "node2"]
+
+
+@pytest.mark.parametrize(("dc", "quorum"), [("node1", True), (None, False)])
+def test_a_node_that_may_be_fenced_gets_no_power(dc: Optional[str], quorum: bool) -> None:
+    """With quorum the others will fence it; before they have a DC nobody knows."""
+    lab = Alone(dc, quorum=quorum)
+    with pytest.raises(LabError, match="the others to know that node2 is off"):
+        on(lab).power_on_all(0.2)
+
+
 def test_a_command_needs_a_node_that_is_awake() -> None:
     """Where all are without power, or frozen, the lab says so."""
     with pytest.raises(LabError, match="no node of lab 'answering' is awake"):

@@ -332,10 +332,17 @@ class Stage:
                     raise
 
     def _known_to_be_off(self, name: str) -> bool:
+        """Whether the others know that a node is off, or will never know: without quorum they fence nobody.
+
+        A node of two that boots alone has no quorum until it has seen the other one (corosync's wait_for_all).
+        """
         if not self.lab.awake_nodes():
             return True
         now = self.lab.cluster_status()
-        return now is not None and any(node.name == name and not node.online and not node.unclean for node in now.nodes)
+        if now is None:
+            return False
+        without_quorum = now.dc is not None and not now.quorum
+        return without_quorum or any(node.name == name and not node.online and not node.unclean for node in now.nodes)
 
     def restore(self, within: float = FAILED_OVER_WITHIN) -> None:
         """Heal everything, give every node power, take constraints back, and wait until one node serves everybody."""
