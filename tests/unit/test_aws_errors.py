@@ -222,9 +222,9 @@ def test_a_code_of_80_characters_is_one() -> None:
 def test_a_message_is_bounded_and_on_one_line(code: str) -> None:
     """AWS's message is a stranger's text: it is cut, and what a terminal obeys is shown escaped, at once."""
     message = "with an explicit deny in\n\x1b[2J\u202e a policy " + " " * 1_000_000 + "A" * 1_000_000
-    began = time.monotonic()
+    began = time.process_time()
     found = str(translate("ReplaceRoute", answer(code, message)))
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     assert found.isprintable()
     assert r"\x1b[2J\u202e" in found
     assert len(found) < 400

@@ -256,8 +256,8 @@ def test_what_a_terminal_obeys_is_shown_escaped(kind: str) -> None:
 
 @pytest.mark.parametrize("text", ["A" * 1_000_000, "%41" * 500_000, "//" * 500_000 + "@", "\\\\&amp;" * 200_000])
 def test_a_long_text_takes_no_longer(text: str) -> None:
-    """A text of any length is told in less than a second, also where a secret repeats itself."""
+    """A text of any length is told in less than a second of a processor, also where a secret repeats itself."""
     keep_secret("A" * 4000, PLAIN)
-    began = time.monotonic()
+    began = time.process_time()
     assert len(line(text)) <= 500
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
