@@ -212,6 +212,16 @@ def test_what_is_no_code_is_not_told_as_one(code: str) -> None:
     assert type(translate("ReplaceRoute", answer(code, "no", status=502))) is UnknownError
 
 
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 407])
+def test_a_page_that_is_no_answer_of_aws(status: int) -> None:
+    """A proxy's page has neither code nor message: it says nothing about the call, which is made again until the
+    deadline, as after a server error."""
+    found = translate("ReplaceRoute", answer("", "", status=status))
+    assert type(found) is UnknownError
+    assert str(found) == f"ReplaceRoute: an error without a usable code (HTTP status {status})"
+    assert type(translate("ReplaceRoute", answer("", "", status=429))) is ThrottledError
+
+
 def test_a_code_of_80_characters_is_one() -> None:
     """Letters, digits and dots."""
     code = "Aa1." * 20
