@@ -105,6 +105,7 @@ def test_a_profile_can_be_chosen_by_a_variable() -> None:
 TAKEN = "Instance 'i-0123456789abcdef0' already has an interface attached at device index '1'."
 CARD = "Value (1) for parameter networkCardIndex is invalid."
 NO_SUCH_CARD = "The instance type has no network card with index 1."
+OTHER_ZONE = "You may not attach it to an instance if they are not in the same availability zone"
 IN_USE = "Network interface 'eni-0123456789abcdef0' is currently in use."
 DIFFERENT = "route table rtb-0a and interface eni-0a belong to different networks"
 # Operation, code, message -> what it means from this operation, and from one that it says nothing special about.
@@ -120,6 +121,9 @@ BY_OPERATION = [
     ("CreateRoute", "RouteAlreadyExists", "The route identified by 192.0.2.1/32 exists.", RouteExistsError, Error),
     ("AttachNetworkInterface", "InvalidNetworkInterface.InUse", "Interface: [eni-1] in use.", InUseError, Error),
     ("AttachNetworkInterface", "InvalidParameterValue", IN_USE, InUseError, Error),
+    ("AttachNetworkInterface", "InvalidParameterValue", "Interface: [eni-1] in use.", InUseError, Error),
+    ("AttachNetworkInterface", "InvalidParameterCombination", OTHER_ZONE, NodeError, Error),
+    ("AttachNetworkInterface", "InvalidParameterValue", OTHER_ZONE, NodeError, Error),
     ("AttachNetworkInterface", "InvalidParameterValue", TAKEN, IndexTakenError, Error),
     ("AttachNetworkInterface", "InvalidParameterValue", CARD, NetworkCardError, Error),
     ("AttachNetworkInterface", "UnsupportedOperation", NO_SUCH_CARD, NetworkCardError, Error),

@@ -125,7 +125,11 @@ _BY_OPERATION: Tuple[Tuple[str, str, str, Type[Error]], ...] = (
         "already has an interface attached at device index",
         IndexTakenError,
     ),
-    ("AttachNetworkInterface", "InvalidParameterValue", "is currently in use", InUseError),
+    ("AttachNetworkInterface", "InvalidParameterValue", "in use", InUseError),
+    *(
+        ("AttachNetworkInterface", code, "availability zone", NodeError)
+        for code in ("InvalidParameterCombination", "InvalidParameterValue")
+    ),
     # AWS documents no code of its own for a wrong NetworkCardIndex: the message names network card or parameter.
     *(
         ("AttachNetworkInterface", code, part, NetworkCardError)
