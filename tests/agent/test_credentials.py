@@ -222,6 +222,14 @@ def test_a_plain_http_endpoint_on_loopback(node: Node) -> None:
     assert "plain http" not in ran.stderr
 
 
+@pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
+def test_a_blank_profile(node: Node, variable: str) -> None:
+    """A blank variable, as an environment file of Pacemaker leaves it, counts as unset. To the SDK it is a profile
+    without a name, which does not exist: an exit code that bans the node."""
+    ran = node.agent.run("start", environ={variable: ""})
+    assert ran.code == 0, ran
+
+
 # -- instance metadata that is off or silent --------------------------------------------------------------------------
 
 

@@ -105,6 +105,7 @@ def test_a_profile_can_be_chosen_by_a_variable() -> None:
 TAKEN = "Instance 'i-0123456789abcdef0' already has an interface attached at device index '1'."
 CARD = "Value (1) for parameter networkCardIndex is invalid."
 NO_SUCH_CARD = "The instance type has no network card with index 1."
+OTHER_ZONE = "You may not attach it to an instance if they are not in the same availability zone"
 IN_USE = "Network interface 'eni-0123456789abcdef0' is currently in use."
 DIFFERENT = "route table rtb-0a and interface eni-0a belong to different networks"
 # Operation, code, message -> what it means from this operation, and from one that it says nothing special about.
@@ -120,6 +121,9 @@ BY_OPERATION = [
     ("CreateRoute", "RouteAlreadyExists", "The route identified by 192.0.2.1/32 exists.", RouteExistsError, Error),
     ("AttachNetworkInterface", "InvalidNetworkInterface.InUse", "Interface: [eni-1] in use.", InUseError, Error),
     ("AttachNetworkInterface", "InvalidParameterValue", IN_USE, InUseError, Error),
+    ("AttachNetworkInterface", "InvalidParameterValue", "Interface: [eni-1] in use.", InUseError, Error),
+    ("AttachNetworkInterface", "InvalidParameterCombination", OTHER_ZONE, NodeError, Error),
+    ("AttachNetworkInterface", "InvalidParameterValue", OTHER_ZONE, NodeError, Error),
     ("AttachNetworkInterface", "InvalidParameterValue", TAKEN, IndexTakenError, Error),
     ("AttachNetworkInterface", "InvalidParameterValue", CARD, NetworkCardError, Error),
     ("AttachNetworkInterface", "UnsupportedOperation", NO_SUCH_CARD, NetworkCardError, Error),
@@ -210,6 +214,16 @@ def test_what_is_no_code_is_not_told_as_one(code: str) -> None:
     assert str(found) == "ReplaceRoute: an error without a usable code (HTTP status 400): no"
     assert type(found) is Error
     assert type(translate("ReplaceRoute", answer(code, "no", status=502))) is UnknownError
+
+
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 407])
+def test_a_page_that_is_no_answer_of_aws(status: int) -> None:
+    """A proxy's page has neither code nor message: it says nothing about the call, which is made again until the
+    deadline, as after a server error."""
+    found = translate("ReplaceRoute", answer("", "", status=status))
+    assert type(found) is UnknownError
+    assert str(found) == f"ReplaceRoute: an error without a usable code (HTTP status {status})"
+    assert type(translate("ReplaceRoute", answer("", "", status=429))) is ThrottledError
 
 
 def test_a_code_of_80_characters_is_one() -> None:

@@ -74,6 +74,15 @@ def test_one_read_that_finds_it_is_enough(operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", READS)
+def test_an_empty_page_is_no_empty_answer(operation: str) -> None:
+    """A page can be empty and have a NextToken: what is asked for can be on the next one, which is asked at once."""
+    calls = Calls({**EMPTY[operation], "NextToken": "more"}, FOUND[operation])
+    assert READS[operation](ec2_of(calls))
+    assert [arguments.get("NextToken") for _, arguments in calls.asked] == [None, "more"]
+    assert calls.times == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("operation", READS)
 def test_an_empty_answer_is_not_believed_alone(operation: str) -> None:
     """ "An empty answer to a filtered read is UNKNOWN until a second read agrees", about a second later."""
     calls = Calls(EMPTY[operation], FOUND[operation])

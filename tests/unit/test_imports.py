@@ -116,7 +116,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "aws.errors": {"errors", "output", "redaction"},
     "aws.imds": {"deadline", "errors", "redaction"},
     "aws.imds_endpoint": set(),
-    "aws.models": {"address"},
+    "aws.models": {"address", "errors", "output"},
     "aws.retry": {"aws.errors", "aws.throttling", "changes", "deadline", "errors"},
     "aws.service_models": set(),
     "aws.session": {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 
-from aws_ipfailover.aws.models import Route, instance, network_interface, route_table
+from aws_ipfailover.aws.models import Route, instance, network_interface, route_table, subnet
+from aws_ipfailover.errors import UnknownError
 from aws_ipfailover.holdings.destinations import Destinations
 
 OVERLAY = ip_network("192.168.10.10/32")
@@ -96,3 +97,20 @@ def test_an_attachment(described: Dict[str, Any], attached: bool) -> None:
     assert (found.attachment is not None) is attached
     if found.attachment is not None:
         assert found.attachment.device_index is None
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda text: routes({"DestinationCidrBlock": text}),
+        lambda text: network_interface({"PrivateIpAddresses": [{"PrivateIpAddress": text}]}),
+        lambda text: network_interface({"Ipv6Prefixes": [{"Ipv6Prefix": text}]}),
+        lambda text: instance({"NetworkInterfaces": [{"Ipv6Addresses": [{"Ipv6Address": text}]}]}),
+        lambda text: subnet({"CidrBlock": text}),
+    ],
+    ids=["route", "address", "prefix", "instance", "subnet"],
+)
+def test_what_is_no_address_is_unknown(read: Callable[[str], object]) -> None:
+    """An answer that cannot be read is none: UnknownError, which quotes a little of it, and no defect of the agent."""
+    with pytest.raises(UnknownError, match=r"an answer of EC2 has '10\.0\.0\.0/8x+…' instead of a"):
+        read("10.0.0.0/8" + "x" * 1000)

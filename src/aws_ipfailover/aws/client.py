@@ -138,9 +138,11 @@ class Ec2:
         # A filter and not an id: EC2 allows filtered calls twice the rate.
         filters = [{"Name": "network-interface-id", "Values": [network_interface_id]}]
         for _ in self._two_reads("DescribeNetworkInterfaces", network_interface_id):
-            for found in self._calls("DescribeNetworkInterfaces", Filters=filters).get("NetworkInterfaces", ()):
-                if found.get("NetworkInterfaceId") == network_interface_id:
-                    return models.network_interface(found)
+            # A page can be empty and name a next one: EC2 applies filters to what it has read so far.
+            for page in self._pages("DescribeNetworkInterfaces", Filters=filters):
+                for found in page.get("NetworkInterfaces", ()):
+                    if found.get("NetworkInterfaceId") == network_interface_id:
+                        return models.network_interface(found)
         raise NodeError(f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region")
 
     def network_interfaces(self, network_interface_ids: Sequence[str]) -> Dict[str, NetworkInterface]:
@@ -207,10 +209,11 @@ class Ec2:
         """
         filters = [{"Name": "instance-id", "Values": [instance_id]}]
         for _ in self._two_reads("DescribeInstances", instance_id):
-            for reservation in self._calls("DescribeInstances", Filters=filters).get("Reservations", ()):
-                for found in reservation.get("Instances", ()):
-                    if found.get("InstanceId") == instance_id:
-                        return models.instance(found)
+            for page in self._pages("DescribeInstances", Filters=filters):
+                for reservation in page.get("Reservations", ()):
+                    for found in reservation.get("Instances", ()):
+                        if found.get("InstanceId") == instance_id:
+                            return models.instance(found)
         raise NodeError(f"DescribeInstances: EC2 does not know {instance_id} in this region")
 
     def instances(self, instance_ids: Sequence[str]) -> Dict[str, Instance]:
@@ -224,8 +227,8 @@ class Ec2:
 
     def subnet_cidrs(self, subnet_id: str) -> List[Cidr]:
         """Every CIDR of a subnet, IPv4 first."""
-        answer = self._calls("DescribeSubnets", SubnetIds=[subnet_id])
-        return [cidr for subnet in answer.get("Subnets", ()) for cidr in models.subnet_cidrs(subnet)]
+        pages = self._pages("DescribeSubnets", SubnetIds=[subnet_id])
+        return [cidr for page in pages for subnet in page.get("Subnets", ()) for cidr in models.subnet_cidrs(subnet)]
 
     def attach(
         self, network_interface_id: str, instance_id: str, device_index: int, network_card_index: Optional[int]
@@ -259,8 +262,8 @@ class Ec2:
         Raises:
             UnknownError: the answer leaves the VPC out.
         """
-        answer = self._calls("DescribeVpcs", VpcIds=[vpc_id])
-        found = [cidr for vpc in answer.get("Vpcs", ()) for cidr in models.vpc_cidrs(vpc)]
+        pages = self._pages("DescribeVpcs", VpcIds=[vpc_id])
+        found = [cidr for page in pages for vpc in page.get("Vpcs", ()) for cidr in models.vpc_cidrs(vpc)]
         if not found:
             raise UnknownError(f"DescribeVpcs: the answer leaves out {vpc_id}")
         return found

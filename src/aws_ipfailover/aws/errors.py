@@ -70,6 +70,7 @@ _POLICY = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "
 _TOLD_WITH_MESSAGE = frozenset({"IncorrectState", "IncorrectInstanceState"})
 # What an error code of AWS looks like; EC2's longest has some fifty characters. Anybody in between can send others.
 _CODE = "[A-Za-z][A-Za-z0-9.]{0,79}"
+_TOO_MANY = 429  # "Too Many Requests", of HTTP
 _LONGEST_MESSAGE = 200  # characters of a message that are told
 # Seconds; a larger skew is reported as the cause. AWS refuses requests whose time is five minutes off.
 _LARGEST_SKEW = 240
@@ -124,7 +125,11 @@ _BY_OPERATION: Tuple[Tuple[str, str, str, Type[Error]], ...] = (
         "already has an interface attached at device index",
         IndexTakenError,
     ),
-    ("AttachNetworkInterface", "InvalidParameterValue", "is currently in use", InUseError),
+    ("AttachNetworkInterface", "InvalidParameterValue", "in use", InUseError),
+    *(
+        ("AttachNetworkInterface", code, "availability zone", NodeError)
+        for code in ("InvalidParameterCombination", "InvalidParameterValue")
+    ),
     # AWS documents no code of its own for a wrong NetworkCardIndex: the message names network card or parameter.
     *(
         ("AttachNetworkInterface", code, part, NetworkCardError)
@@ -188,7 +193,9 @@ def _answered(operation: str, error: sdk.ClientError) -> Error:
     code, message = _usable(str(said.get("Code") or "")), str(said.get("Message") or "")
     about = error.response.get("ResponseMetadata", {})
     status = int(about.get("HTTPStatusCode", 0) or 0)
-    kind = _meaning(operation, code, message, status)
+    # Neither code nor message: a page of whatever is between here and AWS, and no answer of AWS.
+    is_answer = bool(said.get("Code") or message)
+    kind = _meaning(operation, code, message, status) if is_answer or status == _TOO_MANY else UnknownError
     shown = code or "an error without a usable code" + (f" (HTTP status {status})" if status else "")
     if issubclass(kind, DeniedError):
         return kind(f"{operation}: {shown}: {_remedy(operation, code, about)}{_reason_of_denial(message)}")
@@ -212,7 +219,7 @@ def _meaning(operation: str, code: str, message: str, status: int) -> Type[Error
     for of_operation, of_code, part, meaning in _BY_OPERATION:
         if (operation, code) == (of_operation, of_code) and part in message.lower():
             return meaning
-    if code in THROTTLED or status == 429:
+    if code in THROTTLED or status == _TOO_MANY:
         return ThrottledError
     if code in TRANSIENT or status >= 500:
         return UnknownError

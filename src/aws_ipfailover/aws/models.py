@@ -1,14 +1,17 @@
 """What EC2's operations return, as typed records: one function for each shape of an answer.
 
-Facts: Amazon EC2 API Reference, the data types of the same names.
+Each raises `UnknownError` for an answer that has something else where an address or CIDR belongs. Facts: Amazon EC2 API
+Reference, the data types of the same names.
 """
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+import ipaddress
 from typing import Any, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
+from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.output import line
 
 
 class Route(NamedTuple):
@@ -135,10 +138,12 @@ def elastic_ip(described: Mapping[str, Any]) -> ElasticIp:
         described.get("AllocationId", ""),
         described.get("PublicIp", ""),
         described.get("NetworkInterfaceId", ""),
-        ip_address(private) if private else None,
+        _address(private) if private else None,
     )
 
 
+# Characters of an unexpected text that are told.
+_SHOWN = 40
 # The members of a route, one of which names its target.
 _TARGETS = (
     *("NetworkInterfaceId", "GatewayId", "TransitGatewayId", "VpcPeeringConnectionId", "NatGatewayId"),
@@ -154,7 +159,7 @@ def route_table(described: Mapping[str, Any]) -> RouteTable:
         if text:  # else a prefix list, which is no single destination
             routes.append(
                 Route(
-                    ip_network(text, strict=False),
+                    _network(text),
                     route.get("NetworkInterfaceId", ""),
                     route.get("State", "active"),
                     route.get("Origin", "CreateRoute") in ("CreateRoute", "CreateRouteTable"),
@@ -199,9 +204,9 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
         described.get("SubnetId", ""),
         described.get("AvailabilityZone", ""),
         str(described.get("MacAddress", "")).lower(),
-        tuple(ip_address(text) for text in texts if text),
+        tuple(_address(text) for text in texts if text),
         attachment,
-        tuple(ip_network(text, strict=False) for text in prefixes if text),
+        tuple(_network(text) for text in prefixes if text),
         tuple(one["GroupId"] for one in described.get("Groups", ()) if one.get("GroupId")),
     )
 
@@ -222,7 +227,7 @@ def instance(described: Mapping[str, Any]) -> Instance:
         ),
         next((tag.get("Value", "") for tag in described.get("Tags", ()) if tag.get("Key") == "Name"), ""),
         tuple(
-            ip_address(one[key])
+            _address(one[key])
             for interface in described.get("NetworkInterfaces", ())
             for addresses, key in (("PrivateIpAddresses", "PrivateIpAddress"), ("Ipv6Addresses", "Ipv6Address"))
             for one in interface.get(addresses, ())
@@ -241,7 +246,7 @@ def subnet_cidrs(described: Mapping[str, Any]) -> List[Cidr]:
     """Every CIDR of a subnet, IPv4 first, from the element `Subnet` of an answer."""
     associations = described.get("Ipv6CidrBlockAssociationSet", ())
     texts = [described.get("CidrBlock"), *_associated(associations, "Ipv6CidrBlock", "Ipv6CidrBlockState")]
-    return [ip_network(text) for text in texts if text]
+    return [_network(text) for text in texts if text]
 
 
 def vpc_cidrs(described: Mapping[str, Any]) -> List[Cidr]:
@@ -251,7 +256,7 @@ def vpc_cidrs(described: Mapping[str, Any]) -> List[Cidr]:
         *_associated(described.get("CidrBlockAssociationSet", ()), "CidrBlock", "CidrBlockState"),
         *_associated(described.get("Ipv6CidrBlockAssociationSet", ()), "Ipv6CidrBlock", "Ipv6CidrBlockState"),
     ]
-    return list(dict.fromkeys(ip_network(text) for text in texts if text))
+    return list(dict.fromkeys(_network(text) for text in texts if text))
 
 
 def _associated(associations: Sequence[Mapping[str, Any]], block: str, state: str) -> List[Optional[str]]:
@@ -260,3 +265,17 @@ def _associated(associations: Sequence[Mapping[str, Any]], block: str, state: st
         for one in associations
         if one.get(state, {}).get("State", "associated") in ("associating", "associated")
     ]
+
+
+def _address(text: str) -> Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise UnknownError(f"an answer of EC2 has '{line(text, _SHOWN)}' instead of an address") from None
+
+
+def _network(text: str) -> Cidr:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise UnknownError(f"an answer of EC2 has '{line(text, _SHOWN)}' instead of a CIDR") from None

@@ -200,7 +200,10 @@ def _config() -> Config:
 
 
 def _session(profile: Optional[str]) -> botocore.session.Session:
-    for name in ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"):
+    for name in (
+        *("AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
+        *("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),  # the SDK would look for a profile without a name
+    ):
         if not os.environ.get(name, "-").strip():
             del os.environ[name]  # a blank value counts as unset, as in imds_endpoint
     session = botocore.session.Session(profile=profile)
