@@ -68,7 +68,7 @@ COMMANDS: Mapping[str, str] = {
     "a parameter that was typed is wrong": "2",
     "a parameter is wrong in the cluster's configuration": "1; `where` 3, as it cannot know",
     "the agent of a resource that was typed is not installed on this node": "1; `where` 3",
-    "EC2 tells nobody in advance whether a call is allowed: AssignPrivateIpAddresses, which has no dry run;"
+    "nobody can tell in advance whether a call is allowed: AssignPrivateIpAddresses, which has no dry run;"
     " DetachNetworkInterface while there is nothing to detach": "does not count: `doctor` lists it as unknown",
     "`drill`: the doctor cannot be asked at all": "3; `--unexamined` begins all the same",
     "`history`: nothing is known of the id; logs tell of resources that are no longer configured too": "0",

@@ -100,7 +100,7 @@ def print_summary(findings: Sequence[Finding]) -> None:
     parts = [f"{counts[outcome]} {word}" for outcome, word in _WORDS.items() if counts[outcome]]
     without = sum(not one.counts for one in findings)
     if without:
-        parts.append(f"{without} that EC2 tells nobody")
+        parts.append(f"{without} that nobody can tell in advance")
     screen.console().print(Text(f"\n{len(findings)} checks: {', '.join(parts)}", style=_SHOWN[worst(findings)][1]))
 
 

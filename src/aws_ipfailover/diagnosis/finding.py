@@ -72,7 +72,7 @@ def unknown(text: str, remedy: str = "", *commands: Command) -> Finding:
 
 
 def untold(text: str, remedy: str = "", *commands: Command) -> Finding:
-    """EC2 tells nobody whether the precondition holds, however it is asked: that says nothing about this node."""
+    """Nobody can tell in advance whether the precondition holds, however it is asked: that is no fault of this node."""
     return Finding(Outcome.UNKNOWN, text, remedy, commands, counts=False)
 
 
