@@ -377,6 +377,34 @@ def test_a_wrong_command_line(capsys: pytest.CaptureFixture[str], arguments: Lis
     assert sentence in said.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["iam-policy", "--mode", "eni", "--account", ""], "the value of --account"),
+        (["iam-policy", "--mode=eni", "--account="], "the value of --account"),
+        (["advise", "--consumers", " "], "the value of --consumers"),
+        (["watch", "127.0.0.1", "--for", "0.1", "--record", ""], "the value of --record"),
+        (["install", "--root", ""], "the value of --root"),
+        (["doctor", ""], "argument 2"),
+        (["drill", "ip_service", ""], "argument 3"),
+        ([""], "argument 1"),
+    ],
+    ids=str,
+)
+def test_an_empty_argument_is_none_that_is_left_out(
+    capsys: pytest.CaptureFixture[str], arguments: List[str], named: str
+) -> None:
+    """It comes of a variable that is not set: a policy for all accounts, or files in this directory, are not meant."""
+    assert main.main(arguments) == 2
+    assert capsys.readouterr() == ("", f"{named} is empty; is a variable of the shell not set?\n")
+
+
+def test_an_empty_argument_without_click() -> None:
+    """As where it is there."""
+    done = without("click rich", "install", "--root", "")
+    assert (done.returncode, done.stderr) == (2, "the value of --root is empty; is a variable of the shell not set?\n")
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize(
     "arguments",
