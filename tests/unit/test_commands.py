@@ -452,6 +452,34 @@ def test_a_reader_that_is_gone_is_no_error(arguments: List[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_the_exit_code_is_an_answer_also_where_nobody_reads(stream: str) -> None:
+    """As in `aws-ipfailover where … | head -1`, which told that all is well."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    environ = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nowhere"}
+    argv = [PROGRAM, "where", "ip=192.0.2.1", "routing_table=auto", "profile=nobody", "region=eu-central-1"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+    try:
+        done = subprocess.run(argv, text=True, check=False, env=environ, timeout=60, **streams)  # type: ignore[call-overload]
+    finally:
+        os.close(writer)
+    assert done.returncode == 3
+    assert not done.stderr
+
+
+def test_what_goes_on_for_ever_ends_where_nobody_reads() -> None:
+    """As in `aws-ipfailover watch … | head -1`."""
+    argv = [PROGRAM, "watch", "127.0.0.1", "--tcp", "1", "--interval", "0.05", "--record", "-"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(30) == 3
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+
+
 def test_a_connection_that_breaks_is_no_reader_that_is_gone(
     command_that: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:

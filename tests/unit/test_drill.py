@@ -466,6 +466,19 @@ def test_there_and_back_leaves_everything_as_it_was() -> None:
     assert said[-2:] == ["no constraint of a move is left", "ip is on node1, as before"]
 
 
+def test_a_disk_that_is_full_ends_no_drill() -> None:
+    """Where nothing can be said any more, all is done all the same, and everything is as before."""
+
+    def full(_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    cluster = FakeCluster()
+    drill = Drill(cluster, Answered(), PLAN, 0.9, full)
+    drill.run()
+    assert (len(drill.conducted.steps), drill.conducted.as_before) == (2, True)
+    assert (cluster.where, cluster.preferred) == ("node1", "")
+
+
 COUNT = len([call for cluster in [FakeCluster()] for call in (conducted(cluster), cluster.calls)[1]])
 
 

@@ -17,6 +17,7 @@ from aws_ipfailover.aws.models import Subnet
 from aws_ipfailover.cli import group
 from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, json_option, write_json, write_json_line
+from aws_ipfailover.cli.streams import is_unread
 from aws_ipfailover.cli.subject import subject_argument, subjects_or_advice, typed
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import Error, ParameterError, UnknownError
@@ -123,6 +124,8 @@ def _watch(what: Sequence[str], interval: float, *, as_json: bool) -> int:
                     else:
                         to.print(lines(shown))
                     to.file.flush()
+                if is_unread():
+                    break
                 before = now
     except KeyboardInterrupt:
         return group.OK
