@@ -847,6 +847,8 @@ def test_the_doctor_loads_nothing_from_the_working_directory(tmp_path: Path, mon
         (["--yes", "--cluster-command", "'"], "No closing quotation"),
         (["--report", "/nowhere/at/all.html"], "there is no directory /nowhere/at"),
         (["--report", "/proc"], "/proc is a directory"),
+        (["--address", "ip_service"], "'ip_service' is no IP address"),
+        (["--watch-from", " ,"], "' ,' is wrong, expected names of hosts"),
         # ssh would take it for an option, and run what it names here.
         (["--watch-from", "app1, -oProxyCommand=id"], "'-oProxyCommand=id' is wrong, expected names of hosts"),
     ],

@@ -88,6 +88,8 @@ def command(
         raise click.UsageError("the drill asks before it begins, for which JSON leaves no place: add --yes")
     asking = asking_of(options)
     hosts = hosts_in(watch_from or "")
+    if address is not None:
+        _typed_address(address)
     if page_file and page_file != _NONE:
         check_directory("--report", page_file)
     screen = console(stderr=as_json)
@@ -206,12 +208,12 @@ def _resource(given: Optional[str], cib: Cib) -> str:
 
 def _address(given: Optional[str], cib: Cib, resource_id: str) -> Address:
     """What to ask: what was typed, or the first address of the resource."""
-    text = given
-    if text is None:
-        try:
-            text = cib.parameters_of(cib.primitives[resource_id]).get("ip")
-        except UnknownError as error:
-            raise click.UsageError(f"{error}: give --address") from None
+    if given is not None:
+        return _typed_address(given)
+    try:
+        text = cib.parameters_of(cib.primitives[resource_id]).get("ip")
+    except UnknownError as error:
+        raise click.UsageError(f"{error}: give --address") from None
     words = re.split(r"[\s,]+", text.strip()) if text else []
     if not words:
         raise click.UsageError(f"{resource_id} has no parameter ip: give --address")
@@ -219,6 +221,13 @@ def _address(given: Optional[str], cib: Cib, resource_id: str) -> Address:
         return ip_address(words[0])
     except ValueError:
         raise click.UsageError(f"{words[0]!r} is no address: give --address") from None
+
+
+def _typed_address(given: str) -> Address:
+    try:
+        return ip_address(given.strip())
+    except ValueError:
+        raise click.BadParameter(f"{given!r} is no IP address", param_hint="--address") from None
 
 
 def _moved(cib: Cib, resource_id: str, instead: Optional[str]) -> Moved:
