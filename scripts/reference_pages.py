@@ -59,12 +59,27 @@ ACTIONS: Mapping[str, str] = {
     "`migrate_to`": "0, 6",
     "`meta-data`, `usage`": "0",
 }
+# What commands end with in cases that all of them know; tests/unit/test_named_resources.py sees that it is so.
+COMMANDS: Mapping[str, str] = {
+    "the cluster's configuration has no resource with the id that was typed, or it is of another agent; nothing is"
+    " looked at, not even what was typed beside it": "2",
+    "that configuration cannot be read: no Pacemaker here, or it does not answer": "3; `doctor` looks at the node all"
+    " the same, and ends with 1 if something fails there",
+    "a parameter that was typed is wrong": "2",
+    "a parameter is wrong in the cluster's configuration": "1; `where` 3, as it cannot know",
+    "the agent of a resource that was typed is not installed on this node": "1; `where` 3",
+    "nobody can tell in advance whether a call is allowed: AssignPrivateIpAddresses, which has no dry run;"
+    " DetachNetworkInterface while there is nothing to detach": "does not count: `doctor` lists it as unknown",
+    "`drill`: the doctor cannot be asked at all": "3; `--unexamined` begins all the same",
+    "`history`: nothing is known of the id; logs tell of resources that are no longer configured too": "0",
+}
 
 
 def exit_codes() -> str:
     """The page of exit codes."""
     rows = "".join(f"| {int(code)} | {' | '.join(MEANINGS[code])} |\n" for code in Exit)
     actions = "".join(f"| {name} | {codes} |\n" for name, codes in ACTIONS.items())
+    cases = "".join(f"| {case} | {code} |\n" for case, code in COMMANDS.items())
     kinds = "".join(f"| {_described(kind)} | {int(exit_of(kind()))} |\n" for kind in _kinds())
     return f"""# Exit codes
 
@@ -88,8 +103,11 @@ kind; a monitor at level 10 makes 190 of all that is unknown about EC2.
 ## Of the commands
 
 Those of `aws-ipfailover` are in [Commands](commands.md): 0 in order, 1 something is wrong, 2 the command line, 3 could
-not find out, 130 interrupted.
-"""
+not find out, 130 interrupted. The same for all of them:
+
+| case | code |
+|---|---|
+{cases}"""
 
 
 def _kinds() -> List[type]:

@@ -377,6 +377,34 @@ def test_a_wrong_command_line(capsys: pytest.CaptureFixture[str], arguments: Lis
     assert sentence in said.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["iam-policy", "--mode", "eni", "--account", ""], "the value of --account"),
+        (["iam-policy", "--mode=eni", "--account="], "the value of --account"),
+        (["advise", "--consumers", " "], "the value of --consumers"),
+        (["watch", "127.0.0.1", "--for", "0.1", "--record", ""], "the value of --record"),
+        (["install", "--root", ""], "the value of --root"),
+        (["doctor", ""], "argument 2"),
+        (["drill", "ip_service", ""], "argument 3"),
+        ([""], "argument 1"),
+    ],
+    ids=str,
+)
+def test_an_empty_argument_is_none_that_is_left_out(
+    capsys: pytest.CaptureFixture[str], arguments: List[str], named: str
+) -> None:
+    """It comes of a variable that is not set: a policy for all accounts, or files in this directory, are not meant."""
+    assert main.main(arguments) == 2
+    assert capsys.readouterr() == ("", f"{named} is empty; is a variable of the shell not set?\n")
+
+
+def test_an_empty_argument_without_click() -> None:
+    """As where it is there."""
+    done = without("click rich", "install", "--root", "")
+    assert (done.returncode, done.stderr) == (2, "the value of --root is empty; is a variable of the shell not set?\n")
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize(
     "arguments",
@@ -422,6 +450,34 @@ def test_a_reader_that_is_gone_is_no_error(arguments: List[str]) -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_the_exit_code_is_an_answer_also_where_nobody_reads(stream: str) -> None:
+    """As in `aws-ipfailover where … | head -1`, which told that all is well."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    environ = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nowhere"}
+    argv = [PROGRAM, "where", "ip=192.0.2.1", "routing_table=auto", "profile=nobody", "region=eu-central-1"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+    try:
+        done = subprocess.run(argv, text=True, check=False, env=environ, timeout=60, **streams)  # type: ignore[call-overload]
+    finally:
+        os.close(writer)
+    assert done.returncode == 3
+    assert not done.stderr
+
+
+def test_what_goes_on_for_ever_ends_where_nobody_reads() -> None:
+    """As in `aws-ipfailover watch … | head -1`."""
+    argv = [PROGRAM, "watch", "127.0.0.1", "--tcp", "1", "--interval", "0.05", "--record", "-"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(30) == 3
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
 
 
 def test_a_connection_that_breaks_is_no_reader_that_is_gone(

@@ -22,6 +22,7 @@ from aws_ipfailover.aws.survey_models import (
     TransitRoute,
 )
 from aws_ipfailover.cli import group
+from aws_ipfailover.cli.doctor_screen import print_summary
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.diagnosis import machine, routing
 from aws_ipfailover.diagnosis.coverage import lacking, not_led
@@ -39,6 +40,7 @@ from aws_ipfailover.diagnosis.finding import (
     failed,
     passed,
     unknown,
+    untold,
     warned,
     worst,
 )
@@ -70,6 +72,16 @@ def test_the_worst_outcome() -> None:
     assert worst([one, two]) is Outcome.WARN
     assert worst([two, three, one]) is Outcome.UNKNOWN
     assert worst([three, four, two]) is Outcome.FAIL
+
+
+def test_what_nobody_can_tell_in_advance(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is counted by itself, and decides nothing."""
+    findings = [untold("no dry run"), passed(""), warned("")]
+    assert worst(findings) is Outcome.WARN
+    assert worst([*findings, unknown("")]) is Outcome.UNKNOWN
+    print_summary([*findings, unknown("")])
+    said = "4 checks: 1 pass, 1 warn, 1 could not be found out, 1 that nobody can tell in advance"
+    assert capsys.readouterr().out.strip() == said
 
 
 def test_the_registry() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -29,7 +30,7 @@ from aws_ipfailover.drill.judgement import Seen, Series, Step, seen
 from aws_ipfailover.drill.placement import Moved, moved, placement_refusals, placements
 from aws_ipfailover.drill.readiness import fencing_refusals, refusals, restarts, standby_of
 from aws_ipfailover.drill.report import Report, Verdict, document
-from aws_ipfailover.errors import Error, MissingError, ParameterError, UnknownError
+from aws_ipfailover.errors import Error, ParameterError, UnknownError
 from aws_ipfailover.ocf.cib import Cib
 from aws_ipfailover.ocf.cluster_view import ClusterView, view_of
 from aws_ipfailover.report.page import page as render
@@ -48,7 +49,7 @@ STARTED = (
 FENCE = STARTED.replace('id="ip"', 'id="fence"')
 
 
-def view(
+def printed(
     *,
     dc: str = '<current_dc present="true" name="node1" with_quorum="true"/>',
     options: str = 'maintenance-mode="false" stop-all-resources="false"',
@@ -56,12 +57,17 @@ def view(
     node2: str = NODES["node2"],
     resources: str = STARTED + FENCE,
     failures: str = "",
-) -> ClusterView:
+) -> str:
     """What crm_mon prints of a healthy cluster, but for what is given."""
-    return view_of(
+    return (
         f"<pacemaker-result><summary>{dc}<cluster_options {options}/></summary><nodes>{node1}{node2}</nodes>"
         f"<resources>{resources}</resources><failures>{failures}</failures></pacemaker-result>"
     )
+
+
+def view(**given: str) -> ClusterView:
+    """The same, read."""
+    return view_of(printed(**given))
 
 
 PRIMITIVE = (
@@ -460,6 +466,19 @@ def test_there_and_back_leaves_everything_as_it_was() -> None:
     assert said[-2:] == ["no constraint of a move is left", "ip is on node1, as before"]
 
 
+def test_a_disk_that_is_full_ends_no_drill() -> None:
+    """Where nothing can be said any more, all is done all the same, and everything is as before."""
+
+    def full(_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    cluster = FakeCluster()
+    drill = Drill(cluster, Answered(), PLAN, 0.9, full)
+    drill.run()
+    assert (len(drill.conducted.steps), drill.conducted.as_before) == (2, True)
+    assert (cluster.where, cluster.preferred) == ("node1", "")
+
+
 COUNT = len([call for cluster in [FakeCluster()] for call in (conducted(cluster), cluster.calls)[1]])
 
 
@@ -557,7 +576,7 @@ def test_tools_run_where_the_cluster_is() -> None:
 def test_a_machine_without_pacemaker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a traceback, and not a cluster that is wrong."""
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(MissingError, match="crm_mon of Pacemaker is not in PATH"):
+    with pytest.raises(UnknownError, match="crm_mon of Pacemaker is not in PATH"):
         Cluster().view()
 
 
@@ -791,12 +810,18 @@ def test_the_doctor_s_document_is_read() -> None:
             doctor.parse(text)
 
 
-def test_a_doctor_that_cannot_be_asked_is_a_finding() -> None:
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ([sys.executable, "-c", "import sys; sys.exit('no such command')"], "no such command"),
+        (["/nowhere/aws-ipfailover"], "/nowhere/aws-ipfailover: No such file"),
+        ([sys.executable, "-c", ""], "what it prints is no document of the doctor"),
+    ],
+)
+def test_a_doctor_that_cannot_be_asked_is_no_doctor_that_finds_nothing(program: List[str], said: str) -> None:
     """That nothing is wrong is not known then."""
-    for program in ([sys.executable, "-c", "import sys; sys.exit('no such command')"], ["/nowhere/aws-ipfailover"]):
-        (found,) = doctor.findings(program, "ip")
-        assert found.outcome == doctor.UNKNOWN
-        assert "the doctor cannot be asked" in found.text
+    with pytest.raises(UnknownError, match=f"^the doctor cannot be asked: .*{said}"):
+        doctor.findings(program, "ip")
 
 
 def test_the_doctor_loads_nothing_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -805,7 +830,8 @@ def test_the_doctor_loads_nothing_from_the_working_directory(tmp_path: Path, mon
     package.mkdir()
     (package / "__init__.py").write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    doctor.findings([sys.executable, "-m", "aws_ipfailover.cli.main"], "no-such-resource")
+    with contextlib.suppress(UnknownError):
+        doctor.findings([sys.executable, "-m", "aws_ipfailover.cli.main"], "no-such-resource")
     assert not (tmp_path / "loaded").exists()
 
 
@@ -821,6 +847,8 @@ def test_the_doctor_loads_nothing_from_the_working_directory(tmp_path: Path, mon
         (["--yes", "--cluster-command", "'"], "No closing quotation"),
         (["--report", "/nowhere/at/all.html"], "there is no directory /nowhere/at"),
         (["--report", "/proc"], "/proc is a directory"),
+        (["--address", "ip_service"], "'ip_service' is no IP address"),
+        (["--watch-from", " ,"], "' ,' is wrong, expected names of hosts"),
         # ssh would take it for an option, and run what it names here.
         (["--watch-from", "app1, -oProxyCommand=id"], "'-oProxyCommand=id' is wrong, expected names of hosts"),
     ],
@@ -838,6 +866,43 @@ import sys
 name = sys.argv[1].rpartition("/")[2]
 print({"crm_mon": VIEW, "cibadmin": CIB, "crm_node": "node2"}[name])
 """
+
+
+def tools(tmp_path: Path, shown: str) -> str:
+    """A --cluster-command whose cluster has the resource and a fence device, and shows this."""
+    configuration = f"<cib><configuration><resources>{PRIMITIVE}{DEVICE}</resources></configuration></cib>"
+    tool = tmp_path / "tool.py"
+    tool.write_text(TOOLS.replace("VIEW", repr(shown)).replace("CIB", repr(configuration)), encoding="utf-8")
+    return f"{sys.executable} {tool}"
+
+
+def test_without_the_doctor_s_answer_a_drill_needs_to_be_told_to_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else it ends with 3 and has changed nothing; with --unexamined it goes on to ask whether to begin."""
+    silent = f"{sys.executable} -c 'import sys; sys.exit(\"no route to host\")' {{host}}"
+    arguments = ["drill", "--report", "none", "--watch-command", silent]
+    arguments += ["--cluster-command", tools(tmp_path, printed())]
+    assert main([*arguments, "--yes"]) == 3
+    assert capsys.readouterr().out.splitlines() == [
+        "asking the doctor on node2",
+        "the doctor cannot be asked: no route to host; --unexamined begins all the same",
+        "nothing was changed",
+    ]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert main([*arguments, "--unexamined"]) == 1
+    said = capsys.readouterr().out
+    assert "  unknown: the doctor cannot be asked: no route to host\n" in said
+    assert "about to move ip from node1 to node2, and back\n" in said
+    assert said.endswith("not confirmed\nnothing was changed\n")
+
+
+def test_an_unknown_resource_is_a_wrong_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As for every other command: exit code 2, with what there is."""
+    assert main(["drill", "nothing", "--yes", "--cluster-command", tools(tmp_path, printed())]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "the cluster has no primitive 'nothing'; it has ip, fence" in said.err
 
 
 def test_a_cluster_that_is_not_healthy_is_refused_before_anything_is_asked(

@@ -318,6 +318,22 @@ def test_a_directory_that_only_root_may_look_into(tmp_path: Path, monkeypatch: p
         read({}, 0.0, Deadline(20), [str(log)])
 
 
+@pytest.mark.parametrize(
+    ("hint", "said"),
+    [
+        ("Hint: You are currently not seeing messages from other users and the system.", "nothing of the system: run"),
+        ("No journal files were found.", "has no journal files"),
+    ],
+)
+def test_a_journal_that_shows_nothing_of_the_system(
+    hint: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """journalctl succeeds, with this user's own messages alone or with none: whether there is a record is not known."""
+    monkeypatch.setenv("PATH", journalctl(tmp_path / "bin", f"echo '{hint}' >&2; echo bash")["PATH"])
+    with pytest.raises(UnknownError, match=f"journalctl: .*{said}"):
+        read({}, 0.0, Deadline(20), [])
+
+
 def test_without_any_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That nothing happened is then not known."""
     monkeypatch.setenv("PATH", journalctl(tmp_path / "bin", "echo broken >&2; exit 1")["PATH"])

@@ -164,7 +164,13 @@ ALLOWED: Dict[str, Set[str]] = {
             "diagnosis.filters",
             "diagnosis.finding",
         ),
-        *("diagnosis.interface", "diagnosis.machine", "diagnosis.permissions", "diagnosis.routing"),
+        *(
+            "diagnosis.interface",
+            "diagnosis.local_network",
+            "diagnosis.machine",
+            "diagnosis.permissions",
+            "diagnosis.routing",
+        ),
         *("diagnosis.surroundings", "errors"),
     },
     "diagnosis.filters": {
@@ -175,11 +181,17 @@ ALLOWED: Dict[str, Set[str]] = {
     "diagnosis.interface": {
         *("diagnosis.aws_cli", "diagnosis.finding", "diagnosis.surroundings", "errors", "holdings.delegated_prefixes"),
     },
+    "diagnosis.iptables_save": set(),
+    "diagnosis.local_network": {
+        *("address", "deadline", "diagnosis.finding", "diagnosis.iptables_save", "diagnosis.packet_filter"),
+        *("diagnosis.surroundings", "errors", "kernel.command", "kernel.links", "programs"),
+    },
     "diagnosis.machine": {
         *("", "coexistence", "diagnosis.finding", "diagnosis.sdk", "diagnosis.surroundings", "errors"),
         *("kernel.command", "modes", "ocf", "ocf.installed", "parameters", "programs"),
     },
     "diagnosis.mending": {"diagnosis.examination", "diagnosis.finding", "diagnosis.surroundings", "errors"},
+    "diagnosis.packet_filter": {"address"},
     "diagnosis.permissions": {
         *("address", "deadline", "diagnosis.finding", "diagnosis.surroundings", "errors", "holdings.route_writes"),
     },

@@ -107,6 +107,20 @@ def test_whether_pacemaker_runs(tmp_path: Path, comm: str, namespace: str, expec
     assert is_running(str(tmp_path)) is expected
 
 
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [("42", True), ("42\t7", False), ("42\t7\t1", False), ("", True)],
+    ids=["here", "in a container", "in a container in one", "not told"],
+)
+def test_whether_pacemaker_runs_for_a_user(tmp_path: Path, ids: str, expected: bool) -> None:
+    """Only root may read whose namespaces are whose: the process's ids tell it then, and what tells nothing counts."""
+    for pid, comm, given in (("self", "python3", "99"), ("42", "pacemakerd", ids)):
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "comm").write_text(f"{comm}\n")
+        (tmp_path / pid / "status").write_text(f"Name:\t{comm}\n" + (f"NSpid:\t{given}\n" if given else ""))
+    assert is_running(str(tmp_path)) is expected
+
+
 def test_processes_that_cannot_be_listed(tmp_path: Path) -> None:
     """That is no `no`."""
     with pytest.raises(UnknownError):

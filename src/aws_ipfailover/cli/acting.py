@@ -17,7 +17,7 @@ from aws_ipfailover.cli.group import INTERRUPTED, OK, UNKNOWN, WRONG
 from aws_ipfailover.cli.listening import listening
 from aws_ipfailover.cli.subject import Subject, agents_root, subjects_or_advice, title_of
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import DeniedError, UnknownError
+from aws_ipfailover.errors import DeniedError, Error, ParameterError, UnknownError
 from aws_ipfailover.ocf.action import Terminated, terminate_on_signals
 from aws_ipfailover.ocf.managing import Managed, managing, move
 from aws_ipfailover.output import line
@@ -81,7 +81,12 @@ def _subjects(what: Sequence[str]) -> List[Subject]:
         for problem in problems:
             raise problem.error
     for one in chosen.found:
-        parse(one.given)
+        try:
+            parse(one.given)
+        except ParameterError as error:
+            if not one.resource_id:
+                raise  # typed: the command line is wrong
+            raise Error(f"{one.resource_id}: {error}") from None
     return list(chosen.found)
 
 

@@ -42,7 +42,7 @@ def command(what: Sequence[str], timeout: float, *, fix: bool, yes: bool, listed
       aws-ipfailover doctor ip_hana
       aws-ipfailover doctor ip=192.168.10.10 routing_table=auto
     Exit code: 0 all passes or warns, 1 something fails, 3 nothing fails, and
-    something could not be found out.
+    something could not be found out; not what nobody can tell in advance.
     """
     if yes and not fix:
         raise click.UsageError("--yes is for --fix")

@@ -96,8 +96,11 @@ def print_fixed(fixed: Fixed, finding: Finding) -> None:
 
 def print_summary(findings: Sequence[Finding]) -> None:
     """How many checks came out how."""
-    counts = Counter(one.outcome for one in findings)
+    counts = Counter(one.outcome for one in findings if one.counts)
     parts = [f"{counts[outcome]} {word}" for outcome, word in _WORDS.items() if counts[outcome]]
+    without = sum(not one.counts for one in findings)
+    if without:
+        parts.append(f"{without} that nobody can tell in advance")
     screen.console().print(Text(f"\n{len(findings)} checks: {', '.join(parts)}", style=_SHOWN[worst(findings)][1]))
 
 
@@ -127,6 +130,7 @@ def _as_json(finding: Finding) -> Mapping[str, Any]:
         "text": line(finding.text, 10_000),
         "remedy": line(finding.remedy, 10_000),
         "commands": [list(command) for command in finding.commands],
+        "counts": finding.counts,
         "fix": finding.fix.does if finding.fix is not None else None,
     }
 

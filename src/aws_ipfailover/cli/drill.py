@@ -56,6 +56,7 @@ _OWN = AgentName("heartbeat", AGENT)
 @click.option("--allowed", type=Seconds(0), metavar="S", help="A longer silence is wrong.")
 @click.option("--wait", type=Seconds(10, 7200), default=300.0, metavar="S", help="For each step (300).")
 @click.option("--report", "page_file", metavar="FILE", help="Its page (drill-RESOURCE-TIME.html), or: none.")
+@click.option("--unexamined", is_flag=True, help="Begin also if the doctor cannot be asked.")
 @click.option("--watch-command", default=BY_SSH, hidden=True, help="What runs aws-ipfailover on {host}.")
 @click.option("--cluster-command", default="", hidden=True, help="What runs a command on a node of the cluster.")
 @click.option("--yes", is_flag=True, help="Do not ask before anything is moved.")
@@ -72,12 +73,13 @@ def command(
     page_file: Optional[str],
     watch_command: str,
     cluster_command: str,
+    unexamined: bool,
     yes: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Move RESOURCE to another node and back; watch who answers meanwhile.
-
+    """\b
+    Move RESOURCE to another node and back; watch who answers meanwhile.
     Example: aws-ipfailover drill ip_hana --watch-from app1,app2 --tcp 22
     """
     if there_and_back and not fence:
@@ -86,6 +88,8 @@ def command(
         raise click.UsageError("the drill asks before it begins, for which JSON leaves no place: add --yes")
     asking = asking_of(options)
     hosts = hosts_in(watch_from or "")
+    if address is not None:
+        _typed_address(address)
     if page_file and page_file != _NONE:
         check_directory("--report", page_file)
     screen = console(stderr=as_json)
@@ -104,7 +108,12 @@ def command(
     # On the node that takes over, where that can be; a node of a cluster need not have a way to the others.
     program = program_on(plan.target, watch_command) if prefix else [sys.executable, "-m", "aws_ipfailover.cli.main"]
     screen.print(Text(f"asking the doctor {'on ' + plan.target if prefix else 'here'}"))
-    found = doctor.findings(program, resource_id)
+    try:
+        found = doctor.findings(program, resource_id)
+    except UnknownError as error:
+        if not unexamined:
+            return _refuse(screen, [f"{error}; --unexamined begins all the same"], UNKNOWN)
+        found = [doctor.Finding(doctor.UNKNOWN, str(error))]
     for one in found:
         hanging(screen, Text(f"  {one.outcome}: {one}"), 4)
     if any(one.outcome == doctor.FAIL for one in found):
@@ -199,12 +208,12 @@ def _resource(given: Optional[str], cib: Cib) -> str:
 
 def _address(given: Optional[str], cib: Cib, resource_id: str) -> Address:
     """What to ask: what was typed, or the first address of the resource."""
-    text = given
-    if text is None:
-        try:
-            text = cib.parameters_of(cib.primitives[resource_id]).get("ip")
-        except UnknownError as error:
-            raise click.UsageError(f"{error}: give --address") from None
+    if given is not None:
+        return _typed_address(given)
+    try:
+        text = cib.parameters_of(cib.primitives[resource_id]).get("ip")
+    except UnknownError as error:
+        raise click.UsageError(f"{error}: give --address") from None
     words = re.split(r"[\s,]+", text.strip()) if text else []
     if not words:
         raise click.UsageError(f"{resource_id} has no parameter ip: give --address")
@@ -212,6 +221,13 @@ def _address(given: Optional[str], cib: Cib, resource_id: str) -> Address:
         return ip_address(words[0])
     except ValueError:
         raise click.UsageError(f"{words[0]!r} is no address: give --address") from None
+
+
+def _typed_address(given: str) -> Address:
+    try:
+        return ip_address(given.strip())
+    except ValueError:
+        raise click.BadParameter(f"{given!r} is no IP address", param_hint="--address") from None
 
 
 def _moved(cib: Cib, resource_id: str, instead: Optional[str]) -> Moved:
@@ -231,11 +247,11 @@ def _plan(
     return Plan(resource_id, what, origin, targets[0], moves, fence, restart, seconds)
 
 
-def _refuse(screen: Console, against: Sequence[str]) -> int:
+def _refuse(screen: Console, against: Sequence[str], code: int = WRONG) -> int:
     for one in against:
         screen.print(Text(one))
     screen.print(Text("nothing was changed"))
-    return WRONG
+    return code
 
 
 def _print(screen: Console, report: Report) -> None:

@@ -21,6 +21,7 @@ import click
 from click.shell_completion import shell_complete
 
 from aws_ipfailover import __version__
+from aws_ipfailover.cli.streams import outlast_readers
 from aws_ipfailover.errors import Error, ParameterError, UnknownError
 from aws_ipfailover.output import line
 
@@ -153,6 +154,8 @@ def command() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code. Errors of the library are told as one sentence each."""
     _prepare_streams()
+    if arguments and arguments[0] in _OWN:
+        outlast_readers()
     asked = os.environ.get(_COMPLETE)
     if asked:
         return shell_complete(command, {}, _NAME, _COMPLETE, asked)

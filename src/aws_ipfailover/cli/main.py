@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Sequence
 
-_INTERRUPTED = 130  # as in `group`, which needs click
+_USAGE, _INTERRUPTED = 2, 130  # as in `group`, which needs click
 _NEEDED = ("click", "rich")
 _MISSING = (
     "the commands of aws-ipfailover need {missing}: pip install 'aws-ipfailover[cli]'"
@@ -30,6 +30,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 def _run(given: List[str]) -> int:
     from importlib.util import find_spec  # noqa: PLC0415 - see above
 
+    empty = _empty(given)
+    if empty:
+        sys.stderr.write(f"{empty} is empty; is a variable of the shell not set?\n")
+        return _USAGE
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if not missing:
         # What libraries warn of is not the administrator's. For the whole process, as several threads load them, and
@@ -47,6 +51,24 @@ def _run(given: List[str]) -> int:
         return install.main(given[1:])
     sys.stderr.write(_MISSING.format(missing=" and ".join(missing)))
     return 1
+
+
+def _empty(given: List[str]) -> str:
+    """What of a command line is empty; empty if nothing is.
+
+    An empty value would count as one that is not given: a policy for all accounts instead of one, an installation into
+    the working directory. What the lab is given can be another program's command line.
+    """
+    if given[:1] == ["lab"]:
+        return ""
+    for number, one in enumerate(given):
+        option, equals, value = one.partition("=")
+        if option.startswith("--") and equals and not value.strip():
+            return f"the value of {option}"
+        if not one.strip():
+            before = given[number - 1] if number else ""
+            return f"the value of {before}" if before.startswith("--") else f"argument {number + 1}"
+    return ""
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from aws_ipfailover.aws.models import Subnet
 from aws_ipfailover.cli import group
 from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, json_option, write_json, write_json_line
+from aws_ipfailover.cli.streams import is_unread
 from aws_ipfailover.cli.subject import subject_argument, subjects_or_advice, typed
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import Error, UnknownError
+from aws_ipfailover.errors import Error, ParameterError, UnknownError
 from aws_ipfailover.failover import Finding, Verdict
 from aws_ipfailover.output import printable
 from aws_ipfailover.parameters import parse
@@ -87,7 +88,7 @@ def look(what: Sequence[str]) -> Shown:
     """Look once.
 
     Raises:
-        UnknownError: the cluster's configuration cannot be read.
+        ParameterError, UnknownError: as `subjects`.
     """
     deadline = Deadline(_PATIENCE)
     about = subjects_or_advice(what, deadline)
@@ -123,6 +124,8 @@ def _watch(what: Sequence[str], interval: float, *, as_json: bool) -> int:
                     else:
                         to.print(lines(shown))
                     to.file.flush()
+                if is_unread():
+                    break
                 before = now
     except KeyboardInterrupt:
         return group.OK
@@ -130,13 +133,21 @@ def _watch(what: Sequence[str], interval: float, *, as_json: bool) -> int:
 
 
 def _looks(what: Sequence[str], interval: float) -> Iterator[Shown]:
-    """One look after the other; where the cluster does not tell its configuration, that is what there is to see."""
+    """One look after the other; where the cluster does not tell its configuration, that is what there is to see.
+
+    Raises:
+        ParameterError: at the first look the cluster has no such resource. It may be removed later, which is shown.
+    """
+    first = True
     while True:
         begun = Deadline(interval)
         try:
             yield look(what)
-        except UnknownError as error:
+        except (ParameterError, UnknownError) as error:
+            if first and isinstance(error, ParameterError):
+                raise
             yield Shown(time.time(), (), {"": [Problem(error, Effect.UNKNOWN)]})
+        first = False
         rest = begun.remaining()
         Deadline(rest + 1).pause(rest)
 

@@ -9,7 +9,7 @@ from typing import Callable, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 import click
 
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import UnknownError
+from aws_ipfailover.errors import ParameterError, UnknownError
 from aws_ipfailover.ocf import OCF_ROOT
 from aws_ipfailover.ocf.scheduler import Scheduler
 from aws_ipfailover.output import printable
@@ -76,6 +76,7 @@ def subjects(what: Sequence[str], deadline: Deadline) -> Subjects:
 
     Raises:
         click.UsageError: as `typed`.
+        ParameterError: the cluster's configuration has no such resource, or it is of another agent.
         UnknownError: the cluster's configuration cannot be read.
     """
     given = typed(what)
@@ -83,6 +84,9 @@ def subjects(what: Sequence[str], deadline: Deadline) -> Subjects:
         return Subjects((Subject("", given),), {})
     root = agents_root()
     parameters, problems = resources_here(Scheduler(os.environ, deadline), list(what), root)
+    misnamed = [each.error for one in what for each in problems.get(one, ()) if isinstance(each.error, ParameterError)]
+    if misnamed:
+        raise ParameterError("; ".join(map(str, misnamed)))
     found: List[Subject] = [Subject(one, values) for one, values in parameters.items()]
     return Subjects(tuple(found), problems)
 
@@ -91,7 +95,7 @@ def subjects_or_advice(what: Sequence[str], deadline: Deadline) -> Subjects:
     """As `subjects`; where the cluster does not tell its configuration, the error says what to type instead.
 
     Raises:
-        click.UsageError, UnknownError: as `subjects`.
+        click.UsageError, ParameterError, UnknownError: as `subjects`.
     """
     try:
         return subjects(what, deadline)

@@ -22,6 +22,7 @@ from aws_ipfailover.cli.files import check_writable
 from aws_ipfailover.cli.group import OK, UNKNOWN, WRONG
 from aws_ipfailover.cli.numbers import Seconds
 from aws_ipfailover.cli.screen import console, json_option, write_json
+from aws_ipfailover.cli.streams import is_unread
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.watch.asking import Asking
 from aws_ipfailover.watch.changes import Changes
@@ -133,7 +134,7 @@ class _Watch:
         command = local_command(target.address, asking, seconds)
         with self._live() as live, Watcher(str(target), command, asking.timeout) as watcher:
             with _signals() as told:
-                while not (watcher.ended or told or (until_eof and _at_end(sys.stdin.fileno()))):
+                while not (watcher.ended or told or is_unread() or (until_eof and _at_end(sys.stdin.fileno()))):
                     self._take(watcher.questions(0.2), live)
             watcher.check()
             # A second Ctrl-C ends it without the questions under way.

@@ -6,7 +6,17 @@ from functools import partial
 from typing import List, Sequence, Tuple
 
 from aws_ipfailover.deadline import Task
-from aws_ipfailover.diagnosis import access, cluster, coverage, filters, interface, machine, permissions, routing
+from aws_ipfailover.diagnosis import (
+    access,
+    cluster,
+    coverage,
+    filters,
+    interface,
+    local_network,
+    machine,
+    permissions,
+    routing,
+)
 from aws_ipfailover.diagnosis.finding import Area, Check, Finding, NotAskedError, unknown
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import DeniedError, Error
@@ -20,6 +30,7 @@ CHECKS: Tuple[Check, ...] = (
     *interface.CHECKS,
     *coverage.CHECKS,
     *filters.CHECKS,
+    *local_network.CHECKS,
     *cluster.CHECKS,
 )
 

@@ -36,7 +36,8 @@ class Finding(NamedTuple):
     """What a check found.
 
     `text`: one sentence with the values that were found. `remedy`: what to do about it, a sentence; `commands`: how,
-    each as the list of its arguments. The other fields are the check's own, and are filled in by `check`.
+    each as the list of its arguments. `counts`: whether it decides about the outcome of all. `check`, `title` and
+    `area` are the check's own, and are filled in by the examination.
     """
 
     outcome: Outcome
@@ -44,6 +45,7 @@ class Finding(NamedTuple):
     remedy: str = ""
     commands: Tuple[Command, ...] = ()
     fix: Optional[Fix] = None
+    counts: bool = True
     check: str = ""
     title: str = ""
     area: str = ""
@@ -67,6 +69,11 @@ def failed(text: str, remedy: str = "", *commands: Command, fix: Optional[Fix] =
 def unknown(text: str, remedy: str = "", *commands: Command) -> Finding:
     """Whether the precondition holds could not be found out."""
     return Finding(Outcome.UNKNOWN, text, remedy, commands)
+
+
+def untold(text: str, remedy: str = "", *commands: Command) -> Finding:
+    """Nobody can tell in advance whether the precondition holds, however it is asked: that is no fault of this node."""
+    return Finding(Outcome.UNKNOWN, text, remedy, commands, counts=False)
 
 
 class NotAskedError(UnknownError):
@@ -128,7 +135,7 @@ CLUSTER = Area("cluster", "Cluster")
 
 
 def worst(findings: Sequence[Finding]) -> Outcome:
-    """The outcome of all: FAIL before UNKNOWN before WARN before PASS."""
-    found = {one.outcome for one in findings}
+    """The outcome of all that count: FAIL before UNKNOWN before WARN before PASS."""
+    found = {one.outcome for one in findings if one.counts}
     order = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.WARN)
     return next((one for one in order if one in found), Outcome.PASS)

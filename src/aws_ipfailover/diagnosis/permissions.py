@@ -28,6 +28,7 @@ from aws_ipfailover.diagnosis.finding import (
     failed,
     passed,
     unknown,
+    untold,
     warned,
 )
 from aws_ipfailover.diagnosis.surroundings import Surroundings
@@ -220,7 +221,7 @@ def _attach(surroundings: Surroundings) -> Finding:
     try:
         attachment.may_attach()
     except InUseError:
-        return unknown(
+        return untold(
             f"EC2 does not tell whether {eni.network_interface_id} may be attached here, while it is attached",
             "Ask when it is available, or look at the policy.",
             *_simulation(surroundings, "ec2:AttachNetworkInterface", arns, arns),
@@ -234,7 +235,7 @@ def _detach(surroundings: Surroundings) -> Finding:
     eni, ec2 = surroundings.moving(), surroundings.ec2()
     if eni.attachment is None:
         arns = _eni_arns(surroundings, surroundings.instance_id())
-        return unknown(
+        return untold(
             f"EC2 does not tell whether {eni.network_interface_id} may be detached, while it is attached to nothing",
             "Ask while it is attached, or look at the policy.",
             *_simulation(surroundings, "ec2:DetachNetworkInterface", arns, arns),
@@ -277,7 +278,7 @@ def _assign(*operations: str) -> Callable[[Surroundings], Finding]:
         arns = {own: _Arns(surroundings).of("network-interface", own)}
         commands = [command for one in operations for command in _simulation(surroundings, f"ec2:{one}", arns, arns)]
         named = " and ".join(operations)
-        return unknown(f"EC2 has no dry run for {named}", "Look at the policy of the role on every node.", *commands)
+        return untold(f"EC2 has no dry run for {named}", "Look at the policy of the role on every node.", *commands)
 
     return look
 

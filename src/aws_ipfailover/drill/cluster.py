@@ -7,7 +7,7 @@ from typing import Sequence, Tuple
 
 from aws_ipfailover import programs
 from aws_ipfailover.drill.placement import Moved
-from aws_ipfailover.errors import Error, MissingError, UnknownError
+from aws_ipfailover.errors import Error, UnknownError
 from aws_ipfailover.ocf.cib import Cib
 from aws_ipfailover.ocf.cluster_view import ARGUMENTS, ClusterView, view_of
 from aws_ipfailover.ocf.refusal import refusal
@@ -22,8 +22,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
 class Cluster:
     """A cluster. `prefix`: the command that runs a command on one of its nodes; empty on a node.
 
-    Every method raises `MissingError` where a tool is not installed, `UnknownError` where it does not end in time or
-    cannot be run, and `Error` where it fails; one sentence.
+    Every method raises `UnknownError` where a tool is not installed, does not end in time or cannot be run, and `Error`
+    where it fails; one sentence.
     """
 
     def __init__(self, prefix: Sequence[str] = ()) -> None:
@@ -69,15 +69,16 @@ class Cluster:
             return (*self._prefix, name, *arguments)
         program = programs.find(name)
         if program is None:
-            raise MissingError(f"{name} of Pacemaker is not in PATH: run this on a node of the cluster")
+            raise UnknownError(f"{name} of Pacemaker is not in PATH: run this on a node of the cluster")
         return (program, *arguments)
 
     def _ask(self, name: str, *arguments: str) -> str:
         return self._run(_PATIENCE, name, *arguments)
 
     def _run(self, seconds: float, name: str, *arguments: str) -> str:
+        command = self.command(name, *arguments)
         try:
-            done = programs.run(self.command(name, *arguments), seconds)
+            done = programs.run(command, seconds)
         except UnknownError as error:
             raise UnknownError(f"{name}: {error}") from None
         if done.returncode != 0:

@@ -84,7 +84,7 @@ class Drill:
         self._consumers = consumers
         self._plan = plan
         self._steady = timeout + _STEADY
-        self._say = say
+        self._tell = say
         self._settled = 0.0
         self.changed = False
         self.conducted = Conducted()
@@ -177,6 +177,11 @@ class Drill:
                     return True
         self.conducted.problems.append(f"{self._plan.origin} did not come back within {self._plan.seconds:g} s")
         return False
+
+    def _say(self, text: str) -> None:
+        """Say what is done. That it cannot be written, to a disk that is full, ends nothing: see `restore`."""
+        with contextlib.suppress(OSError):
+            self._tell(text)
 
     # -- everything as before ------------------------------------------------------------------------------------
 

@@ -35,12 +35,14 @@ def hosts_in(text: str) -> List[str]:
     """The hosts of a list with commas, each once.
 
     Raises:
-        ParameterError: one of them is an option to ssh and no host.
+        ParameterError: one of them is an option to ssh and no host, or a list that was given has none.
     """
     found = list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
     for host in found:
         if host.startswith("-"):
             raise ParameterError(f"--watch-from: {host!r} is wrong, expected names of hosts, with commas")
+    if text and not found:
+        raise ParameterError(f"--watch-from: {text!r} is wrong, expected names of hosts, with commas")
     return found
 
 

@@ -28,18 +28,19 @@ class Finding(NamedTuple):
 def findings(program: Sequence[str], resource_id: str) -> List[Finding]:
     """What the doctor finds about the resource, without what passes. `program`: runs `aws-ipfailover` on a node.
 
-    What cannot be asked is a finding too: it is not known whether anything is wrong.
+    Raises:
+        UnknownError: the doctor cannot be asked at all, so that it is not known whether anything is wrong.
     """
     try:
         # Not in this process's directory, where `python -m` would find modules that somebody else has put there.
         done = programs.run([*program, "doctor", resource_id, "--json"], _PATIENCE, folder="/")
     except UnknownError as error:
-        return [Finding(UNKNOWN, f"the doctor cannot be asked: {error}")]
+        raise UnknownError(f"the doctor cannot be asked: {program[0]}: {error}") from None
     try:
         return parse(done.stdout)
     except UnknownError as error:
-        said = printable(done.stderr)[-200:]
-        return [Finding(UNKNOWN, f"the doctor cannot be asked: {said or error}")]
+        said = printable(done.stderr)[-300:]
+        raise UnknownError(f"the doctor cannot be asked: {said or error}") from None
 
 
 def parse(text: str) -> List[Finding]:

@@ -60,9 +60,20 @@ def is_running(proc: str = "/proc") -> bool:
     except OSError as error:
         raise UnknownError(f"{proc} cannot be read: {error.strerror}") from None
     found = [one for one in entries if one.isdigit() and _comm(proc, one) in _PROCESSES]
-    own = _pid_namespace(proc, "self")
-    # One whose namespace cannot be read counts.
-    return any(_pid_namespace(proc, one) in (own, "") for one in found)
+    return any(_is_of_this_node(proc, one) for one in found)
+
+
+def _is_of_this_node(proc: str, pid: str) -> bool:
+    """Whether a process is in this one's PID namespace, or that cannot be found out; not one that has ended meanwhile.
+
+    Only root may ask for the namespaces of root's processes; everybody may read NSpid, the process's ids in its own
+    PID namespace and in those around it, as far as /proc shows them: proc_pid_status(5).
+    """
+    own, other = _pid_namespace(proc, "self"), _pid_namespace(proc, pid)
+    if own and other:
+        return own == other
+    depth = _depth(proc, pid)
+    return bool(_comm(proc, pid)) and (depth == 0 or depth <= (_depth(proc, "self") or depth))
 
 
 def _pid_namespace(proc: str, pid: str) -> str:
@@ -70,6 +81,16 @@ def _pid_namespace(proc: str, pid: str) -> str:
         return os.readlink(f"{proc}/{pid}/ns/pid")
     except OSError:
         return ""
+
+
+def _depth(proc: str, pid: str) -> int:
+    """In how many PID namespaces that /proc shows a process is; 0 where that cannot be read."""
+    try:
+        with open(f"{proc}/{pid}/status", encoding="utf-8", errors="replace") as file:
+            lines = [line for line in file if line.startswith("NSpid:")]
+    except OSError:
+        return 0
+    return len(lines[0].split()) - 1 if lines else 0
 
 
 def _comm(proc: str, pid: str) -> str:

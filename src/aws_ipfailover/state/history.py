@@ -28,6 +28,12 @@ FILES = ("/var/log/pacemaker/pacemaker.log", "/var/log/pacemaker.log", "/var/log
 """Where the agent's log ends up, beside HA_LOGFILE: Pacemaker's log file, and those of syslog's daemons."""
 
 _DAY = 86_400.0
+# What journalctl says, and ends with 0, where it shows nothing of the system, and what that means here. Facts: systemd,
+# journal-util.c; the second was seen with 252.
+_HINTS = {
+    "not seeing messages from": "shows this user nothing of the system: run this as root",
+    "No journal files were": "has no journal files",
+}
 _MARK = PREFIX.encode()
 
 
@@ -191,6 +197,7 @@ def _journal(program: str, since: float, deadline: Deadline) -> Iterator[str]:
     Their identifiers are AGENT(RESOURCE), each another one, and a filter takes whole identifiers only: so these are
     asked for first.
     """
+    # Not with --quiet, which leaves the hint out that the system's messages are not shown.
     known = _ask([program, "--field=SYSLOG_IDENTIFIER"], deadline).splitlines()
     names = [name for name in known if "(" in name and name.endswith(")")]
     if not names:
@@ -212,6 +219,9 @@ def _ask(command: List[str], deadline: Deadline) -> str:
     done = programs.run(command, deadline.remaining(), {**os.environ, "LC_ALL": "C"})
     if done.returncode != 0:
         raise UnknownError(f"fails ({done.returncode}): {done.stderr.strip()[:200]}")
+    for hint, means in _HINTS.items():
+        if hint in done.stderr:
+            raise UnknownError(means)
     return done.stdout
 
 
