@@ -58,6 +58,8 @@ class StandIn:
     why: str
     # Operations that the file gives attributes to, beside those that every agent has.
     operations: Tuple[str, ...] = ()
+    # The agent's own metadata, for one that has to be described as the real one is; by default what the file uses.
+    metadata: str = ""
 
     @property
     def behaviour(self) -> str:
@@ -165,6 +167,7 @@ def write(found: Sequence[StandIn], directory: Path, *, first: str, region: str)
                 "promotable": one.promotable,
                 "operations": one.operations,
                 "first": first,
+                "metadata": one.metadata,
             }
             program = "resource_agent.py"
         place.parent.mkdir(parents=True, exist_ok=True)
