@@ -153,8 +153,9 @@ def test_a_wrong_corosync_conf_gets_a_sentence(text: str, sentence: str) -> None
 
 REFUSED = {
     "primitive a Dummy": "there is no resource in it that moves an address",
-    f"{IP}\nprimitive w systemd:nginx": "line 2: w is of class 'systemd', which no lab can run or stand in for",
-    f"{IP}\nprimitive f stonith:fence_ipmilan": "line 2: f fences by fence_ipmilan, which cannot reach an instance",
+    f"{IP}\nprimitive w upstart:nginx": "line 2: w is of class 'upstart', which no lab can run or stand in for",
+    f"{IP}\nprimitive f stonith:meatware": "line 2: f fences by meatware, which cannot reach an instance",
+    f"{IP}\nprimitive f stonith:fence_nobody": "line 2: f fences by fence_nobody, which this machine does not have",
     f"{IP}\nnode a\nnode b\nnode c\nnode d\nnode e\nnode f": "it has 6 nodes, and a lab at most 5",
     f"{IP}\nnode my_node\nnode b": "'my_node' cannot be the host name of an instance",
     "primitive e aws-ipfailover params mode=eni": "lacks a network interface",
@@ -278,6 +279,29 @@ def test_every_operation_of_the_file_is_one_of_the_stand_in(tmp_path: Path) -> N
     program = tmp_path / "usr/lib/ocf/resource.d/heartbeat/SAPInstance"
     done = subprocess.run([sys.executable, "-I", str(program), "meta-data"], capture_output=True, text=True, check=True)
     assert {"methods", "reload"} <= {one.get("name") for one in ET.fromstring(done.stdout).iter("action")}
+
+
+def test_services_of_other_classes_are_stood_in_for_by_what_pacemaker_asks(tmp_path: Path) -> None:
+    """Units of systemd by a system bus, init scripts by init scripts, fence agents by a fence agent of their name."""
+    text = f"{IP}\nprimitive w systemd:nginx.service\nprimitive e systemd:exporter@HA1\nprimitive l lsb:haproxy"
+    text += "\nprimitive s service:tomcat\nprimitive f stonith:fence_ipmilan params ip=10.0.0.1 pcmk_host_list=a"
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    (tmp_path / "usr/sbin/fence_ipmilan").touch()
+    found = stand_ins(of(text), root=tmp_path)
+    assert [one.kind for one in found] == ["unit", "unit", "script", "script", "fencing"]
+    write(found, tmp_path, first="a", region="eu-central-1")
+    own = tmp_path / "usr/lib/ocf/resource.d/.lab"
+    units = json.loads((own / ".system_bus.json").read_text(encoding="utf-8"))["units"]
+    assert units == {"nginx": "w", "exporter@HA1": "e"}
+    assert (own / "system_bus").stat().st_mode & 0o111
+    for name, resource in (("haproxy", "l"), ("tomcat", "s")):
+        assert json.loads((tmp_path / f"etc/init.d/.{name}.json").read_text(encoding="utf-8")) == {"resource": resource}
+    agent = tmp_path / "usr/sbin/fence_ipmilan"
+    done = subprocess.run(
+        [sys.executable, "-I", str(agent), "-o", "metadata"], capture_output=True, text=True, check=True
+    )
+    names = {one.get("name") for one in ET.fromstring(done.stdout).iter("parameter")}
+    assert names == {"action", "plug", "ip"}
 
 
 # -- the plan ----------------------------------------------------------------------------------------------------------
