@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
@@ -47,6 +49,7 @@ _BEHAVIOUR = {
     "ping": "sets its attribute as if every host answered",
     "awsvip": "assigns the address to the node's network interface through EC2's API",
     "fencing": "stops the node's instance through EC2's API",
+    "newer": "is the machine's own, run without the parameters that it does not know",
     "unit": "a unit of a small systemd on each node: active or not",
     "script": "an init script: its service runs or does not",
 }
@@ -55,6 +58,8 @@ _FENCES_NOBODY = {
     "fence_kdump": "says that no node is dumping its memory",
     "fence_heuristics_ping": "says that every host answers",
 }
+# What fence agents are written in, and share (fence-agents).
+_FENCING_LIBRARY = Path("/usr/share/fence/fencing.py")
 _CLASSES = {"systemd": "unit", "lsb": "script", "service": "script"}
 
 
@@ -110,9 +115,25 @@ def stand_ins(configuration: Configuration, *, root: Path = Path("/")) -> Tuple[
     for one in configuration.primitives:
         if not is_ours(one):
             users.setdefault(one.agent, []).append(one)
-    return tuple(
-        _stand_in(configuration, name, found, root) for name, found in users.items() if not _is_real(found[0], root)
-    )
+    made = []
+    for name, found in users.items():
+        newer = _newer(found, root)
+        if newer:
+            why = f"its version here does not know {', '.join(newer)}"
+            made.append(StandIn(name, "newer", newer, False, tuple(one.id for one in found), why))
+        elif not _is_real(found[0], root):
+            made.append(_stand_in(configuration, name, found, root))
+    return tuple(made)
+
+
+def _newer(users: Sequence[Primitive], root: Path) -> Tuple[str, ...]:
+    """Parameters of fence_aws that the one of this machine does not have."""
+    if users[0].agent != "stonith:fence_aws" or not _is_installed(users[0], root):
+        return ()
+    files = [root / str(path).lstrip("/") for path in (_place(users[0].agent), _FENCING_LIBRARY)]
+    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file())
+    used = dict.fromkeys(word for one in users for word in one.parameters if not _pacemaker_s(one, word))
+    return tuple(word for word in used if not re.search(rf"\b{re.escape(word)}\b", text))
 
 
 def _is_real(one: Primitive, root: Path) -> bool:
@@ -176,7 +197,7 @@ def _promotable(configuration: Configuration, one: Primitive) -> bool:
     return wrapper is not None and wrapper.promotable
 
 
-def write(found: Sequence[StandIn], directory: Path, *, first: str, region: str) -> Path:
+def write(found: Sequence[StandIn], directory: Path, *, first: str, region: str, root: Path = Path("/")) -> Path:
     """Write the stand-ins as `Settings.agents` has them: laid out as a system. `first`: the node with the primary."""
     units = {_unit(one.name): one.resources[0] for one in found if one.kind == "unit"}
     if units:
@@ -184,7 +205,12 @@ def write(found: Sequence[StandIn], directory: Path, *, first: str, region: str)
     for one in found:
         place = _place(one.name)
         about: Dict[str, object] = {"name": place.name, "parameters": one.parameters}
-        if one.kind == "fencing":
+        if one.kind == "newer":
+            _write("newer_fence_agent.py", directory, place, {"newer": one.parameters}, _OWN)
+            own = directory / str(_OWN / place.name).lstrip("/")
+            shutil.copy(root / str(place).lstrip("/"), own)
+            own.chmod(0o755)
+        elif one.kind == "fencing":
             external = one.name.startswith("stonith:external/")
             about["region"] = region
             program = "fencing_plugin.py" if external else "fence_agent.py"
