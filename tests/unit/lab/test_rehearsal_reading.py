@@ -108,9 +108,12 @@ WRONG = {
     "---\n- hosts: all\n": "line 1: this is YAML, such as Ansible reads, and no configuration",
     "Cluster name: x\nFull List of Resources:\n": "line 1: this is a status, and no configuration",
     '{"cib": {}}': "line 1: this is JSON",
+    "primitive a Dummy\nprimitive a Dummy": "line 2: 'a' is there twice, first in line 1: crm",
+    "pcs resource create a Dummy\npcs resource create a Dummy": "line 2: 'a' is there twice, first in line 1: pcs",
+    "pcs resource create a Dummy\npcs resource group meta g x=1": "line 2: pcs has no 'resource group meta'",
     "totem {\n}\n": "line 1: this is a corosync.conf (--corosync FILE takes it)",
-    "for n in a b; do\n pcs resource create $n Dummy\ndone": "line 1: 'for' of the shell decides which",
-    "#!/bin/sh\ncat <<EOF | crm configure\nprimitive a Dummy": "line 2: the here-document has no end",
+    "for n in a b; do\n pcs resource create $n Dummy\ndone": "line 1: 'for' of the shell",
+    "#!/bin/sh\ncat <<EOF | crm configure\nprimitive a Dummy": "line 2: the here-document",
     "#!/bin/sh\nif true; then\npcs status\n": "line 2: 'if' of the shell has no end",
     "#!/bin/sh\nfi\n": "line 2: 'fi' of the shell ends what has not begun",
 }
@@ -193,6 +196,37 @@ def test_a_session_at_crm_s_prompt_is_what_it_configures() -> None:
     assert [number for number, _ in found.skipped] == [1, 2, 5, 6]
     typed = "# crm configure show\n# crm configure primitive a Dummy \\\nparams x=1\n# crm configure load update f\n"
     assert [one.parameters for one in read(typed).configuration.primitives] == [{"x": "1"}]
+
+
+def test_a_variable_may_be_assigned_after_the_function_that_uses_it() -> None:
+    """It is called later; a command in the place of whole words is left out and told."""
+    text = "f() {\n  pcs resource create ip_$SID Dummy $(cat keys) fake=$SID\n}\nSID=HA1\nf\n"
+    found = read(text).configuration
+    assert [(one.id, dict(one.parameters)) for one in found.primitives] == [("ip_HA1", {"fake": "HA1"})]
+    assert (2, "$(cat keys)") in found.skipped
+
+
+def test_what_is_deleted_may_be_made_again() -> None:
+    """And a group's meta attributes have the command that pcs has."""
+    text = "pcs resource create a Dummy\npcs resource delete a\npcs resource create a Stateful --group g\n"
+    assert read(text).configuration.primitives[0].agent == "ocf:heartbeat:Stateful"
+    assert "pcs resource meta g x=1" in read(text + "pcs resource group meta g x=1\n", mend=True).text
+
+
+def test_what_several_commands_set_is_one_statement() -> None:
+    """crm takes each set of options once in a load; the last value counts, and another set is another."""
+    text = "crm configure property a=1\nprimitive d Dummy\nproperty cib-bootstrap-options: \\\n  b='x y' \\\n  a=2\n"
+    text += "property SAPHanaSR: c=3\nrsc_defaults x=1\n"
+    assert for_load(text).split("\n") == [
+        "property a=2 b='x y'",
+        "primitive d Dummy",
+        "",
+        "",
+        "",
+        "property SAPHanaSR: c=3",
+        "rsc_defaults x=1",
+        "",
+    ]
 
 
 SCRIPT = """#!/bin/bash

@@ -26,6 +26,10 @@ _LEFT_TO_CRM = frozenset(
         *("fencing_topology", "fencing-topology", "role", "user", "acl_target", "acl_group", "xml", "bundle", "alert"),
     )
 )
+# Those of which each has an id that nothing else has.
+_NAMED = frozenset(
+    ("primitive", "rsc_template", "group", "clone", "ms", "master", "colocation", "collocation", "location", "order")
+)
 _SECTIONS = frozenset(("params", "meta", "op", "operations", "utilization", "attributes", "op_params", "op_meta"))
 
 
@@ -100,7 +104,47 @@ def cleaned(text: str) -> Tuple[str, Tuple[Tuple[int, str], ...]]:
             lines[place] = ""
         if continuing or not line.lstrip().startswith("#") or as_root:
             continuing = line.rstrip().endswith("\\")
-    return "\n".join(lines) + "\n", tuple(skipped)
+    return _with_one_set_each("\n".join(lines) + "\n"), tuple(skipped)
+
+
+# Sets of options that there is one of: what each is called where the statement does not say.
+_SETS = {"property": "cib-bootstrap-options", "rsc_defaults": "rsc-options", "op_defaults": "op-options"}
+
+
+def _with_one_set_each(text: str) -> str:
+    """What several commands set, one after the other, in one statement: crm refuses a second one within a load."""
+    lines = text.splitlines()
+    found: Dict[str, List[Statement]] = {}
+    for one in statements(text):
+        if one.words[0] in _SETS and _set_of(one) == _SETS[one.words[0]]:
+            found.setdefault(one.words[0], []).append(one)
+    for word, every in found.items():
+        if len(every) < 2:
+            continue
+        values: Dict[str, str] = {}
+        for one in every:
+            values.update(
+                item for item in map(pair, one.words[1:]) if item is not None and item[0] not in ("$id", "id")
+            )
+            place = one.line - 1
+            while lines[place].rstrip().endswith("\\"):
+                lines[place] = ""
+                place += 1
+            lines[place] = ""
+        pairs = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
+        lines[every[0].line - 1] = f"{word} {pairs}"
+    return "\n".join(lines) + "\n"
+
+
+def _set_of(one: Statement) -> str:
+    """The id of the set that a statement is about."""
+    for word in one.words[1:]:
+        known = pair(word)
+        if known is not None and known[0] in ("$id", "id"):
+            return _SETS[one.words[0]]
+        if word.endswith(":"):
+            return word[:-1]
+    return _SETS[one.words[0]]
 
 
 def for_load(text: str) -> str:
@@ -117,7 +161,8 @@ def _configuration_in(line: str) -> Optional[str]:
     """The statement of a line; None where it has none."""
     bare = line.strip()
     if not bare or bare.startswith("#"):
-        return line
+        # crm makes an XML comment of a comment, and fails on two hyphens in it.
+        return ""
     words = bare.split(None, 1)
     typed = _CRM.match(bare)
     if typed is not None:
@@ -139,6 +184,7 @@ def read(text: str) -> Configuration:
     # Nodes that only a constraint names.
     named: Dict[str, Optional[int]] = {}
     avoided: List[str] = []
+    seen: Dict[str, int] = {}
     templates: Dict[str, Primitive] = {}
     primitives: List[Primitive] = []
     groups: Dict[str, Tuple[str, ...]] = {}
@@ -152,6 +198,13 @@ def read(text: str) -> Configuration:
         if word not in _READ and word not in _LEFT_TO_CRM:
             raise LabError(_unknown(one, before))
         before = one
+        if word in _NAMED and rest:
+            first = seen.setdefault(rest[0], one.line)
+            if first != one.line:
+                raise LabError(
+                    f"line {one.line}: '{rest[0]}' is there twice, first in line {first}: crm would refuse the second;"
+                    " where a page shows alternatives, leave one"
+                )
         if word == "node":
             name, number = _node(one.line, rest)
             nodes[name] = number

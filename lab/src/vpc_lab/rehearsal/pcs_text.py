@@ -244,6 +244,12 @@ class _Reader:
             self.groups[named[3]] = (*members, *(name for name in named[4:] if name not in members))
         elif named[:1] == ["resource"] and named[1:2] and named[1] in ("clone", "promotable", "master"):
             self._wrap(named[1], named[2:])
+        elif named[:2] in (["resource", "delete"], ["resource", "remove"], ["stonith", "delete"]) and named[2:3]:
+            self.primitives.pop(named[2], None)
+        elif named[:3] == ["resource", "group", "meta"]:
+            raise LabError(
+                f"line {one.line}: pcs has no 'resource group meta': 'resource meta GROUP' is meant (--mend writes it)"
+            )
         elif named[:3] == ["constraint", "colocation", "add"]:
             self._colocate(named[3:])
         elif named[:2] == ["constraint", "location"] and named[3:4] and named[3] in ("prefers", "avoids"):
@@ -265,6 +271,11 @@ class _Reader:
             what = "stonith" if fencing else "resource"
             raise LabError(f"line {line}: pcs {what} create takes an id and an agent")
         resource_id, agent = named[:2]
+        if resource_id in self.primitives:
+            raise LabError(
+                f"line {line}: '{resource_id}' is there twice, first in line {self.primitives[resource_id].line}:"
+                " pcs would refuse the second; where a page shows alternatives, leave one"
+            )
         parameters: Dict[str, str] = {}
         meta: Dict[str, str] = {}
         operations: List[Operation] = []

@@ -29,6 +29,8 @@ _OLD_WORDS = (
     (re.compile(r"\s(--master)\b"), "promotable", "--master"),
     (re.compile(r"\s(master)(?=(?:\s+meta)?\s+[a-z-]+=)"), "promotable", "master"),
 )
+# A command that pages have, and pcs does not.
+_GROUP_META = re.compile(r"\b(pcs\s+resource\s+)group\s+meta(?=\s)")
 # What people also keep of a cluster.
 _OTHERS = (
     (
@@ -229,6 +231,9 @@ def with_new_words(text: str) -> Tuple[str, Tuple[str, ...]]:
             number = text.count("\n", 0, found.start(1)) + 1
             told.append(f"line {number}: '{what}' is pcs 0.9's: it says '{new.strip()}' now")
         text = old.sub(lambda found, new=new: found[0].replace(found[1], new), text)  # type: ignore[misc]
+    for found in _GROUP_META.finditer(text):
+        told.append(f"line {text.count(chr(10), 0, found.start()) + 1}: 'resource group meta' is 'resource meta'")
+    text = _GROUP_META.sub(r"\1meta", text)
     for name in sorted(set(re.findall(r"(?<![\w.-])([\w.-]+)-master(?![\w-])", text))):
         if re.search(rf"resource create {re.escape(name)}\s", text):
             text = substituted(text, {f"{name}-master": f"{name}-clone"})

@@ -19,6 +19,8 @@ _HERE = re.compile(r"<<(-?)\s*(['\"]?)([A-Za-z_]\w*)\2")
 _REFERENCE = re.compile(
     r"\$(?:\{(\w+)((?:\[[^]]*\])?[^}]*)\}|([A-Za-z_]\w*)|\(([^()]*(?:\([^()]*\)[^()]*)*)\))|`([^`]*)`"
 )
+# A command in the place of whole words, of which nobody knows what they would be.
+_ALONE = re.compile(r"(?<=\s)(?:\$\([^()]*\)|`[^`]*`)(?=\s|$)")
 # crmsh's own: `$id=NAME`, `$id-ref=NAME`, `$role=NAME`.
 _CRM_S = re.compile(r"\$(?:id|id-ref|role|lifetime|type)(?=\s*=)")
 # What a here-document that crm reads begins with.
@@ -54,12 +56,19 @@ class _Block:
 
 @dataclass
 class _Script:
+    text: str
     lines: List[str]
     variables: Dict[str, str] = field(default_factory=dict)
     blocks: List[_Block] = field(default_factory=list)
     skipped: List[Tuple[int, str]] = field(default_factory=list)
     # What stands for a command that is substituted: its own words, so that the same command means the same.
     commands: Dict[str, str] = field(default_factory=dict)
+    # What is assigned anywhere: functions are called after they are written.
+    anywhere: Mapping[str, str] = field(default_factory=dict)
+
+    def expanded(self, line: str) -> str:
+        """A line with what is known of its variables."""
+        return expanded(line, {**self.anywhere, **self.variables}, self.commands)
 
 
 def is_script(text: str) -> bool:
@@ -80,14 +89,19 @@ def unfolded(text: str) -> Tuple[str, Tuple[Tuple[int, str], ...]]:
     Raises:
         LabError: commands that configure a cluster are in a loop or in branches, which nobody can choose from here.
     """
-    script = _Script(text.splitlines())
+    first = _gone_through(_Script(text, text.splitlines()))
+    script = _gone_through(_Script(text, text.splitlines(), anywhere=first.variables))
+    return "\n".join(script.lines) + "\n", tuple(script.skipped)
+
+
+def _gone_through(script: _Script) -> _Script:
     place = 0
     while place < len(script.lines):
         place = _line(script, place)
     if script.blocks:
         block = script.blocks[0]
         raise LabError(f"line {block.line}: '{block.word}' of the shell has no end")
-    return "\n".join(script.lines) + "\n", tuple(script.skipped)
+    return script
 
 
 def _line(script: _Script, place: int) -> int:
@@ -121,7 +135,9 @@ def _line(script: _Script, place: int) -> int:
         for block in script.blocks:
             block.branches[-1] = True
     for number in range(place, end + 1):
-        script.lines[number] = expanded(script.lines[number], script.variables, script.commands)
+        for alone in _ALONE.findall(script.lines[number]):
+            script.skipped.append((number + 1, alone))
+        script.lines[number] = script.expanded(_ALONE.sub("", script.lines[number]))
     return end + 1
 
 
@@ -177,8 +193,7 @@ def _document(script: _Script, place: int, end: int, here: re.Match[str]) -> int
             block.branches[-1] = True
         if not here[2]:
             for one in body:
-                text = expanded(script.lines[one], script.variables, script.commands)
-                script.lines[one] = text.replace("\\$", "$")
+                script.lines[one] = script.expanded(script.lines[one]).replace("\\$", "$")
     else:
         for one in body:
             script.lines[one] = ""
@@ -194,7 +209,7 @@ def _leave_out(script: _Script, place: int, end: int) -> None:
 
 
 def _is_used(script: _Script, name: str) -> bool:
-    return any(f"${name}" in line or f"${{{name}" in line for line in script.lines)
+    return f"${name}" in script.text or f"${{{name}" in script.text
 
 
 def _is_one_word(value: str) -> bool:
