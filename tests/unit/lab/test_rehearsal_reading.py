@@ -11,6 +11,7 @@ from vpc_lab.rehearsal.crm_text import for_load
 from vpc_lab.rehearsal.model import Colocation
 from vpc_lab.rehearsal.pcs_text import commands
 from vpc_lab.rehearsal.reading import kind_of, mended_text, read, substituted, text_of
+from vpc_lab.rehearsal.report import ranges
 
 DATA = Path(__file__).parents[2] / "lab" / "data" / "rehearsals"
 PUBLISHED = Path(__file__).parents[2] / "lab" / "data" / "third-party" / "suse-netweaver-ascs-ers.crm"
@@ -203,7 +204,15 @@ def test_a_variable_may_be_assigned_after_the_function_that_uses_it() -> None:
     text = "f() {\n  pcs resource create ip_$SID Dummy $(cat keys) fake=$SID\n}\nSID=HA1\nf\n"
     found = read(text).configuration
     assert [(one.id, dict(one.parameters)) for one in found.primitives] == [("ip_HA1", {"fake": "HA1"})]
-    assert (2, "$(cat keys)") in found.skipped
+    assert (2, "$(cat") in found.skipped
+
+
+def test_no_password_of_a_script_is_told() -> None:
+    """Of a line that is left out there is the first word, or the name of what it assigns."""
+    text = "#!/bin/sh\nPASSWORD=hush\necho hush | passwd hacluster\npcs resource create a Dummy x=$PASSWORD\n"
+    found = read(text).configuration
+    assert found.skipped == ((2, "PASSWORD"), (3, "echo"))
+    assert ranges([1, 2, 3, 5, 7, 8, 8, 12]) == "1-3, 5, 7-8, 12"
 
 
 def test_what_is_deleted_may_be_made_again() -> None:

@@ -98,7 +98,7 @@ def cleaned(text: str) -> Tuple[str, Tuple[Tuple[int, str], ...]]:
             kept = _configuration_in(plain)
             dropping = kept is None
             if dropping:
-                skipped.append((place + 1, line.strip()))
+                skipped.append((place + 1, plain.strip()))
             lines[place] = kept or ""
         elif dropping:
             lines[place] = ""

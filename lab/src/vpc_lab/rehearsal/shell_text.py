@@ -136,7 +136,7 @@ def _line(script: _Script, place: int) -> int:
             block.branches[-1] = True
     for number in range(place, end + 1):
         for alone in _ALONE.findall(script.lines[number]):
-            script.skipped.append((number + 1, alone))
+            script.skipped.append((number + 1, alone.split()[0]))
         script.lines[number] = script.expanded(_ALONE.sub("", script.lines[number]))
     return end + 1
 
@@ -203,7 +203,8 @@ def _document(script: _Script, place: int, end: int, here: re.Match[str]) -> int
 
 
 def _leave_out(script: _Script, place: int, end: int) -> None:
-    script.skipped.append((place + 1, script.lines[place].strip()))
+    # What is assigned, and what a command is given, may be a password.
+    script.skipped.append((place + 1, re.split(r"[=\s]", script.lines[place].strip(), maxsplit=1)[0]))
     for number in range(place, end + 1):
         script.lines[number] = ""
 
