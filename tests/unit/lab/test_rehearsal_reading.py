@@ -155,6 +155,11 @@ def test_what_a_page_made_of_blanks_dashes_and_empty_lines_is_mended() -> None:
     assert read(text, mend=True).configuration.primitives[0].operations[0].about == {"interval": "10"}
     pcs = "pcs resource create a Dummy x=1 \u2013-group g\npcs resource create b Dummy \u2014group g\n"
     assert read(pcs.replace("\u2013-", "\u2013"), mend=True).configuration.groups == {"g": ("a", "b")}
+    listed = (
+        "primhana:~  cat x\nprimitive a Dummy \\\nparams t=<table 1>,\n<table 2> ip=<10.0.0.1> \\\nop start timeout=9\n"
+    )
+    (found,) = read(listed, mend=True).configuration.primitives
+    assert (found.parameters, len(found.operations)) == ({"t": "table-1,table-2", "ip": "10.0.0.1"}, 1)
     wrapped = "primitive a Dummy\nlocation l a -inf:\n beta\n"
     assert [name for name, _ in read(wrapped, mend=True).configuration.nodes] == ["beta"]
 

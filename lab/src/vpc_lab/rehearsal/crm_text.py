@@ -67,7 +67,7 @@ def _statement(line: int, text: str) -> Statement:
 
 
 # crm's own prompt, a shell's, and root's where nothing is without it.
-_PROMPT = re.compile(r"^\s*(?:crm\([^)]*\)\S*[#>]\s*|\[[^\]\n]*\][#$]\s*|[\w.@-]+:\S*\s*[#>$]\s+)")
+_PROMPT = re.compile(r"^\s*(?:crm\([^)]*\)\S*[#>]\s*|\[[^\]\n]*\][#$]\s*|[\w.@-]+:(?:\S*\s*[#>$]|~)\s+)")
 _AT_ROOT_S_PROMPT = re.compile(r"^\s*#\s*(?=(?:sudo\s+)?crm\s)")
 _CRM = re.compile(r"(?:sudo\s+(?:-\S+\s+)*)?(?:\S*/)?crm\s+(?:-\S+\s+)*(.*)", re.DOTALL)
 _CONFIGURE = ("configure", "config", "conf", "cfg")

@@ -25,7 +25,8 @@ def plain_words(text: str) -> Tuple[str, Tuple[str, ...]]:
     known: Dict[str, str] = {}
 
     def plain(found: re.Match[str]) -> str:
-        word = re.sub(r"[^A-Za-z0-9]+", "-", found[1]).strip("-")
+        # An address, an id or a Region in angles is an example, and stays what it is.
+        word = re.sub(r"[^A-Za-z0-9.:-]+", "-", found[1]).strip("-.:")
         known.setdefault(found[0], word)
         return known[found[0]]
 

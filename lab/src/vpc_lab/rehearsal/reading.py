@@ -43,6 +43,8 @@ _OTHERS = (
 )
 # What a script that sets up a cluster may also write.
 _MAY_BE_WITHIN = tuple(sign for sign, _ in _OTHERS if "Cluster" in sign.pattern or "totem" in sign.pattern)
+# A word, blanks in angles included.
+_WORD = r"(?:[^\s<>]|<[^<>]*>)+"
 # What no command begins with: a line that does continues the one before.
 _CONTINUES = re.compile(r"^\s*(?:[A-Za-z_][\w.-]*=|(?:op|params|meta|operations)\s|--[a-z])")
 
@@ -208,6 +210,12 @@ def mended_text(text: str) -> Tuple[str, Tuple[str, ...]]:
             continue
         assigned = re.match(r"\s*([A-Za-z_]\w*)=", lines[place])
         if assigned is not None and re.search(rf"\$\{{?{assigned[1]}\b", text):
+            continue
+        rest = re.match(rf"\s*({_WORD})\s*(.*)", lines[place])
+        if rest is not None and re.search(rf"={_WORD},$", before) and not rest[1].startswith("#"):
+            lines[place - 1] = before + rest[1] + " \\"
+            lines[place] = rest[2]
+            told.append(f"line {place}: its last value goes on in line {place + 1}, and is whole now")
             continue
         if (
             (_CONTINUES.match(lines[place]) or re.search(r"\s-?(?:inf|INFINITY|\d+):$", before))
