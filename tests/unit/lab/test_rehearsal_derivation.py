@@ -229,7 +229,7 @@ def test_the_role_of_a_shared_vpc_is_one_of_the_lab_s() -> None:
     assert (derived.roles, derived.topology.shared_vpc_owner) == ((role,), "111122223333")
     derived = derive(of(f"{IP} routing_table_role=arn:aws:iam::<account>:role/<role>"))
     assert derived.roles == (NETWORK_ROLE_ARN,)
-    assert derived.values == {"arn:aws:iam::account:role/role": NETWORK_ROLE_ARN}
+    assert derived.values == {"arn:aws:iam::account:role/role-value": NETWORK_ROLE_ARN}
 
 
 def test_without_a_fence_device_the_lab_s_own_fences() -> None:

@@ -311,6 +311,16 @@ def test_what_a_page_leaves_open_becomes_plain_words() -> None:
     assert found.mended[0].startswith("what it leaves open is a plain word now: <SID> is SID")
 
 
+def test_what_is_left_open_is_no_word_that_is_there_already() -> None:
+    """It is replaced later wherever it stands, and a parameter's name must not be."""
+    assert dict(read("primitive a Dummy params ip=<ip> x=<y>").configuration.primitives[0].parameters) == {
+        "ip": "ip-value",
+        "x": "y",
+    }
+    script = "#!/bin/sh\npcs resource create a Dummy ip=$ip x=${y[2]} z=$other\n"
+    assert dict(read(script).configuration.primitives[0].parameters) == {"ip": "ip-value", "x": "y-2", "z": "other"}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

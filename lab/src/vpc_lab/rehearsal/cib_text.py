@@ -27,6 +27,8 @@ def read(text: str) -> Configuration:
     top = configuration_element(text)
     nodes: Dict[str, Optional[int]] = {}
     for node in top.iterfind("./nodes/node"):
+        if node.get("type") in ("remote", "ping"):
+            continue
         number = node.get("id", "")
         nodes[node.get("uname", "")] = int(number) if number.isdigit() else None
     templates = {one.get("id", ""): one for one in top.iter("template")}

@@ -23,11 +23,16 @@ _XML = re.compile(r"^\s*xml\b|</|/>|<\?")
 def plain_words(text: str) -> Tuple[str, Tuple[str, ...]]:
     """The text with plain words in the place of what it leaves open, and a sentence about these."""
     known: Dict[str, str] = {}
+    rest = text
+    for pattern in _OPEN:
+        rest = pattern.sub("|", rest)
+    words = frozenset(re.findall(r"[A-Za-z][A-Za-z0-9-]*", rest))
 
     def plain(found: re.Match[str]) -> str:
         # An address, an id or a Region in angles is an example, and stays what it is.
         word = re.sub(r"[^A-Za-z0-9.:-]+", "-", found[1]).strip("-.:")
-        known.setdefault(found[0], word)
+        # One that is there already, as `ip` in `ip=<ip>`, would be replaced there too.
+        known.setdefault(found[0], f"{word}-value" if word in words else word)
         return known[found[0]]
 
     def opened(line: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from vpc_lab.errors import LabError
 
@@ -68,7 +68,12 @@ class _Script:
 
     def expanded(self, line: str) -> str:
         """A line with what is known of its variables."""
-        return expanded(line, {**self.anywhere, **self.variables}, self.commands)
+        return expanded(line, {**self.anywhere, **self.variables}, self.commands, self.words)
+
+    @property
+    def words(self) -> FrozenSet[str]:
+        """The words of the text that are no references."""
+        return frozenset(re.findall(r"(?<![\w${.-])[A-Za-z_]\w*(?![\w-])", self.text))
 
 
 def is_script(text: str) -> bool:
@@ -225,8 +230,16 @@ def _unquoted(value: str) -> str:
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
-def expanded(line: str, variables: Mapping[str, str], commands: Optional[Dict[str, str]] = None) -> str:
-    """A line with its variables replaced; between single quotes nothing is."""
+def expanded(
+    line: str,
+    variables: Mapping[str, str],
+    commands: Optional[Dict[str, str]] = None,
+    words: FrozenSet[str] = frozenset(),
+) -> str:
+    """A line with its variables replaced; between single quotes nothing is.
+
+    One without a value becomes a word that is none of `words`.
+    """
     commands = {} if commands is None else commands
     found: List[str] = []
     place, quoted = 0, False
@@ -237,7 +250,7 @@ def expanded(line: str, variables: Mapping[str, str], commands: Optional[Dict[st
         elif not quoted and sign in "$`" and line[place - 1 : place] != "\\" and not _CRM_S.match(line, place):
             known = _REFERENCE.match(line, place)
             if known is not None:
-                found.append(_value(known, variables, commands))
+                found.append(_value(known, variables, commands, words))
                 place = known.end()
                 continue
         found.append(sign)
@@ -245,20 +258,20 @@ def expanded(line: str, variables: Mapping[str, str], commands: Optional[Dict[st
     return "".join(found)
 
 
-def _value(known: re.Match[str], variables: Mapping[str, str], commands: Dict[str, str]) -> str:
+def _value(known: re.Match[str], variables: Mapping[str, str], commands: Dict[str, str], words: FrozenSet[str]) -> str:
     name, more = known[1] or known[3], known[2] or ""
     if name is None:
-        words = known[4] or known[5] or ""
-        return commands.setdefault(words, f"command-{len(commands) + 1}")
+        return commands.setdefault(known[4] or known[5] or "", f"command-{len(commands) + 1}")
     given = variables.get(name)
     if given is not None and not given.startswith("(") and not more.startswith("["):
         return given
     default = re.match(r":?[-=](.*)", more)
     if default is not None:
-        return expanded(default[1].strip("'\""), variables, commands)
+        return expanded(default[1].strip("'\""), variables, commands, words)
     index = re.match(r"\[(\w+)\]", more)
     if index is not None and given is not None and given.startswith("(") and index[1].isdigit():
         listed = given.strip("()").split()
         if int(index[1]) < len(listed):
             return listed[int(index[1])].strip("'\"")
-    return name if index is None else f"{name}-{index[1]}"
+    plain = f"{name}-value" if name in words else name
+    return plain if index is None else f"{plain}-{index[1]}"
