@@ -185,7 +185,7 @@ def test_a_node_whose_name_is_none_for_a_host_gets_one_like_it() -> None:
 def test_a_majority_maker_is_one_node_more() -> None:
     """The only node that is named, and from which resources are kept."""
     text = f"{IP}\nlocation l ip -inf: maker"
-    assert [one.name for one in derive(of(text)).topology.nodes] == ["maker", "node1", "node2"]
+    assert [one.name for one in derive(of(text)).topology.nodes] == ["node1", "node2", "maker"]
     assert [one.name for one in derive(of(text.replace("-inf", "100"))).topology.nodes] == ["maker", "node1"]
 
 

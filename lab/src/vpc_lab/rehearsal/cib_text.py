@@ -55,7 +55,21 @@ def read(text: str) -> Configuration:
     properties = {
         pair.get("name", ""): pair.get("value", "") for pair in top.iterfind("./crm_config/cluster_property_set/nvpair")
     }
-    return Configuration("cib", tuple(nodes.items()), primitives, groups, tuple(wrappers), colocations, properties)
+    avoided = tuple(
+        one.get("node", "")
+        for one in top.iter("rsc_location")
+        if one.get("node") and one.get("score", "").startswith("-")
+    )
+    return Configuration(
+        "cib",
+        tuple(nodes.items()),
+        primitives,
+        groups,
+        tuple(wrappers),
+        colocations,
+        properties,
+        avoided=avoided,
+    )
 
 
 def _pairs(element: ET.Element, name: str) -> Dict[str, str]:

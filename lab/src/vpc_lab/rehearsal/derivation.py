@@ -316,7 +316,10 @@ class _Derivation:
         for wanted in self.names:
             if wanted not in found:
                 raise LabError(f"--node {wanted}: the cluster's nodes are {', '.join(found)}")
-        return list(found.items())
+        if self.corosync.nodes:
+            return list(found.items())
+        # The first one has the primary: no majority maker, which resources avoid.
+        return sorted(found.items(), key=lambda item: item[0] in self.configuration.avoided)
 
     def _host_map(self) -> List[Tuple[str, str]]:
         """Nodes and what a fence device calls them, by `pcmk_host_map` (pacemaker-fenced(7))."""
