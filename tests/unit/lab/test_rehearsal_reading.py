@@ -220,6 +220,22 @@ def test_no_password_of_a_script_is_told() -> None:
     assert ranges([1, 2, 3, 5, 7, 8, 8, 12]) == "1-3, 5, 7-8, 12"
 
 
+def test_commands_that_pcs_exports_end_with_a_semicolon() -> None:
+    """As `pcs resource config --output-format=cmd` prints them; one within a value is a part of it."""
+    text = (
+        "pcs resource create --no-default-ops --force -- a Dummy \\\n  x=1 \\\n  op \\\n    monitor interval=9s id=i;\n"
+    )
+    text += "pcs stonith create --force -- f fence_aws map=a:i-1;b:i-2 \\\n  op monitor interval=60; pcs property set a=b;\n"
+    found = read(text).configuration
+    (dummy, fence) = found.primitives
+    assert (dummy.parameters, [dict(one.about) for one in dummy.operations]) == (
+        {"x": "1"},
+        [{"interval": "9s", "id": "i"}],
+    )
+    assert (fence.parameters, fence.operations[0].about) == ({"map": "a:i-1;b:i-2"}, {"interval": "60"})
+    assert found.properties == {"a": "b"}
+
+
 def test_what_is_deleted_may_be_made_again() -> None:
     """And a group's meta attributes have the command that pcs has."""
     text = "pcs resource create a Dummy\npcs resource delete a\npcs resource create a Stateful --group g\n"

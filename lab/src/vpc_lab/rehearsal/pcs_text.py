@@ -93,7 +93,8 @@ def _chained(words: Sequence[str]) -> List[List[str]]:
     """
     found: List[List[str]] = [[]]
     pipe = redirected = False
-    for word in words:
+    for word, following in zip(words, (*words[1:], "pcs")):
+        ends = word.endswith(";") and ("=" not in word or following in ("pcs", "sudo"))
         if word in (";", "&&", "||", "&", "|"):
             found.append([])
             pipe = word in ("|", "||")
@@ -102,8 +103,8 @@ def _chained(words: Sequence[str]) -> List[List[str]]:
         elif re.fullmatch(r"[0-9&]?>{1,2}|<", word):
             redirected = True
         elif not pipe and not re.match(r"[0-9&]?>{1,2}\S", word):
-            found[-1].append(word[:-1] if word.endswith(";") and "=" not in word else word)
-            if word.endswith(";") and "=" not in word:
+            found[-1].append(word[:-1] if ends else word)
+            if ends:
                 found.append([])
     named: List[List[str]] = []
     for one in found:
