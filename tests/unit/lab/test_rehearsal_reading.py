@@ -225,7 +225,8 @@ def test_commands_that_pcs_exports_end_with_a_semicolon() -> None:
     text = (
         "pcs resource create --no-default-ops --force -- a Dummy \\\n  x=1 \\\n  op \\\n    monitor interval=9s id=i;\n"
     )
-    text += "pcs stonith create --force -- f fence_aws map=a:i-1;b:i-2 \\\n  op monitor interval=60; pcs property set a=b;\n"
+    text += "pcs stonith create --force -- f fence_aws map=a:i-1;b:i-2 \\\n  op monitor interval=60;"
+    text += " pcs property set a=b;\n"
     found = read(text).configuration
     (dummy, fence) = found.primitives
     assert (dummy.parameters, [dict(one.about) for one in dummy.operations]) == (
