@@ -1,4 +1,4 @@
-"""Agents that the configurations of crm-examples/ name and whose software is not in a lab: a stand-in for each.
+"""Agents that the configurations of crm-examples/ name and whose software is not in a lab: the lab's stand-in for each.
 
 What they are called and which parameters they have is theirs: the metadata is that of the real agent where this machine
 has it, so that crm and pcs check a configuration against it; of those that no Debian package brings it is written here.
@@ -6,15 +6,17 @@ has it, so that crm and pcs check a configuration against it; of those that no D
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Mapping, NamedTuple, Sequence, Tuple
 
-AGENTS = Path("/usr/lib/ocf/resource.d")
-STAND_IN = Path(__file__).with_name("data") / "example-agents" / "stand-in"
+from vpc_lab.rehearsal.stand_ins import OCF, StandIn, write
+
+from .configurations import TOPOLOGY
+
 # By their names, of what is in resource-agents.
 INSTALLED: Tuple[str, ...] = ("Filesystem", "SAPInstance", "exportfs", "nfsserver", "nginx", "pgsql")
+PROMOTABLE = ("SAPHana", "pgsql", "drbd")
 
 
 class Absent(NamedTuple):
@@ -44,18 +46,15 @@ ABSENT: Mapping[Tuple[str, str], Absent] = {
 
 def stand_ins(directory: Path) -> Path:
     """Make all of them in `directory`, laid out as a system for `Settings.agents`; the directory."""
-    for name in INSTALLED:
-        _make(directory, "heartbeat", name, _metadata_of(AGENTS / "heartbeat" / name))
-    for (provider, name), absent in ABSENT.items():
-        _make(directory, provider, name, _metadata(name, absent))
-    return directory
+    found = [_stand_in("heartbeat", name, _metadata_of(OCF / "heartbeat" / name)) for name in INSTALLED]
+    found += [_stand_in(provider, name, _metadata(name, absent)) for (provider, name), absent in ABSENT.items()]
+    return write(found, directory, first=TOPOLOGY.nodes[0].name, region=TOPOLOGY.region)
 
 
-def _make(directory: Path, provider: str, name: str, metadata: str) -> None:
-    place = directory / str(AGENTS / provider).lstrip("/")
-    place.mkdir(parents=True, exist_ok=True)
-    shutil.copy(STAND_IN, place / name)
-    (place / f".{name}.xml").write_text(metadata, encoding="utf-8")
+def _stand_in(provider: str, name: str, metadata: str) -> StandIn:
+    promotable = name in PROMOTABLE
+    kind = "promotable" if promotable else "plain"
+    return StandIn(f"ocf:{provider}:{name}", kind, (), promotable, (), "its software is not in the lab", (), metadata)
 
 
 def _metadata_of(agent: Path) -> str:

@@ -28,7 +28,10 @@ def is_gone(name: str) -> bool:
 
 
 def test_a_configuration_is_rehearsed_as_it_stands(tmp_path: Path) -> None:
-    """A CIB with a promoted database: loaded, its address moved with the promotion and back, and judged; then gone."""
+    """A CIB with a promoted database: loaded, its address moved with the promotion and back, and judged; then gone.
+
+    Also what it has of other classes runs: a unit of systemd, an init script.
+    """
     name = f"test-{os.getpid()}-rehearse"
     command = [*CLI, str(DATA / "db2-cib.xml"), "--scenario", "planned-move", "--json", "--name", name]
     done = subprocess.run(
@@ -39,7 +42,8 @@ def test_a_configuration_is_rehearsed_as_it_stands(tmp_path: Path) -> None:
     assert found["passed"]
     assert [(one["scenario"], one["passed"]) for one in found["scenarios"]] == [("planned-move", True)]
     assert (found["leading"], found["moved"]) == ("vip", "db2-master")
-    assert set(found["started"]) == {"fence", "db2", "vip"}
+    assert set(found["started"]) == {"fence", "db2", "vip", "exporter", "agent"}
+    assert all(found["started"].values())
     assert "aws-vpc-move-ip is played by ocf:heartbeat:aws-ipfailover" in done.stderr
     assert is_gone(name)
 

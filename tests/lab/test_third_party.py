@@ -1,7 +1,7 @@
 """A configuration that SUSE publishes for SAP NetWeaver on AWS, on the real cluster, with the agent under its old name.
 
 data/third-party/README.md says where it comes from and what is filled in. Stand-ins for SAP's instances, their file
-systems, Route 53 and the fencing plugin are in data/stand-ins.
+systems, Route 53 and the fencing plugin are those that a rehearsal of it has.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import pytest
 from vpc_lab.errors import LabError
 from vpc_lab.judge.audits import Auditor, held
 from vpc_lab.lab import Lab
+from vpc_lab.rehearsal.reading import read
+from vpc_lab.rehearsal.stand_ins import stand_ins, write
 from vpc_lab.settings import Settings
 from vpc_lab.traffic.recorder import Measurement
 
@@ -25,7 +27,6 @@ pytestmark = pytest.mark.root
 
 DATA = Path(__file__).with_name("data")
 NETWEAVER = DATA / "third-party" / "suse-netweaver-ascs-ers.crm"
-STAND_INS = DATA / "stand-ins"
 ALIAS = "suse:aws-vpc-move-ip"
 ASCS, ERS = "192.168.201.116", "192.168.201.117"
 # The agents on each node of the published configuration, by the ids of their resources.
@@ -34,15 +35,21 @@ ERS_GROUP = ["rsc_ip_HA1_ERS10", "rsc_fs_HA1_ERS10", "rsc_sap_HA1_ERS10"]
 FENCING = "res_AWS_STONITH"
 
 
-def settings(agents: str = str(STAND_INS), alias: str = ALIAS) -> Settings:
+def settings(agents: Path, alias: str = ALIAS) -> Settings:
     """A cluster with nothing configured, its nodes with the stand-ins; on-premises has routes for both addresses."""
-    return Settings(fencing=False, agents=agents, overlays=(ASCS, ERS), alias=alias)
+    return Settings(fencing=False, agents=str(agents), overlays=(ASCS, ERS), alias=alias)
+
+
+def made(directory: Path) -> Path:
+    """The stand-ins that the configuration needs."""
+    found = stand_ins(read(NETWEAVER.read_text(encoding="utf-8")).configuration)
+    return write(found, directory, first="node1", region=TOPOLOGY.region)
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
+def lab(tmp_path: Path) -> Iterator[Lab]:
     """Such a lab: as the guide has it, the nodes have the profile `cluster`, and a tag with the node's name."""
-    with Lab.running(f"test-{os.getpid()}-third-party", settings()) as lab:
+    with Lab.running(f"test-{os.getpid()}-third-party", settings(made(tmp_path / "stand-ins"))) as lab:
         for name in lab.nodes():
             about = {"ResourceId.1": lab.instance_ids()[name], "Tag.1.Key": "pacemaker", "Tag.1.Value": name}
             lab.administer("CreateTags", **about)
@@ -138,10 +145,11 @@ def test_a_tool_that_reads_the_cluster_finds_the_old_name(lab: Lab) -> None:
 
 def test_further_agents_have_their_places(tmp_path: Path) -> None:
     """A file that no node would find is refused with its name, and so is a name that another agent has."""
+    agents = made(tmp_path / "stand-ins")
     (tmp_path / "README").write_text("not an agent")
     with pytest.raises(LabError, match=r"README is no agent of a node: .*usr/lib/ocf/resource.d"):
-        Lab.up(f"test-{os.getpid()}-refused", settings(agents=str(tmp_path)))
+        Lab.up(f"test-{os.getpid()}-refused", settings(tmp_path))
     with pytest.raises(LabError, match=r"directory of further agents, .*/missing, is not there"):
-        Lab.up(f"test-{os.getpid()}-refused", settings(agents=str(tmp_path / "missing")))
+        Lab.up(f"test-{os.getpid()}-refused", settings(tmp_path / "missing"))
     with pytest.raises(LabError, match="heartbeat/SAPInstance is there and is not the agent of aws-ipfailover"):
-        Lab.up(f"test-{os.getpid()}-refused", settings(alias="heartbeat:SAPInstance"))
+        Lab.up(f"test-{os.getpid()}-refused", settings(agents, alias="heartbeat:SAPInstance"))

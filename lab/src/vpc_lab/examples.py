@@ -35,7 +35,7 @@ APPLICATION: Mapping[str, str] = {
     "CLIENTS": "10.0.0.0/16",
 }
 
-PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
+PLACEHOLDER = re.compile(r"(?<!@)@([A-Z][A-Z0-9_]*)@(?!@)")
 
 
 def directory() -> Optional[Path]:

@@ -153,10 +153,10 @@ def test_a_wrong_corosync_conf_gets_a_sentence(text: str, sentence: str) -> None
 
 REFUSED = {
     "primitive a Dummy": "there is no resource in it that moves an address",
-    f"{IP}\nprimitive w systemd:nginx": "line 2: w is of class 'systemd', which no lab can run or stand in for",
-    f"{IP}\nprimitive f stonith:fence_ipmilan": "line 2: f fences by fence_ipmilan, which cannot reach an instance",
+    f"{IP}\nprimitive w upstart:nginx": "line 2: w is of class 'upstart', which no lab can run or stand in for",
+    f"{IP}\nprimitive f stonith:meatware": "line 2: f fences by meatware, which cannot reach an instance",
+    f"{IP}\nprimitive f stonith:fence_nobody": "line 2: f fences by fence_nobody, which this machine does not have",
     f"{IP}\nnode a\nnode b\nnode c\nnode d\nnode e\nnode f": "it has 6 nodes, and a lab at most 5",
-    f"{IP}\nnode my_node\nnode b": "'my_node' cannot be the host name of an instance",
     "primitive e aws-ipfailover params mode=eni": "lacks a network interface",
     f"{IP}\n{IP.replace('primitive ip', 'primitive ip2').replace('heartbeat', 'suse')}": "it has the same agent as",
 }
@@ -168,6 +168,49 @@ def test_what_no_lab_can_have_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(LabError) as refused:
         prepare(text)
     assert REFUSED[text] in str(refused.value)
+
+
+def test_a_node_whose_name_is_none_for_a_host_gets_one_like_it() -> None:
+    """Throughout the file, its fence device's map of hosts included; a name with a domain loses that."""
+    text = f"{IP}\nnode my_node\nnode b.example.com\nlocation l ip 100: my_node\n"
+    text += "primitive f stonith:fence_aws params pcmk_host_map=my_node:i-xxx;b.example.com:i-xxx region=eu-west-1"
+    found = prepare(text)
+    nodes = found.derived.topology.nodes
+    assert [one.name for one in nodes] == ["my-node", "b"]
+    assert "location l ip 100: my-node" in found.text
+    assert f"pcmk_host_map=my-node:{nodes[0].instance_id};b:{nodes[1].instance_id} region" in found.text
+    assert "'my_node' cannot be the host name of an instance: the node is called my-node" in found.derived.told
+
+
+def test_a_majority_maker_is_one_node_more() -> None:
+    """The only node that is named, and from which resources are kept."""
+    text = f"{IP}\nlocation l ip -inf: maker"
+    assert [one.name for one in derive(of(text)).topology.nodes] == ["node1", "node2", "maker"]
+    assert [one.name for one in derive(of(text.replace("-inf", "100"))).topology.nodes] == ["maker", "node1"]
+
+
+def test_a_number_that_is_left_open_is_that_of_the_nodes() -> None:
+    """Of instances of a clone."""
+    text = f"{IP}\nprimitive d Dummy\nclone c d meta clone-max=<number-of-nodes>"
+    assert prepare(text).text.endswith("clone c d meta clone-max=2")
+
+
+@pytest.mark.parametrize(
+    ("agent", "sentence"),
+    [
+        (
+            "IPaddr2 params ip=10.0.0.9",
+            "line 1: a (IPaddr2) holds an address, and nothing in it moves one within a VPC",
+        ),
+        ("awseip params elastic_ip=1.2.3.4", "line 1: a (awseip) holds an address"),
+        ("awsvip params secondary_private_ip=10.0.0.9", "line 1: a (awsvip) assigns an address in EC2, and no IPaddr2"),
+    ],
+)
+def test_half_of_an_address_is_told_with_what_is_missing(agent: str, sentence: str) -> None:
+    """What holds it without moving it, and what moves it without holding it."""
+    with pytest.raises(LabError) as refused:
+        prepare(f"primitive a {agent}\n")
+    assert sentence in str(refused.value)
 
 
 def test_a_placeholder_can_be_given_a_value() -> None:
@@ -186,7 +229,7 @@ def test_the_role_of_a_shared_vpc_is_one_of_the_lab_s() -> None:
     assert (derived.roles, derived.topology.shared_vpc_owner) == ((role,), "111122223333")
     derived = derive(of(f"{IP} routing_table_role=arn:aws:iam::<account>:role/<role>"))
     assert derived.roles == (NETWORK_ROLE_ARN,)
-    assert derived.values == {"arn:aws:iam::<account>:role/<role>": NETWORK_ROLE_ARN}
+    assert derived.values == {"arn:aws:iam::account:role/role-value": NETWORK_ROLE_ARN}
 
 
 def test_without_a_fence_device_the_lab_s_own_fences() -> None:
@@ -278,6 +321,52 @@ def test_every_operation_of_the_file_is_one_of_the_stand_in(tmp_path: Path) -> N
     program = tmp_path / "usr/lib/ocf/resource.d/heartbeat/SAPInstance"
     done = subprocess.run([sys.executable, "-I", str(program), "meta-data"], capture_output=True, text=True, check=True)
     assert {"methods", "reload"} <= {one.get("name") for one in ET.fromstring(done.stdout).iter("action")}
+
+
+def test_services_of_other_classes_are_stood_in_for_by_what_pacemaker_asks(tmp_path: Path) -> None:
+    """Units of systemd by a system bus, init scripts by init scripts, fence agents by a fence agent of their name."""
+    text = f"{IP}\nprimitive w systemd:nginx.service\nprimitive e systemd:exporter@HA1\nprimitive l lsb:haproxy"
+    text += "\nprimitive s service:tomcat\nprimitive f stonith:fence_ipmilan params ip=10.0.0.1 pcmk_host_list=a"
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    (tmp_path / "usr/sbin/fence_ipmilan").touch()
+    found = stand_ins(of(text), root=tmp_path)
+    assert [one.kind for one in found] == ["unit", "unit", "script", "script", "fencing"]
+    write(found, tmp_path, first="a", region="eu-central-1")
+    own = tmp_path / "usr/lib/ocf/resource.d/.lab"
+    units = json.loads((own / ".system_bus.json").read_text(encoding="utf-8"))["units"]
+    assert units == {"nginx": "w", "exporter@HA1": "e"}
+    assert (own / "system_bus").stat().st_mode & 0o111
+    for name, resource in (("haproxy", "l"), ("tomcat", "s")):
+        assert json.loads((tmp_path / f"etc/init.d/.{name}.json").read_text(encoding="utf-8")) == {"resource": resource}
+    agent = tmp_path / "usr/sbin/fence_ipmilan"
+    done = subprocess.run(
+        [sys.executable, "-I", str(agent), "-o", "metadata"], capture_output=True, text=True, check=True
+    )
+    names = {one.get("name") for one in ET.fromstring(done.stdout).iter("parameter")}
+    assert names == {"action", "plug", "ip"}
+
+
+def test_a_fence_agent_of_a_newer_version_is_the_machine_s_own(tmp_path: Path) -> None:
+    """crm and pcs find the parameter in its metadata, and it is run without it."""
+    agent = tmp_path / "machine/usr/sbin/fence_aws"
+    agent.parent.mkdir(parents=True)
+    agent.write_text(
+        "#!/bin/sh\n# region\n[ \"$2\" = metadata ] && echo '<x><parameters></parameters></x>' && exit 0\ncat\n",
+        encoding="utf-8",
+    )
+    agent.chmod(0o755)
+    text = f"{IP}\nprimitive f stonith:fence_aws params region=eu-west-1 skip_os_shutdown=true pcmk_delay_max=5"
+    assert [one.name for one in stand_ins(of(text), root=tmp_path / "machine")] == ["stonith:fence_aws"]
+    (found,) = stand_ins(of(text), root=tmp_path / "machine")
+    assert (found.kind, found.parameters) == ("newer", ("skip_os_shutdown",))
+    assert stand_ins(of(text.replace("skip_os_shutdown=true", "")), root=tmp_path / "machine") == ()
+    write([found], tmp_path, first="a", region="x", root=tmp_path / "machine")
+    program = [sys.executable, "-I", str(tmp_path / "usr/sbin/fence_aws")]
+    done = subprocess.run([*program, "-o", "metadata"], capture_output=True, text=True, check=True)
+    assert [one.get("name") for one in ET.fromstring(done.stdout).iter("parameter")] == ["skip_os_shutdown"]
+    asked = "action=off\nskip_os_shutdown=true\nplug=i-1\n"
+    done = subprocess.run(program, input=asked, capture_output=True, text=True, check=True)
+    assert done.stdout == "action=off\nplug=i-1\n"
 
 
 # -- the plan ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from vpc_lab.rehearsal.crm_text import for_load
 from vpc_lab.rehearsal.model import Colocation
 from vpc_lab.rehearsal.pcs_text import commands
 from vpc_lab.rehearsal.reading import kind_of, mended_text, read, substituted, text_of
+from vpc_lab.rehearsal.report import ranges
 
 DATA = Path(__file__).parents[2] / "lab" / "data" / "rehearsals"
 PUBLISHED = Path(__file__).parents[2] / "lab" / "data" / "third-party" / "suse-netweaver-ascs-ers.crm"
@@ -102,6 +103,20 @@ WRONG = {
     "<nvpair/>": "line 1: a CIB has an element 'configuration', and this has <nvpair> alone",
     "<configuration>\n<primitive id='a'/></configuration>": "primitive 'a' has no type",
     "": "there is no resource in it",
+    "primitive a Dummy \\\n\nop monitor": "line 3: 'op' is no command of crm configure; does line 2 lack its",
+    "pcs resource create a Dummy\n--group g": "line 2: '--group' is no pcs command, nor one that a lab does without; ",
+    "primitive a Dummy params x=1\u00a0y=2": "line 1: it has blanks or dashes",
+    "---\n- hosts: all\n": "line 1: this is YAML, such as Ansible reads, and no configuration",
+    "Cluster name: x\nFull List of Resources:\n": "line 1: this is a status, and no configuration",
+    '{"cib": {}}': "line 1: this is JSON",
+    "primitive a Dummy\nprimitive a Dummy": "line 2: 'a' is there twice, first in line 1: crm",
+    "pcs resource create a Dummy\npcs resource create a Dummy": "line 2: 'a' is there twice, first in line 1: pcs",
+    "pcs resource create a Dummy\npcs resource group meta g x=1": "line 2: pcs has no 'resource group meta'",
+    "totem {\n}\n": "line 1: this is a corosync.conf (--corosync FILE takes it)",
+    "for n in a b; do\n pcs resource create $n Dummy\ndone": "line 1: 'for' of the shell",
+    "#!/bin/sh\ncat <<EOF | crm configure\nprimitive a Dummy": "line 2: the here-document",
+    "#!/bin/sh\nif true; then\npcs status\n": "line 2: 'if' of the shell has no end",
+    "#!/bin/sh\nfi\n": "line 2: 'fi' of the shell ends what has not begun",
 }
 
 
@@ -134,6 +149,21 @@ def test_what_print_broke_is_mended_and_told() -> None:
     assert dict(read(text, mend=True).configuration.primitives[0].parameters) == {"x": "1", "y": "2"}
 
 
+def test_what_a_page_made_of_blanks_dashes_and_empty_lines_is_mended() -> None:
+    """And a quotation mark that ends nothing."""
+    text = 'primitive a Dummy \\\n\u00a0 params x=1 "\\\n\n op monitor\u00a0interval=10\n'
+    assert read(text, mend=True).configuration.primitives[0].operations[0].about == {"interval": "10"}
+    pcs = "pcs resource create a Dummy x=1 \u2013-group g\npcs resource create b Dummy \u2014group g\n"
+    assert read(pcs.replace("\u2013-", "\u2013"), mend=True).configuration.groups == {"g": ("a", "b")}
+    listed = (
+        "primhana:~  cat x\nprimitive a Dummy \\\nparams t=<table 1>,\n<table 2> ip=<10.0.0.1> \\\nop start timeout=9\n"
+    )
+    (found,) = read(listed, mend=True).configuration.primitives
+    assert (found.parameters, len(found.operations)) == ({"t": "table-1,table-2", "ip": "10.0.0.1"}, 1)
+    wrapped = "primitive a Dummy\nlocation l a -inf:\n beta\n"
+    assert [name for name, _ in read(wrapped, mend=True).configuration.nodes] == ["beta"]
+
+
 def test_a_placeholder_is_a_word_of_its_own() -> None:
     """One within a longer word is another one."""
     text = "ip=overlay-ip other=second-overlay-ip x=overlay-ip2 table=rtb-1,<rtb>;i-a:i-b"
@@ -159,6 +189,175 @@ def test_commands_of_a_shell_are_what_crm_loads() -> None:
     assert for_load(text) == "primitive a Dummy\nproperty x=y\ngroup g a\n"
     found = read(text).configuration
     assert (found.properties, found.groups) == ({"x": "y"}, {"g": ("a",)})
+
+
+def test_a_session_at_crm_s_prompt_is_what_it_configures() -> None:
+    """Prompts, commands of the shell and of other levels are no configuration; maintenance is the property."""
+    text = "suse01:~ # zypper install x\nsuse01:~ # crm configure\ncrm(live/suse01)configure# primitive a Dummy \\\n"
+    text += "  params x=1\ncrm(live/suse01)configure# commit\ncrm(live/suse01)configure# exit\n# crm maintenance off\n"
+    text += "suse01:~ # crm maintenance off\n"
+    found = read(text).configuration
+    assert (found.primitives[0].parameters, found.primitives[0].line) == ({"x": "1"}, 3)
+    assert found.properties == {"maintenance-mode": "false"}
+    assert [number for number, _ in found.skipped] == [1, 2, 5, 6]
+    typed = "# crm configure show\n# crm configure primitive a Dummy \\\nparams x=1\n# crm configure load update f\n"
+    assert [one.parameters for one in read(typed).configuration.primitives] == [{"x": "1"}]
+
+
+def test_a_variable_may_be_assigned_after_the_function_that_uses_it() -> None:
+    """It is called later; a command in the place of whole words is left out and told."""
+    text = "f() {\n  pcs resource create ip_$SID Dummy $(cat keys) fake=$SID\n}\nSID=HA1\nf\n"
+    found = read(text).configuration
+    assert [(one.id, dict(one.parameters)) for one in found.primitives] == [("ip_HA1", {"fake": "HA1"})]
+    assert (2, "$(cat") in found.skipped
+
+
+def test_no_password_of_a_script_is_told() -> None:
+    """Of a line that is left out there is the first word, or the name of what it assigns."""
+    text = "#!/bin/sh\nPASSWORD=hush\necho hush | passwd hacluster\npcs resource create a Dummy x=$PASSWORD\n"
+    found = read(text).configuration
+    assert found.skipped == ((2, "PASSWORD"), (3, "echo"))
+    assert ranges([1, 2, 3, 5, 7, 8, 8, 12]) == "1-3, 5, 7-8, 12"
+
+
+def test_commands_that_pcs_exports_end_with_a_semicolon() -> None:
+    """As `pcs resource config --output-format=cmd` prints them; one within a value is a part of it."""
+    text = (
+        "pcs resource create --no-default-ops --force -- a Dummy \\\n  x=1 \\\n  op \\\n    monitor interval=9s id=i;\n"
+    )
+    text += "pcs stonith create --force -- f fence_aws map=a:i-1;b:i-2 \\\n  op monitor interval=60;"
+    text += " pcs property set a=b;\n"
+    found = read(text).configuration
+    (dummy, fence) = found.primitives
+    assert (dummy.parameters, [dict(one.about) for one in dummy.operations]) == (
+        {"x": "1"},
+        [{"interval": "9s", "id": "i"}],
+    )
+    assert (fence.parameters, fence.operations[0].about) == ({"map": "a:i-1;b:i-2"}, {"interval": "60"})
+    assert found.properties == {"a": "b"}
+
+
+def test_what_is_deleted_may_be_made_again() -> None:
+    """And a group's meta attributes have the command that pcs has."""
+    text = "pcs resource create a Dummy\npcs resource delete a\npcs resource create a Stateful --group g\n"
+    assert read(text).configuration.primitives[0].agent == "ocf:heartbeat:Stateful"
+    assert "pcs resource meta g x=1" in read(text + "pcs resource group meta g x=1\n", mend=True).text
+
+
+def test_what_several_commands_set_is_one_statement() -> None:
+    """crm takes each set of options once in a load; the last value counts, and another set is another."""
+    text = "crm configure property a=1\nprimitive d Dummy\nproperty cib-bootstrap-options: \\\n  b='x y' \\\n  a=2\n"
+    text += "property SAPHanaSR: c=3\nrsc_defaults x=1\n"
+    assert for_load(text).split("\n") == [
+        "property a=2 b='x y'",
+        "primitive d Dummy",
+        "",
+        "",
+        "",
+        "property SAPHanaSR: c=3",
+        "rsc_defaults x=1",
+        "",
+    ]
+
+
+SCRIPT = """#!/bin/bash
+set -e
+export IP=192.168.10.1
+NODES="alpha beta"
+RTB=$(aws ec2 describe-route-tables --query x)
+log() { echo "$1"; }
+setup () {
+  log "nodes: $NODES"
+  pcs cluster setup hana $NODES --force
+  if [ $? -ne 0 ]; then
+    echo 'no cluster'; exit 1
+  fi
+}
+if [ "$VERSION" = 7 ]; then
+  yum install pcs
+else
+  dnf install pcs
+  pcs property set stonith-enabled=false >/dev/null 2>&1 || true
+fi
+cat >/etc/corosync/x.conf <<EOF
+node {
+}
+EOF
+for n in $NODES; do pcs host auth $n; done
+pcs -f cfg resource create vip ocf:heartbeat:aws-vpc-move-ip \\
+    ip=${IP} routing_table="$RTB" interface=${NIC:-ens5} ; pcs cluster cib-push cfg
+pcs resource create d Dummy fake='$IP' && pcs resource move d
+"""
+
+
+def test_a_script_is_read_as_far_as_it_configures() -> None:
+    """Variables have their values, of the two branches only one configures, and what sets up machines is left out."""
+    found = read(SCRIPT).configuration
+    assert [name for name, _ in found.nodes] == ["alpha", "beta"]
+    vip, dummy = found.primitives
+    assert vip.parameters == {"ip": "192.168.10.1", "routing_table": "command-1", "interface": "ens5"}
+    assert (vip.line, dummy.parameters) == (25, {"fake": "$IP"})
+    assert found.properties == {"stonith-enabled": "false"}
+    assert {number for number, _ in found.skipped} >= {2, 3, 4, 5, 6, 15, 17, 20, 24}
+    run, _ = commands(read(SCRIPT).text)
+    assert [one.words[1:3] for one in run] == [
+        ("property", "set"),
+        ("-f", "cfg"),
+        ("cluster", "cib-push"),
+        ("resource", "create"),
+    ]
+
+
+def test_here_documents_of_crm_stay_in_their_lines() -> None:
+    """With variables where the document has no quotation marks; `$id` is crm's own."""
+    text = 'SID=HA1\ncat << EOF | tee f\nproperty \\$id="o" \\\n  a=b\nprimitive ip_${SID} Dummy params x=$OTHER\nEOF\n'
+    text += "Debug crm configure load update f\ncrm configure <<'END'\nprimitive b Dummy params x='$SID'\nEND\n"
+    found = read(text)
+    assert 'property $id="o"' in found.text
+    assert [(one.id, one.line, dict(one.parameters)) for one in found.configuration.primitives] == [
+        ("ip_HA1", 5, {"x": "OTHER"}),
+        ("b", 9, {"x": "$SID"}),
+    ]
+
+
+def test_what_a_page_leaves_open_becomes_plain_words() -> None:
+    """In names too, also in the words of Ansible and AsciiDoc; what is optional goes. XML has angles of its own."""
+    text = "primitive ip_<SID>_{nr}_{{ role }}_@@X@@ Dummy params x=<a b>[,<2nd>]\nxml <rule id='r'/>\n"
+    found = read(text)
+    assert found.text == "primitive ip_SID_nr_role_X Dummy params x=a-b\nxml <rule id='r'/>\n"
+    assert found.mended[0].startswith("what it leaves open is a plain word now: <SID> is SID")
+
+
+def test_what_is_left_open_is_no_word_that_is_there_already() -> None:
+    """It is replaced later wherever it stands, and a parameter's name must not be."""
+    assert dict(read("primitive a Dummy params ip=<ip> x=<y>").configuration.primitives[0].parameters) == {
+        "ip": "ip-value",
+        "x": "y",
+    }
+    script = "#!/bin/sh\npcs resource create a Dummy ip=$ip x=${y[2]} z=$other\n"
+    assert dict(read(script).configuration.primitives[0].parameters) == {"ip": "ip-value", "x": "y-2", "z": "other"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("primitive a Dummy\nproperty stonith-watchdog-timeout=10 x=1", "property stonith-watchdog-timeout=0 x=1"),
+        ('primitive a Dummy\nproperty maintenance-mode="true"', 'property maintenance-mode="false"'),
+        ("primitive a Dummy meta maintenance=true", "primitive a Dummy meta maintenance=false"),
+        ("pcs resource create a Dummy\npcs property set maintenance-mode=true", "set maintenance-mode=false"),
+        (
+            """<configuration><crm_config><cluster_property_set>
+            <nvpair id='x' name='maintenance-mode' value='true'/></cluster_property_set></crm_config>
+            <resources><primitive id='a' class='ocf' type='Dummy'/></resources></configuration>""",
+            "name='maintenance-mode' value='false'",
+        ),
+    ],
+)
+def test_what_would_keep_a_cluster_from_running_is_switched_off(text: str, expected: str) -> None:
+    """And told: a watchdog that no lab has, and maintenance."""
+    found = read(text)
+    assert expected in found.text
+    assert len(found.mended) == 1
 
 
 def test_lines_that_a_page_broke_are_one_again() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import threading
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
 import pytest
 
-from vpc_lab.rehearsal.programs import resource_agent
+from vpc_lab.rehearsal.programs import fence_agent, init_script, resource_agent, system_bus
 from vpc_lab.rehearsal.programs.resource_agent import FAILED, IN_SYNC, NOT_RUNNING, PROMOTED, SUCCESS, WAITING, Hana
 
 NODES = ("blue", "green")
@@ -150,3 +154,88 @@ def test_a_probe_of_what_was_never_started_changes_nothing(tmp_path: Path, monke
     found = Cluster(tmp_path, monkeypatch)
     assert found.on("blue").monitor() == NOT_RUNNING
     assert (found.attributes, found.scores) == ({}, {})
+
+
+# -- other classes -----------------------------------------------------------------------------------------------------
+
+
+def test_an_init_script_answers_as_the_standard_base_has_it(tmp_path: Path) -> None:
+    """Whether it runs is a file, which a failure of the application takes away."""
+    file = tmp_path / "runs" / "web"
+    assert init_script.perform("status", file) == init_script.NOT_RUNNING
+    assert init_script.perform("start", file) == 0
+    assert init_script.perform("status", file) == 0
+    file.unlink()
+    assert init_script.perform("status", file) == init_script.NOT_RUNNING
+    assert init_script.perform("stop", file) == 0
+    assert init_script.perform("reload", file) == init_script.UNIMPLEMENTED
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Tuple[Path, Path]:
+    """The socket of a system bus with two units, and the directory where they run."""
+    runs = tmp_path / "runs"
+    systemd = system_bus.Systemd({"nginx": "web", "exporter@HA1_HDB00": "metrics"}, runs)
+    path = tmp_path / "bus"
+    ready = threading.Event()
+    threading.Thread(target=system_bus.serve, args=(str(path), systemd, ready.set), daemon=True).start()
+    assert ready.wait(10.0)
+    return path, runs
+
+
+@pytest.mark.skipif(shutil.which("crm_resource") is None, reason="Pacemaker is not installed")
+def test_pacemaker_finds_the_units_on_the_bus(bus: Tuple[Path, Path]) -> None:
+    """Its own client describes a unit, also one with signs that a path of D-Bus cannot have, and lists them."""
+    environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={bus[0]}"}
+
+    def said(*options: str) -> str:
+        command = ["crm_resource", *options]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "Stand-in for nginx.service" in said("--show-metadata", "systemd:nginx")
+    assert "Stand-in for exporter@HA1_HDB00.service" in said("--show-metadata", "systemd:exporter@HA1_HDB00")
+    assert said("--list-agents", "systemd").split() == ["exporter@HA1_HDB00", "nginx"]
+
+
+def answered(systemd: system_bus.Systemd, member: str, *arguments: str, path: str = "") -> bytes:
+    """What a call is answered with."""
+    fields = {system_bus.MEMBER: member, system_bus.PATH: path}
+    return systemd.answer(system_bus.Call(system_bus.CALL, 0, 1, fields, arguments), 1)
+
+
+def test_a_unit_is_active_from_its_start_to_its_stop(tmp_path: Path) -> None:
+    """Or until somebody takes its file away; who asks for a unit that there is not is told so."""
+    systemd = system_bus.Systemd({"nginx": "web"}, tmp_path / "runs")
+    path = "/org/freedesktop/systemd1/unit/nginx_2eservice"
+
+    def active() -> bool:
+        return b"inactive" not in answered(systemd, "GetAll", "org.freedesktop.systemd1.Unit", path=path)
+
+    assert not active()
+    assert b"/job/" in answered(systemd, "StartUnit", "nginx.service", "replace")
+    assert active()
+    (tmp_path / "runs" / "web").unlink()
+    assert not active()
+    answered(systemd, "RestartUnit", "nginx.service", "replace")
+    assert active()
+    answered(systemd, "StopUnit", "nginx.service", "replace")
+    assert not active()
+    assert b"systemd1.NoSuchUnit" in answered(systemd, "StartUnit", "other.service", "replace")
+    assert b"not-found" in answered(systemd, "GetAll", path=path.replace("nginx", "other"))
+    assert b"UnknownMethod" in answered(systemd, "PowerOff")
+
+
+def test_a_fence_agent_reads_what_the_fencer_writes() -> None:
+    """On standard input, or as options."""
+    stream = ["# a comment\n", "action=off\n", "plug=i-0123456789abcdef0\n", "nodename=a\n"]
+    assert fence_agent.asked([], stream) == {"action": "off", "plug": "i-0123456789abcdef0", "nodename": "a"}
+    assert fence_agent.asked(["-o", "status", "-n", "a"], stream) == {"action": "status", "plug": "a"}
+    assert fence_agent.asked(["--action=list"], []) == {"action": "list"}
+
+
+@pytest.mark.parametrize(("name", "code"), [("fence_kdump", 1), ("fence_heuristics_ping", 0)])
+def test_a_fence_agent_that_looks_at_something_else_reaches_no_instance(name: str, code: int) -> None:
+    """Nobody dumps the kernel's memory in a lab, and every host answers: the next device of the level decides."""
+    assert fence_agent.perform("off", {"name": name, "region": "nowhere"}, {}) == code
+    assert fence_agent.perform("monitor", {"name": name, "region": "nowhere"}, {}) == 0
+    assert 'name="plug"' not in fence_agent.metadata({"name": name, "parameters": []})

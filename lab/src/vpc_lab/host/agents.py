@@ -9,13 +9,16 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from vpc_lab.errors import LabError
-from vpc_lab.host.guest import AGENT_PLACES, AGENTS
+from vpc_lab.host.boot import Service
+from vpc_lab.host.guest import AGENT_PLACES, AGENTS, FENCE_AGENTS
 
 # The name under which our agent takes the place of the one that the machine may have.
 PEER = "heartbeat:aws-vpc-move-ip"
+# A program among the further agents that is a node's system bus: with it, resources of class systemd can run.
+SYSTEM_BUS = "/usr/lib/ocf/resource.d/.lab/system_bus"
 
 
 def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[str] = None) -> Optional[Path]:
@@ -46,6 +49,13 @@ def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[st
     return root
 
 
+def services_of(agents: Optional[Path]) -> Tuple[Service, ...]:
+    """What a node has to start before Pacemaker for its agents to run: the system bus, if they bring one."""
+    if agents is None or not (agents / SYSTEM_BUS.lstrip("/")).is_file():
+        return ()
+    return (Service((SYSTEM_BUS,), ready=("test", "-S", "/run/dbus/system_bus_socket")),)
+
+
 def compile_packages() -> None:
     """Compile the modules that instances run: they see these read-only, and every process would compile them anew.
 
@@ -62,7 +72,8 @@ def _add(more: Path, root: Path, places: List[str]) -> None:
     for folder, _, files in os.walk(more):
         for file in (Path(folder, name) for name in files):
             place = file.relative_to(more)
-            if not any(Path("/", place).is_relative_to(known) for known in places):
+            takes_a_place = str(Path("/", place).parent) == FENCE_AGENTS and Path("/", place).is_file()
+            if not takes_a_place and not any(Path("/", place).is_relative_to(known) for known in places):
                 names = " and ".join(known.lstrip("/") for known in places)
                 raise LabError(f"{file} is no agent of a node: in {more} they have their places in {names}")
             target = root / place

@@ -45,8 +45,10 @@ _MADE = {
     "/run/resource-agents": 0o1755,
     "/run/crm": 0o755,
 }
-# Where Pacemaker finds OCF agents, and libstonith fencing plugins: each instance has copies of its own.
-AGENT_PLACES = ("/usr/lib/ocf/resource.d", "/usr/lib/stonith/plugins/external")
+# Where Pacemaker finds OCF agents, libstonith fencing plugins, init scripts: each instance has copies of its own.
+AGENT_PLACES = ("/usr/lib/ocf/resource.d", "/usr/lib/stonith/plugins/external", "/etc/init.d")
+# Where it finds fence agents, among all else of the system: one of the machine's can have another in its place.
+FENCE_AGENTS = "/usr/sbin"
 AGENTS = "/usr/lib/ocf/resource.d/heartbeat"
 
 
@@ -121,6 +123,9 @@ class Guest:
         self._at(HOME).mkdir(parents=True, mode=0o700)
         for agents in self._agent_places():
             shutil.copytree(self._agents(agents), self._at(agents), symlinks=True)
+        for path in self._fence_agents():
+            self._at(path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self._agents(path), self._at(path))
         for directory in self._own_directories():
             self._at(directory).mkdir(parents=True, exist_ok=True)
         texts: Dict[str, Tuple[str, int, Optional[str]]] = {
@@ -151,6 +156,10 @@ class Guest:
     def _agent_places(self) -> Tuple[str, ...]:
         return tuple(place for place in AGENT_PLACES if self._agents(place).is_dir())
 
+    def _fence_agents(self) -> Tuple[str, ...]:
+        place = self._agents(FENCE_AGENTS)
+        return tuple(f"{FENCE_AGENTS}/{path.name}" for path in sorted(place.glob("*"))) if place.is_dir() else ()
+
     def _at(self, path: str) -> Path:
         return self.disk / path.lstrip("/")
 
@@ -164,7 +173,10 @@ class Guest:
                 path: str(self._at(path))
                 for path in (*_DIRECTORIES, HOME, *self._own_directories(), *self._agent_places())
             },
-            files={**{path: str(self._at(path)) for path in _OWN_FILES}, _CA_BUNDLE: str(self._image.ca_bundle)},
+            files={
+                **{path: str(self._at(path)) for path in (*_OWN_FILES, *self._fence_agents())},
+                _CA_BUNDLE: str(self._image.ca_bundle),
+            },
             memory=_MEMORY,
             environment=self._image.environment(),
             make=_MADE,

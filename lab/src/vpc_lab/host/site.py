@@ -11,7 +11,7 @@ from vpc_lab.ec2.cloud import Cloud
 from vpc_lab.errors import LabError
 from vpc_lab.fabric.kernel import Fabric
 from vpc_lab.host import cluster_files, empty_account
-from vpc_lab.host.agents import agents_directory
+from vpc_lab.host.agents import agents_directory, services_of
 from vpc_lab.host.boot import Service
 from vpc_lab.host.disk import copy_etc
 from vpc_lab.host.event_log import EventLog
@@ -185,7 +185,8 @@ class Site:
             "/etc/corosync/authkey": ("lab" * 64, 0o400, None),
             "/var/lib/pacemaker/cib/cib.xml": (cib, 0o600, "hacluster:haclient"),
         }
-        return files, cluster_files.SERVICES
+        agents = None if self._image is None else self._image.agents
+        return files, (*services_of(agents), *cluster_files.SERVICES)
 
     def _launched(self, instance_id: str) -> None:
         """Somebody has called RunInstances: the guest behind the instance."""

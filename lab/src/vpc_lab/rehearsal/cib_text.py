@@ -27,6 +27,8 @@ def read(text: str) -> Configuration:
     top = configuration_element(text)
     nodes: Dict[str, Optional[int]] = {}
     for node in top.iterfind("./nodes/node"):
+        if node.get("type") in ("remote", "ping"):
+            continue
         number = node.get("id", "")
         nodes[node.get("uname", "")] = int(number) if number.isdigit() else None
     templates = {one.get("id", ""): one for one in top.iter("template")}
@@ -53,7 +55,21 @@ def read(text: str) -> Configuration:
     properties = {
         pair.get("name", ""): pair.get("value", "") for pair in top.iterfind("./crm_config/cluster_property_set/nvpair")
     }
-    return Configuration("cib", tuple(nodes.items()), primitives, groups, tuple(wrappers), colocations, properties)
+    avoided = tuple(
+        one.get("node", "")
+        for one in top.iter("rsc_location")
+        if one.get("node") and one.get("score", "").startswith("-")
+    )
+    return Configuration(
+        "cib",
+        tuple(nodes.items()),
+        primitives,
+        groups,
+        tuple(wrappers),
+        colocations,
+        properties,
+        avoided=avoided,
+    )
 
 
 def _pairs(element: ET.Element, name: str) -> Dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.rehearsal.model import Colocation, Configuration, Operation, Primitive, Wrapper
-from vpc_lab.rehearsal.words import Statement, pair, role, standard_name
+from vpc_lab.rehearsal.words import MACHINE_S, Statement, pair, role, standard_name
 
 # The commands of `crm configure` that describe a configuration, and that are read here or only by crm.
 _READ = frozenset(
@@ -25,6 +25,10 @@ _LEFT_TO_CRM = frozenset(
         *("order", "rsc_defaults", "op_defaults", "monitor", "rsc_ticket", "tag"),
         *("fencing_topology", "fencing-topology", "role", "user", "acl_target", "acl_group", "xml", "bundle", "alert"),
     )
+)
+# Those of which each has an id that nothing else has.
+_NAMED = frozenset(
+    ("primitive", "rsc_template", "group", "clone", "ms", "master", "colocation", "collocation", "location", "order")
 )
 _SECTIONS = frozenset(("params", "meta", "op", "operations", "utilization", "attributes", "op_params", "op_meta"))
 
@@ -62,9 +66,116 @@ def _statement(line: int, text: str) -> Statement:
     return Statement(line, words)
 
 
+# crm's own prompt, a shell's, and root's where nothing is without it.
+_PROMPT = re.compile(r"^\s*(?:crm\([^)]*\)\S*[#>]\s*|\[[^\]\n]*\][#$]\s*|[\w.@-]+:(?:\S*\s*[#>$]|~)\s+)")
+_AT_ROOT_S_PROMPT = re.compile(r"^\s*#\s*(?=(?:sudo\s+)?crm\s)")
+_CRM = re.compile(r"(?:sudo\s+(?:-\S+\s+)*)?(?:\S*/)?crm\s+(?:-\S+\s+)*(.*)", re.DOTALL)
+_CONFIGURE = ("configure", "config", "conf", "cfg")
+# Commands of `crm configure` that change no configuration by themselves, or not the one that a lab has.
+_NOT_LOADED = frozenset(
+    (
+        *("load", "show", "edit", "verify", "erase", "delete", "save", "commit", "refresh", "ptest", "simulate"),
+        *("validate-all", "help", "filter", "graph", "schema", "upgrade", "template", "rename", "modgroup"),
+    )
+)
+_NAVIGATION = frozenset(("commit", "exit", "quit", "bye", "end", "up", "back", "verify", "show", "edit", "configure"))
+
+
+def cleaned(text: str) -> Tuple[str, Tuple[Tuple[int, str], ...]]:
+    """The text as `crm configure load` takes it, each line in its place; and the lines that are no configuration.
+
+    Commands of a shell, `crm configure ...`, lose these words; prompts go; `crm maintenance off` is the property.
+    """
+    lines = text.splitlines()
+    as_root = not any(_CRM.match(line.lstrip()) or _begins(line) for line in lines)
+    skipped: List[Tuple[int, str]] = []
+    continuing = dropping = False
+    for place, line in enumerate(lines):
+        if not continuing:
+            plain = _PROMPT.sub("", line)
+            if as_root:
+                plain = _AT_ROOT_S_PROMPT.sub("", plain)
+            kept = _configuration_in(plain)
+            dropping = kept is None
+            if dropping:
+                skipped.append((place + 1, plain.strip()))
+            lines[place] = kept or ""
+        elif dropping:
+            lines[place] = ""
+        if continuing or not line.lstrip().startswith("#") or as_root:
+            continuing = line.rstrip().endswith("\\")
+    return _with_one_set_each("\n".join(lines) + "\n"), tuple(skipped)
+
+
+# Sets of options that there is one of: what each is called where the statement does not say.
+_SETS = {"property": "cib-bootstrap-options", "rsc_defaults": "rsc-options", "op_defaults": "op-options"}
+
+
+def _with_one_set_each(text: str) -> str:
+    """What several commands set, one after the other, in one statement: crm refuses a second one within a load."""
+    lines = text.splitlines()
+    found: Dict[str, List[Statement]] = {}
+    for one in statements(text):
+        if one.words[0] in _SETS and _set_of(one) == _SETS[one.words[0]]:
+            found.setdefault(one.words[0], []).append(one)
+    for word, every in found.items():
+        if len(every) < 2:
+            continue
+        values: Dict[str, str] = {}
+        for one in every:
+            values.update(
+                item for item in map(pair, one.words[1:]) if item is not None and item[0] not in ("$id", "id")
+            )
+            place = one.line - 1
+            while lines[place].rstrip().endswith("\\"):
+                lines[place] = ""
+                place += 1
+            lines[place] = ""
+        pairs = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
+        lines[every[0].line - 1] = f"{word} {pairs}"
+    return "\n".join(lines) + "\n"
+
+
+def _set_of(one: Statement) -> str:
+    """The id of the set that a statement is about."""
+    for word in one.words[1:]:
+        known = pair(word)
+        if known is not None and known[0] in ("$id", "id"):
+            return _SETS[one.words[0]]
+        if word.endswith(":"):
+            return word[:-1]
+    return _SETS[one.words[0]]
+
+
 def for_load(text: str) -> str:
-    """The text as `crm configure load` takes it: commands of a shell, `crm configure ...`, without these words."""
-    return re.sub(r"^(\s*)(?:sudo\s+)?(?:crm\s+(?:-F\s+)?)?configure\s+(?=[a-z])", r"\1", text, flags=re.MULTILINE)
+    """The text as `crm configure load` takes it."""
+    return cleaned(text)[0]
+
+
+def _begins(line: str) -> bool:
+    word = line.split(None, 1)[0] if line.split() else ""
+    return word in _READ or word in _LEFT_TO_CRM
+
+
+def _configuration_in(line: str) -> Optional[str]:
+    """The statement of a line; None where it has none."""
+    bare = line.strip()
+    if not bare or bare.startswith("#"):
+        # crm makes an XML comment of a comment, and fails on two hyphens in it.
+        return ""
+    words = bare.split(None, 1)
+    typed = _CRM.match(bare)
+    if typed is not None:
+        words = typed[1].split(None, 1)
+        if words and words[0] == "maintenance" and words[-1] in ("on", "off"):
+            return f"property maintenance-mode={'true' if words[1] == 'on' else 'false'}"
+        if len(words) < 2 or words[0] not in _CONFIGURE:
+            return None
+    elif words[0].rpartition("/")[2] in MACHINE_S or (words[0] in _NAVIGATION and len(words) == 1):
+        return None
+    elif words[0] not in _CONFIGURE or len(words) < 2:
+        return line
+    return None if words[1].split()[0] in _NOT_LOADED else words[1]
 
 
 def read(text: str) -> Configuration:
@@ -72,6 +183,8 @@ def read(text: str) -> Configuration:
     nodes: Dict[str, Optional[int]] = {}
     # Nodes that only a constraint names.
     named: Dict[str, Optional[int]] = {}
+    avoided: List[str] = []
+    seen: Dict[str, int] = {}
     templates: Dict[str, Primitive] = {}
     primitives: List[Primitive] = []
     groups: Dict[str, Tuple[str, ...]] = {}
@@ -79,11 +192,19 @@ def read(text: str) -> Configuration:
     colocations: List[Colocation] = []
     properties: Dict[str, str] = {}
     before: Optional[Statement] = None
-    for one in statements(for_load(text)):
+    text, skipped = cleaned(text)
+    for one in statements(text):
         word, rest = one.words[0], list(one.words[1:])
         if word not in _READ and word not in _LEFT_TO_CRM:
             raise LabError(_unknown(one, before))
         before = one
+        if word in _NAMED and rest:
+            first = seen.setdefault(rest[0], one.line)
+            if first != one.line:
+                raise LabError(
+                    f"line {one.line}: '{rest[0]}' is there twice, first in line {first}: crm would refuse the second;"
+                    " where a page shows alternatives, leave one"
+                )
         if word == "node":
             name, number = _node(one.line, rest)
             nodes[name] = number
@@ -94,6 +215,8 @@ def read(text: str) -> Configuration:
             primitives.append(_made_of(_primitive(one.line, rest), templates))
         elif word == "location":
             named.update(dict.fromkeys(_located(rest)))
+            if len(rest) >= 4 and rest[-2].startswith("-"):
+                avoided.append(rest[-1])
         elif word == "group" and rest:
             groups[rest[0]] = tuple(_until_section(rest[1:]))
         elif word in ("clone", "ms", "master") and len(rest) > 1:
@@ -112,12 +235,14 @@ def read(text: str) -> Configuration:
         tuple(wrappers),
         tuple(colocations),
         properties,
+        skipped,
+        tuple(avoided),
     )
 
 
 def _unknown(one: Statement, before: Optional[Statement]) -> str:
     found = f"line {one.line}: '{one.words[0][:60]}' is no command of crm configure"
-    if "=" in one.words[0] and before is not None:
+    if ("=" in one.words[0] or one.words[0] in _SECTIONS) and before is not None:
         found += f"; does line {one.line - 1} lack its backslash at the end? (--mend puts it there)"
     return found
 

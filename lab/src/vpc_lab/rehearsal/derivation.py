@@ -146,16 +146,17 @@ class _Derivation:
     def derived(self) -> Derived:
         found = list(self._resources())
         if not found:
-            raise LabError(
-                "there is no resource in it that moves an address: aws-vpc-move-ip, aws-ipfailover, or awsvip with"
-                " IPaddr2"
-            )
+            raise LabError(self._nothing_moves())
         region = self._region()
-        nodes = self._nodes()
+        nodes = [(self._host_name(name), number) for name, number in self._nodes()]
         instances = self._instances([name for name, _ in nodes])
         for given in self._parameter_values("routing_table_role"):
             if not _ROLE.fullmatch(given):
                 self._fill(given, NETWORK_ROLE_ARN, "the ARN of a role")
+        for wrapper in self.configuration.wrappers:
+            most = wrapper.meta.get("clone-max", "0")
+            if not most.isdigit():
+                self._fill(most, str(len(nodes)), "a number")
         found = [self._filled(one, place) for place, one in enumerate(found)]
         topology, found = self._topology(found, region, nodes, instances)
         ids = tuple(number for _, number in nodes if number is not None)
@@ -197,6 +198,33 @@ class _Derivation:
             ),
             tuple(self.told),
         )
+
+    def _nothing_moves(self) -> str:
+        """Why no lab can be made: what holds an address here, and what of EC2 would have to."""
+        for one in self.configuration.primitives:
+            if one.standard == "ocf" and one.type == "awsvip":
+                return (
+                    f"line {one.line}: {one.id} (awsvip) assigns an address in EC2, and no IPaddr2 of the same address"
+                    " holds it on the node"
+                )
+        for one in self.configuration.primitives:
+            if one.standard == "ocf" and one.type in ("IPaddr2", "IPaddr", "awseip"):
+                return (
+                    f"line {one.line}: {one.id} ({one.type}) holds an address, and nothing in it moves one within a"
+                    " VPC: aws-vpc-move-ip or aws-ipfailover does, or awsvip beside IPaddr2"
+                )
+        return (
+            "there is no resource in it that moves an address: aws-vpc-move-ip, aws-ipfailover, or awsvip with IPaddr2"
+        )
+
+    def _host_name(self, given: str) -> str:
+        """The name of a node, or one like it that an instance can have as its host name."""
+        plain = re.sub(r"[^A-Za-z0-9-]+", "-", given.partition(".")[0]).strip("-")[:63]
+        if plain == given or not plain:
+            return given
+        self.told.append(f"'{given}' cannot be the host name of an instance: the node is called {plain}")
+        self.values[given] = plain
+        return plain
 
     def _ours(self) -> List[Primitive]:
         return [one for one in self.configuration.primitives if is_ours(one) and one.type != "aws-ipfailover-health"]
@@ -277,7 +305,9 @@ class _Derivation:
         if not found:
             self.told.append("it names no nodes: they are called node1 and node2")
         number = 1
-        while len(found) < 2:
+        # The only node that is named runs no resource: a majority maker beside the others.
+        least = 3 if len(found) == 1 and set(found) <= set(self.configuration.avoided) else 2
+        while len(found) < least:
             if f"node{number}" not in found:
                 found[f"node{number}"] = None
             number += 1
@@ -286,7 +316,10 @@ class _Derivation:
         for wanted in self.names:
             if wanted not in found:
                 raise LabError(f"--node {wanted}: the cluster's nodes are {', '.join(found)}")
-        return list(found.items())
+        if self.corosync.nodes:
+            return list(found.items())
+        # The first one has the primary: no majority maker, which resources avoid.
+        return sorted(found.items(), key=lambda item: item[0] in self.configuration.avoided)
 
     def _host_map(self) -> List[Tuple[str, str]]:
         """Nodes and what a fence device calls them, by `pcmk_host_map` (pacemaker-fenced(7))."""
@@ -305,13 +338,22 @@ class _Derivation:
     def _instances(self, names: Sequence[str]) -> Dict[str, str]:
         """The ids of the nodes' instances."""
         found: Dict[str, str] = {}
-        for name, target in self._host_map():
+        listed = self._host_map()
+        for given, target in listed:
+            name = self.values.get(given, given)
             if name not in names:
                 self.told.append(f"a fence device names the node '{name}', and the cluster has {', '.join(names)}")
             elif re.fullmatch("i" + _ID, target):
                 found[name] = target
-            elif target and target != name:
-                found[name] = self._fill(target, identifier("i", name), "an instance")
+            elif target and target not in (given, name):
+                shared = len({one for one, other in listed if other == target}) > 1
+                if shared:
+                    # One word for every instance: it is replaced together with the node that it follows.
+                    self.values[f"{given}:{target}"] = f"{name}:{identifier('i', name)}"
+                    self.told.append(f"'{target}' is not an instance: that of {name} is {identifier('i', name)}")
+                    found[name] = identifier("i", name)
+                else:
+                    found[name] = self._fill(target, identifier("i", name), "an instance")
         return {name: found.get(name, identifier("i", name)) for name in names}
 
     def _region(self) -> str:

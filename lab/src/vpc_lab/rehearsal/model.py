@@ -80,6 +80,8 @@ class Configuration:
     colocations: Tuple[Colocation, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
     skipped: Tuple[Tuple[int, str], ...] = ()
+    # Nodes that a constraint keeps something from.
+    avoided: Tuple[str, ...] = ()
 
     def primitive(self, resource_id: str) -> Optional[Primitive]:
         """The primitive of that id."""

@@ -12,19 +12,11 @@ from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.rehearsal.model import Colocation, Configuration, Operation, Primitive, Wrapper
-from vpc_lab.rehearsal.words import Statement, pair, role, standard_name
+from vpc_lab.rehearsal.words import MACHINE_S, Statement, pair, role, standard_name
 
 _PROMPT = re.compile(r"^\s*(?:\[[^\]]*\][#$]|\S*@\S*[#$]|[$])\s+")
 _PLAIN = re.compile(r"\s*(?:sudo\s+)?(?:\S*/)?pcs\s")
 _PCS_AT_A_PROMPT = re.compile(r"^\s*#\s*(?=(?:sudo\s+)?pcs\s)")
-# What sets up a machine, or looks at it.
-_OTHERS = frozenset(
-    (
-        *("yum", "dnf", "apt-get", "apt", "zypper", "systemctl", "service", "passwd", "echo", "ssh", "firewall-cmd"),
-        *("export", "sleep", "aws", "cat", "set", "mkdir", "vgs", "lvs", "crm_mon", "subscription-manager", "exit"),
-        *("hostnamectl", "timedatectl", "su", "df", "mount", "chmod", "chown", "cd", "ls", "cibadmin", "watch"),
-    )
-)
 # Commands of pcs that make the cluster itself or only show something; None: whatever follows.
 _NOT_RUN: Mapping[str, Optional[FrozenSet[str]]] = {
     "host": None,
@@ -34,14 +26,26 @@ _NOT_RUN: Mapping[str, Optional[FrozenSet[str]]] = {
     "qdevice": None,
     "pcsd": None,
     "booth": None,
+    "client": None,
+    "dr": None,
+    "node": frozenset(("standby", "unstandby", "maintenance", "unmaintenance")),
     "cluster": frozenset(
         (
             *("setup", "auth", "start", "stop", "enable", "disable", "destroy", "status", "verify", "sync", "kill"),
             *("config", "node", "pcsd-status", "reload", "authkey", "link", "corosync", "report"),
         )
     ),
-    "resource": frozenset(("config", "show", "status", "describe", "list", "agents", "standards", "providers")),
-    "stonith": frozenset(("config", "show", "status", "describe", "list", "history", "fence", "confirm")),
+    # What moves or looks again is what a scenario does.
+    "resource": frozenset(
+        (
+            *("config", "show", "status", "describe", "list", "agents", "standards", "providers", "move", "clear"),
+            *("ban", "cleanup", "refresh", "relocate", "failcount", "restart", "relations", "move-with-constraint"),
+            *("debug-start", "debug-stop", "debug-monitor", "debug-promote", "debug-demote", "get-agent-metadata"),
+        )
+    ),
+    "stonith": frozenset(
+        ("config", "show", "status", "describe", "list", "history", "fence", "confirm", "cleanup", "refresh", "sbd")
+    ),
     "constraint": frozenset(("config", "list", "show", "--full")),
     "property": frozenset(("config", "list", "show", "describe", "defaults")),
 }
@@ -54,35 +58,72 @@ def commands(text: str) -> Tuple[List[Statement], List[Tuple[int, str]]]:
     run: List[Statement] = []
     skipped: List[Tuple[int, str]] = []
     for number, line in _logical_lines(text):
-        if not line.strip() or line.lstrip().startswith("#"):
+        if not line.strip() or line.lstrip().startswith(("#", "//")):
             continue
         try:
-            words = shlex.split(line, comments=True)
+            every = shlex.split(line, comments=True)
         except ValueError as error:
             raise LabError(
                 f"line {number}: a quotation mark is missing ({str(error).lower()}): {line.strip()[:60]}"
             ) from None
-        words = words[1:] if words[:1] == ["sudo"] else words
-        words = ["pcs", *words[1:]] if words and words[0].endswith("/pcs") else words
-        if not words:
-            continue
-        if words[0] != "pcs":
-            if words[0] in _OTHERS:
-                skipped.append((number, line.strip()))
+        for words in _chained(every):
+            if words[0] != "pcs":
+                if words[0].rpartition("/")[2] in MACHINE_S:
+                    skipped.append((number, " ".join(words)))
+                    continue
+                raise LabError(_unknown(number, words[0]))
+            if not _is_run(words[1:]):
+                skipped.append((number, shlex.join(words)))
                 continue
-            raise LabError(f"line {number}: '{words[0][:60]}' is no pcs command, nor one that a lab does without")
-        if not _is_run(words[1:]):
-            skipped.append((number, line.strip()))
-            continue
-        run.append(Statement(number, tuple(words)))
+            run.append(Statement(number, tuple(words)))
     return run, skipped
+
+
+def _unknown(number: int, word: str) -> str:
+    found = f"line {number}: '{word[:60]}' is no pcs command, nor one that a lab does without"
+    if word in ("op", "params", "meta") or "=" in word or word.startswith("--"):
+        found += f"; does line {number - 1} lack its backslash at the end? (--mend puts it there)"
+    return found
+
+
+def _chained(words: Sequence[str]) -> List[List[str]]:
+    """The commands of a line: between `;` and `&&`, of a pipe the first; without `sudo` and what is redirected.
+
+    What is run only where another one fails (`||`) is left out.
+    """
+    found: List[List[str]] = [[]]
+    pipe = redirected = False
+    for word, following in zip(words, (*words[1:], "pcs")):
+        ends = word.endswith(";") and ("=" not in word or following in ("pcs", "sudo"))
+        if word in (";", "&&", "||", "&", "|"):
+            found.append([])
+            pipe = word in ("|", "||")
+        elif redirected:
+            redirected = False
+        elif re.fullmatch(r"[0-9&]?>{1,2}|<", word):
+            redirected = True
+        elif not pipe and not re.match(r"[0-9&]?>{1,2}\S", word):
+            found[-1].append(word[:-1] if ends else word)
+            if ends:
+                found.append([])
+    named: List[List[str]] = []
+    for one in found:
+        command = one[1:] if one[:1] == ["sudo"] else one
+        while one[:1] == ["sudo"] and command[:1] and command[0].startswith("-"):
+            command = command[1:]
+        if command and command[0].endswith("/pcs"):
+            command = ["pcs", *command[1:]]
+        if command:
+            named.append(command)
+    return named
 
 
 def _logical_lines(text: str) -> List[Tuple[int, str]]:
     """The lines without prompts, continued ones joined, each with the number of its first line."""
-    lines = [_PROMPT.sub("", line) for line in text.splitlines()]
-    # Where every command has the prompt of root in front, it is no comment.
-    if not any(_PLAIN.match(line) for line in lines):
+    typed = text.splitlines()
+    lines = [_PROMPT.sub("", line) for line in typed]
+    # Where no command is without a prompt, that of root is no comment.
+    if not any(_PLAIN.match(line) for line in typed):
         lines = [_PCS_AT_A_PROMPT.sub("", line) for line in lines]
     found: List[Tuple[int, str]] = []
     joined = ""
@@ -120,7 +161,7 @@ def bare(words: Sequence[str]) -> List[str]:
             after = ""
         elif word in _OPTIONS_WITH_VALUE and word != "--wait":
             after = word
-        elif not word.startswith("--") and word != "-f":
+        elif not word.startswith("--") and word != "-f" and not re.fullmatch(r"-(?!inf\b)[a-z]{2,}", word):
             found.append(word)
     return found
 
@@ -139,8 +180,7 @@ def read(text: str) -> Configuration:
     run, skipped = commands(text)
     reader = _Reader()
     for _, command in skipped:
-        words = shlex.split(_PROMPT.sub("", command), comments=True)
-        words = words[1:] if words[:1] == ["sudo"] else words
+        words = shlex.split(command) if command.startswith("pcs ") else []
         if words[:1] == ["pcs"]:
             reader.setup(bare(words[1:]), words)
     for one in run:
@@ -155,6 +195,9 @@ class _Reader:
         self.nodes: Dict[str, Optional[int]] = {}
         # Nodes that only a constraint names.
         self.located: Dict[str, Optional[int]] = {}
+        self.avoided: List[str] = []
+        # Nodes that are only made known to each other.
+        self.known: Dict[str, Optional[int]] = {}
         self.primitives: Dict[str, Primitive] = {}
         self.groups: Dict[str, Tuple[str, ...]] = {}
         self.wrappers: List[Wrapper] = []
@@ -165,29 +208,31 @@ class _Reader:
         """All of it."""
         return Configuration(
             "pcs",
-            tuple((self.nodes or self.located).items()),
+            tuple((self.nodes or self.known or self.located).items()),
             tuple(self.primitives.values()),
             self.groups,
             tuple(self.wrappers),
             tuple(self.colocations),
             self.properties,
             skipped,
+            tuple(self.avoided),
         )
 
     def setup(self, named: Sequence[str], words: Sequence[str]) -> None:
         """What a command that makes the cluster says of its nodes."""
         if named[:2] == ["cluster", "setup"]:
             # Before pcs 0.10 the cluster's name was an option.
-            self._nodes(named[2:] if _option(words, "--name") else named[3:])
+            self._nodes(self.nodes, named[2:] if _option(words, "--name") else named[3:])
         elif named[:2] in (["host", "auth"], ["cluster", "auth"]):
-            self._nodes(named[2:])
+            self._nodes(self.known, named[2:])
 
-    def _nodes(self, names: Sequence[str]) -> None:
+    @staticmethod
+    def _nodes(known: Dict[str, Optional[int]], names: Sequence[str]) -> None:
         for name in names:
             if name in ("transport", "totem", "quorum"):
                 break
             if pair(name) is None:
-                self.nodes.setdefault(name, None)
+                known.setdefault(name, None)
 
     def feed(self, one: Statement) -> None:
         """One command."""
@@ -200,11 +245,19 @@ class _Reader:
             self.groups[named[3]] = (*members, *(name for name in named[4:] if name not in members))
         elif named[:1] == ["resource"] and named[1:2] and named[1] in ("clone", "promotable", "master"):
             self._wrap(named[1], named[2:])
+        elif named[:2] in (["resource", "delete"], ["resource", "remove"], ["stonith", "delete"]) and named[2:3]:
+            self.primitives.pop(named[2], None)
+        elif named[:3] == ["resource", "group", "meta"]:
+            raise LabError(
+                f"line {one.line}: pcs has no 'resource group meta': 'resource meta GROUP' is meant (--mend writes it)"
+            )
         elif named[:3] == ["constraint", "colocation", "add"]:
             self._colocate(named[3:])
         elif named[:2] == ["constraint", "location"] and named[3:4] and named[3] in ("prefers", "avoids"):
             for name in named[4:]:
                 self.located.setdefault(name.partition("=")[0], None)
+                if named[3] == "avoids":
+                    self.avoided.append(name.partition("=")[0])
         elif named[:2] == ["constraint", "location"]:
             for name, test, value in zip(named, named[1:], named[2:]):
                 if (name, test) == ("#uname", "eq"):
@@ -219,6 +272,11 @@ class _Reader:
             what = "stonith" if fencing else "resource"
             raise LabError(f"line {line}: pcs {what} create takes an id and an agent")
         resource_id, agent = named[:2]
+        if resource_id in self.primitives:
+            raise LabError(
+                f"line {line}: '{resource_id}' is there twice, first in line {self.primitives[resource_id].line}:"
+                " pcs would refuse the second; where a page shows alternatives, leave one"
+            )
         parameters: Dict[str, str] = {}
         meta: Dict[str, str] = {}
         operations: List[Operation] = []

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import List, Sequence
+
 from vpc_lab.rehearsal.rehearsal import Outcome, Prepared
 from vpc_lab.scenarios.narrator import Narrator
+
+# From so many lines on, those that are not run are only counted.
+_MANY = 8
 
 
 def tell_derived(prepared: Prepared, voice: Narrator) -> None:
@@ -44,9 +49,23 @@ def tell_derived(prepared: Prepared, voice: Narrator) -> None:
         )
     for sentence in (*prepared.source.mended, *prepared.told, *derived.told):
         voice.say(f"Note: {sentence}")
-    for number, line in prepared.source.configuration.skipped:
+    skipped = prepared.source.configuration.skipped
+    if len(skipped) > _MANY:
+        voice.say(f"Not run, since it sets up machines or looks at them: lines {ranges([one for one, _ in skipped])}")
+    for number, line in skipped if len(skipped) <= _MANY else ():
         # What follows may be a password.
         voice.say(f"Not run, line {number}: {' '.join(line.split()[:3])} ...")
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Numbers in order, those that follow each other as FIRST-LAST."""
+    found: List[List[int]] = []
+    for number in sorted(set(numbers)):
+        if found and number == found[-1][-1] + 1:
+            found[-1][-1:] = [found[-1][-1], number] if len(found[-1]) == 1 else [number]
+        else:
+            found.append([number])
+    return ", ".join("-".join(map(str, one)) for one in found)
 
 
 def tell_outcome(outcome: Outcome, voice: Narrator) -> None:

@@ -36,6 +36,12 @@ def in_sync(lab: Lab, sid: str, node: str) -> bool:
     return lab.exec(lab.awake_node(), [*query, "--node", node], check=False).stdout.strip() == "SOK"
 
 
+def has_database(lab: Lab, sid: str, node: str) -> bool:
+    """Whether a node ever had a database of the pair: a majority maker has none."""
+    query = ["crm_attribute", "--lifetime", "forever", "--name", f"lpa_{sid.lower()}_lpt", "--quiet", "--query"]
+    return lab.exec(lab.awake_node(), [*query, "--node", node], check=False).stdout.strip() != ""
+
+
 def unregistered(lab: Lab, resource: str, primary: str) -> List[str]:
     """The nodes whose database was the primary before the one that is."""
     found = []
@@ -65,7 +71,7 @@ def whole_again(stage: Stage, resource: str, clone: str, sid: str, within: float
         stage.voice.say(f"The administrator registers the database of {node} with {primary}")
         register(stage.lab, resource, node)
     stage.command(["crm_resource", "--refresh", "--resource", clone])
-    others = [node for node in stage.nodes if node != primary]
+    others = [node for node in stage.nodes if node != primary and has_database(stage.lab, sid, node)]
     stage.wait(
         f"the databases of {', '.join(others)} in sync",
         lambda: all(in_sync(stage.lab, sid, node) for node in others),

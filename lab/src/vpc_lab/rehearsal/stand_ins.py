@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.rehearsal.model import PACEMAKER_S, Configuration, Primitive
@@ -13,6 +15,10 @@ from vpc_lab.rehearsal.model import PACEMAKER_S, Configuration, Primitive
 PROGRAMS = Path(__file__).with_name("programs")
 OCF = Path("/usr/lib/ocf/resource.d")
 FENCING = Path("/usr/lib/stonith/plugins/external")
+FENCE_AGENTS = Path("/usr/sbin")
+INIT_SCRIPTS = Path("/etc/init.d")
+# What is no agent itself, but belongs to stand-ins: Pacemaker takes no directory of that name for a provider.
+_OWN = OCF / ".lab"
 # The agent whose names and parameters ours has taken over.
 PEER = "aws-vpc-move-ip"
 OURS = ("aws-ipfailover", "aws-ipfailover-health")
@@ -43,7 +49,18 @@ _BEHAVIOUR = {
     "ping": "sets its attribute as if every host answered",
     "awsvip": "assigns the address to the node's network interface through EC2's API",
     "fencing": "stops the node's instance through EC2's API",
+    "newer": "is the machine's own, run without the parameters that it does not know",
+    "unit": "a unit of a small systemd on each node: active or not",
+    "script": "an init script: its service runs or does not",
 }
+# Fence agents that look at what no lab has; see programs/fence_agent.py.
+_FENCES_NOBODY = {
+    "fence_kdump": "says that no node is dumping its memory",
+    "fence_heuristics_ping": "says that every host answers",
+}
+# What fence agents are written in, and share (fence-agents).
+_FENCING_LIBRARY = Path("/usr/share/fence/fencing.py")
+_CLASSES = {"systemd": "unit", "lsb": "script", "service": "script"}
 
 
 @dataclass(frozen=True)
@@ -58,11 +75,13 @@ class StandIn:
     why: str
     # Operations that the file gives attributes to, beside those that every agent has.
     operations: Tuple[str, ...] = ()
+    # The agent's own metadata, for one that has to be described as the real one is; by default what the file uses.
+    metadata: str = ""
 
     @property
     def behaviour(self) -> str:
         """What it does."""
-        return _BEHAVIOUR[self.kind]
+        return _FENCES_NOBODY.get(self.name.partition(":")[2], _BEHAVIOUR[self.kind])
 
     def to_json(self) -> Dict[str, object]:
         """Plain values."""
@@ -96,9 +115,25 @@ def stand_ins(configuration: Configuration, *, root: Path = Path("/")) -> Tuple[
     for one in configuration.primitives:
         if not is_ours(one):
             users.setdefault(one.agent, []).append(one)
-    return tuple(
-        _stand_in(configuration, name, found, root) for name, found in users.items() if not _is_real(found[0], root)
-    )
+    made = []
+    for name, found in users.items():
+        newer = _newer(found, root)
+        if newer:
+            why = f"its version here does not know {', '.join(newer)}"
+            made.append(StandIn(name, "newer", newer, False, tuple(one.id for one in found), why))
+        elif not _is_real(found[0], root):
+            made.append(_stand_in(configuration, name, found, root))
+    return tuple(made)
+
+
+def _newer(users: Sequence[Primitive], root: Path) -> Tuple[str, ...]:
+    """Parameters of fence_aws that the one of this machine does not have."""
+    if users[0].agent != "stonith:fence_aws" or not _is_installed(users[0], root):
+        return ()
+    files = [root / str(path).lstrip("/") for path in (_place(users[0].agent), _FENCING_LIBRARY)]
+    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file())
+    used = dict.fromkeys(word for one in users for word in one.parameters if not _pacemaker_s(one, word))
+    return tuple(word for word in used if not re.search(rf"\b{re.escape(word)}\b", text))
 
 
 def _is_real(one: Primitive, root: Path) -> bool:
@@ -111,27 +146,42 @@ def _is_real(one: Primitive, root: Path) -> bool:
     return _is_installed(one, root)
 
 
+def _place(name: str) -> Path:
+    """Where a system has the agent of that name."""
+    standard, _, rest = name.partition(":")
+    if standard == "ocf":
+        return OCF / Path(*rest.split(":"))
+    if standard == "stonith":
+        return FENCING / rest.partition("/")[2] if rest.startswith("external/") else FENCE_AGENTS / rest
+    return INIT_SCRIPTS / rest
+
+
 def _is_installed(one: Primitive, root: Path) -> bool:
-    place = FENCING / one.type.partition("/")[2] if one.standard == "stonith" else OCF / one.provider / one.type
-    return (root / str(place).lstrip("/")).exists()
+    return one.standard != "systemd" and (root / str(_place(one.agent)).lstrip("/")).exists()
 
 
 def _stand_in(configuration: Configuration, name: str, users: Sequence[Primitive], root: Path) -> StandIn:
     first = users[0]
     where = f"line {first.line}: {first.id}"
     if first.standard == "stonith":
-        if not first.type.startswith("external/"):
+        if not first.type.startswith(("external/", "fence_")):
             raise LabError(
                 f"{where} fences by {first.type}, which cannot reach an instance of EC2: fence_aws and external/ec2 can"
             )
-    elif first.standard != "ocf":
+        if first.type.startswith("fence_") and not _is_installed(first, root):
+            raise LabError(
+                f"{where} fences by {first.type}, which this machine does not have, so that no stand-in can take its"
+                " place: fence_aws can take it for the rehearsal"
+            )
+    elif first.standard != "ocf" and first.standard not in _CLASSES:
         raise LabError(
-            f"{where} is of class '{first.standard}', which no lab can run or stand in for: its nodes have neither"
-            " systemd nor init scripts; an OCF agent such as ocf:heartbeat:Dummy can take its place for the rehearsal"
+            f"{where} is of class '{first.standard}', which no lab can run or stand in for; an OCF agent such as"
+            " ocf:heartbeat:Dummy can take its place for the rehearsal"
         )
     parameters = tuple(dict.fromkeys(word for one in users for word in one.parameters if not _pacemaker_s(one, word)))
     promotable = any(_promotable(configuration, one) for one in users)
-    kind = "fencing" if first.standard == "stonith" else _KINDS.get(first.type, "promotable" if promotable else "plain")
+    kind = _CLASSES.get(first.standard) or _KINDS.get(first.type, "promotable" if promotable else "plain")
+    kind = "fencing" if first.standard == "stonith" else kind
     why = "its software is not in the lab" if _is_installed(first, root) else "it is not installed here"
     ids = tuple(one.id for one in users)
     named = dict.fromkeys(op.name for one in users for op in one.operations if op.name not in _EVERY_AGENT_S)
@@ -147,29 +197,48 @@ def _promotable(configuration: Configuration, one: Primitive) -> bool:
     return wrapper is not None and wrapper.promotable
 
 
-def write(found: Sequence[StandIn], directory: Path, *, first: str, region: str) -> Path:
+def write(found: Sequence[StandIn], directory: Path, *, first: str, region: str, root: Path = Path("/")) -> Path:
     """Write the stand-ins as `Settings.agents` has them: laid out as a system. `first`: the node with the primary."""
+    units = {_unit(one.name): one.resources[0] for one in found if one.kind == "unit"}
+    if units:
+        _write("system_bus.py", directory, _OWN / "system_bus", {"units": units})
     for one in found:
-        parts = one.name.split(":")
-        about: Mapping[str, object]
-        if parts[0] == "stonith":
-            place = directory / str(FENCING).lstrip("/") / parts[1].partition("/")[2]
-            about = {"name": place.name, "parameters": one.parameters, "region": region}
-            program = "fencing_plugin.py"
-        else:
-            place = directory / str(OCF).lstrip("/") / parts[1] / parts[2]
-            about = {
-                "name": place.name,
-                "kind": one.kind,
-                "parameters": one.parameters,
-                "promotable": one.promotable,
-                "operations": one.operations,
-                "first": first,
-            }
-            program = "resource_agent.py"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        text = (PROGRAMS / program).read_text(encoding="utf-8")
-        place.write_text(f"#!/usr/bin/python3 -I\n{text}", encoding="utf-8")
-        place.chmod(0o755)
-        (place.parent / f".{place.name}.json").write_text(json.dumps(about), encoding="utf-8")
+        place = _place(one.name)
+        about: Dict[str, object] = {"name": place.name, "parameters": one.parameters}
+        if one.kind == "newer":
+            _write("newer_fence_agent.py", directory, place, {"newer": one.parameters}, _OWN)
+            own = directory / str(_OWN / place.name).lstrip("/")
+            shutil.copy(root / str(place).lstrip("/"), own)
+            own.chmod(0o755)
+        elif one.kind == "fencing":
+            external = one.name.startswith("stonith:external/")
+            about["region"] = region
+            program = "fencing_plugin.py" if external else "fence_agent.py"
+            _write(program, directory, place, about, None if external else _OWN)
+        elif one.kind == "script":
+            _write("init_script.py", directory, place, {"resource": one.resources[0]})
+        elif one.kind != "unit":
+            about.update(kind=one.kind, promotable=one.promotable, operations=one.operations)
+            about.update(first=first, metadata=one.metadata)
+            _write("resource_agent.py", directory, place, about)
     return directory
+
+
+def _unit(name: str) -> str:
+    """What systemd calls the unit of a resource, without the suffix that Pacemaker adds."""
+    unit = name.partition(":")[2]
+    return unit[: -len(".service")] if unit.endswith(".service") else unit
+
+
+def _write(
+    program: str, directory: Path, place: Path, about: Mapping[str, object], beside: Optional[Path] = None
+) -> None:
+    """Put a program in its place, and what it has to know as `.NAME.json` into the same directory, or `beside`."""
+    target = directory / str(place).lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = (PROGRAMS / program).read_text(encoding="utf-8")
+    target.write_text(f"#!/usr/bin/python3 -I\n{text}", encoding="utf-8")
+    target.chmod(0o755)
+    known = directory / str(beside or place.parent).lstrip("/")
+    known.mkdir(parents=True, exist_ok=True)
+    (known / f".{target.name}.json").write_text(json.dumps(about), encoding="utf-8")

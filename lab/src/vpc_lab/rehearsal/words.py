@@ -12,6 +12,45 @@ _PACEMAKER_S = frozenset(
     ("attribute", "controld", "HealthCPU", "HealthIOWait", "HealthSMART", "ifspeed", "o2cb", "ping", "remote")
 )
 
+# Commands that set up a machine, or look at it: a lab does without.
+MACHINE_S = frozenset(
+    (
+        *("yum", "dnf", "apt-get", "apt", "zypper", "systemctl", "service", "passwd", "echo", "ssh", "firewall-cmd"),
+        *("export", "sleep", "aws", "cat", "set", "mkdir", "vgs", "lvs", "crm_mon", "subscription-manager", "exit"),
+        *("hostnamectl", "timedatectl", "su", "df", "mount", "chmod", "chown", "cd", "ls", "cibadmin", "watch"),
+        *(
+            "vi",
+            "vim",
+            "nano",
+            "less",
+            "man",
+            "cp",
+            "mv",
+            "rm",
+            "ln",
+            "scp",
+            "grep",
+            "tail",
+            "source",
+            "printf",
+            "curl",
+        ),
+        *("crm_resource", "crm_attribute", "crm_verify", "crm_node", "corosync-cfgtool", "corosync-quorumtool", "date"),
+        *("SAPHanaSR-showAttr", "hdbnsutil", "sapcontrol", "journalctl", "ip", "ping", "touch", "tee", "sed", "reboot"),
+        *(
+            "corosync-keygen",
+            "chpasswd",
+            "hostname",
+            "stonith_admin",
+            "umount",
+            "exportfs",
+            "showmount",
+            "rpm",
+            "which",
+        ),
+    )
+)
+
 
 @dataclass(frozen=True)
 class Statement:

@@ -388,7 +388,7 @@ def main() -> int:
     about = json.loads((path.parent / f".{path.name}.json").read_text(encoding="utf-8"))
     action = sys.argv[1] if len(sys.argv) > 1 else ""
     if action == "meta-data":
-        sys.stdout.write(metadata(about))
+        sys.stdout.write(about.get("metadata") or metadata(about))
         return SUCCESS
     if action == "validate-all":
         return SUCCESS
