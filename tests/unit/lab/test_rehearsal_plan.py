@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Set
+from typing import Any, Callable, Dict, List, Set
 
 import pytest
 
+from vpc_lab.rehearsal import software
 from vpc_lab.rehearsal.derivation import derive
 from vpc_lab.rehearsal.plan import OF_THEIR_OWN, ORDER, Plan, plan
 from vpc_lab.rehearsal.reading import read
@@ -147,3 +148,70 @@ def test_two_nodes_that_fence_at_the_same_moment_are_told_of() -> None:
     assert planned(fenced(OVERLAY, "a", "b")).notes == ()
     assert planned(f"{at_once}\nproperty priority-fencing-delay=10s").notes == ()
     assert planned(fenced(OVERLAY, *"abc").replace("pcmk_delay_max=5", "")).notes == ()
+
+
+TWO = f"{OVERLAY}\nprimitive f stonith:fence_aws params pcmk_host_map=a:i-1;b:i-2 pcmk_delay_base="
+EACH = "\nprimitive f{0} stonith:fence_aws params pcmk_host_map={0}:i-{0} pcmk_delay_base={1}"
+
+
+@pytest.mark.parametrize(
+    ("text", "favoured"),
+    [
+        (f"{TWO}a:5s", "a"),
+        (f'{TWO}"a:0;b:5s"', "b"),
+        # Both wait alike, or for a time that is drawn: nobody knows who is first.
+        (f"{TWO}5s", ""),
+        (f"{TWO}a:5s pcmk_delay_max=5s", ""),
+        (f"{TWO}a:5s\nproperty priority-fencing-delay=10", ""),
+        (f"{OVERLAY}{EACH.format('a', '5s')}{EACH.format('b', '0')}", "a"),
+        (OVERLAY, ""),
+    ],
+)
+def test_who_is_fenced_last_is_known_where_one_fencing_waits(text: str, favoured: str) -> None:
+    """It survives a split brain."""
+    assert planned(text).service.favoured == favoured
+
+
+class _Cluster:
+    """A cluster of databases, as far as an administrator asks it: where an address is."""
+
+    def __init__(self, reading: str) -> None:
+        self.reading = reading
+
+    def where(self, _name: str) -> str:
+        """On that node."""
+        return self.reading
+
+
+@pytest.mark.parametrize(("reading", "right"), [("two", True), ("one", False)])
+def test_an_address_for_reading_belongs_to_the_secondary(
+    reading: str, right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once there is one again; what Pacemaker leaves with the primary is wrong."""
+    text = (
+        f"{OVERLAY.replace('primitive ip', 'primitive r').replace('192.168.1.1', '192.168.1.2')}\n{OVERLAY}\n"
+        "primitive db SAPHana params SID=HA1\nms both db\n"
+        "colocation c1 2000: ip:Started both:Master\ncolocation c2 2000: r:Started both:Slave"
+    )
+    monkeypatch.setattr(software, "whole_again", lambda *_: None)
+    monkeypatch.setattr(software, "promoted_on", lambda *_: "one")
+    service = planned(text).service
+    assert service.resource == "ip"
+    assert service.care is not None
+    waited: List[bool] = []
+
+    class _Stage:
+        lab = None
+
+        def command(self, *_: object, **__: object) -> str:
+            return ""
+
+        def cluster(self) -> _Cluster:
+            return _Cluster(reading)
+
+        def wait(self, _what: str, condition: Callable[[], bool]) -> None:
+            waited.append(condition())
+
+    stage: Any = _Stage()
+    service.care(stage)
+    assert waited == [right]

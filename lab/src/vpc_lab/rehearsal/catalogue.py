@@ -87,13 +87,23 @@ def _primary(stage: Stage) -> str:
 
 @scenario()
 def failure_of_each_primary_in_turn(stage: Stage) -> None:
-    """The primary database ends, the secondary takes over, with the address; then the same the other way round."""
-    for _ in range(2):
+    """The primary database ends, the secondary takes over, with the address; then the same the other way round.
+
+    With PREFER_SITE_TAKEOVER=false the primary is restarted where it was, and moved by hand for the other half.
+    """
+    takes_over = is_on(_parameter(stage, "PREFER_SITE_TAKEOVER") or "true")
+    for half in range(2):
         old = _primary(stage)
         _may_move(stage)
         _fails(stage, old)
-        stage.wait("a takeover", lambda old=old: _primary(stage) != old, RECOVERED)  # type: ignore[misc]
+        what = "a takeover" if takes_over else f"the restart of the primary on {old}"
+        stage.wait(what, lambda old=old: (_primary(stage) != old) == takes_over, RECOVERED)  # type: ignore[misc]
         _address_is_with_the_primary(stage)
+        if not takes_over:
+            _tidy(stage)
+            if not half:
+                stage.move()
+            continue
         _is_registered_as_configured(stage, old)
         _tidy(stage)
 

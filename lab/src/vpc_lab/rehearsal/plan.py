@@ -172,7 +172,7 @@ def plan(
         behind,
         min(max(_OUTAGES[0], 2 * interval + 15), _OUTAGES[1]),
         _UNDER_WAY if leading.by else AFTER_STOP,
-        _care(live, behind, promoted, hana),
+        _care(live, behind, promoted, hana, _with_the_secondary(live, derived, promoted)),
         interval,
         said.start_timeout,
         deep,
@@ -180,6 +180,7 @@ def plan(
         said.in_place,
         said.behind_in_place,
         behind_interval,
+        _favoured(live, derived) if fences else "",
     )
     facts = scenario_configuration.Configuration(
         mode=leading.mode,
@@ -409,10 +410,48 @@ def _delay(live: Configuration) -> float:
     return max(found)
 
 
+def _favoured(live: Configuration, derived: Derived) -> str:
+    """The one of two nodes whose fencing waits (pcmk_delay_base, pacemaker-fenced(7)), while nothing else does."""
+    delays: Dict[str, float] = {}
+    for one in live.fence_devices:
+        if seconds(one.parameters.get("pcmk_delay_max", "0")):
+            return ""
+        entries = re.split(r"[;\s]+", one.parameters.get("pcmk_host_map", ""))
+        hosts = [entry.partition(":")[0] for entry in entries if entry]
+        hosts += [name for name in re.split(r"[,;\s]+", one.parameters.get("pcmk_host_list", "")) if name]
+        for part in one.parameters.get("pcmk_delay_base", "").split(";"):
+            name, colon, value = part.strip().rpartition(":")
+            for host in [name] if colon else hosts:
+                delays[host] = max(delays.get(host, 0.0), seconds(value))
+    waiting = [name for name, delay in delays.items() if delay > 0]
+    if len(derived.topology.nodes) != 2 or len(waiting) != 1 or "priority-fencing-delay" in live.properties:
+        return ""
+    return waiting[0]
+
+
+def _with_the_secondary(live: Configuration, derived: Derived, promoted: Optional[str]) -> Tuple[str, ...]:
+    """The addresses that run with an instance that is not promoted, as that of a database for reading."""
+    names = {promoted, *(one.of for one in live.wrappers if one.id == promoted)}
+    return tuple(
+        one.id
+        for one in derived.resources
+        for each in live.colocations
+        if (each.what, each.with_role) == (one.id, "Unpromoted") and each.with_what in names
+        if not each.score.startswith("-")
+    )
+
+
 def _care(
-    live: Configuration, behind: str, promoted: Optional[str], hana: Optional[StandIn]
+    live: Configuration,
+    behind: str,
+    promoted: Optional[str],
+    hana: Optional[StandIn],
+    with_the_secondary: Sequence[str],
 ) -> Callable[[Stage], None]:
-    """What an administrator does when something was lost: look again at fence devices, register databases."""
+    """What an administrator does when something was lost: look again at fence devices, register databases.
+
+    Then an address that runs with the secondary is where that is.
+    """
     devices = tuple(one.id for one in live.fence_devices)
     sid = ""
     primitive = live.primitive(behind)
@@ -424,5 +463,13 @@ def _care(
             stage.command(["crm_resource", "--cleanup", "--resource", name], check=False)
         if hana is not None and promoted is not None:
             software.whole_again(stage, behind, promoted, sid)
+            for name in with_the_secondary:
+                stage.wait(
+                    f"{name} with the secondary",
+                    lambda name=name: (
+                        stage.cluster().where(name)  # type: ignore[misc]
+                        not in (None, software.promoted_on(stage.lab, behind))
+                    ),
+                )
 
     return care

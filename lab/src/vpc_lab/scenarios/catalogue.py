@@ -220,6 +220,9 @@ def split_brain(stage: Stage) -> None:
         stage.fenced.append(active)
     cuts = [stage.inject(Partition(active, other)) for other in standbys]
     one_side_is_left(stage, since)
+    favoured = stage.service.favoured
+    if favoured and stage.was_stopped(favoured, since):
+        raise LabError(f"{favoured} was stopped, although the others wait before they fence it, and it does not wait")
     stage.active()
     for cut in cuts:
         cut.heal()

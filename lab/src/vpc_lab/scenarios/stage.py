@@ -62,7 +62,8 @@ class Service:
     `start_timeout`: seconds that Pacemaker gives a start. `looks`: whether some monitor of the address looks at EC2.
     `stays`: whether it stays where it is when another node comes back; where not, that follows from the configuration.
     `in_place`: whether Pacemaker restarts the service on its node after one failure (migration-threshold); None where
-    that is open. `behind_in_place`, `behind_interval`: the same of the software that the address is for.
+    that is open. `behind_in_place`, `behind_interval`: the same of the software that the address is for. `favoured`:
+    the node that is fenced last when two lose sight of each other, as its fencing alone has a delay.
     """
 
     resource: str
@@ -82,6 +83,7 @@ class Service:
     in_place: Optional[bool] = None
     behind_in_place: Optional[bool] = None
     behind_interval: float = 0.0
+    favoured: str = ""
 
 
 class Stage:
