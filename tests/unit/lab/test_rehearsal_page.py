@@ -37,6 +37,7 @@ def test_the_page_has_every_verdict_and_every_reason() -> None:
     assert "## a.crm\n\nPassed. Read as crm; nodes one (1), two (2); ip: 192.168.10.10." in text
     assert "| crash-of-a-standby | 4.2 s | FAILED: a/b |" in text
     assert "- not played: route-changed: nobody looks" in text
+    assert "- ipv6: it brings an IPv6 address" in text
     assert "| 7 | STOP_SECONDARY_DB_SITE_B | the database is restarted where it was" in text
     assert "| stays | failure-of-the-secondary | the stand-in ends, and its monitor finds that" in text
     assert text.count("| a.crm |") == 1

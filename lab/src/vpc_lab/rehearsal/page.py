@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from vpc_lab.judge.recording import versions
 from vpc_lab.rehearsal.cases import CASES
+from vpc_lab.rehearsal.plan import OF_THEIR_OWN
 
 Outcome = Mapping[str, Any]
 
@@ -20,6 +21,9 @@ SUSE's guide for SAP HANA on AWS has a list of tests. What is played of each, an
 configuration that has databases. What the guide expects is checked, beside all that the judge looks at; its first node
 is 1. What an administrator does between them, an administrator of the lab does: the former primary is registered, the
 fenced instance is started, the failure is forgotten.
+"""
+_ABOUT_OTHERS = """\
+Of the [lab's catalogue](scenarios.md) these are about a configuration or a network that they bring along:
 """
 
 
@@ -51,6 +55,9 @@ def page(outcomes: Mapping[str, Outcome]) -> str:
     hana = {name: one for name, one in outcomes.items() if _has_databases(one)}
     if hana:
         lines += ["## SUSE's test cases", "", _ABOUT_CASES, *_cases(hana), ""]
+    lines += ["## Scenarios that are in no rehearsal", "", _ABOUT_OTHERS]
+    lines += [f"- {name}: {why}" for name, why in OF_THEIR_OWN.items()]
+    lines.append("")
     made_with = ", ".join(f"{name} {version}" for name, version in versions().items())
     lines += [f"*{time.strftime('%Y-%m-%d')}, {made_with}.*", ""]
     return "\n".join(lines)
@@ -85,7 +92,11 @@ def _section(name: str, one: Outcome) -> List[str]:
     lines.append("")
     if missing(one):
         lines.append(f"- not run yet: {', '.join(missing(one))}")
-    lines += [f"- not played: {each['scenario']}: {each['why']}" for each in one["left_out"]]
+    lines += [
+        f"- not played: {each['scenario']}: {each['why']}"
+        for each in one["left_out"]
+        if OF_THEIR_OWN.get(each["scenario"]) != each["why"]
+    ]
     return [*lines, ""]
 
 
