@@ -135,10 +135,13 @@ def test_the_limits_follow_the_file_s_own_timings() -> None:
 
 
 def test_moves_that_make_before_they_break_are_judged_as_such() -> None:
-    """Both nodes may answer while the old one drains."""
+    """Both nodes may answer while the old one drains; where a node is lost nobody answers beside its successor."""
     text = f"{OVERLAY.replace('params', 'params drain=3')} meta allow-migrate=true"
-    assert {one.grace for one in planned(text).scenarios} == {4.0}
+    graces = {one.name: one.grace for one in planned(fenced(text, "a", "b")).scenarios}
+    assert graces["planned-move"] == graces["rolling-restart"] == 4.0
+    assert graces["split-brain"] == graces["crash-of-the-active-node"] == 0.0
     assert {one.grace for one in planned(OVERLAY).scenarios} == {0.0}
+    assert {one.grace for one in planned(f"{ENI} meta allow-migrate=true").scenarios} == {0.0}
 
 
 def test_two_nodes_that_fence_at_the_same_moment_are_told_of() -> None:

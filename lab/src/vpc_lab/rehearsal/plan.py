@@ -98,6 +98,8 @@ _OF_REPAIR = (
     *("route-changed", "route-deleted", "route-table-deleted", "source-destination-check-switched-on"),
     *("denied-on-one-table", "maintenance-mode-with-a-route-moved-by-hand"),
 )
+# A node that is lost does not let go in order: nobody answers beside its successor.
+_IN_NO_ORDER = ("crash-", "freeze-", "takeover-")
 _OF_SEVERAL_TABLES = ("denied-on-one-table", "route-table-deleted")
 # Most nodes that the scenarios distinguish: what is played with three is played with more.
 _MOST_NODES = 3
@@ -203,7 +205,7 @@ def plan(
         said,
         "repair" if primitive is None else primitive.parameters.get("on_drift", "repair"),
     )
-    grace = _grace(primitive)
+    grace = _grace(primitive) if leading.mode == "overlay-ip" else 0.0
     chosen: List[Scenario] = []
     left_out: List[Tuple[str, str]] = []
     for name in names:
@@ -213,7 +215,8 @@ def plan(
             left_out.append((name, why))
         else:
             one = _patient(one, patience, interval, behind_interval)
-            chosen.append(replace(one, grace=max(one.grace, grace)))
+            in_order = not one.fences and not one.name.startswith(_IN_NO_ORDER)
+            chosen.append(replace(one, grace=max(one.grace, grace if in_order else 0.0)))
     if whole and not wanted:
         left_out += OF_THEIR_OWN.items()
     notes = _notes(live, derived, fences=fences)
