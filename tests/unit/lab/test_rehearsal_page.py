@@ -26,7 +26,11 @@ def outcome(**changed: Any) -> Dict[str, Any]:
             {"scenario": "failure-of-the-secondary", "passed": True, "longest_silence": 0.0, "problems": []},
             {"scenario": "crash-of-a-standby", "passed": False, "longest_silence": 4.2, "problems": ["a|b"]},
         ],
-        "left_out": [{"scenario": "route-changed", "why": "nobody looks"}],
+        "left_out": [
+            {"scenario": "route-changed", "why": "nobody looks"},
+            {"scenario": "split-brain", "why": "nobody fences"},
+            {"scenario": "route-deleted", "why": "nobody looks"},
+        ],
     }
     return {**found, **changed}
 
@@ -36,7 +40,7 @@ def test_the_page_has_every_verdict_and_every_reason() -> None:
     text = page({"a.crm": outcome(), "b.crm": outcome(stand_ins=[])})
     assert "## a.crm\n\nPassed. Read as crm; nodes one (1), two (2); ip: 192.168.10.10." in text
     assert "| crash-of-a-standby | 4.2 s | FAILED: a/b |" in text
-    assert "- not played: route-changed: nobody looks" in text
+    assert "- not played: route-changed, route-deleted: nobody looks\n" in text
     assert "- ipv6: it brings an IPv6 address" in text
     assert "| 7 | STOP_SECONDARY_DB_SITE_B | the database is restarted where it was" in text
     assert "| stays | failure-of-the-secondary | the stand-in ends, and its monitor finds that" in text

@@ -92,11 +92,11 @@ def _section(name: str, one: Outcome) -> List[str]:
     lines.append("")
     if missing(one):
         lines.append(f"- not run yet: {', '.join(missing(one))}")
-    lines += [
-        f"- not played: {each['scenario']}: {each['why']}"
-        for each in one["left_out"]
-        if OF_THEIR_OWN.get(each["scenario"]) != each["why"]
-    ]
+    reasons: Dict[str, List[str]] = {}
+    for each in one["left_out"]:
+        if OF_THEIR_OWN.get(each["scenario"]) != each["why"]:
+            reasons.setdefault(each["why"], []).append(each["scenario"])
+    lines += [f"- not played: {', '.join(names)}: {why}" for why, names in reasons.items()]
     return [*lines, ""]
 
 

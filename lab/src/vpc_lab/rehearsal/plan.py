@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.judge.expectations import AFTER_STOP
@@ -18,6 +18,7 @@ from vpc_lab.scenarios import configuration as scenario_configuration
 from vpc_lab.scenarios.catalogue import CATALOGUE
 from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.scenarios.stage import Mover, Service, Stage
+from vpc_lab.topology import Mode
 
 # Seconds that a node of the lab takes longer than in the scenarios' own configuration, for what stands in.
 _STAND_INS = 10.0
@@ -101,6 +102,10 @@ _OF_REPAIR = (
 # A node that is lost does not let go in order: nobody answers beside its successor.
 _IN_NO_ORDER = ("crash-", "freeze-", "takeover-")
 _OF_SEVERAL_TABLES = ("denied-on-one-table", "route-table-deleted")
+_ABOUT: Mapping[Tuple[Mode, ...], str] = {
+    ("overlay-ip",): "it is about routes to an overlay address",
+    ("eni",): "it is about an ENI that moves",
+}
 # Most nodes that the scenarios distinguish: what is played with three is played with more.
 _MOST_NODES = 3
 
@@ -276,6 +281,8 @@ def _of_the_cluster(one: Scenario, case: _Case) -> str:
 
 def _of_the_address(one: Scenario, case: _Case) -> str:
     leading, facts = case.leading, case.facts
+    if facts.mode not in one.modes and one.modes in _ABOUT:
+        return _ABOUT[one.modes]
     if leading.by and one.looks:
         return "no monitor looks at EC2: only aws-ipfailover has one"
     if leading.by and one.name in _OF_THE_AGENT:
