@@ -6,8 +6,9 @@
 #               the peer (root, Debian 12)
 # make examples  load every configuration of crm-examples/ into a real cluster and fail it over, half an hour, into the table
 #               of crm-examples/README.md; some of them with EXAMPLES='-k hana' (root, Debian 12)
-# make rehearsals  configurations that others have published, each in a lab of its own, into docs/rehearsals.md, with
-#               REHEARSALS=--quick in half an hour (root, Debian 12)
+# make rehearsals  configurations that others have published, each in a lab of its own, into docs/rehearsals.md; three labs
+#               at a time with REHEARSALS='--jobs 3', a part of the scenarios with --quick, the rest of what was interrupted
+#               in any case (root, Debian 12)
 # make tutorials  run every command of docs/tutorials in a lab, and compare what it prints with the pages;
 #               TUTORIALS=--write writes it there (root, Debian 12, ten minutes)
 # make pythons  tests/unit and tests/agent with Python 3.9 and the oldest SDK, and with 3.13 and the newest, where these

@@ -400,7 +400,7 @@ def test_scenarios_that_do_not_fit_are_left_out_with_a_reason() -> None:
     played = {one.name for one in planned(data("hana-controller.crm")).scenarios}
     assert {"route-changed", "failure-of-each-primary-in-turn", "split-brain"} <= played
     why = dict(planned(data("nfs.crm")).left_out)
-    assert why["crash-of-a-standby"] == "the configuration fences nobody"
+    assert why["split-brain"] == "the configuration fences nobody"
     assert why["failure-of-the-secondary"] == "there is no pair of databases that SAPHana manages"
     assert "route-changed" in {one.name for one in planned(data("db2-cib.xml")).scenarios}
 

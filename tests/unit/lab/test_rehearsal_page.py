@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from vpc_lab.rehearsal.cases import CASES
-from vpc_lab.rehearsal.page import page
+from vpc_lab.rehearsal.page import merged, missing, page
 from vpc_lab.rehearsal.plan import refuse_unknown
 
 
@@ -20,12 +20,17 @@ def outcome(**changed: Any) -> Dict[str, Any]:
         "mended": ["line 3: mended"],
         "notes": [],
         "wrong": [],
+        "planned": ["failure-of-the-secondary", "crash-of-a-standby"],
         "stand_ins": [{"agent": "ocf:suse:SAPHana", "resources": ["hana"], "behaviour": "replicates"}],
         "scenarios": [
             {"scenario": "failure-of-the-secondary", "passed": True, "longest_silence": 0.0, "problems": []},
             {"scenario": "crash-of-a-standby", "passed": False, "longest_silence": 4.2, "problems": ["a|b"]},
         ],
-        "left_out": [{"scenario": "route-changed", "why": "nobody looks"}],
+        "left_out": [
+            {"scenario": "route-changed", "why": "nobody looks"},
+            {"scenario": "split-brain", "why": "nobody fences"},
+            {"scenario": "route-deleted", "why": "nobody looks"},
+        ],
     }
     return {**found, **changed}
 
@@ -35,12 +40,36 @@ def test_the_page_has_every_verdict_and_every_reason() -> None:
     text = page({"a.crm": outcome(), "b.crm": outcome(stand_ins=[])})
     assert "## a.crm\n\nPassed. Read as crm; nodes one (1), two (2); ip: 192.168.10.10." in text
     assert "| crash-of-a-standby | 4.2 s | FAILED: a/b |" in text
-    assert "- not played: route-changed: nobody looks" in text
-    assert "| 7 | STOP_SECONDARY_DB_SITE_B | failure-of-the-secondary | a stand-in cannot tell" in text
+    assert "- not played: route-changed, route-deleted: nobody looks\n" in text
+    assert "- ipv6: it brings an IPv6 address" in text
+    assert "| 7 | STOP_SECONDARY_DB_SITE_B | the database is restarted where it was" in text
+    assert "| stays | failure-of-the-secondary | the stand-in ends, and its monitor finds that" in text
     assert text.count("| a.crm |") == 1
     row = next(line for line in text.splitlines() if line.startswith("| 9 |"))
     assert row.endswith("| FAILED, 4.2 s |")
-    assert "| 1 | STOP_PRIMARY_SITE_A | failure-of-each-primary-in-turn |" in text
+    row = next(line for line in text.splitlines() if line.startswith("| 1 |"))
+    assert row.endswith("| not run |")
+    assert "not run yet" not in text
+
+
+def test_a_rehearsal_that_was_interrupted_goes_on_with_what_is_missing() -> None:
+    """The page says what was not run yet; a scenario that is played again takes the place of what it was before."""
+    before = outcome(planned=["planned-move", "crash-of-a-standby", "failure-of-the-secondary"])
+    assert missing(before) == ["planned-move"]
+    assert "- not run yet: planned-move\n" in page({"a.crm": before})
+    again = {"scenario": "crash-of-a-standby", "passed": True, "longest_silence": 0.1, "problems": []}
+    moved = {**again, "scenario": "planned-move"}
+    now = outcome(planned=["planned-move", "crash-of-a-standby"], scenarios=[moved, again], left_out=[])
+    found = merged(before, now)
+    assert [(one["scenario"], one["passed"]) for one in found["scenarios"]] == [
+        ("planned-move", True),
+        ("crash-of-a-standby", True),
+        ("failure-of-the-secondary", True),
+    ]
+    assert found["passed"]
+    assert missing(found) == []
+    assert found["left_out"] == before["left_out"]
+    assert not merged(now, before)["passed"]
 
 
 def test_every_case_is_played_or_has_a_reason() -> None:

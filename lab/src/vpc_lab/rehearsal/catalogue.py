@@ -13,7 +13,9 @@ from vpc_lab.errors import LabError
 from vpc_lab.faults import Crash
 from vpc_lab.judge.expectations import Allowance
 from vpc_lab.rehearsal import software
-from vpc_lab.scenarios.scenario import Catalogue
+from vpc_lab.rehearsal.model import is_on
+from vpc_lab.scenarios.catalogue import MINUTE, killed_during, writes_of
+from vpc_lab.scenarios.scenario import INFINITY, Catalogue
 from vpc_lab.scenarios.stage import Stage
 
 CATALOGUE = Catalogue()
@@ -29,8 +31,15 @@ def _fails(stage: Stage, node: str) -> None:
     before = _operations(stage, behind)
     stage.voice.say(f"The software of {behind} ends on {node}")
     software.kill(stage.lab, node, behind)
-    stage.wait(f"a monitor of {behind} that finds out", lambda: _operations(stage, behind) != before, RECOVERED)
+    within = RECOVERED + stage.service.behind_interval
+    stage.wait(f"a monitor of {behind} that finds out", lambda: _operations(stage, behind) != before, within)
     stage.lab.settle(RECOVERED + stage.service.patience)
+
+
+def _may_move(stage: Stage) -> None:
+    """The address goes along with what is about to fail, once a monitor has found that out."""
+    within = RECOVERED + stage.service.patience + stage.service.behind_interval
+    stage.recording.note("move", within=within)
 
 
 def _operations(stage: Stage, resource: str) -> str:
@@ -40,17 +49,32 @@ def _operations(stage: Stage, resource: str) -> str:
 
 
 def _tidy(stage: Stage) -> None:
+    """What an administrator does afterwards; no failed action is left in the status then, as SUSE's guide has it."""
     stage.care()
     stage.lab.forget_failures(within=RECOVERED + stage.service.patience)
+    devices = tuple(f"{name}_" for name in stage.service.tolerated)
+    left = [one.operation for one in stage.cluster().failures if not one.operation.startswith(devices)]
+    if left:
+        raise LabError(f"crm_mon still shows failed actions: {', '.join(left)}")
+
+
+@scenario(allowances=(Allowance("slow", MINUTE, throughout=True),), fail_counts=INFINITY)
+def killed_during_a_start(stage: Stage) -> None:
+    """The agent's process is killed with SIGKILL while EC2 is to move the address, in a start: Pacemaker recovers."""
+    killed_during(stage, writes_of(stage))
 
 
 @scenario()
 def failure_of_the_application(stage: Stage) -> None:
     """The software behind the address ends on the active node: Pacemaker recovers it, and the address is with it."""
-    stage.recording.note("move", within=RECOVERED + stage.service.patience)
-    _fails(stage, stage.active())
-    stage.served()
-    stage.voice.say(f"The service is on {stage.active()}")
+    _may_move(stage)
+    old = stage.active()
+    _fails(stage, old)
+    new, in_place = stage.served(), stage.service.behind_in_place
+    stage.voice.say(f"The service is on {new}")
+    if in_place is not None and in_place != (new == old):
+        wanted = f"restarted on {old}" if in_place else f"moved away from {old}"
+        raise LabError(f"{stage.service.behind} was to be {wanted} after one failure, and the address is on {new}")
     _tidy(stage)
 
 
@@ -63,24 +87,45 @@ def _primary(stage: Stage) -> str:
 
 @scenario()
 def failure_of_each_primary_in_turn(stage: Stage) -> None:
-    """The primary database ends, the secondary takes over, with the address; then the same the other way round."""
-    for _ in range(2):
+    """The primary database ends, the secondary takes over, with the address; then the same the other way round.
+
+    With PREFER_SITE_TAKEOVER=false the primary is restarted where it was, and moved by hand for the other half.
+    """
+    takes_over = is_on(_parameter(stage, "PREFER_SITE_TAKEOVER") or "true")
+    for half in range(2):
         old = _primary(stage)
-        stage.recording.note("move", within=RECOVERED + stage.service.patience)
+        _may_move(stage)
         _fails(stage, old)
-        stage.wait("a takeover", lambda old=old: _primary(stage) != old, RECOVERED)  # type: ignore[misc]
+        what = "a takeover" if takes_over else f"the restart of the primary on {old}"
+        stage.wait(what, lambda old=old: (_primary(stage) != old) == takes_over, RECOVERED)  # type: ignore[misc]
         _address_is_with_the_primary(stage)
-        if software.in_sync(stage.lab, _sid(stage), old):
-            raise LabError(f"the database of {old} was registered, and nobody had asked for it")
+        if not takes_over:
+            _tidy(stage)
+            if not half:
+                stage.move()
+            continue
+        _is_registered_as_configured(stage, old)
         _tidy(stage)
+
+
+def _is_registered_as_configured(stage: Stage, old: str) -> None:
+    """The database of a former primary is in sync by itself with AUTOMATED_REGISTER, and without it is not."""
+    if is_on(_parameter(stage, "AUTOMATED_REGISTER")):
+        stage.wait(f"the database of {old} in sync", lambda: software.in_sync(stage.lab, _sid(stage), old), RECOVERED)
+    elif software.in_sync(stage.lab, _sid(stage), old):
+        raise LabError(f"the database of {old} was registered, and nobody had asked for it")
 
 
 @scenario()
 def failure_of_the_secondary(stage: Stage) -> None:
     """The secondary database ends: it is started again where it was, and consumers notice nothing."""
     primary = _primary(stage)
+    secondary = next(node for node in stage.nodes if node != primary)
     before = stage.history()
-    _fails(stage, next(node for node in stage.nodes if node != primary))
+    _fails(stage, secondary)
+    stage.wait(
+        f"the database of {secondary} in sync", lambda: software.in_sync(stage.lab, _sid(stage), secondary), RECOVERED
+    )
     if _primary(stage) != primary:
         raise LabError("the primary has changed")
     if stage.acted_since(before):
@@ -88,43 +133,44 @@ def failure_of_the_secondary(stage: Stage) -> None:
     _tidy(stage)
 
 
-@scenario(allowances=(Allowance("crash", LOST, healed=0.0),), fences=True)
+@scenario(allowances=(Allowance("crash", LOST, healed=0.0),))
 def crash_of_each_primary_in_turn(stage: Stage) -> None:
     """The primary's node loses its power, is fenced, the secondary takes over; then the same the other way round."""
     for _ in range(2):
         old, since = _primary(stage), time.time()
-        lost = stage.fails_over(Crash(old), fenced=[old])
+        lost = stage.fails_over(Crash(old), fenced=stage.lost_to(old))
         if _primary(stage) == old:
             raise LabError(f"the primary is on {old} still")
-        stage.wait(f"the fencing of {old}", partial(stage.is_fenced, old, since))
+        stage.wait(f"the others to know that {old} is off", partial(stage.is_safely_gone, old, since))
         lost.heal()
         stage.all_online()
         _address_is_with_the_primary(stage)
+        _is_registered_as_configured(stage, old)
         _tidy(stage)
 
 
-@scenario(allowances=(Allowance("crash", LOST, healed=0.0),), fences=True)
+@scenario(allowances=(Allowance("crash", LOST, healed=0.0),))
 def takeover_with_automatic_registration(stage: Stage) -> None:
     """With AUTOMATED_REGISTER=true the primary ends, then the new one's node crashes: each comes back in sync."""
     behind = stage.service.behind
     parameter = ["crm_resource", "--resource", behind, "--set-parameter", "AUTOMATED_REGISTER", "--parameter-value"]
-    before = stage.command(
-        ["crm_resource", "--resource", behind, "--get-parameter", "AUTOMATED_REGISTER"], check=False
-    ).strip()
-    _change(stage, [*parameter, "true"])
+    before = _parameter(stage, "AUTOMATED_REGISTER")
+    if not is_on(before):
+        _change(stage, [*parameter, "true"])
     old = _primary(stage)
-    stage.recording.note("move", within=RECOVERED + stage.service.patience)
+    _may_move(stage)
     _fails(stage, old)
     stage.wait("a takeover", lambda: _primary(stage) != old, RECOVERED)
     _comes_back(stage, old)
     stage.lab.forget_failures(within=RECOVERED + stage.service.patience)
     old, since = _primary(stage), time.time()
-    lost = stage.fails_over(Crash(old), fenced=[old])
-    stage.wait(f"the fencing of {old}", partial(stage.is_fenced, old, since))
+    lost = stage.fails_over(Crash(old), fenced=stage.lost_to(old))
+    stage.wait(f"the others to know that {old} is off", partial(stage.is_safely_gone, old, since))
     lost.heal()
     stage.all_online()
     _comes_back(stage, old)
-    _change(stage, [*parameter, before or "false"])
+    if not is_on(before):
+        _change(stage, [*parameter, before or "false"])
     _tidy(stage)
 
 
@@ -149,5 +195,10 @@ def _address_is_with_the_primary(stage: Stage) -> None:
 
 
 def _sid(stage: Stage) -> str:
-    command = ["crm_resource", "--resource", stage.service.behind, "--get-parameter", "SID"]
-    return stage.command(command).strip()
+    return _parameter(stage, "SID")
+
+
+def _parameter(stage: Stage, name: str) -> str:
+    """A parameter of the databases; empty where the configuration has none of that name."""
+    command = ["crm_resource", "--resource", stage.service.behind, "--get-parameter", name]
+    return stage.command(command, check=False).strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from vpc_lab.scenarios.runner import Played, play, with_page
 from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.topology import topology_for
 
+OUTCOME = "outcome.json"
 _STARTED_WITHIN = 180.0
 _HOME = "/run/home"
 # What crmsh before 4.5 says of meta-attributes that Pacemaker has since 2.1, and of names that it calls deprecated.
@@ -52,6 +54,8 @@ class Outcome:
     plan: Optional[Plan] = None
     played: List[Played] = field(default_factory=list)
     wrong: List[str] = field(default_factory=list)
+    # The names of all that is to be played, as the first lab's plan has it.
+    planned: Tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -65,7 +69,7 @@ class Outcome:
         return {
             "tool": self.prepared.source.configuration.tool,
             "mended": list(self.prepared.source.mended),
-            "notes": [*self.prepared.told, *derived.told],
+            "notes": [*self.prepared.told, *derived.told, *(self.plan.notes if self.plan else ())],
             "placeholders": dict(derived.values),
             "region": topology.region,
             "nodes": [
@@ -97,6 +101,7 @@ class Outcome:
             "started": {name: list(nodes) for name, nodes in self.started.items()},
             "leading": None if self.plan is None else self.plan.leading.id,
             "moved": None if self.plan is None or self.plan.service.mover is None else self.plan.service.mover.resource,
+            "planned": list(self.planned),
             "scenarios": [one.to_json() for one in self.played],
             "left_out": [] if self.plan is None else [{"scenario": one, "why": why} for one, why in self.plan.left_out],
             "wrong": list(self.wrong),
@@ -234,10 +239,10 @@ def _lines(text: str) -> List[str]:
     return [line.strip() for line in text.splitlines() if line.strip() and not any(one in line for one in _HARMLESS)]
 
 
-def live(lab: Lab, tool: str) -> Configuration:
-    """What the cluster has loaded."""
-    found = cib_text.read(lab.exec(lab.awake_node(), ["cibadmin", "--query"]).stdout)
-    return replace(found, tool=tool)
+def live(lab: Lab, tool: str) -> Tuple[Configuration, str]:
+    """What the cluster has loaded: read, and as XML."""
+    text = lab.exec(lab.awake_node(), ["cibadmin", "--query"]).stdout
+    return replace(cib_text.read(text), tool=tool), text
 
 
 def rehearse(
@@ -250,7 +255,10 @@ def rehearse(
     whole: bool = True,
     outcome: Optional[Outcome] = None,
 ) -> Outcome:
-    """Play every scenario that fits, each judged. A lab that one has broken is replaced by a new one."""
+    """Play every scenario that fits, each judged. A lab that one has broken is replaced by a new one.
+
+    After each, `directory` has the outcome so far as outcome.json: also where the rehearsal is interrupted later.
+    """
     outcome = Outcome(prepared) if outcome is None else outcome
     waiting: Optional[List[Scenario]] = None
     number = 0
@@ -265,15 +273,11 @@ def rehearse(
                 with contextlib.suppress(LabError, OSError):
                     lab.save_logs(directory / "logs")
                 return outcome
-            found = plan(
-                live(lab, prepared.source.configuration.tool),
-                prepared.derived,
-                prepared.stand_ins,
-                wanted,
-                whole=whole,
-            )
+            loaded, cib = live(lab, prepared.source.configuration.tool)
+            found = plan(loaded, prepared.derived, prepared.stand_ins, wanted, whole=whole, cib=cib)
             outcome.plan = found
             waiting = list(found.scenarios) if waiting is None else waiting
+            outcome.planned = outcome.planned or tuple(one.name for one in waiting)
             while waiting:
                 scenario = waiting.pop(0)
                 number += 1
@@ -281,6 +285,8 @@ def rehearse(
                 played = _play(lab, scenario, found, directory / f"{number:02}-{scenario.name}", voice)
                 played = with_page(played, voice)
                 outcome.played.append(played)
+                with contextlib.suppress(OSError):
+                    (directory / OUTCOME).write_text(json.dumps(outcome.to_json(), indent=1) + "\n", encoding="utf-8")
                 for sentence in played.verdict.sentences():
                     voice.verdict(sentence, good=False)
                 word = "passed" if played.verdict.passed else "FAILED"
@@ -309,7 +315,7 @@ def _play(lab: Lab, scenario: Scenario, found: Plan, directory: Path, voice: Nar
 def _started(lab: Lab, prepared: Prepared, outcome: Outcome) -> None:
     """Wait until every address is started. LabError tells what Pacemaker has against it."""
     wanted = [one.id for one in prepared.derived.resources]
-    if is_on(live(lab, "cib").properties.get("maintenance-mode", "")):
+    if is_on(live(lab, "cib")[0].properties.get("maintenance-mode", "")):
         raise LabError("the configuration leaves the cluster in maintenance mode, where Pacemaker starts nothing")
     try:
         lab.wait_cluster(

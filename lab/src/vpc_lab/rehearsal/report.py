@@ -85,6 +85,8 @@ def tell_outcome(outcome: Outcome, voice: Narrator) -> None:
                 for one in outcome.played
             ],
         )
+    for sentence in outcome.plan.notes if outcome.plan is not None else ():
+        voice.say(f"Note: {sentence}")
     if outcome.plan is not None and outcome.plan.left_out:
         voice.table("Not played", (("scenario", False), ("because", False)), list(outcome.plan.left_out))
     for sentence in outcome.wrong:

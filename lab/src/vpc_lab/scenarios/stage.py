@@ -58,6 +58,12 @@ class Service:
     `tolerated`: resources whose failures are not judged. `behind`: the resource whose software the address is for.
     `outage`: seconds of an outage in which nothing may happen. `after_stop`: see `Expectations`.
     `care`: what an administrator does after the service has lost a node or a role, before the cluster is whole again.
+    `interval`: seconds between monitors, where they come less often than in the scenarios' own configuration.
+    `start_timeout`: seconds that Pacemaker gives a start. `looks`: whether some monitor of the address looks at EC2.
+    `stays`: whether it stays where it is when another node comes back; where not, that follows from the configuration.
+    `in_place`: whether Pacemaker restarts the service on its node after one failure (migration-threshold); None where
+    that is open. `behind_in_place`, `behind_interval`: the same of the software that the address is for. `favoured`:
+    the node that is fenced last when two lose sight of each other, as its fencing alone has a delay.
     """
 
     resource: str
@@ -70,6 +76,14 @@ class Service:
     outage: float = OUTAGE
     after_stop: float = AFTER_STOP
     care: Optional[Callable[[Stage], None]] = None
+    interval: float = 0.0
+    start_timeout: float = 60.0
+    looks: bool = True
+    stays: bool = True
+    in_place: Optional[bool] = None
+    behind_in_place: Optional[bool] = None
+    behind_interval: float = 0.0
+    favoured: str = ""
 
 
 class Stage:
@@ -174,6 +188,14 @@ class Stage:
         """The ids of the subnets' route tables."""
         return tuple(self.lab.status().route_tables)
 
+    def lost_to(self, *nodes: str) -> Tuple[str, ...]:
+        """Those of the nodes that have to be fenced when they are lost: all, in a cluster that fences."""
+        return nodes if self.configuration.fencing else ()
+
+    def is_safely_gone(self, node: str, since: float) -> bool:
+        """Whether the others know that a node is off: it was fenced since then, or nobody is fenced in this cluster."""
+        return self.is_fenced(node, since) if self.configuration.fencing else self._known_to_be_off(node)
+
     def degraded(self, text: str = "") -> bool:
         """Whether crm_mon shows the service as degraded, with `text` in the reason."""
         return any(
@@ -235,6 +257,12 @@ class Stage:
         """Take the constraint of a move back."""
         self.command(["crm_resource", "--clear", "--resource", self.mover.resource], check=check)
 
+    def restart(self, within: float = MOVED_WITHIN) -> None:
+        """An administrator has Pacemaker restart the service where it is."""
+        self.recording.note("move", within=within + self.service.patience)
+        node, command = self.lab.awake_node(), ["crm_resource", "--restart", "--resource", self.resource]
+        self.lab.exec(node, command, timeout=within + self.service.patience)
+
     def care(self) -> None:
         """What an administrator does afterwards, such as registering a database with its new primary."""
         if self.service.care is not None:
@@ -279,6 +307,18 @@ class Stage:
             if self.recording.measurement.wait_steady(node, time.time(), min(_TRIES_FOR, left)):
                 return node
         raise LabError(f"no node has served every consumer within {within:.0f} s")
+
+    def may_move(self, within: float = MOVED_WITHIN) -> None:
+        """A node comes back: where the service is not to stay, a move of it is nobody's fault."""
+        if not self.service.stays:
+            self.recording.note("move", within=within + self.service.patience)
+
+    def stays_on(self, node: str) -> None:
+        """The service is on that node still, although another one came back; unless its configuration has it move."""
+        if self.service.stays and (found := self.active()) != node:
+            raise LabError(f"the service went from {node} to {found} by itself")
+        if not self.service.stays:
+            self.served()
 
     def command(self, argv: Sequence[str], *, check: bool = True) -> str:
         """Run a command on a node that is awake; what it printed."""
@@ -347,6 +387,7 @@ class Stage:
     def restore(self, within: float = FAILED_OVER_WITHIN) -> None:
         """Heal everything, give every node power, take constraints back, and wait until one node serves everybody."""
         with self.voice.step("Healing everything, and waiting for the cluster to be whole"):
+            self.may_move(within)
             self.lab.heal()
             self.all_online(within)
             self.take_back(check=False)
