@@ -1,4 +1,4 @@
-"""Tables of a page for narrow screens: each cell knows the heading of its column, which the style sheet shows there."""
+"""Tables of a page: each cell knows the heading of its column, which the style sheet shows on a narrow screen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _TAG = re.compile(r"<[^>]+>")
 def labelled(page: str) -> str:
     """The HTML of a page with an attribute `data-label` at each cell of the tables that Markdown has made.
 
-    A cell below a heading without text gets none.
+    A cell below a heading without text gets none. A bar that was escaped to stand in a cell loses the backslash, which
+    Markdown leaves there inside of code.
     """
     return _TABLE.sub(lambda table: _with_labels(table.group(0)), page)
 
@@ -32,4 +33,4 @@ def _with_labels(table: str) -> str:
 
         return _CELL.sub(cell, found.group(0))
 
-    return _ROW.sub(row, table)
+    return _ROW.sub(row, table).replace("\\|", "|")
