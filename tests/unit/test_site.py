@@ -124,6 +124,15 @@ def test_a_broken_link(tmp_path: Path, target: str) -> None:
     assert target in complaint
 
 
+@pytest.mark.parametrize(
+    "text", ['<p>=== "Debian 12"</p>', "<p>!!! note</p>", "<pre><code>```sh\nls\n```</code></pre>"]
+)
+def test_markup_that_the_reader_would_see(tmp_path: Path, text: str) -> None:
+    """A tab, a note or a block of code that no extension of Markdown has made something of."""
+    (complaint,) = site(tmp_path, page_html=text)
+    assert complaint.startswith("page.html: shows markup: ")
+
+
 def test_a_site_without_pages(tmp_path: Path) -> None:
     """A build that wrote nothing is no whole site."""
     assert built.complaints(tmp_path) == [f"{tmp_path} has no page"]
