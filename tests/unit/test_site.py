@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -195,6 +196,13 @@ def test_only_diagrams_are_drawn() -> None:
     assert first.startswith('<figure class="diagram"><svg ')
     assert first.endswith("</svg></figure>")
     assert rest == f"\n```\n{DRAWN}\n```"
+
+
+def test_the_readme_is_a_read_of_three_minutes() -> None:
+    """At 270 words a minute, with its tables, which one looks through; blocks of commands are not counted."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    read = re.sub(r"^```.*?^```$|\]\([^)]*\)", " ", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(re.findall(r"\S*\w\S*", read)) <= 3 * 270
 
 
 def test_diagrams_of_the_pages_have_descriptions() -> None:
