@@ -1,4 +1,6 @@
-"""What a built site loads from elsewhere, and which of its links lead to nothing: `python -m documentation.built SITE`.
+"""What a built site loads from elsewhere, which links lead to nothing, where it shows markup.
+
+Run as `python -m documentation.built SITE`.
 
 A link that a reader may follow is no load. What MkDocs itself checks, links between pages as they are written, is
 checked here once more in the HTML, with pictures in tags of their own and the theme's links.
@@ -26,6 +28,8 @@ _NEVER_FETCHED: Dict[str, Optional[str]] = {
 }
 _IN_CSS = re.compile(r"""url\(\s*["']?([^"')]+)|@import\s+["']([^"']+)""")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+# Markup that no extension of Markdown has taken, so that the reader sees it: a tab, an admonition, a block of code.
+_MARKUP = re.compile(r"<p>((?:===|!!!|\?\?\?) [^<\n]*)|<code>((?:<[^>]*>)*```[^<\n]*)")
 
 
 class Page(NamedTuple):
@@ -75,8 +79,11 @@ def read(text: str) -> Page:
 
 def complaints(site: Path) -> List[str]:
     """What is wrong with the site in this folder: each in one line; empty if nothing is."""
-    pages = {path: read(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(site.rglob("*.html"))}
+    pages = {path: read(text) for path, text in texts.items()}
     found = [] if pages else [f"{site} has no page"]
+    for path, text in texts.items():
+        found += [f"{path.relative_to(site)}: shows markup: {one or other}" for one, other in _MARKUP.findall(text)]
     for path, page in pages.items():
         name = path.relative_to(site)
         found += [f"{name}: fetches {target}" for target in page.fetched if _is_outside(target)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -10,24 +11,58 @@ from typing import List
 
 import pytest
 
-from documentation import built, diagram, links
+from browser import PROGRAM, Browser
+from documentation import built, diagram, links, tables
 
 ROOT = Path(__file__).parents[2]
 MKDOCS = ROOT / ".venv" / "docs" / "bin" / "mkdocs"
 
 
-def test_the_site_builds_and_is_whole(tmp_path: Path) -> None:
-    """Without a warning of MkDocs, a link that is broken, or anything that is fetched from elsewhere."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, as `make docs` builds it."""
     if not MKDOCS.exists():
         if os.environ.get("CI") == "true":
             pytest.fail("MkDocs is not installed: make .venv/.docs")
         pytest.skip("MkDocs is not installed here: make .venv/.docs")
-    done = subprocess.run(
-        [str(ROOT / "scripts" / "docs"), str(tmp_path / "site")], capture_output=True, text=True, check=False
-    )
+    target = tmp_path_factory.mktemp("site") / "site"
+    done = subprocess.run([str(ROOT / "scripts" / "docs"), str(target)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    start = built.read((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
+    return target
+
+
+def test_the_site_builds_and_is_whole(made: Path) -> None:
+    """Without a warning of MkDocs, a link that is broken, or anything that is fetched from elsewhere."""
+    start = built.read((made / "index.html").read_text(encoding="utf-8"))
     assert {"reasons.html", "choose.html", "commands.html"} <= {one.partition("#")[0] for one in start.followed}
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="there is no chromium here")
+def test_the_search_finds_an_exit_reason_where_the_site_is_read_from_a_disk(made: Path) -> None:
+    """Whoever types a message of the agent's finds the page that explains it; nothing is fetched from elsewhere."""
+    with Browser() as browser:
+        browser.open(made / "index.html")
+        browser.evaluate("document.querySelector('.md-search__input').focus()")
+        browser.call("Input.insertText", text="contradicts what this node wrote")
+        browser.press("Shift")  # The theme looks when a key is let go.
+        first = browser.evaluate(
+            "new Promise((done, fail) => { setTimeout(fail, 60000, 'nothing was found'); (function look() {"
+            " const found = document.querySelector('.md-search-result__item a');"
+            " found ? done(found.href) : setTimeout(look, 50) })() })"
+        )
+        assert Path(first.partition("#")[0]).name == "reasons.html"
+        assert [one for one in browser.requests() if not one.startswith(("file:", "data:"))] == []
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="there is no chromium here")
+def test_pages_fit_a_telephone(made: Path) -> None:
+    """No table, picture or block of commands is wider than the window."""
+    found = "[...document.querySelectorAll('.md-content :is(table, pre, svg, img)')]"
+    with Browser(390, 900) as browser:
+        for page in ("index.html", "parameters.html", "lab.html", "tutorials/overlay-ip.html"):
+            browser.open(made / page)
+            wide = browser.evaluate(f"{found}.filter(one => one.getBoundingClientRect().right > innerWidth).length")
+            assert wide == 0, page
 
 
 # -- what the check sees -----------------------------------------------------------------------------------------------
@@ -88,6 +123,15 @@ def test_a_broken_link(tmp_path: Path, target: str) -> None:
     (tmp_path.parent / "outside.html").write_text("")
     (complaint,) = site(tmp_path, page_html=f'<a href="{target}">x</a>')
     assert target in complaint
+
+
+@pytest.mark.parametrize(
+    "text", ['<p>=== "Debian 12"</p>', "<p>!!! note</p>", "<pre><code>```sh\nls\n```</code></pre>"]
+)
+def test_markup_that_the_reader_would_see(tmp_path: Path, text: str) -> None:
+    """A tab, a note or a block of code that no extension of Markdown has made something of."""
+    (complaint,) = site(tmp_path, page_html=text)
+    assert complaint.startswith("page.html: shows markup: ")
 
 
 def test_a_site_without_pages(tmp_path: Path) -> None:
@@ -154,8 +198,31 @@ def test_only_diagrams_are_drawn() -> None:
     assert rest == f"\n```\n{DRAWN}\n```"
 
 
+def test_the_readme_is_a_read_of_three_minutes() -> None:
+    """At 270 words a minute, with its tables, which one looks through; blocks of commands are not counted."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    read = re.sub(r"^```.*?^```$|\]\([^)]*\)", " ", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(re.findall(r"\S*\w\S*", read)) <= 3 * 270
+
+
 def test_diagrams_of_the_pages_have_descriptions() -> None:
     """Who cannot see a picture is told what it shows."""
     for page in (ROOT / "docs").rglob("*.md"):
         for line in page.read_text(encoding="utf-8").splitlines():
             assert line.strip() != "```diagram", page
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_of_a_table_knows_its_column() -> None:
+    """So that a narrow screen can show them below each other; no name, no label. A bar in code has no backslash."""
+    right = 'style="text-align: right;"'
+    headings = f"<tr>\n<th>name</th>\n<th {right}><code>a</code> &amp; b</th>\n<th></th>\n</tr>"
+    row = f"<tr>\n<td><code>x\\|y</code></td>\n<td {right}>1</td>\n<td></td>\n</tr>"
+    table = f"<table>\n<thead>\n{headings}\n</thead>\n<tbody>\n{row}\n</tbody>\n</table>"
+    made = tables.labelled(f"<p>before</p>{table}<table class='other'><tr><th>a</th></tr><tr><td>b</td></tr></table>")
+    assert '<td data-label="name"><code>x|y</code></td>' in made
+    assert '<td data-label="a &amp; b" style="text-align: right;">1</td>' in made
+    assert "<td></td>" in made
+    assert "<td>b</td>" in made
