@@ -34,6 +34,7 @@ TITLES: Dict[str, str] = {
     "speed": "Speed",
     "linters": "lintian and rpmlint",
     "cluster": "A cluster",
+    "scenarios": "The lab's catalogue of scenarios: the longest silence of each, for any consumer",
 }
 HEAD = """# Packages: what was tried
 

@@ -9,7 +9,9 @@ import pytest
 
 import aws_ipfailover
 import vpc_lab
-from vpc_lab.host.agents import compile_packages
+from vpc_lab.cli.lab import command
+from vpc_lab.host import agents
+from vpc_lab.host.agents import agents_directory, compile_packages
 
 
 @pytest.mark.parametrize("package", [aws_ipfailover, vpc_lab], ids=lambda one: one.__name__)
@@ -24,3 +26,32 @@ def test_what_instances_run_is_compiled(package: object) -> None:
         Path(importlib.util.cache_from_source(str(one))).unlink(missing_ok=True)
     compile_packages()
     assert [one for one in sources if not Path(importlib.util.cache_from_source(str(one))).exists()] == []
+
+
+@pytest.mark.parametrize("verb", ["scenarios", "soak"])
+def test_the_machine_has_no_package(
+    verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--installed` says so, and no lab comes up for it."""
+    monkeypatch.setattr(agents, "PACKAGED", str(tmp_path / "current"))
+    monkeypatch.setattr(agents, "AGENTS", str(tmp_path))
+    monkeypatch.setattr(agents, "COMMAND", str(tmp_path / agents.OURS))
+    (tmp_path / agents.OURS).touch()
+    monkeypatch.setattr("vpc_lab.lab.Lab.running", lambda *_, **__: pytest.fail("a lab comes up"))
+    command.main([verb, "--installed", "--directory", str(tmp_path / "record")], standalone_mode=False)
+    assert "current is not there; install it, or leave out --installed" in capsys.readouterr().err
+
+
+def test_the_machine_s_package_is_what_nodes_get(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With `installed` the agent's file is the machine's, and nothing is installed over it."""
+    places = tmp_path / "machine" / "resource.d"
+    (places / "heartbeat").mkdir(parents=True)
+    (places / "heartbeat" / agents.OURS).write_text("#!/bin/sh\n")
+    monkeypatch.setattr(agents, "AGENTS", str(places / "heartbeat"))
+    monkeypatch.setattr(agents, "AGENT_PLACES", (str(places),))
+    for name in ("PACKAGED", "COMMAND"):
+        monkeypatch.setattr(agents, name, str(tmp_path))
+    root = agents_directory(tmp_path / "root", installed=True)
+    assert root is not None
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert [path.read_text() for path in files] == ["#!/bin/sh\n"]
