@@ -29,12 +29,12 @@ TITLES: Dict[str, str] = {
     "pythons": "Pythons",
     "lifecycle": "Install, upgrade, downgrade, remove, purge",
     "interpreter": "The interpreter is exchanged",
+    "hazards": "Systems that are not as usual, disturbed installations, damaged files",
     "rpm": "The .rpm",
     "contract": "The agents' contract, with the installed files",
     "speed": "Speed",
     "linters": "lintian and rpmlint",
-    "cluster": "A cluster",
-    "scenarios": "The lab's catalogue of scenarios: the longest silence of each, for any consumer",
+    "cluster": "Clusters in the lab",
 }
 HEAD = """# Packages: what was tried
 
