@@ -119,7 +119,7 @@ def test_python_comes_later(open_box: Box, packages: Path, node: Node) -> None:
 
 DAMAGES = {
     "no modules": f"rm -r {HOME}/current/lib/",
-    "no link to the modules": f"rm {HOME}/current/lib/python3.*",
+    "no link to the modules": f"rm -r {HOME}/current/lib/python3.*",
     "bytecode that is cut off": f"for file in {MODULES}/__pycache__/ocf_*; do truncate --size=-100 $file; done",
     "an empty module": f": >{MODULES}/ocf_aws_ipfailover.py; rm -r {MODULES}/__pycache__",
     "not a virtual environment": f"rm {HOME}/current/pyvenv.cfg",
