@@ -33,6 +33,19 @@ def main() -> int:
     if problems:
         sys.stderr.write("".join(f"not prepared: {problem}\n" for problem in problems))
         return 1
+    try:
+        return prepare(version)
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"not prepared: {Path(error.cmd[1]).name} ended with {error.returncode}\n")
+        return 1
+
+
+def prepare(version: str) -> int:
+    """Build it, into dist/; 1 if it is not the same a second time.
+
+    Raises:
+        subprocess.CalledProcessError: a program failed, and has said why.
+    """
     build = [sys.executable, str(HERE / "build_packages.py")]
     subprocess.run([*build, str(DIST)], check=True)
     sums = (DIST / "SHA256SUMS").read_text(encoding="utf-8")

@@ -93,3 +93,14 @@ def test_no_repository(sources: Path) -> None:
     (sources / ".git").rename(sources / "git")
     (problem,) = release.in_the_way("0.3.0")
     assert problem.startswith("git does not tell what was changed: ")
+
+
+def test_a_build_that_fails(sources: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """It says why, and the release that it is not prepared."""
+    place = sources.parent / "programs"
+    place.mkdir()
+    (place / "build_packages.py").write_text("import sys\nsys.exit('not built: no wheels')\n", encoding="utf-8")
+    monkeypatch.setattr(release, "HERE", place)
+    monkeypatch.setattr("sys.argv", ["release.py", "0.3.0"])
+    assert release.main() == 1
+    assert capfd.readouterr().err == "not built: no wheels\nnot prepared: build_packages.py ended with 1\n"

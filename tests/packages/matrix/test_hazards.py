@@ -73,7 +73,7 @@ def test_directories_that_are_not_merged(packages: Path, node: Node) -> None:
         opened.sh(
             "PATH=/usr/bin:/usr/sbin; rm /bin /sbin; mkdir /bin /sbin;"
             " mv /usr/bin/ip /usr/sbin/ip /sbin/ 2>/dev/null || :;"
-            " for name in dash sh cat cp ls ln mv rm mkdir rmdir readlink grep sed date;"
+            " for name in dash sh cat cp ls ln rm mkdir rmdir readlink grep sed date mv;"
             " do mv /usr/bin/$name /bin/; done"
         )
         assert opened.sh("command -v ip").startswith("/sbin/")
