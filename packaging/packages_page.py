@@ -23,6 +23,7 @@ class Row(NamedTuple):
 
 TITLES: Dict[str, str] = {
     "build": "What is built",
+    "release": "`make release`: what it refuses",
     "installed": "Installed on Debian 12, once",
     "launcher": "Without any Python",
     "distributions": "Distributions",
