@@ -203,7 +203,7 @@ class Tree:
             ("launchers/command.sh", self.root / "usr/bin" / NAME),
             ("setup.sh", self.root / HOME / "setup"),
         ):
-            written(path, self.filled((HERE / source).read_text(encoding="utf-8")))
+            written(path, self.filled(script(source)))
             path.chmod(0o755)
 
     def filled(self, text: str) -> str:
@@ -253,6 +253,16 @@ class Tree:
             paragraphs.append(copyright_of(one))
         written(doc / "licenses" / NAME / "LICENSE", own)
         written(doc / "copyright", "\n".join(paragraphs) + COMMON_LICENCES)
+
+
+def script(source: str) -> str:
+    """The template of a script; in that of an agent, what starts its program."""
+    text = (HERE / source).read_text(encoding="utf-8")
+    module = {"launchers/agent.sh": "ocf_aws_ipfailover", "launchers/health.sh": "ocf_aws_ipfailover_health"}
+    if source not in module:
+        return text
+    launch = (HERE / "launchers" / "launch.sh").read_text(encoding="utf-8")
+    return text.replace("@LAUNCH@\n", launch.replace("@MODULE@", module[source]))
 
 
 # Filled in by the function that makes the file, not by `filled`.

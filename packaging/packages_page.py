@@ -23,17 +23,19 @@ class Row(NamedTuple):
 
 TITLES: Dict[str, str] = {
     "build": "What is built",
+    "release": "`make release`: what it refuses",
     "installed": "Installed on Debian 12, once",
     "launcher": "Without any Python",
     "distributions": "Distributions",
     "pythons": "Pythons",
     "lifecycle": "Install, upgrade, downgrade, remove, purge",
     "interpreter": "The interpreter is exchanged",
+    "hazards": "Systems that are not as usual, disturbed installations, damaged files",
     "rpm": "The .rpm",
     "contract": "The agents' contract, with the installed files",
     "speed": "Speed",
     "linters": "lintian and rpmlint",
-    "cluster": "A cluster",
+    "cluster": "Clusters in the lab",
 }
 HEAD = """# Packages: what was tried
 

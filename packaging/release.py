@@ -33,6 +33,19 @@ def main() -> int:
     if problems:
         sys.stderr.write("".join(f"not prepared: {problem}\n" for problem in problems))
         return 1
+    try:
+        return prepare(version)
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"not prepared: {Path(error.cmd[1]).name} ended with {error.returncode}\n")
+        return 1
+
+
+def prepare(version: str) -> int:
+    """Build it, into dist/; 1 if it is not the same a second time.
+
+    Raises:
+        subprocess.CalledProcessError: a program failed, and has said why.
+    """
     build = [sys.executable, str(HERE / "build_packages.py")]
     subprocess.run([*build, str(DIST)], check=True)
     sums = (DIST / "SHA256SUMS").read_text(encoding="utf-8")
@@ -55,29 +68,37 @@ def in_the_way(version: str) -> Iterator[str]:
     found = version_of(ROOT)
     if found != version:
         yield f"src/aws_ipfailover/__init__.py says {found}, not {version}: change it"
-    if f"## {version}" not in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"):
+    if not heading(version):
         yield f"CHANGELOG.md has no entry '## {version}': write it"
     elif "(unreleased)" in heading(version):
         yield f"CHANGELOG.md calls {version} unreleased: give it its date"
-    changed = subprocess.run(
-        ["git", "-C", str(ROOT), "status", "--porcelain"], check=False, capture_output=True, text=True
-    )
+    changed = git("status", "--porcelain")
     if changed.returncode != 0:
         yield f"git does not tell what was changed: {changed.stderr.strip()}"
-    elif changed.stdout:
-        yield f"{len(changed.stdout.splitlines())} files are not committed: commit or remove them"
+        return
+    if changed.stdout:
+        names = [line[3:] for line in changed.stdout.splitlines()]
+        more = "" if len(names) < 4 else f" and {len(names) - 3} more"
+        yield f"not committed: {', '.join(names[:3])}{more}; commit or remove it"
+    tagged = git("rev-parse", "--quiet", "--verify", f"refs/tags/v{version}^{{commit}}").stdout.strip()
+    if tagged and tagged != commit():
+        yield f"the tag v{version} is on {tagged[:12]}, another commit: that version was released; take the next one"
 
 
 def heading(version: str) -> str:
-    """The changelog's line for a version."""
+    """The changelog's line for a version; empty if there is none."""
     lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
-    return next((line for line in lines if line.startswith(f"## {version}")), "")
+    return next((line for line in lines if line.split()[:2] == ["##", version]), "")
 
 
 def commit() -> str:
     """The commit that is released."""
-    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    return git("rev-parse", "HEAD").stdout.strip()
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run git on these sources."""
+    return subprocess.run(["git", "-C", str(ROOT), *arguments], check=False, capture_output=True, text=True)
 
 
 def text(version: str) -> str:

@@ -43,11 +43,12 @@ works() {
 }
 
 # Compile the modules of tree $1 for its Python; in the bytecode its name is $2. The agent runs also without: it only starts
-# slower. Entry by entry, because compileall passes over directories that are links.
+# slower. Entry by entry, because compileall passes over directories that are links. $3: an option for all of it.
 compile_all() {
     modules=$("$1/bin/python" -I -c 'import sys
 print([one for one in sys.path if one.endswith("/site-packages")][0])')
-    nice "$1/bin/python" -I -m compileall -q -s "$1" -p "$2" "$modules"/* >/dev/null 2>&1 ||
+    # shellcheck disable=SC2086  # an option, or none
+    nice "$1/bin/python" -I -m compileall -q $3 -s "$1" -p "$2" "$modules"/* >/dev/null 2>&1 ||
         say "not all bytecode could be written: the agent starts slower"
 }
 
@@ -69,7 +70,13 @@ copy() {
 }
 
 is_whole() {
-    [ -d "$1" ] && (cd "$1" && sha256sum --check --status SHA256SUMS)
+    [ -d "$1" ] && (cd "$1" && sha256sum --check --status SHA256SUMS) &&
+        [ "$(links_of "$1")" = "$(links_of "$home/package/$package")" ]
+}
+
+# The symbolic links of a tree, but the one to the Python that was chosen.
+links_of() {
+    (cd "$1" && find . -type l ! -path ./bin/python -printf '%p %l\n' | LC_ALL=C sort)
 }
 
 configure() {
@@ -80,13 +87,19 @@ configure() {
         say "versions/$name is damaged and is made anew"
         name=$name.$(date +%s)
     fi
-    if [ ! -d "$home/versions/$name" ]; then
+    if [ -d "$home/versions/$name" ]; then
+        # Bytecode that was cut off when the power went keeps Python from loading what is whole.
+        if python=$(choose "$home/versions/$name"); then
+            link "$home/versions/$name/bin/python" "$python"
+            compile_all "$home/versions/$name" "$home/versions/$name" -f
+        fi
+    else
         new=$home/versions/.new.$$
         trap 'rm -rf "$new"' EXIT
         copy "$home/package/$package" "$new"
         if python=$(choose "$new"); then
             ln -s "$python" "$new/bin/python"
-            compile_all "$new" "$home/versions/$name"
+            compile_all "$new" "$home/versions/$name" ""
         else
             no_python
         fi
@@ -104,8 +117,13 @@ clean() {
     for tree in "$home"/versions/* "$home"/versions/.new.*; do
         [ -d "$tree" ] || continue
         case "versions/${tree##*/}" in "$1" | "$2" | "versions/.new.$$") continue ;; esac
-        in_use "$tree" || rm -rf "$tree"
+        if ! in_use "$tree"; then
+            rm -rf "$tree"
+            ! command -v fapolicyd-cli >/dev/null 2>&1 ||
+                fapolicyd-cli --file delete "$tree/" --trust-file aws-ipfailover >/dev/null 2>&1 || :
+        fi
     done
+    rm -f "$home"/current.new.* # of an installation that was killed
 }
 
 in_use() {
@@ -123,19 +141,28 @@ interpreter() {
     ! works "$tree/bin/python" || return 0
     if python=$(choose "$tree"); then
         link "$tree/bin/python" "$python"
-        compile_all "$tree" "$tree"
+        compile_all "$tree" "$tree" ""
+        tell_fapolicyd "$tree"
         say "runs with /usr/bin/$python from now on"
     else
         no_python
     fi
 }
 
-# fapolicyd, where it runs, denies programs of interpreters that neither the package manager nor its own list vouches for;
-# the copies in versions/ have other paths than the package's files.
+# fapolicyd, where it runs, denies an interpreter the modules that neither the package manager nor its own list vouches for;
+# the copies in versions/ have other paths than the package's files, and bytecode is in no package. It takes a new list in
+# by and by, so that the tree $1 is waited for: operations are to run in it next.
 tell_fapolicyd() {
     command -v fapolicyd-cli >/dev/null 2>&1 || return 0
+    fapolicyd-cli --file delete "$1/" --trust-file aws-ipfailover >/dev/null 2>&1 || :
     fapolicyd-cli --file add "$1/" --trust-file aws-ipfailover >/dev/null 2>&1 || return 0
-    fapolicyd-cli --update >/dev/null 2>&1 || :
+    fapolicyd-cli --update >/dev/null 2>&1 || return 0 # it does not run
+    [ -x "$1/bin/python" ] || return 0
+    for second in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+        ! "$1/bin/python" -IB -c 'import aws_ipfailover.agent' >/dev/null 2>&1 || return 0
+        sleep 1
+    done
+    say "does not load after $second seconds: fapolicyd may deny it; see fapolicyd --debug-deny"
 }
 
 # The names of the resource types that this package's agents have here, also under other names, as a regular expression.
@@ -183,12 +210,8 @@ remove() {
             rmdir "$(dirname "$path")" 2>/dev/null || :
         fi
     done
-    if [ ! -e "$home/versions" ] || ! command -v fapolicyd-cli >/dev/null 2>&1; then
-        :
-    else
-        fapolicyd-cli --file delete "$home/versions/" --trust-file aws-ipfailover >/dev/null 2>&1 || :
-    fi
-    rm -rf "$home/current" "$home/versions"
+    rm -f /etc/fapolicyd/trust.d/aws-ipfailover
+    rm -rf "$home/current" "$home"/current.new.* "$home/versions"
     rmdir "$home" 2>/dev/null || :
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -29,10 +30,13 @@ from vpc_lab.topology import InstanceSpec
 from vpc_lab.vpc import Interface
 from vpc_lab.world import World
 
-# With AWS_IPFAILOVER_INSTALLED, the path of an installed agent, that one: its own first line says what runs it.
+# With AWS_IPFAILOVER_INSTALLED, the path of the agent that a package has installed, that one, and the health agent
+# beside it: each of these files says itself what runs it.
 INSTALLED = os.environ.get("AWS_IPFAILOVER_INSTALLED")
-AGENT = Path(INSTALLED or Path(__file__).resolve().parents[1] / "heartbeat" / "aws-ipfailover")
+CHECKOUT = Path(__file__).resolve().parents[1] / "heartbeat"
+AGENT = Path(INSTALLED or CHECKOUT / "aws-ipfailover")
 INTERPRETER: Sequence[str] = () if INSTALLED else (sys.executable,)
+PACKAGED_PYTHON = "/usr/lib/aws-ipfailover/current/bin/python"
 REASON_PREFIX = "ocf-exit-reason:"
 # Longer than any test lets the agent take: a run that is still there then is a defect of its own.
 _NEVER = 60.0
@@ -306,6 +310,13 @@ class Agent:
 
     def command(self, action: str) -> List[str]:
         """What is executed."""
+        if INSTALLED and self.path.parent in (CHECKOUT, AGENT.parent):
+            path = AGENT.with_name(self.path.name)
+            if self.interpreter[:1] != (sys.executable,):
+                return [*self.interpreter, str(path), action]
+            # The installed files are shell scripts: options of an interpreter go to what these execute.
+            (script,) = re.findall(r"^ +exec .* -IB -c '(.+?)'", path.read_text(), re.DOTALL | re.MULTILINE)
+            return [PACKAGED_PYTHON, *self.interpreter[1:], "-IB", "-c", script, str(path), action]
         return [*self.interpreter, str(self.path), action]
 
     def environment(

@@ -1,29 +1,11 @@
 #!/bin/sh
 # The OCF resource agent ocf:heartbeat:aws-ipfailover. It is a Python program; this file of the package starts it.
 #
-# /usr/lib/aws-ipfailover/current leads to the version that is installed. Where it leads is looked at once, so that an
-# operation that has begun ends in the version in which it began, whatever is installed meanwhile. During the very first
-# installation, perhaps over an agent that pip installed and that is in use, the link is not there yet: then the files of
-# the package itself are run, which are unpacked before this one.
-#
-# Where no Python can run it, this file performs two actions by itself, with `ip` alone. Stop, because a failed stop makes
-# Pacemaker fence the node. A probe, because Pacemaker takes exit code 5, or an agent whose interpreter is not there, for
-# "not running here", and would start the resource elsewhere while this node has the address. What cannot be told from
-# what `ip` prints ends with 1. Every other action, also a recurring monitor, ends with 5.
-pythons="python @PYTHONS@"
-if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null || cd -P /usr/lib/aws-ipfailover/package/@NAME@ 2>/dev/null; then
-    tree=$PWD
-    cd "${OLDPWD:-/}" 2>/dev/null || cd /
-    for python in $pythons; do
-        if [ -x "$tree/bin/$python" ]; then
-            exec "$tree/bin/$python" -IB -c 'import sys; del sys.argv[0]; import ocf_aws_ipfailover' "$0" "$@"
-        fi
-    done
-    reason="no Python from @FIRST@ to @LAST@ is in /usr/bin, install one"
-else
-    reason="the package aws-ipfailover is not installed completely, reinstall it"
-fi
-
+# Where no Python can run it, or its files are damaged, this file performs two actions by itself, with `ip` alone. Stop,
+# because a failed stop makes Pacemaker fence the node. A probe, because Pacemaker takes exit code 5, or an agent whose
+# interpreter is not there, for "not running here", and would start the resource elsewhere while this node has the address.
+# What cannot be told from what `ip` prints ends with 1. Every other action, also a recurring monitor, ends with 5.
+@LAUNCH@
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
@@ -38,11 +20,18 @@ end() {
 }
 
 case "$#:${1-}:${OCF_RESKEY_CRM_meta_interval:-0}" in
-    1:stop:*) action=stop ;;
-    1:monitor:0) action=probe ;;
+    1:stop:*) word=stop ;;
+    1:monitor:0) word=monitor ;;
     *) end 5 "$reason" ;;
 esac
 command -v ip >/dev/null || end 1 "cannot tell what is on this node: the ip command (package iproute2) is not installed; $reason"
+
+# End with the exit code $1: what was asked is known, or done.
+done_with() {
+    # shellcheck disable=SC2016  # a name of a program
+    printf 'WARNING: %s was performed with `ip` alone: %.400s\n' "$word" "$reason" >&2
+    exit "$1"
+}
 
 unknown() {
     end 1 "cannot tell what is on this node: $1; $reason"
@@ -128,9 +117,10 @@ rules() {
         [ "$family" = -4 ] || [ -e /proc/net/if_inet6 ] || continue
         lines=$(listed "$family" rule show) || return 1
         printf '%s\n' "$lines" | while read -r priority from source lookup number rest; do
-            if [ "$from" = from ] && [ "$lookup" = lookup ] && [ "$number" = "$table" ] && [ "$source" != all ]; then
-                echo "$family ${priority%:} $source"
-            fi
+            case "$from $source $lookup $number" in
+                "from all "* | "from "*/*" lookup "*) ;; # somebody else's: a start's are for single addresses
+                "from $source lookup $table") echo "$family ${priority%:} $source" ;;
+            esac
         done
     done
 }
@@ -174,10 +164,10 @@ look() {
     done
 }
 
-if [ "$action" = probe ]; then
+if [ "$word" = monitor ]; then
     if [ -n "$eni" ]; then
         devices=$(marked) || unknown "ip fails"
-        case "$devices$newline" in *" up$newline"*) exit 0 ;; *) exit 7 ;; esac
+        case "$devices$newline" in *" up$newline"*) done_with 0 ;; *) done_with 7 ;; esac
     fi
     here=0 wanted=0
     for one in $addresses; do
@@ -190,16 +180,15 @@ if [ "$action" = probe ]; then
         done
         [ "$up" = no ] || here=$((here + 1))
     done
-    [ "$here" -gt 0 ] || exit 7
+    [ "$here" -gt 0 ] || done_with 7
     [ "$here" -eq "$wanted" ] || unknown "only some of the addresses are here"
-    exit 0
+    done_with 0
 fi
 
 for round in 1 2 3 4; do
     left=$(look) || unknown "ip fails, or an address may be the node's own"
     if [ -z "$left" ]; then
-        printf 'WARNING: stop was performed with ip alone: %s\n' "$reason" >&2
-        exit 0
+        done_with 0
     fi
     [ "$round" -lt 4 ] || break
     printf '%s\n' "$left" | while read -r line; do

@@ -6,7 +6,11 @@ if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null || cd -P /usr/lib/aws-ipfai
     for python in python @PYTHONS@; do
         if [ -x "$tree/bin/$python" ]; then
             exec "$tree/bin/$python" -IB -c 'import sys
-from aws_ipfailover.cli.main import main
+try:
+    from aws_ipfailover.cli.main import main
+except Exception as error:
+    sys.stderr.write(f"aws-ipfailover: the package is damaged, reinstall it ({error})\n")
+    sys.exit(3)
 sys.exit(main())' "$@"
         fi
     done

@@ -1,21 +1,8 @@
 #!/bin/sh
 # The OCF resource agent ocf:heartbeat:aws-ipfailover-health. It is a Python program; this file of the package starts it, as
-# that of ocf:heartbeat:aws-ipfailover beside it. Where no Python can run it, stop succeeds, because it has nothing to do;
-# start and a recurring monitor make the node red, because no address can be started there.
-pythons="python @PYTHONS@"
-if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null || cd -P /usr/lib/aws-ipfailover/package/@NAME@ 2>/dev/null; then
-    tree=$PWD
-    cd "${OLDPWD:-/}" 2>/dev/null || cd /
-    for python in $pythons; do
-        if [ -x "$tree/bin/$python" ]; then
-            exec "$tree/bin/$python" -IB -c 'import sys; del sys.argv[0]; import ocf_aws_ipfailover_health' "$0" "$@"
-        fi
-    done
-    reason="no Python from @FIRST@ to @LAST@ is in /usr/bin, install one"
-else
-    reason="the package aws-ipfailover is not installed completely, reinstall it"
-fi
-
+# that of ocf:heartbeat:aws-ipfailover beside it. Where no Python can run it, or its files are damaged, stop succeeds, because
+# it has nothing to do; start and a recurring monitor make the node red, because no address can be started there.
+@LAUNCH@
 case "$#:${1-}:${OCF_RESKEY_CRM_meta_interval:-0}" in
     1:stop:*)
         printf 'WARNING: %s\n' "$reason" >&2

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Dict, Generator, Iterator, List
+from typing import Callable, Dict, Iterator
 
 import pytest
 
@@ -82,35 +82,30 @@ def installed(packages: Path) -> Iterator[Box]:
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Say something that stands beside the test's result in the page."""
-    notes: List[str] = []
-    request.node.notes = notes
-    return notes.append
+    return lambda text: request.node.user_properties.append((NOTE, text))
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
 
-_results: Dict[str, pytest.TestReport] = {}
-_sentences: Dict[str, str] = {}
-_notes: Dict[str, str] = {}
+NOTE, SENTENCE = "note", "sentence"
+_results: Dict[str, Row] = {}
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep what came of each test."""
-    report = yield
-    if report.when == "call" or report.outcome != "passed":
-        _results[item.nodeid] = report
-        case = f" ({item.callspec.id})" if hasattr(item, "callspec") else ""
-        _sentences[item.nodeid] = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0] + case
-        _notes[item.nodeid] = "; ".join(getattr(item, "notes", []))
-    return report
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Keep what the page calls the test: its report is all that one process tells another one."""
+    case = f" ({item.callspec.id})" if hasattr(item, "callspec") else ""
+    sentence = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0]
+    item.user_properties.append((SENTENCE, sentence + case))
 
 
-def pytest_sessionfinish() -> None:
-    """Write the page that PACKAGES_PAGE names."""
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Write the page that PACKAGES_PAGE names, with what came of the tests so far: a run may be cut short."""
     page = os.environ.get("PACKAGES_PAGE")
-    if page and _results:
-        rows = [Row(one, _sentences[one], _results[one].outcome, _notes[one]) for one in _results]
-        write(Path(page), rows, os.environ.get("PACKAGES_RESULTS"))
+    if not page or "PYTEST_XDIST_WORKER" in os.environ or not (report.when == "call" or report.outcome != "passed"):
+        return
+    notes = "; ".join(str(text) for name, text in report.user_properties if name == NOTE)
+    sentence = next((str(text) for name, text in report.user_properties if name == SENTENCE), report.nodeid)
+    if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
+        notes = report.longrepr[2].replace("Skipped: ", "", 1)
+    _results[report.nodeid] = Row(report.nodeid, sentence, report.outcome, notes)
+    write(Path(page), list(_results.values()), os.environ.get("PACKAGES_RESULTS"))

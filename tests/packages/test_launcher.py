@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Dict, Iterator, List
 
@@ -14,7 +16,6 @@ from sandbox import Held, addresses, answers_on, ip, make_interface, need_comman
 
 OWN = Held("eth0", "10.0.1.11/24", "eth0")
 ENI = "eni-0123456789abcdef0"
-LAUNCHERS = Path(build_packages.__file__).parent / "launchers"
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def launcher(tmp_path: Path) -> Iterator[Path]:
 
 def written(directory: Path, name: str) -> Path:
     """A launcher whose package is not there."""
-    text = (LAUNCHERS / name).read_text(encoding="utf-8")
+    text = build_packages.script(f"launchers/{name}")
     for old, new in (("PYTHONS", "python3.13 python3.9"), ("FIRST", "3.9"), ("LAST", "3.13"), ("NAME", "none")):
         text = text.replace(f"@{old}@", new)
     path = directory / name
@@ -56,7 +57,7 @@ def test_private_ip_is_stopped(launcher: Path, address: str, device: str) -> Non
     assert run(launcher, "monitor", mode="private-ip", ip=bare).returncode == 0
     done = run(launcher, "stop", mode="private-ip", ip=bare)
     assert done.returncode == 0, done
-    assert "WARNING: stop was performed with ip alone" in done.stderr
+    assert "WARNING: stop was performed with `ip` alone" in done.stderr
     assert addresses() == [OWN]
     assert not answers_on(bare)
     assert run(launcher, "monitor", mode="private-ip", ip=bare).returncode == 7
@@ -171,3 +172,36 @@ def test_an_ip_that_fails(launcher: Path, tmp_path: Path) -> None:
 def test_the_health_agent(tmp_path: Path, action: str, interval: int, code: int) -> None:
     """Stop succeeds, because there is nothing to stop; all else ends with 5."""
     assert run(written(tmp_path, "health.sh"), action, interval=interval).returncode == code
+
+
+DAMAGES = {
+    "gone": (None, "ModuleNotFoundError"),
+    "empty": ("", "is empty"),
+    "cut": ("import os, sys\nif True:\n    pri", "NameError"),
+    "in the middle of a line": ("import os\ndef main(", "SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["agent.sh", "health.sh"])
+def test_files_of_the_package_are_damaged(launcher: Path, tmp_path: Path, damage: str, name: str) -> None:
+    """What Python cannot load is stopped and probed by the shell as well; every other action says which file it is."""
+    text, reason = DAMAGES[damage]
+    modules = tmp_path / "current" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    modules.mkdir(parents=True)
+    (tmp_path / "current" / "bin").mkdir()
+    interpreter = Path(os.path.realpath(sys.executable))
+    (tmp_path / "current" / "bin" / "python").symlink_to(interpreter)
+    (tmp_path / "current" / "pyvenv.cfg").write_text(f"home = {interpreter.parent}\n", encoding="utf-8")
+    if text is not None:
+        for module in ("ocf_aws_ipfailover", "ocf_aws_ipfailover_health"):
+            (modules / f"{module}.py").write_text(text, encoding="utf-8")
+    path = launcher if name == "agent.sh" else written(tmp_path, name)
+    ip("address", "add", "192.168.10.10/32", "dev", "eth0")
+    assert run(path, "stop", ip="192.168.10.10").returncode == 0
+    assert addresses() == ([OWN] if name == "agent.sh" else [OWN, Held("eth0", "192.168.10.10/32", "eth0")])
+    done = run(path, "meta-data", ip="192.168.10.10")
+    assert done.returncode == 5
+    (line,) = done.stderr.splitlines()
+    assert "the package aws-ipfailover is damaged, reinstall it (" in line
+    assert reason in line

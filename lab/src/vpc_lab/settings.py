@@ -63,6 +63,9 @@ class Settings:
     # PROVIDER:NAME, under which the agent is installed as well.
     agents: Optional[str] = None
     alias: Optional[str] = None
+    # The nodes run the agent that this machine has in /usr, as a package put it there; else that of the lab's own
+    # interpreter.
+    installed: bool = False
     # The nodes' ids in corosync, in the order of the nodes; 1, 2, ... where there are none.
     node_ids: Tuple[int, ...] = ()
     # A further name of each instance's primary NIC, such as `ens5` on Nitro; it is eth0 as well.

@@ -18,7 +18,17 @@ from ..conftest import deb_of
 
 # Where a system is kept from one run to the next; else it is made anew.
 ROOTS = Path(os.environ.get("PACKAGES_ROOTS", "/var/cache/aws-ipfailover-roots"))
-SUITES: Dict[str, str] = {"Debian 12": "bookworm", "Debian 13": "trixie"}
+SUITES: Dict[str, str] = {
+    "Debian 11": "bullseye",
+    "Debian 12": "bookworm",
+    "Debian 13": "trixie",
+    "Ubuntu 22.04": "jammy",
+    "Ubuntu 24.04": "noble",
+}
+# Debian's debootstrap has one script for all newer releases of Ubuntu.
+UBUNTU = ("jammy", "noble")
+SCRIPT = "/usr/share/debootstrap/scripts/jammy"
+KEYRING = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
 NEEDED = "python3,iproute2,ca-certificates"
 
 
@@ -28,8 +38,14 @@ def system(suite: str) -> Path:
     place = ROOTS / suite
     if (place / "usr/bin/python3").exists() and not (place / "debootstrap").exists():
         return place
+    command = ["debootstrap", "--variant=minbase", f"--include={NEEDED}"]
+    if suite in UBUNTU:
+        if "PACKAGES_UBUNTU" not in os.environ:
+            cannot_run("no mirror of Ubuntu is known to this machine; PACKAGES_UBUNTU=URL names one")
+        command += [f"--keyring={KEYRING}", suite, str(place), os.environ["PACKAGES_UBUNTU"], SCRIPT]
+    else:
+        command += [suite, str(place)]
     place.mkdir(parents=True, exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", f"--include={NEEDED}", suite, str(place)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         cannot_run(f"debootstrap {suite}: {done.stdout.splitlines()[-1:]} {done.stderr.splitlines()[-1:]}")

@@ -42,10 +42,11 @@ def test_what_it_needs(packages: Path) -> None:
 
 
 def test_installed_below_another_root(packages: Path, node: Node) -> None:
-    """`rpm --root` into a Debian 13 system with Python: its scripts run there, and the agent's actions."""
+    """`rpm --root` into a system (Debian 13) with Python and without systemd: its scripts and the agent run there."""
     need_root()
     with box(system("trixie")) as opened:
         outside = replace_root(opened)
+        assert opened.sh("ls -d /usr/bin/systemctl /usr/lib/systemd/systemd /run/systemd 2>/dev/null || :") == ""
         outside.run(*RPM, "--root", "/mnt/root", "--dbpath", "/var/lib/rpm", "--install", rpm_of(packages))
         agent = replace(node.agent, interpreter=tuple(opened.prefix), path=Path(AGENT))
         assert [agent.run(action).code for action in ("meta-data", "validate-all", "start", "monitor", "stop")] == [
@@ -78,6 +79,16 @@ def test_upgrade_and_erase(rpm_box: Box, newer: Path, node: Node) -> None:
     assert rpm_box.sh(f"ls {HOME}/package | wc -l") == "1"
     rpm_box.run("rpm", "--erase", "aws-ipfailover")
     assert rpm_box.sh(f"ls -d {HOME} {AGENT} /usr/share/licenses/aws-ipfailover 2>/dev/null || :") == ""
+
+
+def test_installed_again(rpm_box: Box, packages: Path) -> None:
+    """The same package again mends what was damaged: modules that are gone, bytecode that was cut off."""
+    modules = f"{HOME}/current/lib/python3/site-packages"
+    rpm_box.sh(f"rm -r {modules}/boto3; truncate --size=-100 {modules}/__pycache__/ocf_aws_ipfailover.*")
+    assert "damaged" in rpm_box.run(AGENT, "meta-data", check=False).stderr
+    rpm_box.run(*RPM, "--upgrade", "--replacepkgs", rpm_of(packages))
+    assert "<resource-agent" in rpm_box.run(AGENT, "meta-data").stdout
+    rpm_box.run(f"{HOME}/current/bin/python", "-I", "-c", "import boto3")
 
 
 def test_its_trigger(open_box: Box, packages: Path, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 import aws_ipfailover
 import vpc_lab
+from vpc_lab.cli.lab import command
 from vpc_lab.errors import LabError
 from vpc_lab.host import agents
-from vpc_lab.host.agents import SYSTEM_BUS, compile_packages, services_of
+from vpc_lab.host.agents import SYSTEM_BUS, agents_directory, compile_packages, services_of
 
 
 @pytest.mark.parametrize("package", [aws_ipfailover, vpc_lab], ids=lambda one: one.__name__)
@@ -54,3 +55,32 @@ def test_a_fence_agent_can_take_the_place_of_one_of_the_machine_s(
     (place / "fence_nowhere").touch()
     with pytest.raises(LabError, match="fence_nowhere is no agent of a node"):
         agents._add(more, root, [])
+
+
+@pytest.mark.parametrize("verb", ["scenarios", "soak"])
+def test_the_machine_has_no_package(
+    verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--installed` says so, and no lab comes up for it."""
+    monkeypatch.setattr(agents, "PACKAGED", str(tmp_path / "current"))
+    monkeypatch.setattr(agents, "AGENTS", str(tmp_path))
+    monkeypatch.setattr(agents, "COMMAND", str(tmp_path / agents.OURS))
+    (tmp_path / agents.OURS).touch()
+    monkeypatch.setattr("vpc_lab.lab.Lab.running", lambda *_, **__: pytest.fail("a lab comes up"))
+    command.main([verb, "--installed", "--directory", str(tmp_path / "record")], standalone_mode=False)
+    assert "current is not there; install it, or leave out --installed" in capsys.readouterr().err
+
+
+def test_the_machine_s_package_is_what_nodes_get(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With `installed` the agent's file is the machine's, and nothing is installed over it."""
+    places = tmp_path / "machine" / "resource.d"
+    (places / "heartbeat").mkdir(parents=True)
+    (places / "heartbeat" / agents.OURS).write_text("#!/bin/sh\n")
+    monkeypatch.setattr(agents, "AGENTS", str(places / "heartbeat"))
+    monkeypatch.setattr(agents, "AGENT_PLACES", (str(places),))
+    for name in ("PACKAGED", "COMMAND"):
+        monkeypatch.setattr(agents, name, str(tmp_path))
+    root = agents_directory(tmp_path / "root", installed=True)
+    assert root is not None
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert [path.read_text() for path in files] == ["#!/bin/sh\n"]

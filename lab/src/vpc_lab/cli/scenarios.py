@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, TypeVar
 
@@ -17,6 +18,7 @@ from vpc_lab.errors import LabError
 if TYPE_CHECKING:
     from vpc_lab.lab import Lab
     from vpc_lab.scenarios.configuration import Configuration, Tool
+    from vpc_lab.settings import Settings
     from vpc_lab.topology import Mode
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -47,6 +49,7 @@ def _cluster_options(decorated: Decorated) -> Decorated:
             "--nodes", type=click.Choice(NODES), default=NODES[0], help=f"of the cluster (default: {NODES[0]})"
         ),
         click.option("--tool", type=click.Choice(TOOLS), default=TOOLS[0], help="that loads the configuration"),
+        click.option("--installed", is_flag=True, help="nodes run the agent that this machine's package has"),
         click.option(
             "--directory", type=FILE, metavar="DIR", help="where records and logs go (default: a new one in /tmp)"
         ),
@@ -67,6 +70,16 @@ def place_for(directory: Optional[Path]) -> Path:
     except OSError as error:
         raise LabError(f"cannot write to {directory}: {error.strerror}") from error
     return directory
+
+
+def _base_settings(configuration: Configuration, *, installed: bool, seed: int = 0) -> Settings:
+    """The lab for a configuration; LabError where its nodes are to run a package that is not installed here."""
+    from vpc_lab.host.agents import need_package  # noqa: PLC0415 - a verb runs
+    from vpc_lab.scenarios.configuration import settings_for  # noqa: PLC0415 - as above
+
+    if installed:
+        need_package()
+    return replace(settings_for(configuration, seed=seed), installed=installed)
 
 
 def _write(path: Path, text: str) -> None:
@@ -98,7 +111,7 @@ def _configuration(agent: str, tool: Tool, mode: Mode, nodes: str) -> Configurat
     type=click.Choice(AGENTS),
     multiple=True,
     metavar="AGENT",
-    help=f"{AGENTS[0]} (default) or {AGENTS[1]}; can be repeated",
+    help=f"{AGENTS[0]} (default) or {AGENTS[1]}; repeatable",
 )
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="write the outcome as JSON, too")
 @click.option("--page", "page_file", type=FILE, metavar="FILE", help="write the table in Markdown, too")
@@ -123,6 +136,7 @@ def scenarios_verb(
     mode: Mode,
     nodes: str,
     tool: Tool,
+    installed: bool,
     directory: Optional[Path],
 ) -> int:
     """Play scenarios of the catalogue, by default every one that fits, each judged from the consumers' side.
@@ -132,7 +146,6 @@ def scenarios_verb(
       aws-ipfailover lab scenarios planned-move split-brain --nodes 3
     """
     from vpc_lab.scenarios.catalogue import CATALOGUE  # noqa: PLC0415 - a verb runs
-    from vpc_lab.scenarios.configuration import settings_for  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.page import outcomes_of, page, table  # noqa: PLC0415 - as above
     from vpc_lab.scenarios.runner import Company, Played, fitting  # noqa: PLC0415 - as above
@@ -152,7 +165,8 @@ def scenarios_verb(
     try:
         for agent in agents or AGENTS[:1]:
             configuration = _configuration(agent, tool, mode, nodes)
-            with Company(lab.rundir.name, place, voice, settings_for(configuration), every_page=reports) as company:
+            settings = _base_settings(configuration, installed=installed)
+            with Company(lab.rundir.name, place, voice, settings, every_page=reports) as company:
                 for scenario in fitting(wanted, configuration):
                     found = company.play(scenario, configuration)
                     played.append(found)
@@ -193,6 +207,7 @@ def soak_verb(
     mode: Mode,
     nodes: str,
     tool: Tool,
+    installed: bool,
     directory: Optional[Path],
 ) -> int:
     """Let one fault follow another, and several at once, drawn from a seed, judged throughout.
@@ -201,13 +216,12 @@ def soak_verb(
     Example:
       aws-ipfailover lab soak --mode eni --minutes 10 --seed 7
     """
-    from vpc_lab.scenarios.configuration import settings_for  # noqa: PLC0415 - a verb runs
-    from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - as above
+    from vpc_lab.scenarios.narrator import narrator  # noqa: PLC0415 - a verb runs
     from vpc_lab.scenarios.soak import Options, report, soak  # noqa: PLC0415 - as above
 
     voice, place = narrator(), place_for(directory)
     configuration = _configuration(AGENTS[0], tool, mode, nodes)
-    settings = settings_for(configuration, seed=seed)
+    settings = _base_settings(configuration, installed=installed, seed=seed)
     options = Options(seed, minutes, first_step, steps)
     voice.heading(f"A soak of mode {mode} with {nodes} nodes and seed {seed}")
     try:

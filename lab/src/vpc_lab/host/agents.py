@@ -19,17 +19,26 @@ from vpc_lab.host.guest import AGENT_PLACES, AGENTS, FENCE_AGENTS
 PEER = "heartbeat:aws-vpc-move-ip"
 # A program among the further agents that is a node's system bus: with it, resources of class systemd can run.
 SYSTEM_BUS = "/usr/lib/ocf/resource.d/.lab/system_bus"
+# What the package aws-ipfailover installs: its agent, its command, and where it keeps the version that runs.
+OURS = "aws-ipfailover"
+COMMAND = "/usr/bin/aws-ipfailover"
+PACKAGED = "/usr/lib/aws-ipfailover/current"
 
 
-def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[str] = None) -> Optional[Path]:
+def agents_directory(
+    root: Path, more: Optional[Path] = None, alias: Optional[str] = None, *, installed: bool = False
+) -> Optional[Path]:
     """Copy the host's agents below `root` and install ours there; None if the host has no agents.
 
     Ours comes through the command that an administrator uses, run by the interpreter that runs the lab; with `alias`
-    under that name, PROVIDER:NAME, as well. What is in `more` comes on top of all that: it is laid out as a system.
+    under that name, PROVIDER:NAME, as well. With `installed` ours is the one that the host has: that of the package,
+    whose command is used then. What is in `more` comes on top of all that: it is laid out as a system.
 
     Raises:
-        LabError: `more` is not laid out so, or ours cannot have that name.
+        LabError: `more` is not laid out so, ours cannot have that name, or the host has none that a package brought.
     """
+    if installed:
+        need_package()
     if not Path(AGENTS).is_dir():
         return None
     compile_packages()
@@ -39,8 +48,9 @@ def agents_directory(root: Path, more: Optional[Path] = None, alias: Optional[st
     if alias == PEER:
         # The peer's own users rehearse with this agent in its place.
         (root / AGENTS.lstrip("/") / PEER.partition(":")[2]).unlink(missing_ok=True)
-    for names in [[], *([["--as", alias]] if alias else [])]:
-        command = [sys.executable, "-m", "aws_ipfailover.cli.main", "install", "--root", str(root), *names]
+    program = [COMMAND] if installed else [sys.executable, "-m", "aws_ipfailover.cli.main"]
+    for names in [*([] if installed else [[]]), *([["--as", alias]] if alias else [])]:
+        command = [*program, "install", "--root", str(root), *names]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             raise LabError(done.stderr.strip())
@@ -54,6 +64,16 @@ def services_of(agents: Optional[Path]) -> Tuple[Service, ...]:
     if agents is None or not (agents / SYSTEM_BUS.lstrip("/")).is_file():
         return ()
     return (Service((SYSTEM_BUS,), ready=("test", "-S", "/run/dbus/system_bus_socket")),)
+
+
+def need_package() -> None:
+    """LabError unless the host has the agent that a package brought."""
+    for path in (Path(AGENTS, OURS), Path(COMMAND), Path(PACKAGED)):
+        if not path.exists():
+            raise LabError(
+                f"the package aws-ipfailover is not installed on this machine: {path} is not there; install it, or"
+                " leave out --installed"
+            )
 
 
 def compile_packages() -> None:

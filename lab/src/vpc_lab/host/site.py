@@ -102,6 +102,7 @@ class Site:
                 self.rundir.private / "agents",
                 None if self.settings.agents is None else Path(self.settings.agents),
                 self.settings.alias,
+                installed=self.settings.installed,
             ),
             hosts=self._hosts(),
         )

@@ -226,6 +226,7 @@ def report(soaked: Soaked, options: Options, configuration: Configuration, setti
     if soaked.failed is not None:
         again = f"aws-ipfailover lab soak --mode {configuration.mode} --nodes {settings.nodes} --seed {options.seed}"
         again += f" --tool {configuration.tool} --first-step {soaked.failed.number} --steps 1"
+        again += " --installed" if settings.installed else ""
     try:
         target = soaked.record.parent / NAME
         voice.say(f"The page of it: {write(target, soaked.record, verdict, about(soaked, options, again))}")
