@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Set
+from typing import Any, Dict, Set
 
 from mkdocs.structure.files import File, Files
 
 from documentation import diagram, links, tables
 
 ROOT = Path(__file__).resolve().parents[1]
-# Pages that the site's search puts first: whoever types a message of the agent's is in a hurry.
-FIRST = {"reasons.md": 4, "symptoms.md": 3}
+# What pages weigh in the site's search, 1 by default. Whoever types a message of the agent's is in a hurry, and results
+# of runs are nobody's first answer.
+WEIGHTS: Dict[str, float] = {"reasons.md": 10, "symptoms.md": 4, "operations.md": 3, "health.md": 2}
+WEIGHTS.update(dict.fromkeys(("packages.md", "rehearsals.md", "scenarios.md", "performance.md", "lab.md"), 0.3))
+WEIGHTS.update(dict.fromkeys(("CHANGELOG.md", "CONTRIBUTING.md", "tests/lab/data/third-party/README.md"), 0.3))
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -27,8 +30,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Draw diagrams, lead links to where the site has what they name, and weigh the page for the search."""
-    if page.file.src_uri in FIRST:
-        page.meta["search"] = {"boost": FIRST[page.file.src_uri]}
+    if page.file.src_uri in WEIGHTS:
+        page.meta["search"] = {"boost": WEIGHTS[page.file.src_uri]}
     path = links.repository_path(page.file.src_uri, ROOT)
     return diagram.replace_all(links.for_site(markdown, path))
 
