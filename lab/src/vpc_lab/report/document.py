@@ -293,9 +293,13 @@ def looks(items: Iterable[Operation], begun: float) -> List[Values]:
 # -- the configuration -------------------------------------------------------------------------------------------------
 
 
+# What a setting of the lab is about, where its name alone would be read as one of the configuration that was loaded.
+_SETTINGS = {"fencing": "fencing before a configuration was loaded"}
+
+
 def settings(header: Header) -> Dict[str, str]:
     """What was played, and who took part."""
-    found = {name: _plain(value) for name, value in header.settings.items()}
+    found = {_SETTINGS.get(name, name): _plain(value) for name, value in header.settings.items()}
     for name, held in header.resources.items():
         found[f"addresses of {name}"] = ", ".join(held)
     for name, instance in header.instance_ids.items():
