@@ -79,10 +79,10 @@ def test_a_route_that_somebody_moved(lab: Lab) -> None:
 
 
 def test_a_resource_that_nobody_knows(lab: Lab) -> None:
-    """It is told, and what it would say is not known."""
-    answer = asked(lab, "node1", "nobody")
-    assert (answer["code"], answer["verdict"]) == (3, "unknown")
-    assert answer["problems"][0]["resource"] == "nobody"
+    """The command line is wrong, and it says what there is."""
+    done = lab.exec("node1", [*COMMAND, "status", "--json", "nobody"], check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has no resource 'nobody'; of this agent it has ip_service" in done.stderr
 
 
 def test_disabled(lab: Lab) -> None:

@@ -100,7 +100,8 @@ class ChosenTables:
         return tuple(one for one in tables if isinstance(one, str)) if isinstance(tables, list) else ()
 
     def none_found(self, unmatched: Sequence[str]) -> NodeError:
-        """The error for names that no table has."""
+        """The error for names that no table has; raises `Error` if the VPC has not been found out."""
+        self._vpc = self._vpc or self._vpc_id()
         text = "; ".join(self._sought(name) for name in unmatched)
         return NodeError(f"parameter routing_table: {text} (DescribeRouteTables)")
 
