@@ -322,9 +322,10 @@ def test_here_documents_of_crm_stay_in_their_lines() -> None:
 
 def test_what_a_page_leaves_open_becomes_plain_words() -> None:
     """In names too, also in the words of Ansible and AsciiDoc; what is optional goes. XML has angles of its own."""
-    text = "primitive ip_<SID>_{nr}_{{ role }}_@@X@@ Dummy params x=<a b>[,<2nd>]\nxml <rule id='r'/>\n"
+    text = "primitive ip_<SID>_{nr}_{{ role }}_@@X@@ Dummy params x=<a b>[,<2nd>]\n"
+    text += "xml <rule id='r'> \\\n <x> \\\n</rule>\n"
     found = read(text)
-    assert found.text == "primitive ip_SID_nr_role_X Dummy params x=a-b\nxml <rule id='r'/>\n"
+    assert found.text == "primitive ip_SID_nr_role_X Dummy params x=a-b\nxml <rule id='r'> \\\n <x> \\\n</rule>\n"
     assert found.mended[0].startswith("what it leaves open is a plain word now: <SID> is SID")
 
 

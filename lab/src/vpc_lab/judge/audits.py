@@ -30,7 +30,8 @@ BAD_NEWS = re.compile(
     re.IGNORECASE,
 )
 # The daemons that process 1 of a node starts; whatever else has process 1 as its parent has lost its own.
-DAEMONS = frozenset(("corosync", "pacemakerd"))
+# The system bus is there where a configuration has resources of class systemd (rehearsal/programs/system_bus.py).
+DAEMONS = frozenset(("corosync", "pacemakerd", "system_bus"))
 # HA_RSCTMP of Debian's resource agents, and what is meant to stay there: the agent's records, other agents' state. A
 # service has a few of them, which are written anew; one that makes another each time would look the same but for that.
 TEMPORARY = "/run/resource-agents"

@@ -44,7 +44,13 @@ def plain_words(text: str) -> Tuple[str, Tuple[str, ...]]:
             line = pattern.sub(plain, line)
         return line
 
-    text = "".join(map(opened, text.splitlines(keepends=True)))
+    lines = text.splitlines(keepends=True)
+    xml = False
+    for place, line in enumerate(lines):
+        # An XML statement of crm goes on as long as its lines end with a backslash.
+        xml = (xml and lines[place - 1].rstrip().endswith("\\")) or bool(re.match(r"\s*xml\b", line))
+        lines[place] = line if xml else opened(line)
+    text = "".join(lines)
     if not known:
         return text, ()
     told = "what it leaves open is a plain word now: " + ", ".join(f"{old} is {new}" for old, new in known.items())
