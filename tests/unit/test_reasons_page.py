@@ -15,7 +15,7 @@ PACKAGE = Path(aws_ipfailover.__file__).parent
 NO_REASONS: Set[str] = {
     # parts of messages of EC2, of iproute2 and of IAM that the code looks for
     *("Encoded authorization failure message", r"\bbecause (.*)|\b(with an explicit deny .*)", "no route defined"),
-    *("already has an interface attached at device index", "belong to different networks", "is currently in use"),
+    *("already has an interface attached at device index", "belong to different networks"),
     *("does not belong to you", "permission to access the specified resource", "address not found"),
     *("cannot assign requested address", "cannot find device", "does not exist", "table does not exist"),
     # what is being done, in front of "no answer before the operation's timeout"
