@@ -87,7 +87,7 @@ class _Acted:
 
     is_fenced = was_stopped
 
-    def inject(self, _fault: object) -> Any:
+    def inject(self, _fault: object, **_: object) -> Any:
         """Something that can be healed."""
         return self
 

@@ -151,9 +151,8 @@ def graceful_stop_of_the_active_node(stage: Stage) -> None:
     old, since = stage.active(), time.time()
     # The audit counts every StopInstances, the administrator's too.
     stage.may_be_fenced.append(old)
-    stopped = stage.fails_over(GracefulStop(old))
+    stopped = stage.fails_over(GracefulStop(old), shuts_down=True)
     new = stage.active()
-    stage.wait(f"the end of {old}", lambda: old not in stage.lab.powered_nodes())
     stage.may_move()
     stopped.heal()
     stage.all_online()

@@ -268,13 +268,20 @@ class Stage:
         if self.service.care is not None:
             self.service.care(self)
 
-    def fails_over(self, fault: Fault, *, fenced: Sequence[str] = (), within: float = FAILED_OVER_WITHIN) -> Injected:
-        """A fault takes the active node; another one serves everybody. What is in force then."""
+    def fails_over(
+        self, fault: Fault, *, fenced: Sequence[str] = (), within: float = FAILED_OVER_WITHIN, shuts_down: bool = False
+    ) -> Injected:
+        """A fault takes the active node; another one serves everybody. What is in force then.
+
+        `shuts_down`: it goes in order, and answers no question about the cluster in the end.
+        """
         old = self.active()
         self.fenced += fenced
         switch = Switch(old, "", time.time())
         injected = self.inject(fault)
         with self.voice.step(f"The cluster recovers from the loss of {old}"):
+            if shuts_down:
+                self.wait(f"the end of {old}", lambda: old not in self.lab.powered_nodes(), within)
             new = self.taken_over(old, within)
             self.serves(new, switch.triggered, within)
             self._let_follow()
