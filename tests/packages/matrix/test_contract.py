@@ -7,11 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict, Iterator
 
 import pytest
 
-from box import AGENT, HOME, Box
+from box import AGENT, HOME, Box, box
+from sandbox import need_root
 
 from ..conftest import ROOT, deb_of
 
@@ -61,34 +62,47 @@ for place in filter(None, os.environ.get("PYTHONPATH", "").split(":")):
 """
 
 
-@pytest.fixture
-def with_shim(open_box: Box, packages: Path, tmp_path: Path) -> Box:
+WHOLE_FILES = [path.name for path in sorted((ROOT / "tests" / "agent").glob("test_*.py")) if path.name not in LEFT_OUT]
+
+
+@pytest.fixture(scope="module")
+def with_shim(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     """A box in which the .deb is installed, and PYTHONPATH counts."""
-    (tmp_path / "shim.py").write_text(SHIM, encoding="utf-8")
-    open_box.run("dpkg", "--install", deb_of(packages))
+    need_root()
+    shim = tmp_path_factory.mktemp("shim") / "shim.py"
+    shim.write_text(SHIM, encoding="utf-8")
     modules = f"{HOME}/current/lib/python3/site-packages"
-    open_box.sh(
-        f'cp "$1" {modules}/tests_shim.py; echo import tests_shim >{modules}/tests_shim.pth', f"{tmp_path}/shim.py"
-    )
-    return open_box
+    with box() as opened:
+        opened.run("dpkg", "--install", deb_of(packages))
+        opened.sh(f'cp "$1" {modules}/tests_shim.py; echo import tests_shim >{modules}/tests_shim.pth', str(shim))
+        yield opened
 
 
-def test_the_agents_contract(with_shim: Box, tmp_path: Path, note: Callable[[str], None]) -> None:
-    """Every test of tests/agent passes with the installed agents, but for those beside, which cannot apply."""
-    # CONTRACT: options of pytest, and which tests, instead of all.
-    given = os.environ.get("CONTRACT", "--numprocesses 2 tests/agent").split()
-    given += [word for name in LEFT_OUT for word in ("--deselect", f"tests/agent/{name}")]
+@pytest.mark.parametrize("file", WHOLE_FILES)
+def test_the_agents_contract(with_shim: Box, file: str, tmp_path: Path, note: Callable[[str], None]) -> None:
+    """Every test of this file passes with the installed agents, but for those beside, which cannot apply."""
+    given = [f"tests/agent/{file}"]
+    left_out = {name.partition("::")[2]: why for name, why in LEFT_OUT.items() if name.startswith(f"{file}::")}
+    for name in left_out:
+        given += ["--deselect", f"tests/agent/{file}::{name}"]
     done = pytest_in(with_shim, tmp_path, *given)
     note(counts(done))
     if done.returncode == 1:
-        # Two at a time on two processors, with what else runs there: what hangs together with time is tried once more.
-        done = pytest_in(with_shim, tmp_path, *given, "--numprocesses", "0", "--last-failed")
-        note(f"those that failed, once more and alone: {counts(done)}")
-    for reason in dict.fromkeys(LEFT_OUT.values()):
-        which = ", ".join(f"`{name}`" for name, why in LEFT_OUT.items() if why == reason)
-        note(f"left out, {reason}: {which}")
+        # What hangs together with time may fail because of what else runs on the machine.
+        done = pytest_in(with_shim, tmp_path, *given, "--last-failed")
+        note(f"those that failed, once more: {counts(done)}")
+    for reason in dict.fromkeys(left_out.values()):
+        note(f"left out, {reason}: {', '.join(f'`{name}`' for name, why in left_out.items() if why == reason)}")
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     assert done.returncode == 0, "\n".join([counts(done), *failed])
+
+
+def test_what_is_left_out(note: Callable[[str], None]) -> None:
+    """Whole files are not run, because they are about something else than the installed agents; each is there."""
+    for name, why in LEFT_OUT.items():
+        assert (ROOT / "tests" / "agent" / name.partition("::")[0]).is_file(), name
+        if "::" not in name:
+            note(f"`{name}`: {why}")
 
 
 def pytest_in(opened: Box, tmp_path: Path, *given: str) -> subprocess.CompletedProcess[str]:
@@ -96,7 +110,7 @@ def pytest_in(opened: Box, tmp_path: Path, *given: str) -> subprocess.CompletedP
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-o", f"cache_dir={tmp_path}/cache", *given]
     # Entering the box leaves the working directory.
     there = ["sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", str(ROOT)]
-    hidden = ("PACKAGES_", "PYTEST_", "CONTRACT")
+    hidden = ("PACKAGES_", "PYTEST_")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     return subprocess.run(
         [*opened.prefix, *there, *command],
