@@ -129,7 +129,7 @@ def test_under_another_name(root: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     "alias",
     [
-        *("", ":", "suse", "suse:", ":x", "a:b:c", "ocf:suse:x", "../x:y", "x:../y", "a/b:c", "a:b/c", ".a:b", "a:.b"),
+        *(":", "suse", "suse:", ":x", "a:b:c", "ocf:suse:x", "../x:y", "x:../y", "a/b:c", "a:b/c", ".a:b", "a:.b"),
         *("a:-b", "a b:c", "a:b\n", "a:é", "a:" + "b" * 65, "a:*", "a:b\x1b[2J"),
     ],
 )

@@ -24,6 +24,7 @@ from vpc_lab import examples
 from vpc_lab.cluster import FENCE_DEVICE, ClusterStatus, parse_status
 from vpc_lab.errors import LabError, LabTimeoutError
 from vpc_lab.faults import Fault, InForce
+from vpc_lab.host.agents import need_package
 from vpc_lab.host.entering import entering
 from vpc_lab.host.rundir import DEFAULT_NAME, RunDir, start_time
 from vpc_lab.settings import Settings
@@ -86,6 +87,12 @@ class Lab:
         self._launcher: Optional[subprocess.Popen[str]] = None
 
     # -- life ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def possible(settings: Settings) -> None:
+        """LabError where this machine lacks what a lab of these settings needs of it, before one comes up."""
+        if settings.installed:
+            need_package()
 
     @classmethod
     @contextlib.contextmanager

@@ -74,12 +74,12 @@ def place_for(directory: Optional[Path]) -> Path:
 
 def _base_settings(configuration: Configuration, *, installed: bool, seed: int = 0) -> Settings:
     """The lab for a configuration; LabError where its nodes are to run a package that is not installed here."""
-    from vpc_lab.host.agents import need_package  # noqa: PLC0415 - a verb runs
+    from vpc_lab.lab import Lab  # noqa: PLC0415 - a verb runs
     from vpc_lab.scenarios.configuration import settings_for  # noqa: PLC0415 - as above
 
-    if installed:
-        need_package()
-    return replace(settings_for(configuration, seed=seed), installed=installed)
+    settings = replace(settings_for(configuration, seed=seed), installed=installed)
+    Lab.possible(settings)
+    return settings
 
 
 def _write(path: Path, text: str) -> None:
