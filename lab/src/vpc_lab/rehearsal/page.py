@@ -71,7 +71,8 @@ def _section(name: str, one: Outcome) -> List[str]:
     nodes = ", ".join(f"{each['name']} ({each['id']})" for each in one["nodes"])
     held = "; ".join(f"{each['resource']}: {', '.join(each['addresses'])}" for each in one["addresses"])
     lines = [f"## {name}", ""]
-    lines.append(f"{'Passed.' if one['passed'] else 'FAILED.'} Read as {one['tool']}; nodes {nodes}; {held}.")
+    verdict = "FAILED." if not one["passed"] else "Passed as far as it was run." if missing(one) else "Passed."
+    lines.append(f"{verdict} Read as {one['tool']}; nodes {nodes}; {held}.")
     if one["agent_under_test"]:
         names = ", ".join(f"`ocf:{each}`" for each in one["agent_under_test"])
         lines.append(f"{names} is this project's agent, under that name.")

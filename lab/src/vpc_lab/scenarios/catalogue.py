@@ -399,8 +399,7 @@ def stop_during_an_outage_of_ec2(stage: Stage) -> None:
 @scenario()
 def move_away_from_a_node_without_ec2(stage: Stage) -> None:
     """The active node does not reach EC2, and the service is moved: its stop ends well, the other node takes over."""
-    with stage.fault(Partition(stage.active(), "api")):
-        stage.move(within=2 * MINUTE)
+    stage.move(within=2 * MINUTE, under=Partition(stage.active(), "api"))
 
 
 @scenario(modes=("eni",), agents=(OURS,))

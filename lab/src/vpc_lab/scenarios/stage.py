@@ -224,14 +224,20 @@ class Stage:
             self.voice.say(f"Healed: {fault}")
             injected.heal()
 
-    def move(self, target: Optional[str] = None, *, within: float = MOVED_WITHIN) -> str:
-        """An administrator moves the service, by default to the first standby; where it was served from before."""
+    def move(self, target: Optional[str] = None, *, within: float = MOVED_WITHIN, under: Optional[Fault] = None) -> str:
+        """An administrator moves the service, by default to the first standby; where it was served from before.
+
+        `under`: a fault that is in force until everybody is served. What else moves then may have to wait for its end.
+        """
         old = self.active()
         awake = [node for node in self.standbys() if node in self.lab.awake_nodes()]
         if target is None and not awake:
             raise LabError(f"{self.resource} cannot be moved: no other node than {old} is awake")
         new = target or awake[0]
-        with self.voice.step(f"Moving {self.resource} from {old} to {new}"):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.voice.step(f"Moving {self.resource} from {old} to {new}"))
+            if under is not None:
+                stack.enter_context(self.fault(under))
             self.recording.note("move", to=new, within=within)
             switch = Switch(old, new, time.time())
             self.ask_to_move(new)
