@@ -42,7 +42,9 @@ mount --rbind /dev /mnt/root/dev
 mount --rbind /tmp /mnt/root/tmp
 mount -t tmpfs -o mode=755 box /mnt/root/run
 """
-_READY = "echo ready; exec sleep infinity"
+# Process 1 waits for whatever it inherits: a namespace of processes inside the box, as a node of the lab has, ends only
+# when each of its processes has been waited for.
+_READY = "echo ready; exec </dev/null >/dev/null; while :; do sleep infinity & wait $!; done"
 
 
 class Box:

@@ -11,6 +11,7 @@ import pytest
 from aws_ipfailover.ocf.metadata import metadata
 from box import AGENT, Box
 from sandbox import Node
+from vpc_lab.waiting import eventually
 
 from .conftest import deb_of
 
@@ -113,3 +114,9 @@ def test_before_it_is_configured(open_box: Box, packages: Path) -> None:
     assert open_box.run(AGENT, "monitor", check=False, environ=environ).returncode == 7
     assert open_box.run(AGENT, "meta-data").returncode == 0
     assert open_box.sh("find /usr/lib/aws-ipfailover/ -name __pycache__") == ""
+
+
+def test_the_box_waits_for_what_has_lost_its_parent(installed: Box) -> None:
+    """No zombie stays: a node of the lab whose processes nobody waits for would never be off."""
+    installed.sh("sh -c 'sleep 0.1 & sleep 0.1 & exit'")
+    eventually("all are gone", lambda: installed.sh("grep -ls '^State:.Z' /proc/[0-9]*/status || :") == "")
