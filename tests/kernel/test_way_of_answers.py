@@ -61,7 +61,7 @@ def found(*addresses: str, device: str = "eth1", ec2: Any = None, vpc: Sequence[
     kernel = Kernel(Deadline(20))
     (link,) = [one for one in kernel.links.all() if one.name == device]
     surroundings: Any = SimpleNamespace(
-        values=lambda: SimpleNamespace(ip=tuple(map(ip_address, addresses or (ADDRESS,)))),
+        values=lambda: SimpleNamespace(mode="overlay-ip", ip=tuple(map(ip_address, addresses or (ADDRESS,)))),
         link=lambda: link,
         # make_interface makes veths; those of instances are none.
         links=lambda: [one._replace(virtual=False) for one in kernel.links.all()],

@@ -17,7 +17,17 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from aws_ipfailover import programs
 from aws_ipfailover.address import Address
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.diagnosis.finding import FILTERS, Check, Command, Finding, Needs, passed, untold, warned
+from aws_ipfailover.diagnosis.finding import (
+    FILTERS,
+    Check,
+    Command,
+    Finding,
+    Needs,
+    NotAskedError,
+    passed,
+    untold,
+    warned,
+)
 from aws_ipfailover.diagnosis.iptables_save import OF_IPTABLES, objects_of
 from aws_ipfailover.diagnosis.packet_filter import dropping
 from aws_ipfailover.diagnosis.surroundings import Surroundings
@@ -113,7 +123,10 @@ def _printed(command: Sequence[str], deadline: Deadline) -> str:
 def _answers(surroundings: Surroundings) -> Finding:
     """By which interface answers would leave: asked for addresses of the VPC, which have consumers, or may get them."""
     link, ip = surroundings.link(), Ip(surroundings.deadline)
+    if not link.up:
+        raise NotAskedError("interface")
     cidrs = surroundings.node().vpc_cidrs()
+    overlay = surroundings.values().mode == "overlay-ip"
     here = {one.address for one in surroundings.kernel.addresses.find(surroundings.values().ip)}
     for address in surroundings.values().ip:
         own_rules = [] if address in here else rules_for(ip.json(f"-{address.version}", "rule", "show"), address)
@@ -125,7 +138,8 @@ def _answers(surroundings: Surroundings) -> Finding:
                 ("ip", f"-{address.version}", "rule", "show"),
             )
         for cidr in cidrs:
-            if cidr.version != address.version:
+            # An overlay address within a CIDR of the VPC: that is what the check outside-vpc tells.
+            if cidr.version != address.version or (overlay and address in cidr):
                 continue
             for consumer in dict.fromkeys((cidr[1], cidr[-2])) if cidr.num_addresses > 3 else ():
                 found = _answer(surroundings, ip, link, address, consumer, local=address in here)
