@@ -511,9 +511,11 @@ def denied_on_one_table(stage: Stage) -> None:
         else:
             stage.lab.settle(MINUTE + stage.service.patience)
     stage.take_back()
-    if not stage.service.looks:
+    if stage.service.looks:
+        stage.serves(new, time.time(), MENDED + stage.service.interval)
+    else:  # started anew it may go to another node, as an ASCS follows its ERS
         stage.restart()
-    stage.serves(new, time.time(), MENDED + stage.service.interval)
+        stage.served()
 
 
 @scenario(agents=(OURS,), modes=("overlay-ip",), allowances=(Allowance("route-changed", MENDED, throughout=True),))
