@@ -186,9 +186,9 @@ def own_interpreter(place: Path) -> None:
     agent.write_text(f"#!{place / 'python'} -I\n{rest}")
 
 
-def _routed(node: Node) -> None:
+def _routed(node: Node, versions: Sequence[int] = (4, 6)) -> None:
     """Give the node the routes to its VPC that every instance has; none to elsewhere, where nobody would answer."""
-    for cidr in node.aws.account.world.vpc.cidrs:
+    for cidr in (one for one in node.aws.account.world.vpc.cidrs if one.version in versions):
         via = str(node.me.subnet.ipv6_cidr[1] if cidr.version == 6 else node.me.subnet.cidr[1])
         ip(f"-{cidr.version}", "route", "add", str(cidr), "via", via, "dev", "eth0")
 
@@ -365,6 +365,15 @@ def _link_down(_: Doctor) -> None:
     ip("link", "set", "dev", "eth0", "down")
 
 
+def _link_up(doctor: Doctor) -> None:
+    """As the line says. The kernel forgets the routes of a link that is down: what configures the network adds those
+    for the address, which is one of IPv4.
+    """
+    doctor.paste(("ip", "link", "set", "dev", "eth0", "up"))
+    assert isinstance(doctor.node, Node)
+    _routed(doctor.node, [4])
+
+
 def _no_such_interface(doctor: Doctor) -> None:
     doctor.parameters["interface"] = "eth7"
 
@@ -389,7 +398,7 @@ NODE = (
     Broken("parameters", _wrong_parameter, mend=_right_parameters),
     Broken("parameters", _useless_parameter, "warn", mend=_right_parameters),
     Broken("daemons", _nm_cloud_setup, mend=_as_root),
-    Broken("interface", _link_down),
+    Broken("interface", _link_down, mend=_link_up),
     Broken("interface", _no_such_interface, mend=_right_parameters),
     Broken("interface", _by_dhcp, mend=_not_by_dhcp),
 )
