@@ -88,10 +88,10 @@ def test_large_answers_take_turns() -> None:
     turns.enter()
     thread = threading.Thread(target=other)
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     assert not entered.wait(0.05)
     turns.leave()
-    assert entered.wait(10)
+    assert entered.wait(60)
     thread.join(10)
 
 

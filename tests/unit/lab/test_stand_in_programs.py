@@ -179,7 +179,7 @@ def bus(tmp_path: Path) -> Tuple[Path, Path]:
     path = tmp_path / "bus"
     ready = threading.Event()
     threading.Thread(target=system_bus.serve, args=(str(path), systemd, ready.set), daemon=True).start()
-    assert ready.wait(10.0)
+    assert ready.wait(60.0)
     return path, runs
 
 
