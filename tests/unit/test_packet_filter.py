@@ -213,6 +213,14 @@ def test_rules_that_cannot_be_read_are_not_none(node: Path, text: str, code: int
         read(node)
 
 
+@pytest.mark.parametrize("file", ["net/ip_tables_names", "modules"])
+def test_a_file_of_the_kernel_that_cannot_be_read_is_no_empty_one(node: Path, file: str) -> None:
+    """As `ip_tables_names` by others than root: what it would have said is not known."""
+    (node / file).mkdir()
+    with pytest.raises(UnknownError, match=f"{file} cannot be read"):
+        read(node)
+
+
 def test_legacy_tables_that_nobody_prints(node: Path) -> None:
     """They are not known."""
     (node / "net" / "ip_tables_names").write_text("filter\n")

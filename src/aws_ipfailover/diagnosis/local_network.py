@@ -98,11 +98,17 @@ def _has_nftables(net: Path) -> bool:
 
 
 def _text(path: Path) -> str:
-    """A file of the kernel's; empty where it has none, or not for this user."""
+    """A file of the kernel's; empty where it has none.
+
+    Raises:
+        UnknownError: it has one that cannot be read, as `ip_tables_names` by others than root.
+    """
     try:
         return path.read_text(encoding="utf-8")
-    except OSError:
+    except FileNotFoundError:
         return ""
+    except OSError as error:
+        raise UnknownError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _printed(command: Sequence[str], deadline: Deadline) -> str:
