@@ -329,6 +329,20 @@ def test_a_node_without_quorum_is_not_asked_whether_another_one_is_off() -> None
     assert lab.powered_nodes() == ["node1", "node2"]
 
 
+def test_a_node_without_quorum_does_not_know_that_another_one_is_off() -> None:
+    """That nobody will fence it does not mean that it is safely gone."""
+    nothing: Any = None
+    stage = Stage(
+        Alone("node1", quorum=False),
+        nothing,
+        nothing,
+        replace(PLAIN, fencing=False),
+        Service(RESOURCE, ()),
+        PlainNarrator(io.StringIO()),
+    )
+    assert not stage.is_safely_gone("node2", 0.0)
+
+
 @pytest.mark.parametrize(("dc", "quorum"), [("node1", True), (None, False)])
 def test_a_node_that_may_be_fenced_gets_no_power(dc: Optional[str], quorum: bool) -> None:
     """With quorum the others will fence it; before they have a DC nobody knows."""

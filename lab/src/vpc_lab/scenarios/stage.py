@@ -363,7 +363,7 @@ class Stage:
         """
         for name in self.nodes:
             if name not in self.lab.powered_nodes():
-                self.wait(f"the others to know that {name} is off", partial(self._known_to_be_off, name), within)
+                self.wait(f"the others to know that {name} is off", partial(self._may_have_power, name), within)
                 self.lab.power_on(name)
 
     def all_online(self, within: float = FAILED_OVER_WITHIN) -> None:
@@ -385,17 +385,20 @@ class Stage:
                     raise
 
     def _known_to_be_off(self, name: str) -> bool:
-        """Whether the others know that a node is off, or will never know: without quorum they fence nobody.
-
-        A node of two that boots alone has no quorum until it has seen the other one (corosync's wait_for_all).
-        """
         if not self.lab.awake_nodes():
             return True
         now = self.lab.cluster_status()
-        if now is None:
-            return False
-        without_quorum = now.dc is not None and not now.quorum
-        return without_quorum or any(node.name == name and not node.online and not node.unclean for node in now.nodes)
+        return now is not None and any(node.name == name and not node.online and not node.unclean for node in now.nodes)
+
+    def _may_have_power(self, name: str) -> bool:
+        """Whether nobody is going to fence a node: the others know that it is off, or have no quorum to fence with.
+
+        A node of two that boots alone has no quorum until it has seen the other one (corosync's wait_for_all).
+        """
+        if self._known_to_be_off(name):
+            return True
+        now = self.lab.cluster_status()
+        return now is not None and now.dc is not None and not now.quorum
 
     def restore(self, within: float = FAILED_OVER_WITHIN) -> None:
         """Heal everything, give every node power, take constraints back, and wait until one node serves everybody."""
