@@ -6,13 +6,14 @@ import contextlib
 import io
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
+from vpc_lab.judge.availability import UNASKED
 from vpc_lab.judge.verdict import Verdict
 from vpc_lab.rehearsal import rehearsal
-from vpc_lab.rehearsal.rehearsal import OUTCOME, UNASKED, Outcome, could_not_tell, prepare, rehearse
+from vpc_lab.rehearsal.rehearsal import OUTCOME, Outcome, could_not_tell, prepare, rehearse
 from vpc_lab.scenarios.narrator import PlainNarrator
 from vpc_lab.scenarios.runner import Played
 from vpc_lab.scenarios.scenario import Scenario
@@ -67,10 +68,19 @@ class _Theatre:
         return Played(scenario, found.configuration, verdict, directory, 1.0)
 
 
-def run(directory: Path) -> Outcome:
+def run(directory: Path, said: Optional[io.StringIO] = None) -> Outcome:
     """Rehearse two scenarios."""
-    voice = PlainNarrator(io.StringIO())
+    voice = PlainNarrator(said or io.StringIO())
     return rehearse("none", prepare(FILE), directory, voice, wanted=("planned-move", "local-address-removed"))
+
+
+def test_an_outcome_that_cannot_be_kept_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk; the rehearsal goes on."""
+    _Theatre(monkeypatch, {"planned-move": [GOOD], "local-address-removed": [GOOD]})
+    (tmp_path / OUTCOME).mkdir()
+    said = io.StringIO()
+    assert run(tmp_path, said).passed
+    assert f"Cannot write {tmp_path / OUTCOME}" in said.getvalue()
 
 
 def test_what_nobody_could_tell_is_played_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

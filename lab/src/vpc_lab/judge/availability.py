@@ -22,6 +22,8 @@ from vpc_lab.judge.expectations import Expectations
 from vpc_lab.judge.record import Asked, Header, Operation
 from vpc_lab.judge.violations import Violation, Violations, shown_by
 
+# The rule that a consumer which has asked nothing for a while breaks: nobody knows what it would have got.
+UNASKED = "nothing asked"
 LONGEST = 20
 # A machine with few processors lets a process wait now and then.
 _SLACK = 0.7
@@ -133,7 +135,7 @@ class Availability:
             return
         unexplained = now - before - self._disturbances.explained(asked.consumer, before, now)
         if unexplained > self._expected.unasked + self._header.timeout:
-            self._found.add(shown_by(asked, "nothing asked", f"{_who(asked)} asked nothing for {now - before:.1f} s."))
+            self._found.add(shown_by(asked, UNASKED, f"{_who(asked)} asked nothing for {now - before:.1f} s."))
 
     def _end_silence(self, asked: Asked, line: _Line) -> None:
         question = asked.question
@@ -285,7 +287,7 @@ class Availability:
             unasked = ended - line.last_sent - self._disturbances.explained(consumer, line.last_sent, ended)
             if unasked > self._expected.unasked + self._header.timeout:
                 sentence = f"{who} asked {address} nothing in the last {ended - line.last_sent:.1f} s of the run."
-                self._found.add(Violation(ended, "nothing asked", sentence, address, consumer, protocol))
+                self._found.add(Violation(ended, UNASKED, sentence, address, consumer, protocol))
             if line.lost:
                 silence = self._silence(consumer, address, protocol, line, ended, None)
                 self._keep(silence)

@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from vpc_lab import examples
 from vpc_lab.cluster import FENCE_DEVICE
 from vpc_lab.errors import LabError
+from vpc_lab.judge.availability import UNASKED
 from vpc_lab.judge.verdict import Verdict
 from vpc_lab.lab import Lab
 from vpc_lab.rehearsal import cib_text, crm_text, pcs_text, reading
@@ -30,9 +31,8 @@ _STARTED_WITHIN = 180.0
 # Seconds between two questions of a consumer: half as many as in the lab's own scenarios are enough to tell seconds
 # apart, and several rehearsals fit on one machine.
 _INTERVAL = 0.1
-# How often a scenario is played again where nobody could tell how it was, and the judge's rule that says so.
+# How often a scenario is played again where nobody could tell how it was.
 _AGAIN = 2
-UNASKED = "nothing asked"
 _HOME = "/run/home"
 # What crmsh before 4.5 says of meta-attributes that Pacemaker has since 2.1, and of names that it calls deprecated.
 _HARMLESS = ("unknown attribute 'critical'", "unknown attribute 'allow-unhealthy-nodes'")
@@ -71,10 +71,10 @@ class Outcome:
         return not self.wrong and bool(self.played) and all(one.verdict.passed for one in self.played)
 
     def _repeated(self) -> List[str]:
+        if not self.again:
+            return []
         names = ", ".join(dict.fromkeys(self.again))
-        return [f"the machine was too busy to let the consumers ask, and these were played again: {names}"] * bool(
-            names
-        )
+        return [f"the machine was too busy to let the consumers ask, and these were played again: {names}"]
 
     def to_json(self) -> Dict[str, Any]:
         """Plain values."""
@@ -304,8 +304,7 @@ def rehearse(
                     continue
                 played = with_page(played, voice)
                 outcome.played.append(played)
-                with contextlib.suppress(OSError):
-                    (directory / OUTCOME).write_text(json.dumps(outcome.to_json(), indent=1) + "\n", encoding="utf-8")
+                _keep(outcome, directory / OUTCOME, voice)
                 for sentence in played.verdict.sentences():
                     voice.verdict(sentence, good=False)
                 word = "passed" if played.verdict.passed else "FAILED"
@@ -317,6 +316,14 @@ def rehearse(
                         lab.save_logs(played.record / "logs")
                     break
     return outcome
+
+
+def _keep(outcome: Outcome, file: Path, voice: Narrator) -> None:
+    """Write the outcome so far. A full disk does not end the rehearsal, which tells its outcome at the end as well."""
+    try:
+        file.write_text(json.dumps(outcome.to_json(), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        voice.say(f"Cannot write {file}: {error.strerror}")
 
 
 def could_not_tell(verdict: Verdict) -> bool:
