@@ -10,6 +10,11 @@ from typing import Any, Dict, Optional, Tuple
 from vpc_lab.errors import LabError
 from vpc_lab.topology import Layout, Mode, Topology, empty_account, from_plain, node_names, to_plain, topology_for
 
+# Of a system as `Settings.agents` has it: where fence agents are, among all else of the system, so that one of the
+# machine's can have another in its place; and a node's system bus, with which resources of class systemd can run.
+FENCE_AGENTS = "/usr/sbin"
+SYSTEM_BUS = "/usr/lib/ocf/resource.d/.lab/system_bus"
+
 
 @dataclass(frozen=True)
 class Settings:

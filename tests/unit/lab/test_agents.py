@@ -12,7 +12,8 @@ import vpc_lab
 from vpc_lab.cli.lab import command
 from vpc_lab.errors import LabError
 from vpc_lab.host import agents
-from vpc_lab.host.agents import SYSTEM_BUS, agents_directory, compile_packages, services_of
+from vpc_lab.host.agents import agents_directory, compile_packages, services_of
+from vpc_lab.settings import SYSTEM_BUS
 
 
 @pytest.mark.parametrize("package", [aws_ipfailover, vpc_lab], ids=lambda one: one.__name__)

@@ -13,12 +13,11 @@ from typing import List, Optional, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.host.boot import Service
-from vpc_lab.host.guest import AGENT_PLACES, AGENTS, FENCE_AGENTS
+from vpc_lab.host.guest import AGENT_PLACES, AGENTS
+from vpc_lab.settings import FENCE_AGENTS, SYSTEM_BUS
 
 # The name under which our agent takes the place of the one that the machine may have.
 PEER = "heartbeat:aws-vpc-move-ip"
-# A program among the further agents that is a node's system bus: with it, resources of class systemd can run.
-SYSTEM_BUS = "/usr/lib/ocf/resource.d/.lab/system_bus"
 # What the package aws-ipfailover installs: its agent, its command, and where it keeps the version that runs.
 OURS = "aws-ipfailover"
 COMMAND = "/usr/bin/aws-ipfailover"

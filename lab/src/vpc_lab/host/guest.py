@@ -19,6 +19,7 @@ from vpc_lab.host import namespaces as ns
 from vpc_lab.host.boot import Boot, Service
 from vpc_lab.host.disk import SYSTEM
 from vpc_lab.host.interpreter import places, python_paths
+from vpc_lab.settings import FENCE_AGENTS
 
 # Directories that belong to the instance and not to the host it lives on. Debian's packages make them; what the host
 # has in them stays out of sight.
@@ -47,8 +48,6 @@ _MADE = {
 }
 # Where Pacemaker finds OCF agents, libstonith fencing plugins, init scripts: each instance has copies of its own.
 AGENT_PLACES = ("/usr/lib/ocf/resource.d", "/usr/lib/stonith/plugins/external", "/etc/init.d")
-# Where it finds fence agents, among all else of the system: one of the machine's can have another in its place.
-FENCE_AGENTS = "/usr/sbin"
 AGENTS = "/usr/lib/ocf/resource.d/heartbeat"
 
 

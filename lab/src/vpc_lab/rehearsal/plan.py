@@ -84,10 +84,8 @@ OF_THEIR_OWN = {
 # What a short rehearsal plays.
 SHORT = ("planned-move", "crash-of-the-active-node", "crash-of-each-primary-in-turn")
 # Played where a monitor of the address, or of what is behind it, has to notice something first.
-_MONITORED = (
-    *("local-address-removed", "routing-rules-removed", "denied-on-one-table"),
-    "maintenance-mode-with-a-route-moved-by-hand",
-)
+_FOUND_LOCALLY = ("local-address-removed", "routing-rules-removed")
+_MONITORED = (*_FOUND_LOCALLY, "denied-on-one-table", "maintenance-mode-with-a-route-moved-by-hand")
 _OF_SOFTWARE = tuple(name for name in OWN.known if name != "killed-during-a-start")
 # The agent under test is watched at work in these. awsvip, where that moves the address, is a stand-in.
 _OF_THE_AGENT = (
@@ -293,9 +291,9 @@ def _of_the_address(one: Scenario, case: _Case) -> str:
         return f"{leading.id} has on_drift={case.on_drift}, and nothing is repaired in place"
     if one.name == "refusals-of-ec2-while-healthy" and case.interval > _OFTEN:
         return f"a monitor that looks at EC2 comes every {case.interval:.0f} s, and four refusals wait for one each"
-    if one.name in _MONITORED[:2] and case.policy.on_fail != "restart":
+    if one.name in _FOUND_LOCALLY and case.policy.on_fail != "restart":
         return f"a failed monitor of {leading.id} has on-fail={case.policy.on_fail}"
-    if one.name in _MONITORED[:2] and not case.interval:
+    if one.name in _FOUND_LOCALLY and not case.interval:
         return f"{leading.id} has no monitor"
     if one.name in _OF_SEVERAL_TABLES and case.tables < 2 and facts.mode == "overlay-ip":
         return "the nodes' subnets share one route table"

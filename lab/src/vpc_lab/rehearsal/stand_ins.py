@@ -11,14 +11,14 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.rehearsal.model import PACEMAKER_S, Configuration, Primitive
+from vpc_lab.settings import FENCE_AGENTS, SYSTEM_BUS
 
 PROGRAMS = Path(__file__).with_name("programs")
 OCF = Path("/usr/lib/ocf/resource.d")
 FENCING = Path("/usr/lib/stonith/plugins/external")
-FENCE_AGENTS = Path("/usr/sbin")
 INIT_SCRIPTS = Path("/etc/init.d")
 # What is no agent itself, but belongs to stand-ins: Pacemaker takes no directory of that name for a provider.
-_OWN = OCF / ".lab"
+_OWN = Path(SYSTEM_BUS).parent
 # The agent whose names and parameters ours has taken over.
 PEER = "aws-vpc-move-ip"
 OURS = ("aws-ipfailover", "aws-ipfailover-health")
@@ -152,7 +152,7 @@ def _place(name: str) -> Path:
     if standard == "ocf":
         return OCF / Path(*rest.split(":"))
     if standard == "stonith":
-        return FENCING / rest.partition("/")[2] if rest.startswith("external/") else FENCE_AGENTS / rest
+        return FENCING / rest.partition("/")[2] if rest.startswith("external/") else Path(FENCE_AGENTS, rest)
     return INIT_SCRIPTS / rest
 
 
@@ -201,7 +201,7 @@ def write(found: Sequence[StandIn], directory: Path, *, first: str, region: str,
     """Write the stand-ins as `Settings.agents` has them: laid out as a system. `first`: the node with the primary."""
     units = {_unit(one.name): one.resources[0] for one in found if one.kind == "unit"}
     if units:
-        _write("system_bus.py", directory, _OWN / "system_bus", {"units": units})
+        _write("system_bus.py", directory, Path(SYSTEM_BUS), {"units": units})
     for one in found:
         place = _place(one.name)
         about: Dict[str, object] = {"name": place.name, "parameters": one.parameters}
