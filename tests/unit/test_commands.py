@@ -25,6 +25,7 @@ from rich.text import Text
 from aws_ipfailover import __version__
 from aws_ipfailover.cli import group, install, main, schema, screen
 from aws_ipfailover.errors import DeniedError, Error, MissingError, ParameterError, ThrottledError, UnknownError
+from running import running
 
 PROGRAM = str(Path(sys.executable).with_name("aws-ipfailover"))
 # Runs a command in a Python that has no module of the names in its first argument.
@@ -471,7 +472,7 @@ def test_the_exit_code_is_an_answer_also_where_nobody_reads(stream: str) -> None
 def test_what_goes_on_for_ever_ends_where_nobody_reads() -> None:
     """As in `aws-ipfailover watch … | head -1`."""
     argv = [PROGRAM, "watch", "127.0.0.1", "--tcp", "1", "--interval", "0.05", "--record", "-"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
         process.stdout.close()

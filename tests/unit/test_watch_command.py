@@ -28,6 +28,7 @@ from aws_ipfailover.watch.clock import steady
 from aws_ipfailover.watch.outcomes import Outcomes
 from aws_ipfailover.watch.question import Question
 from aws_ipfailover.watch.watcher import local_command
+from running import running
 
 PROGRAM = str(Path(sys.executable).with_name("aws-ipfailover"))
 # It comes with moto, as the lab does.
@@ -125,16 +126,16 @@ def test_lost_answers_are_an_exit_code() -> None:
 
     with serving(once) as port:
         command = [PROGRAM, "watch", HERE, "--tcp", str(port), "--interval", "0.1", "--until-eof"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-            output = cast("IO[str]", running.stdout)
+        with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            output = cast("IO[str]", process.stdout)
             lines = [next(one for one in output if ": answered by SSH" in one)]
             ends.set()
             lines += [next(one for one in output if "no answer" in one)]
             ends.clear()
             lines += [next(one for one in output if "answered again" in one)]
-            cast("IO[str]", running.stdin).close()
+            cast("IO[str]", process.stdin).close()
             table = output.read()
-        assert running.returncode == 1
+        assert process.returncode == 1
     assert "longest silence" in table
     assert "\x1b" not in "".join(lines) + table
 
@@ -144,12 +145,12 @@ def test_an_interrupted_watch_ends_with_its_summary(number: signal.Signals) -> N
     """Ctrl-C is how it usually ends."""
     with serving(speaks_first) as port:
         command = [PROGRAM, "watch", HERE, "--tcp", str(port)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-            output = cast("IO[str]", running.stdout)
+        with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            output = cast("IO[str]", process.stdout)
             next(one for one in output if "answered by" in one)
-            running.send_signal(number)
-            said, errors = running.communicate(timeout=30)
-    assert running.returncode == 0
+            process.send_signal(number)
+            said, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
     assert "nothing was lost" in said
     assert errors == ""
 
@@ -169,12 +170,12 @@ def test_a_kept_connection_that_ends_is_a_loss() -> None:
         # Only the connection that is kept: the server serves one at a time.
         command = [sys.executable, "-m", "aws_ipfailover.watch", "--address", HERE, "--protocol", f"stream:{port}"]
         command += ["--ask=", "--accepted", "--ends", "--interval", "0.1"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-            output = cast("IO[str]", running.stdout)
+        with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            output = cast("IO[str]", process.stdout)
             before = [Question.from_json(next(output)) for _ in range(3)]
             closed.set()
             after = [Question.from_json(next(output)) for _ in range(3)]
-            cast("IO[str]", running.stdin).close()
+            cast("IO[str]", process.stdin).close()
             output.read()
     assert {(one.node, one.connection) for one in before} == {("hello", 0)}
     # The second answer is an acknowledgement of a probe, and not older than its question.

@@ -20,6 +20,7 @@ from aws_ipfailover.watch import echo
 from aws_ipfailover.watch.echo import Reply
 from aws_ipfailover.watch.failures import failure_of
 from aws_ipfailover.watch.schedule import next_slot
+from running import running
 from vpc_lab.traffic.question import Question
 
 COOKIE = b"12345678"
@@ -127,7 +128,7 @@ def outcomes(address: str, port: int, protocol: str, count: int, stop: str = "eo
     for each in address.split():
         command += ["--address", each]
     command += ["--port", str(port), "--interval", "0.01", "--protocol", protocol]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         output = cast("IO[str]", process.stdout)
         lines = [output.readline() for _ in range(count)]
         if stop == "eof":
