@@ -162,9 +162,9 @@ def test_a_task_hands_over_results_and_errors() -> None:
     def refuse() -> None:
         raise DeniedError("no")
 
-    assert Task(lambda: 7).result(Deadline(5), "seven") == 7
+    assert Task(lambda: 7).result(Deadline(60), "seven") == 7
     with pytest.raises(DeniedError):
-        Task(refuse).result(Deadline(5), "refusal")
+        Task(refuse).result(Deadline(60), "refusal")
 
 
 _SIGNALLED = """

@@ -150,7 +150,7 @@ def test_results(text: str, result: str) -> None:
 def test_a_record_comes_back(logged: Any) -> None:
     """Through the agent's log file; writes with the same result are one entry."""
     path = logged(moved(3), 1, "it did not work")
-    (event,) = read({}, 0.0, Deadline(5), [str(path)]).events
+    (event,) = read({}, 0.0, Deadline(60), [str(path)]).events
     assert abs(event.at - time.time()) < 60
     assert event._replace(at=0) == Event(
         0,
@@ -178,7 +178,7 @@ def test_a_record_of_many_tables(logged: Any, tables: int) -> None:
     path = logged(moved(tables))
     said = path.read_text(encoding="utf-8").partition("]: ")[2].strip()
     assert len(said) <= LONGEST_LINE
-    (event,) = read({}, 0.0, Deadline(5), [str(path)]).events
+    (event,) = read({}, 0.0, Deadline(60), [str(path)]).events
     of = event.wrote[1].of
     assert len(of) > 2
     assert of[-1] == f"{tables - len(of)} more"
@@ -202,7 +202,7 @@ def test_what_names_and_reasons_can_hold(logged: Any) -> None:
     """Control characters, quotes and brackets leave the line JSON, on one line."""
     path = logged(moved(), 1, 'a "quote"\n\x1b[31m {brace} \u202e ü', {**ENVIRON, "OCF_RESOURCE_INSTANCE": "ip:0"})
     assert len(path.read_text(encoding="utf-8").splitlines()) == 1
-    (event,) = read({}, 0.0, Deadline(5), [str(path)]).events
+    (event,) = read({}, 0.0, Deadline(60), [str(path)]).events
     assert event.resource_id == "ip:0"
     assert "quote" in event.reason
 
@@ -250,7 +250,7 @@ def test_rotated_files_and_duplicates(logged: Any, tmp_path: Path) -> None:
     with gzip.open(tmp_path / "pacemaker.log-20261128.gz", "wb") as file:
         file.write(older)
     (tmp_path / "pacemaker.logs").write_bytes(first.replace(b'"action":"start"', b'"action":"monitor"'))
-    found = read({"HA_LOGFILE": str(path)}, 0.0, Deadline(5), [str(path)])
+    found = read({"HA_LOGFILE": str(path)}, 0.0, Deadline(60), [str(path)])
     assert sorted(event.action for event in found.events) == ["start", "stop"]
     assert len(of_resource(found, "ip_service").events) == 2
     assert of_resource(found, "other").events == ()
@@ -259,14 +259,14 @@ def test_rotated_files_and_duplicates(logged: Any, tmp_path: Path) -> None:
 def test_only_what_is_newer(logged: Any) -> None:
     """What was before `--since` is left out."""
     path = logged(moved())
-    assert read({}, time.time() + 60, Deadline(5), [str(path)]).events == ()
+    assert read({}, time.time() + 60, Deadline(60), [str(path)]).events == ()
 
 
 def test_a_file_that_cannot_be_read(logged: Any, tmp_path: Path) -> None:
     """It is named; the others are read all the same."""
     path = logged(moved())
     (tmp_path / "messages").mkdir()
-    found = read({}, 0.0, Deadline(5), [str(path), str(tmp_path / "messages")])
+    found = read({}, 0.0, Deadline(60), [str(path), str(tmp_path / "messages")])
     assert len(found.events) == 1
     assert [(Path(one.name).name, one.error) for one in found.sources if one.name != "journalctl"] == [
         ("pacemaker.log", ""),
@@ -297,7 +297,7 @@ def test_the_journal(logged: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     script = f"""case "$*" in *--field*) printf 'kernel\\naws-ipfailover(ip_service)\\ncrond\\n';;
 *) echo "$@" > {asked}; cat {answer};; esac"""
     monkeypatch.setenv("PATH", journalctl(tmp_path / "bin", script)["PATH"])
-    found = read({}, 1000.0, Deadline(20), [str(path)])
+    found = read({}, 1000.0, Deadline(60), [str(path)])
     assert len(found.events) == 1
     assert found.sources[0] == ("journalctl", "")
     arguments: List[str] = asked.read_text(encoding="utf-8").split()
@@ -315,7 +315,7 @@ def test_a_directory_that_only_root_may_look_into(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "stat", refused)
     with pytest.raises(UnknownError, match="Permission denied"):
-        read({}, 0.0, Deadline(20), [str(log)])
+        read({}, 0.0, Deadline(60), [str(log)])
 
 
 @pytest.mark.parametrize(
@@ -331,14 +331,14 @@ def test_a_journal_that_shows_nothing_of_the_system(
     """journalctl succeeds, with this user's own messages alone or with none: whether there is a record is not known."""
     monkeypatch.setenv("PATH", journalctl(tmp_path / "bin", f"echo '{hint}' >&2; echo bash")["PATH"])
     with pytest.raises(UnknownError, match=f"journalctl: .*{said}"):
-        read({}, 0.0, Deadline(20), [])
+        read({}, 0.0, Deadline(60), [])
 
 
 def test_without_any_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That nothing happened is then not known."""
     monkeypatch.setenv("PATH", journalctl(tmp_path / "bin", "echo broken >&2; exit 1")["PATH"])
     with pytest.raises(UnknownError, match=r"journalctl: fails \(1\): broken"):
-        read({}, 0.0, Deadline(20), [str(tmp_path / "nothing")])
+        read({}, 0.0, Deadline(60), [str(tmp_path / "nothing")])
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_the_json_fits_its_schema(logged: Any) -> None:
     jsonschema: Any = pytest.importorskip("jsonschema")
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    found = read({}, 0.0, Deadline(5), [str(logged(moved(), 1, "x"))])
+    found = read({}, 0.0, Deadline(60), [str(logged(moved(), 1, "x"))])
     document = {"schema": "aws-ipfailover/history/1", **shown_by.document(found)}
     jsonschema.Draft202012Validator(schema).validate(document)
     (event,) = document["events"]
@@ -374,7 +374,7 @@ def test_the_json_fits_its_schema(logged: Any) -> None:
 
 def test_from_and_to(logged: Any) -> None:
     """A start brings it here, a stop takes it away from here."""
-    (event,) = read({}, 0.0, Deadline(5), [str(logged(moved()))]).events
+    (event,) = read({}, 0.0, Deadline(60), [str(logged(moved()))]).events
     assert (shown_by.came_from(event), shown_by.went_to(event)) == ("eni-2", "node1")
     stopped = event._replace(action="stop", came_from=())
     assert (shown_by.came_from(stopped), shown_by.went_to(stopped)) == ("node1", "")
@@ -383,7 +383,7 @@ def test_from_and_to(logged: Any) -> None:
 @pytest.mark.parametrize("width", [120, 140])
 def test_a_wide_terminal(logged: Any, width: int) -> None:
     """A table in which nothing is lost."""
-    found = read({}, 0.0, Deadline(5), [str(logged(moved()))])
+    found = read({}, 0.0, Deadline(60), [str(logged(moved()))])
     file = io.StringIO()
     Console(file=file, force_terminal=True, width=width, color_system=None).print(shown_by.table(found))
     assert max(map(len, file.getvalue().splitlines())) <= width
@@ -393,7 +393,7 @@ def test_a_wide_terminal(logged: Any, width: int) -> None:
 @pytest.mark.parametrize("width", [20, 80, 119])
 def test_a_narrow_terminal(logged: Any, width: int) -> None:
     """Lines that fit and lose nothing: what was done and what came of it, then from where, then what was written."""
-    found = read({}, 0.0, Deadline(5), [str(logged(moved(), 1, "x" * 90))])
+    found = read({}, 0.0, Deadline(60), [str(logged(moved(), 1, "x" * 90))])
     told = [text.plain for text in shown_by.lines(found, width)]
     assert max(map(len, told)) <= width
     together = "".join("".join(told).split())
@@ -404,7 +404,7 @@ def test_a_narrow_terminal(logged: Any, width: int) -> None:
 
 def test_a_narrow_terminal_is_read_from_the_left(logged: Any) -> None:
     """At 80 columns, an event that went well."""
-    found = read({}, 0.0, Deadline(5), [str(logged(moved()))])
+    found = read({}, 0.0, Deadline(60), [str(logged(moved()))])
     first, second, *written = (text.plain for text in shown_by.lines(found, 80))
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  start of ip_service in 0\.31 s: exit code 0", first)
     assert second == "    from eni-2 to node1"

@@ -653,5 +653,5 @@ def test_release_asks_nobody(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
 def test_names_that_no_table_has_are_told_with_the_vpc() -> None:
     """Also by whoever has not looked them up itself: the doctor's finding named no VPC."""
     to_ip, ec2 = Destinations([IP], [ip_network(IP)]), cast("Ec2", None)
-    tables = ChosenTables(TableNames(auto=True), to_ip, ec2, lambda: "vpc-1", Memory({}, "none"), Deadline(5))
+    tables = ChosenTables(TableNames(auto=True), to_ip, ec2, lambda: "vpc-1", Memory({}, "none"), Deadline(60))
     assert "auto finds no table of vpc-1 with a route for" in str(tables.none_found(["auto"]))

@@ -168,7 +168,7 @@ def program(node: Path, name: str, text: str, code: int = 0) -> None:
 
 def read(node: Path, *versions: int) -> List[Any]:
     """The objects of this node."""
-    return packet_filters(versions or (4,), Deadline(20), node / "net")
+    return packet_filters(versions or (4,), Deadline(60), node / "net")
 
 
 def test_a_kernel_without_a_packet_filter(node: Path) -> None:

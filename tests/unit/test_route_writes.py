@@ -29,9 +29,9 @@ def test_more_than_are_written_in_parallel() -> None:
     writes = RouteWrites(write)
     some, more = routes(0x0A000000, MOST_PARALLEL + 50), routes(0x0B000000, MOST_PARALLEL + 50)
     writes.add(some)
-    assert writes.failures(Deadline(20), PROGRESS) == {}
+    assert writes.failures(Deadline(60), PROGRESS) == {}
     writes.add([*some[:10], *more])
-    assert writes.failures(Deadline(20), PROGRESS) == {}
+    assert writes.failures(Deadline(60), PROGRESS) == {}
     assert sorted(written, key=str) == sorted([*some, *more], key=str)
 
 
@@ -50,7 +50,7 @@ def test_a_route_is_not_added_twice_while_it_is_written() -> None:
     assert begun.wait(20)
     writes.add(routes(1, 1))
     go_on.set()
-    assert writes.failures(Deadline(20), PROGRESS) == {}
+    assert writes.failures(Deadline(60), PROGRESS) == {}
     assert written == routes(1, 1)
 
 
@@ -67,5 +67,5 @@ def test_one_failure_keeps_no_other_from_being_written() -> None:
     writes = RouteWrites(write)
     writes.add(all_of_them)
     expected: Set[RouteId] = {*all_of_them} - {all_of_them[2]}
-    assert writes.failures(Deadline(20), PROGRESS) == {all_of_them[2]: denied}
+    assert writes.failures(Deadline(60), PROGRESS) == {all_of_them[2]: denied}
     assert done == expected

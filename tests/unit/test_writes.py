@@ -17,7 +17,7 @@ class Calls:
     """EC2 that denies whatever is in `denied`, and answers a dry run of anything else as EC2 does."""
 
     def __init__(self, *denied: str) -> None:
-        self.deadline = Deadline(20)
+        self.deadline = Deadline(60)
         self.denied = denied
         self.made: List[str] = []
 
