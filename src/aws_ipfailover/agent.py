@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Seque
 from aws_ipfailover.address import Address
 from aws_ipfailover.changes import changes
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import DeniedError, Error, ParameterError
+from aws_ipfailover.errors import DeniedError, Error, ParameterError, defect
 from aws_ipfailover.failover import Failover, Finding, Verdict, find_locally, look_locally, not_checked, release_all
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
@@ -67,9 +67,9 @@ class Run:
                 # secrets than this package.
                 from aws_ipfailover.output import line
 
-                raise RuntimeError(line(f"{type(error).__name__}: {error}")) from None
+                raise RuntimeError(line(defect(error))) from None
             log.debug("unexpected", exc_info=True)
-            return Exit.GENERIC, f"{self.action}: internal error, please report it: {type(error).__name__}: {error}"
+            return Exit.GENERIC, f"{self.action}: {defect(error)}"
 
     def code_of(self, error: Error) -> Exit:
         """The exit code for an error; for stop and monitor always 1."""

@@ -90,7 +90,7 @@ class ByHand(Run):
         except Terminated:
             return Result(Error(ended_by_signal(self.action)[1]), interrupted=True)
         except RuntimeError as error:  # a defect, in a stop
-            return Result(Error(f"{self.action}: internal error, please report it: {error}"))
+            return Result(Error(f"{self.action}: {error}"))
         if code is Exit.SUCCESS:
             return Result(None)
         interrupted = (code, reason) == ended_by_signal(self.action)

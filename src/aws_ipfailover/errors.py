@@ -88,3 +88,18 @@ class UnknownError(Error):
 
 class ThrottledError(UnknownError):
     """AWS's rate limit refused a call; the same call succeeds later."""
+
+
+def defect(error: BaseException, text: str = "") -> str:
+    """Half a sentence about an exception that only a mistake in this package raises, for a report of it.
+
+    It has the exception's class, its text, or `text` instead, and the last line of this package that it passed.
+    """
+    what = type(error).__name__
+    passed = error.__traceback__
+    while passed is not None:
+        module = passed.tb_frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] == "aws_ipfailover":
+            what = f"{type(error).__name__} at {module}:{passed.tb_lineno}"
+        passed = passed.tb_next
+    return f"internal error, please report it: {what}: {text or error}"

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 from aws_ipfailover.colour import Colour, Health, health_of
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import Error, MissingError, ParameterError
+from aws_ipfailover.errors import Error, MissingError, ParameterError, defect
 from aws_ipfailover.memory import Memory
 from aws_ipfailover.ocf import AGENT, HEALTH_AGENT, OCF_ROOT
 from aws_ipfailover.ocf.action import Terminated, carry_out, ended_by_signal, print_out, usage
@@ -122,7 +122,7 @@ class Run:
             return ended_by_signal(self.action)
         except Exception as error:
             log.debug("unexpected", exc_info=True)
-            return Exit.GENERIC, f"{self.action}: internal error, please report it: {type(error).__name__}: {error}"
+            return Exit.GENERIC, f"{self.action}: {defect(error)}"
 
     def value(self, name: str) -> Any:
         """A parameter, checked; `None` where it is not given and has no default.

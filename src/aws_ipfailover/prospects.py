@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from aws_ipfailover.context import connect
 from aws_ipfailover.deadline import Deadline, Task
-from aws_ipfailover.errors import Error, MissingError, ParameterError, UnknownError
+from aws_ipfailover.errors import Error, MissingError, ParameterError, UnknownError, defect
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
 from aws_ipfailover.ocf import AGENT
@@ -148,7 +148,7 @@ class _Look:
         except Error as error:
             self._found.append(Problem(error, effect_of(error)))
         except Exception as error:  # noqa: BLE001  a defect here must not look like an answer
-            self._found.append(_unknown(f"internal error, please report it: {type(error).__name__}: {error}"))
+            self._found.append(_unknown(defect(error)))
 
     def _check(self) -> None:
         if _KEPT_ELSEWHERE in self._given.values():

@@ -113,7 +113,7 @@ def check_of(look: Any) -> Check:
         (NotAskedError("region"), "not asked, because of region"),
         (UnknownError("DescribeVpcs: no answer"), "no answer"),
         (Error("DescribeVpcs: Something"), "Something"),
-        (RuntimeError("defect"), "internal error, please report it: RuntimeError: defect"),
+        (RuntimeError("defect"), "report it: RuntimeError at aws_ipfailover.diagnosis.examination:"),
     ],
 )
 def test_an_error_is_no_answer(error: Exception, said: str) -> None:

@@ -22,8 +22,8 @@ NO_REASONS: Set[str] = {
     *("AWS credentials (profile, environment, or by IMDS the instance's role)", "DescribeNetworkInterfaces for …"),
     *("certificate authorities in …", "connecting to EC2", "the region, from instance metadata (IMDS)"),
     # what is put into a gap of another text
-    *("ca_bundle of the AWS profile", "no certificate in PEM format", "the Python package requests", "the … endpoint"),
-    *("the network interfaces of this node", "of network card …", "…: …: ……", "…: …; …", "… in …"),
+    *("… at …:…", "ca_bundle of the AWS profile", "no certificate in PEM format", "the Python package requests"),
+    *("the … endpoint", "the network interfaces of this node", "of network card …", "…: …: ……", "…: …; …", "… in …"),
     # what is logged at INFO, or shown by a plan
     "… assigned to …",
     # records, marks and bytes

@@ -29,6 +29,7 @@ from aws_ipfailover.errors import (
     ThrottledError,
     UnknownError,
     WouldSucceedError,
+    defect,
 )
 from aws_ipfailover.output import line
 from aws_ipfailover.redaction import without_secrets
@@ -184,7 +185,7 @@ def translate(operation: str, error: BaseException) -> Error:
     if isinstance(error, (sdk.BotoCoreError, boto3.exceptions.Boto3Error, ValueError)):
         return Error(f"{operation}: {type(error).__name__}: {_short(str(error))}")
     if isinstance(error, (LookupError, AttributeError, TypeError, AssertionError)):
-        return Error(f"{operation}: internal error, please report it: {type(error).__name__}: {_short(str(error))}")
+        return Error(f"{operation}: {defect(error, _short(str(error)))}")
     return UnknownError(f"{operation}: {type(error).__name__}")
 
 

@@ -19,7 +19,7 @@ from aws_ipfailover.diagnosis import (
 )
 from aws_ipfailover.diagnosis.finding import Area, Check, Finding, NotAskedError, unknown
 from aws_ipfailover.diagnosis.surroundings import Surroundings
-from aws_ipfailover.errors import DeniedError, Error
+from aws_ipfailover.errors import DeniedError, Error, defect
 
 # In the order in which they are told.
 CHECKS: Tuple[Check, ...] = (
@@ -70,7 +70,7 @@ def _ask(check: Check, surroundings: Surroundings) -> Finding:
     except Error as error:
         return unknown(str(error))
     except Exception as error:  # noqa: BLE001  a defect here must not look like an answer
-        return unknown(f"internal error, please report it: {type(error).__name__}: {error}")
+        return unknown(defect(error))
 
 
 def _action(error: Error) -> str:
