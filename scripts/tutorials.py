@@ -332,6 +332,9 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the outputs that were seen into the pages")
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}")
     given = parser.parse_args()
+    for name in given.names:
+        if name not in NAMES:
+            parser.error(f"there is no tutorial {name!r}; there are {', '.join(NAMES)}")
     wrong = 0
     for name in given.names:
         sys.stderr.write(f"{name}\n")
