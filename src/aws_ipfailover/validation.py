@@ -25,10 +25,11 @@ from aws_ipfailover.errors import (
     NoRouteError,
     NoTableError,
     ParameterError,
+    UnknownError,
 )
 from aws_ipfailover.holdings.delegated_prefixes import delegations
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
-from aws_ipfailover.holdings.overlay_routes import check_is_on
+from aws_ipfailover.holdings.overlay_routes import CHECK_UNTOLD, check_is_on
 from aws_ipfailover.holdings.route_writes import RouteId, RouteWrites, few, sentences, summary
 from aws_ipfailover.modes import chosen_tables, destinations_of, elastic_ip, mode_named
 from aws_ipfailover.parameters import Values
@@ -254,7 +255,9 @@ class Checks:
                     f" but this node's {network_interface_id} is in {interface.vpc_id}"
                 )
                 yield Problem(NodeError(text), Effect.PARTLY)
-        if interface.source_dest_check:
+        if interface.source_dest_check is None:
+            yield Problem(UnknownError(CHECK_UNTOLD), Effect.UNKNOWN)
+        elif interface.source_dest_check:
             yield self._check_is_on(network_interface_id)
         yield from self._addresses_inside(interface)
 

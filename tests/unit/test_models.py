@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
@@ -87,6 +87,13 @@ def test_device_indexes_of_secondary_interfaces() -> None:
     assert [found.device_indexes(card) for card in (0, 1, 2)] == [{0, 2}, {1}, set()]
     assert found.uses_several_cards
     assert not instance({"SecondaryInterfaces": described["SecondaryInterfaces"]}).uses_several_cards
+
+
+@pytest.mark.parametrize("told", [True, False, None])
+def test_the_source_destination_check(told: Optional[bool]) -> None:
+    """On, off, or not told: that is neither."""
+    described = {} if told is None else {"SourceDestCheck": told}
+    assert network_interface(described).source_dest_check is told
 
 
 @pytest.mark.parametrize(("described", "attached"), [({}, False), ({"Status": "detached"}, False), ({}, True)])

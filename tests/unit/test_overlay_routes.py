@@ -29,7 +29,7 @@ from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.holdings import overlay_routes
 from aws_ipfailover.holdings.chosen_tables import ChosenTables
 from aws_ipfailover.holdings.destinations import Destinations
-from aws_ipfailover.holdings.overlay_routes import OverlayRoutes
+from aws_ipfailover.holdings.overlay_routes import CHECK_UNTOLD, OverlayRoutes
 from aws_ipfailover.memory import Memory
 from aws_ipfailover.parameters import TableNames
 
@@ -70,7 +70,7 @@ class FakeEc2:
         self.readings: List[Callable[[], RouteTables]] = []
         self.written: List[str] = []
         self.reads = 0
-        self.check_on = False
+        self.check_on: Optional[bool] = False
         self.check_readings: List[bool] = []  # what the next reads of the ENI answer instead
         self.fail_check_read: Optional[Error] = None
         self.check_read_hangs = False
@@ -521,6 +521,20 @@ def test_a_check_that_may_not_be_read_does_not_matter_to_a_monitor(
     assert overlay.look() == HERE
     (warning,) = logged(caplog, "WARNING")
     assert "cannot find out whether the source/destination check" in warning
+
+
+def test_an_answer_without_the_check_is_no_drift(
+    ec2: FakeEc2, overlay: OverlayRoutes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not known to be on: neither a monitor nor a start writes, and both warn."""
+    ec2.all_here()
+    ec2.check_on = None
+    assert overlay.look() == HERE
+    overlay.take()
+    warnings = logged(caplog, "WARNING")
+    assert len(warnings) == 2
+    assert all(one.endswith(CHECK_UNTOLD) for one in warnings)
+    assert ec2.check_writes == 0
 
 
 def test_a_check_that_is_not_known_is_unknown(ec2: FakeEc2, overlay: OverlayRoutes) -> None:

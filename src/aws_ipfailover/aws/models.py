@@ -82,13 +82,13 @@ class Attachment(NamedTuple):
 class NetworkInterface(NamedTuple):
     """An ENI; `addresses` are its IPv4 addresses, the primary one first, then its IPv6 addresses.
 
-    `prefixes`: those that are delegated to it; their addresses are not among `addresses`. `group_ids`: of its security
-    groups.
+    `source_dest_check`: whether it is on; `None` where the answer does not say it. `prefixes`: those that are delegated
+    to it; their addresses are not among `addresses`. `group_ids`: of its security groups.
     """
 
     network_interface_id: str
     vpc_id: str
-    source_dest_check: bool
+    source_dest_check: Optional[bool]
     subnet_id: str
     availability_zone: str
     mac: str
@@ -200,7 +200,7 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
     return NetworkInterface(
         described.get("NetworkInterfaceId", ""),
         described.get("VpcId", ""),
-        bool(described.get("SourceDestCheck", True)),
+        described.get("SourceDestCheck"),
         described.get("SubnetId", ""),
         described.get("AvailabilityZone", ""),
         str(described.get("MacAddress", "")).lower(),

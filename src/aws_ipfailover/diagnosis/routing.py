@@ -25,6 +25,7 @@ from aws_ipfailover.diagnosis.finding import (
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import DeniedError
 from aws_ipfailover.holdings.destinations import Destinations
+from aws_ipfailover.holdings.overlay_routes import CHECK_UNTOLD
 from aws_ipfailover.holdings.route_writes import RouteWrites, few, summary
 
 _OVERLAY = ("overlay-ip",)
@@ -118,6 +119,8 @@ def _attached_around(tables: Sequence[RouteTable], addresses: Sequence[Address])
 
 def _source_dest_check(surroundings: Surroundings) -> Finding:
     eni = surroundings.own()
+    if eni.source_dest_check is None:
+        return unknown(CHECK_UNTOLD)
     if not eni.source_dest_check:
         return passed(f"off on {eni.network_interface_id}")
     command = ec2_command(

@@ -41,6 +41,9 @@ _LOOKUP_PATIENCE = 3.0
 # The key of a contradiction that is about the ENI instead of a route table.
 _CHECK = "source/destination check"
 
+CHECK_UNTOLD = "DescribeNetworkInterfaces: the answer does not tell the source/destination check"
+"""Why it is not known whether the check is on. EC2 always tells it; a stand-in for EC2 may not."""
+
 
 class OverlayRoutes:
     """`destinations` routed to `network_interface_id` in each of `tables`.
@@ -155,6 +158,8 @@ class OverlayRoutes:
             on = self._ec2.network_interface(self._eni).source_dest_check
         except Error as error:
             return [of_call(write, text, None, "off", made=None, note=str(error))]
+        if on is None:
+            return [of_call(write, text, None, "off", made=None, note=CHECK_UNTOLD)]
         return [of_call(write, text, "on" if on else "off", "off", made=on)]
 
     def _plan_route(self, route: RouteId, routes: Optional[Mapping[Cidr, Route]]) -> List[Step]:
@@ -237,7 +242,7 @@ class OverlayRoutes:
             check.result(self._deadline.within(_CHECK_PATIENCE), f"DescribeNetworkInterfaces for {self._eni}")
         except UnknownError as error:
             if not self._check_is_on:
-                log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, error)
+                self._warn_of_check(error)
                 return
             try:
                 check.result(self._deadline, "ModifyNetworkInterfaceAttribute")
@@ -303,10 +308,13 @@ class OverlayRoutes:
             NodeError: it cannot be switched off; names the command for it.  UnknownError: its state cannot be read.
         """
         try:
-            if not self._ec2.network_interface(self._eni).source_dest_check:
-                return
+            on = self._ec2.network_interface(self._eni).source_dest_check
         except Error as error:
             raise UnknownError(str(error)) from None
+        if on is None:
+            raise UnknownError(CHECK_UNTOLD)
+        if not on:
+            return
         self._check_is_on = True
         self._write_check_off()
 
@@ -337,9 +345,14 @@ class OverlayRoutes:
         try:
             on = self._ec2.network_interface(self._eni).source_dest_check
         except DeniedError as error:
-            log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, error)
+            self._warn_of_check(error)
             return None
+        if on is None:
+            self._warn_of_check(CHECK_UNTOLD)
         return check_is_on(self._ec2.region, self._eni) if on else None
+
+    def _warn_of_check(self, why: object) -> None:
+        log.warning("cannot find out whether the source/destination check of %s is off: %s", self._eni, why)
 
     def _compare(self, tables: RouteTables) -> Contradictions:
         self._missing = tables.missing
