@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,14 @@ from typing import List
 
 import pytest
 
+from vpc_lab.cli import scenarios
+from vpc_lab.cli.lab import command
+from vpc_lab.judge.verdict import Verdict
+from vpc_lab.scenarios.configuration import Configuration
+from vpc_lab.scenarios.runner import Company, Played
+from vpc_lab.scenarios.scenario import Scenario
 from vpc_lab.scenarios.soak import Options
+from vpc_lab.settings import Settings
 
 CLI = [str(Path(sys.executable).with_name("aws-ipfailover")), "lab"]
 
@@ -51,3 +59,23 @@ def test_a_soak_has_at_least_one_step() -> None:
     assert not Options(1, minutes=0.0).more(2, began=0.0)
     assert Options(1, minutes=0.0, first=5, steps=2).more(6, began=0.0)
     assert not Options(1, minutes=9e9, first=5, steps=2).more(7, began=0.0)
+
+
+def test_what_an_interrupted_run_has_played_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the JSON, which another run can take up; there is no page of a part of the run."""
+
+    def play(_: Company, scenario: Scenario, configuration: Configuration) -> Played:
+        if scenario.name != "planned-move":
+            raise KeyboardInterrupt
+        return Played(scenario, configuration, Verdict(), tmp_path, 1.0)
+
+    monkeypatch.setattr(Company, "play", play)
+    monkeypatch.setattr(scenarios, "_base_settings", lambda *_, **__: Settings())
+    kept, page = tmp_path / "kept.json", tmp_path / "page.md"
+    arguments = ["scenarios", "planned-move", "split-brain", "--json", str(kept), "--page", str(page)]
+    assert command.main([*arguments, "--directory", str(tmp_path / "records")], standalone_mode=False) == 130
+    assert [one["scenario"] for one in json.loads(kept.read_text())] == ["planned-move"]
+    assert not page.exists()
+    assert "Interrupted" in capsys.readouterr().out

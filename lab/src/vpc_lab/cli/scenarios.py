@@ -162,6 +162,7 @@ def scenarios_verb(
     earlier = [one for file in beside for one in outcomes_of(file)]
     voice, place = narrator(), place_for(directory)
     played: List[Played] = []
+    interrupted = False
     try:
         for agent in agents or AGENTS[:1]:
             configuration = _configuration(agent, tool, mode, nodes)
@@ -180,10 +181,13 @@ def scenarios_verb(
                         voice.say(f"The page of it: {found.page}")
     except KeyboardInterrupt:
         voice.say("Interrupted: the lab is gone, and everything in it.")
-        return INTERRUPTED
+        interrupted = True
     outcomes = [one.to_json() for one in played]
-    if json_file is not None:
+    # Also what an interrupted run has played, which can be most of an hour's work; a page is of whole runs.
+    if json_file is not None and (played or not interrupted):
         _write(json_file, json.dumps(outcomes, indent=1) + "\n")
+    if interrupted:
+        return INTERRUPTED
     if page_file is not None:
         _write(page_file, page([*earlier, *outcomes]))
     sys.stdout.write(f"\n{table([*earlier, *outcomes])}\nThe records are in {place}.\n")
