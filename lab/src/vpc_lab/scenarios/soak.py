@@ -120,14 +120,14 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
             if not wrong:
                 audited = replace(expected, may_be_fenced=may_be_fenced(step, stage.nodes))
                 wrong += [f"after step {number}: {one}" for one in auditor.complaints(audited, over=False)]
-            durations.append(time.monotonic() - step_began)
-            memory.append(resident(lab.supervisor_pid()) + resident(os.getpid()))
             if wrong or judge.found:
                 failed = step
                 with contextlib.suppress(LabError, OSError):
                     lab.save_logs(directory / "logs")
             else:
                 tidy(lab)
+            durations.append(time.monotonic() - step_began)
+            memory.append(resident(lab.supervisor_pid()) + resident(os.getpid()))
             number += 1
     judge.feed(*recording.rest())
     verdict = judge.finish(wrong)
