@@ -322,7 +322,7 @@ def test_a_directory_that_only_root_may_look_into(tmp_path: Path, monkeypatch: p
     ("hint", "said"),
     [
         ("Hint: You are currently not seeing messages from other users and the system.", "nothing of the system: run"),
-        ("No journal files were found.", "has no journal files"),
+        ("No journal files were found.", "there are no journal files"),
     ],
 )
 def test_a_journal_that_shows_nothing_of_the_system(

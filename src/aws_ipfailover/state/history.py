@@ -31,8 +31,8 @@ _DAY = 86_400.0
 # What journalctl says, and ends with 0, where it shows nothing of the system, and what that means here. Facts: systemd,
 # journal-util.c; the second was seen with 252.
 _HINTS = {
-    "not seeing messages from": "shows this user nothing of the system: run this as root",
-    "No journal files were": "has no journal files",
+    "not seeing messages from": "it shows this user nothing of the system: run this as root",
+    "No journal files were": "there are no journal files",
 }
 _MARK = PREFIX.encode()
 
