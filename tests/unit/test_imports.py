@@ -198,7 +198,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "diagnosis.reads": {"deadline", "diagnosis.finding", "errors"},
     "diagnosis.routing": {
         *("address", "aws.models", "diagnosis.aws_cli", "diagnosis.finding", "diagnosis.surroundings", "errors"),
-        *("holdings.destinations", "holdings.route_writes"),
+        *("holdings.destinations", "holdings.overlay_routes", "holdings.route_writes"),
     },
     "diagnosis.sdk": {"aws.certificate_authorities", "aws.imds", "aws.session", "diagnosis.finding"},
     "diagnosis.surroundings": {
