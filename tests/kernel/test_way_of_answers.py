@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Iterator, List, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 import pytest
 
@@ -37,7 +37,7 @@ def namespace() -> Iterator[None]:
 class Ec2:
     """What EC2 knows of the ENI of eth0."""
 
-    def __init__(self, check: bool = False, *addresses: str) -> None:
+    def __init__(self, check: Optional[bool] = False, *addresses: str) -> None:
         self._eni = SimpleNamespace(
             network_interface_id="eni-0", source_dest_check=check, addresses=list(map(ip_address, addresses))
         )
@@ -132,6 +132,9 @@ def test_without_an_answer_of_ec2_it_is_not_known() -> None:
     """No `no`."""
     with pytest.raises(UnknownError):
         found(ec2=Silent())
+    with pytest.raises(UnknownError, match="does not tell the source/destination check of eni-0"):
+        found(ec2=Ec2(None))
+    assert found(ec2=Ec2(None, ADDRESS)).outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit"])

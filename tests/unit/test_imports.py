@@ -57,7 +57,9 @@ ALLOWED: Dict[str, Set[str]] = {
         *("consistency", "deadline", "errors", "kernel.kernel", "memory", "node", "parameters"),
     },
     "state.cloud_answers": {"address", "context", "deadline", "errors", "modes", "parameters"},
-    "state.cloud_state": {"address", "state.cloud_answers", "errors", "state.node_names", "parameters"},
+    "state.cloud_state": {
+        *("address", "errors", "holdings.overlay_routes", "parameters", "state.cloud_answers", "state.node_names"),
+    },
     "state.history": {"deadline", "errors", "ocf.durations", "ocf.record", "programs"},
     "state.node_names": {"address", "ocf.cib", "ocf.corosync"},
     "state.status": {
@@ -184,7 +186,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "diagnosis.iptables_save": set(),
     "diagnosis.local_network": {
         *("address", "deadline", "diagnosis.finding", "diagnosis.iptables_save", "diagnosis.packet_filter"),
-        *("diagnosis.surroundings", "errors", "kernel.command", "kernel.links", "programs"),
+        *("diagnosis.surroundings", "errors", "holdings.overlay_routes", "kernel.command", "kernel.links", "programs"),
     },
     "diagnosis.machine": {
         *("", "coexistence", "diagnosis.finding", "diagnosis.sdk", "diagnosis.surroundings", "errors"),

@@ -32,6 +32,7 @@ from aws_ipfailover.diagnosis.iptables_save import OF_IPTABLES, objects_of
 from aws_ipfailover.diagnosis.packet_filter import dropping
 from aws_ipfailover.diagnosis.surroundings import Surroundings
 from aws_ipfailover.errors import DeniedError, Error, MissingError, UnknownError
+from aws_ipfailover.holdings.overlay_routes import CHECK_UNTOLD
 from aws_ipfailover.kernel.command import Ip
 from aws_ipfailover.kernel.links import Link
 
@@ -189,7 +190,11 @@ def _by_another(
     """An answer leaves by another interface than packets come in by: EC2 drops it, if that is an ENI that checks."""
     macs = [one.mac for one in surroundings.links() if one.name == device and one.mac and not one.virtual]
     for eni in surroundings.ec2().network_interfaces_with(macs) if macs else ():
-        if eni.source_dest_check and address not in eni.addresses:
+        if address in eni.addresses:
+            continue
+        if eni.source_dest_check is None:
+            raise UnknownError(f"{CHECK_UNTOLD} of {eni.network_interface_id}")
+        if eni.source_dest_check:
             return warned(
                 f"answers to {consumer} leave by {device}, and the source/destination check of"
                 f" {eni.network_interface_id} drops them, as they come from {address}",

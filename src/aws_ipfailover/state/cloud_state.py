@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Address
 from aws_ipfailover.errors import Error
+from aws_ipfailover.holdings.overlay_routes import CHECK_UNTOLD
 from aws_ipfailover.parameters import Values
 from aws_ipfailover.state.cloud_answers import Answers, Tables, Wanted, routes_found
 from aws_ipfailover.state.node_names import NodeNames
@@ -164,6 +165,8 @@ class _Reading:
             found = self._answers.interfaces.get(eni)
             if found is not None and found.source_dest_check:
                 self._wrong.append(f"the source/destination check of {eni} is on, so EC2 drops the addresses' packets")
+            elif found is not None and found.source_dest_check is None:
+                self._notes.append(f"{CHECK_UNTOLD} of {eni}")
             states.append(RouteState(table.route_table_id, str(cidr), eni, route.state, holder, table.main, subnets))
         return states
 
