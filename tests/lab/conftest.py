@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Generator, Iterator, List
+from typing import Any, Generator, Iterator, List
 
 import pytest
 
@@ -30,23 +30,24 @@ LONG = (
 NAME = f"test-{os.getpid()}"
 
 
-# Before xdist puts the groups into the tests' names: in its workers it is asked before the conftest files.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Skip, or under CI=true fail, what this machine cannot run. A file's tests share a worker, and so their labs.
-
-    But for those that name a group of their own (`--dist loadgroup`). Long files come first.
-    """
+    """Skip, or under CI=true fail, what this machine cannot run. Long files come first."""
     items.sort(key=_rank)
     missing = missing_programs()
     reason = "a lab takes root" if os.geteuid() != 0 else f"not installed: {', '.join(missing)}" if missing else None
     for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if reason is not None and "root" in item.keywords and Path(__file__).parent in item.path.parents:
             if os.environ.get("CI") == "true":
                 raise pytest.UsageError(f"the lab tier cannot run here, and has to under CI=true: {reason}")
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests that share a lab share a worker."""
+    from lab_workers import SharedLabs  # only where pytest-xdist is
+
+    return SharedLabs(config, log)
 
 
 def _rank(item: pytest.Item) -> int:

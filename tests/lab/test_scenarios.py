@@ -49,10 +49,10 @@ Cast = Tuple[Company, Configuration]
 
 
 def by(configuration: Configuration, name: str = "") -> Any:
-    """Parameters of a test: a configuration, and the name of a scenario; what has the same one shares a lab."""
+    """Parameters of a test: a configuration, which names what shares a lab (`lab_workers`), and a scenario's name."""
     told = f"{configuration.mode}-{configuration.nodes}-{configuration.tool}"
     values = (configuration, name) if name else (configuration,)
-    return pytest.param(*values, id="-".join(filter(None, (name, told))), marks=pytest.mark.xdist_group(told))
+    return pytest.param(*values, id=f"{name}@{told}")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from vpc_lab.settings import Settings
 
 from .conftest import NAME
 
-pytestmark = [pytest.mark.root, pytest.mark.xdist_group("status")]
+pytestmark = pytest.mark.root
 COMMAND = (sys.executable, "-m", "aws_ipfailover.cli.main")
 
 
