@@ -17,12 +17,19 @@ from vpc_lab.settings import Settings
 
 # The files that take minutes, longest first: begun last, one of them would be waited for by idle workers.
 LONG = (
-    "test_examples",
-    "test_tutorials",
     "test_outages",
-    "test_eni",
     "test_many_addresses",
+    "test_examples",
     "test_scenarios",
+    "test_doctor_of_a_cluster",
+    "test_tutorials",
+    "test_wrong_agents",
+    "test_migrate",
+    "test_eni",
+    "test_health",
+    "test_drill",
+    "test_config",
+    "test_judge",
     "test_coexistence",
 )
 

@@ -68,10 +68,7 @@ def address_for(lab: Lab, name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "layout"),
     [
-        ("eni.crm", "service-subnet"),
         ("eni.pcs", "same-subnet"),
-        ("private-ip.crm", "service-subnet"),
-        ("private-ip.pcs", "service-subnet"),
         ("private-ip-ipv6.crm", "service-subnet"),
     ],
 )

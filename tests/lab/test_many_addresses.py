@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, Sequence, Set, cast
 
 import pytest
 
-from vpc_lab.faults import AccessDenied, ApiError, Fault, RouteChanged, StaleReads
+from vpc_lab.faults import AccessDenied, Fault, RouteChanged, StaleReads
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
 from vpc_lab.settings import Settings
@@ -173,7 +173,6 @@ def move(lab: Lab, node: str) -> None:
 BREAK: Dict[str, Sequence[Fault]] = {
     "working": (),
     "denied": (AccessDenied("DescribeRouteTables"),),
-    "down": (ApiError("InternalError", action="DescribeRouteTables"),),
     "stale": (StaleReads(30.0),),
 }
 
