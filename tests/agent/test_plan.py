@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple, cast
 
 import pytest
 
@@ -122,6 +123,16 @@ def test_overlay_ip_with_the_check_on_and_more(make_node: Callable[..., Node], t
     node.agent.environ["HA_RSCTMP"] = str(node.directory)
     plan = agreed(node, tmp_path)
     assert needs(plan)[0] == ("ModifyNetworkInterfaceAttribute", "needed")
+
+
+def test_overlay_ip_with_a_check_that_is_not_told(node: Node) -> None:
+    """An answer without it is neither on nor off: what its call would change is not known, and the exit code is 3."""
+    interface, untold = node.aws.account.world.interfaces[node.me.network_interface_id], cast("bool", None)
+    node.aws.account.change(lambda world: world.with_interface(replace(interface, source_dest_check=untold)))
+    plan = plan_of(node, 3)
+    (check,) = [one for one in plan["steps"] if one["operation"] == "ModifyNetworkInterfaceAttribute"]
+    assert (check["need"], check["made"]) == ("could not find out", None)
+    assert "does not tell the source/destination check" in check["note"]
 
 
 def test_an_address_that_the_resource_had_before(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator, Set
+from typing import Iterator, Optional, Set
 
 import pytest
 
@@ -182,22 +182,30 @@ def waiting(lab: Lab) -> Set[str]:
 def test_sources_of_one_table_follow_a_written_route_at_their_own_moments(lab: Lab) -> None:
     """With a lag EC2 answers at once, and a consumer and on premises, both by the first table, switch one by one."""
     sources = {"consumer-a", "onprem"}
-    lag = lab.inject(RouteLag(8))
-    lead(lab, "node2")
-    assert set(lab.status().routes[OVERLAY].values()) == {"node2"}
 
-    def one_left() -> Set[str]:
-        left = sources & waiting(lab)
-        return left if len(left) == 1 else set()
+    def switched() -> Optional[Set[str]]:
+        return (sources - waiting(lab)) or None
 
-    (late,) = eventually("one of them to switch", one_left, 30)
-    (early,) = sources - {late}
-    # The address is on node1 only.
-    assert silent(lab, early, OVERLAY)
-    assert answers(lab, late, OVERLAY)
+    for _ in range(6):
+        lag = lab.inject(RouteLag(8))
+        lead(lab, "node2")
+        assert set(lab.status().routes[OVERLAY].values()) == {"node2"}
+        early = eventually("one of them to switch", switched, 30)
+        late = sources - early
+        # The address is on node1 only.
+        reached = [answers(lab, one, OVERLAY) for one in late]
+        if late and late <= waiting(lab):
+            break
+        # The moments that they drew are too near each other to ask between them.
+        lag.heal()
+        lead(lab, "node1")
+    else:
+        pytest.fail("six times both have switched at once")
+    assert reached == [True]
+    assert [silent(lab, one, OVERLAY) for one in early] == [True]
     lag.heal()
     assert not waiting(lab)
-    assert silent(lab, late, OVERLAY)
+    assert [silent(lab, one, OVERLAY) for one in late] == [True]
 
 
 def test_nobody_asks_with_arp_for_the_overlay_address(lab: Lab) -> None:

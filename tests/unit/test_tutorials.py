@@ -187,3 +187,13 @@ def test_every_block_of_a_page_is_run_or_marked(name: str) -> None:
     assert [one for one in opened if one[0] != "diagram" and 'title="' not in one[1]] == []
     assert page.count('"In the lab"') >= 3
     assert "/tmp/" not in page
+
+
+def test_a_tutorial_that_there_is_not(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is none is a sentence that says which there are; nothing is begun."""
+    monkeypatch.setattr(sys, "argv", ["tutorials.py", "overlay-ip", "nope"])
+    monkeypatch.setattr(tutorials, "follow", lambda *_, **__: pytest.fail("a tutorial was begun"))
+    with pytest.raises(SystemExit) as ended:
+        tutorials.main()
+    assert ended.value.code == 2
+    assert f"there is no tutorial 'nope'; there are {', '.join(tutorials.NAMES)}" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox import need_commands
 from vpc_lab.host.cluster_files import corosync_conf, seeded_cib
 
 
@@ -24,6 +25,12 @@ def test_nodes_have_the_ids_that_a_configuration_gives_them() -> None:
     large = corosync_conf(nodes, token_ms=1000, node_ids=(1084753931, 1084753932))
     assert "transport: udpu" in large
     assert "crypto" not in large
+
+
+def test_so_does_the_cib() -> None:
+    """The CIB that a node boots with has the same ids."""
+    need_commands("cibadmin")  # writes the empty one
+    nodes = {"hacert01": "10.0.1.11", "hacert02": "10.0.2.12"}
     assert '<node id="1084753932" uname="hacert02" />' in seeded_cib(
         nodes, region="x", node_ids=(1084753931, 1084753932)
     )
