@@ -56,12 +56,17 @@ FAILED_STOP = '[ "$1" = stop ] && exit 1'
 
 def played(lab: Lab, directory: Path, play: Play, defect: str = "") -> Played:
     """What comes of it with this defect on every node; afterwards the agent is right again."""
-    for node in lab.nodes():
-        lab.exec(node, ["tee", DEFECT], stdin=defect)
+
+    def defective(stage: Stage) -> None:
+        # Only now: what shows only once must not have shown before the record began.
+        for node in lab.nodes():
+            lab.exec(node, ["tee", DEFECT], stdin=defect)
+        play(stage)
+
     try:
         # Only where a node was fenced there is something to restore.
         restores = defect == FAILED_STOP
-        scenario = Scenario("wrong", "An agent with a defect.", play, fail_counts=INFINITY, restores=restores)
+        scenario = Scenario("wrong", "An agent with a defect.", defective, fail_counts=INFINITY, restores=restores)
         return runner.play(lab, scenario, CONFIGURATION, directory, PlainNarrator(io.StringIO()))
     finally:
         for node in lab.nodes():
