@@ -66,7 +66,7 @@ def test_a_holder_that_does_not_take_part(make_eni_node: MakeEniNode, operation:
 
 def test_a_holder_that_has_gone_down_meanwhile(make_eni_node: MakeEniNode) -> None:
     """`stopping` becomes `stopped` while its detachment hangs: force follows at once."""
-    node = make_eni_node(timing=Timing(stop=1.0))
+    node = make_eni_node(timing=Timing(stop=4.0))
     node.aws.account.stuck_detach.add(node.eni)
     node.attach(node.other)
     node.aws.api.administer("StopInstances", InstanceId=node.other.instance_id)
