@@ -18,9 +18,9 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, cast
 
 import pytest
 
@@ -397,6 +397,13 @@ class Node:
         """Let every table of the resource lead the address to an instance (by name), as the peer's start has."""
         for table in self.tables:
             self.aws.account.put_route(self.destination, target, table)
+
+    def leave_out_the_check(self) -> None:
+        """Let EC2's answers leave out the source/destination check of this node's ENI, as EC2's own never do."""
+        mine, untold = self.me.network_interface_id, cast("bool", None)
+        self.aws.account.change(
+            lambda world: world.with_interface(replace(world.interfaces[mine], source_dest_check=untold))
+        )
 
     def forget_writes(self) -> None:
         """Make what the agent remembers of its own writes older than the minute in which reads may lag."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple, cast
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import pytest
 
@@ -127,8 +126,7 @@ def test_overlay_ip_with_the_check_on_and_more(make_node: Callable[..., Node], t
 
 def test_overlay_ip_with_a_check_that_is_not_told(node: Node) -> None:
     """An answer without it is neither on nor off: what its call would change is not known, and the exit code is 3."""
-    interface, untold = node.aws.account.world.interfaces[node.me.network_interface_id], cast("bool", None)
-    node.aws.account.change(lambda world: world.with_interface(replace(interface, source_dest_check=untold)))
+    node.leave_out_the_check()
     plan = plan_of(node, 3)
     (check,) = [one for one in plan["steps"] if one["operation"] == "ModifyNetworkInterfaceAttribute"]
     assert (check["need"], check["made"]) == ("could not find out", None)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
 from sandbox import Node, Ran, crm_resource_stub
@@ -199,9 +196,7 @@ def test_monitor_without_permission_to_read_it(active: Node) -> None:
 
 def test_an_answer_without_it(node: Node) -> None:
     """It is neither on nor off: start and monitor warn, go on and write nothing to the ENI; validate-all says so."""
-    untold: Any = None
-    interface = node.aws.account.world.interfaces[node.me.network_interface_id]
-    node.aws.account.change(lambda world: world.with_interface(replace(interface, source_dest_check=untold)))
+    node.leave_out_the_check()
     told = "the answer does not tell the source/destination check"
     for ran in (node.agent.run("start"), node.agent.run("monitor", level=10, interval=60)):
         assert ran.code == 0, ran

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple
 
@@ -219,12 +218,12 @@ def test_a_source_destination_check_that_is_on(node: Node) -> None:
 
 
 def test_a_source_destination_check_that_nobody_tells(node: Node) -> None:
-    """It is not called off: a note says that it is not known."""
+    """It is neither on nor off, so whether packets arrive is not known: exit code 3."""
     node.started()
-    untold: Any = None
-    interface = node.aws.account.world.interfaces[node.me.network_interface_id]
-    node.aws.account.change(lambda world: world.with_interface(replace(interface, source_dest_check=untold)))
-    assert "the answer does not tell the source/destination check" in json.dumps(documented(node))
+    node.leave_out_the_check()
+    one = documented(node)
+    assert (one["code"], one["verdict"]) == (3, "unknown")
+    assert "the answer does not tell the source/destination check" in json.dumps(one["sentences"])
 
 
 def test_a_resource_without_a_cluster(node: Node) -> None:

@@ -166,7 +166,7 @@ class _Reading:
             if found is not None and found.source_dest_check:
                 self._wrong.append(f"the source/destination check of {eni} is on, so EC2 drops the addresses' packets")
             elif found is not None and found.source_dest_check is None:
-                self._notes.append(f"{CHECK_UNTOLD} of {eni}")
+                self._unknown.append(f"{CHECK_UNTOLD} of {eni}")
             states.append(RouteState(table.route_table_id, str(cidr), eni, route.state, holder, table.main, subnets))
         return states
 
