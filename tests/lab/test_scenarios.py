@@ -29,8 +29,7 @@ pytestmark = pytest.mark.root
 NAME = f"test-{os.getpid()}-scenarios"
 THREE = Configuration(nodes=3, tool="pcs")
 
-# What of the catalogue is played here, by the configuration that it is played with: what other files here do not do.
-# `make scenarios` plays all of it.
+# What of the catalogue is played here, by the configuration that it is played with; `lab scenarios` plays all of it.
 PLAYED = {
     THREE: ("crash-of-the-active-node", "crash-of-the-dc", "split-brain"),
     Configuration(): ("stop-during-an-outage-of-ec2", "ipv6"),

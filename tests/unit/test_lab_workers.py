@@ -1,8 +1,9 @@
-"""tests/lab_workers.py: pytest-xdist, as it is installed here, keeps together what shares a lab."""
+"""tests/lab_workers.py and tests/lab/conftest.py: pytest-xdist, as it is here, keeps together what shares a lab."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,28 +11,24 @@ from typing import Dict, List
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
-CONFTEST = """
-import lab_workers
+from lab_workers import shared
 
-def pytest_xdist_make_scheduler(config, log):
-    return lab_workers.SharedLabs(config, log)
-"""
+TESTS = Path(__file__).parents[1]
 TEST = """
 import os, pathlib, pytest
 
 @pytest.mark.parametrize("name", {names})
 def test_it(name):
     with pathlib.Path(__file__).with_suffix(".said").open("a") as said:
-        print(name, os.environ["PYTEST_XDIST_WORKER"], os.getpid(), file=said)
+        print(name, os.environ["PYTEST_XDIST_WORKER"], file=said)
 """
 
 
 def ran(directory: Path, where: str, names: Dict[str, List[str]]) -> Dict[str, List[List[str]]]:
-    """Run tests with these names in files of a project of its own: names, workers and process ids by file."""
+    """Run tests in files of another project that has the lab's conftest.py; their names and workers, by file."""
     place = directory / where
     place.mkdir(parents=True)
-    (directory / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    shutil.copy(TESTS / "lab/conftest.py", place)
     for file, wanted in names.items():
         (place / f"test_{file}.py").write_text(TEST.format(names=wanted), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "-n", "3", where]
@@ -64,6 +61,4 @@ def test_groups_of_a_file_are_each_run_by_one_worker(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["tests/unit/test_x.py", "tests/agent/test_x.py"])
 def test_others_share_nothing(file: str) -> None:
     """A test outside of tests/lab is its own."""
-    from lab_workers import shared
-
     assert shared(f"{file}::test_it[a@b]") == f"{file}::test_it[a@b]"
