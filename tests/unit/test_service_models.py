@@ -13,7 +13,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from types import ModuleType
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 import botocore
 import botocore.session
@@ -22,10 +23,12 @@ from botocore.loaders import Loader
 from packaging.version import Version
 
 import locked
-from aws_ipfailover.aws import client, service_models
+from aws_ipfailover.aws import client, models, service_models, session, survey, survey_models
 from aws_ipfailover.aws.client import Ec2
 from aws_ipfailover.aws.imds import Imds
+from aws_ipfailover.aws.retry import Calls
 from aws_ipfailover.aws.session import Account, ServiceClient, ec2_calls
+from aws_ipfailover.aws.survey import Survey
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import Error, RouteExistsError
 from vpc_lab.ec2.running import RunningAws, running_aws
@@ -130,16 +133,33 @@ def test_they_are_what_is_made_from_an_sdk(tmp_path: Path) -> None:
             assert list(less(made_model[kind], part[kind])) == []
 
 
-def test_every_operation_has_a_model() -> None:
-    """Every operation that the client calls, and there is none that it does not call."""
-    tree = ast.parse(Path(client.__file__).read_text(encoding="utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
-    called = {
-        call.args[0].value
-        for call in calls
-        if call.func.attr in ("_calls", "_pages") and isinstance(call.args[0], ast.Constant)  # type: ignore[attr-defined]
+def first_arguments(modules: Sequence[ModuleType], *functions: str) -> Set[str]:
+    """The texts that modules give to functions of these names, first of their arguments."""
+    nodes = [node for module in modules for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8")))]
+    return {
+        str(node.args[0].value)
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) in functions
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
     }
-    assert called == set(trimmed("ec2")[1]["operations"])
+
+
+def test_every_operation_has_a_model() -> None:
+    """Every operation that the client and the survey call, and there is none that they do not call."""
+    called = first_arguments([client, survey], "_calls", "_pages", "_all", "sts")
+    called |= first_arguments([session], "sts")
+    assert called == {name for service in SERVICES for name in trimmed(service)[1]["operations"]}
+
+
+def test_everything_that_is_read_is_in_them() -> None:
+    """A member of an answer that the trimmed models leave out would never be there: each that is read is in them."""
+    shapes = [shape for service in SERVICES for shape in trimmed(service)[1]["shapes"].values()]
+    members = {name for shape in shapes for name in shape.get("members", ())}
+    read = first_arguments([client, models, survey, survey_models], "get")
+    assert len(read) > 50
+    assert read <= members
 
 
 CALLS: Dict[str, Callable[[Any], Any]] = {
@@ -150,11 +170,11 @@ CALLS: Dict[str, Callable[[Any], Any]] = {
 
 def sent(loader: Loader, service: str, region: str) -> Tuple[str, str]:
     """URL, and the region and service signed for, of a request that is not sent."""
-    session = botocore.session.Session()
-    session.register_component("data_loader", loader)
-    session.set_config_variable("sts_regional_endpoints", "regional")
-    session.set_credentials("AKIDEXAMPLE", "secret")
-    client: Any = session.create_client(service, region)
+    sdk = botocore.session.Session()
+    sdk.register_component("data_loader", loader)
+    sdk.set_config_variable("sts_regional_endpoints", "regional")
+    sdk.set_credentials("AKIDEXAMPLE", "secret")
+    client: Any = sdk.create_client(service, region)
 
     class NotSentError(Exception):
         pass
@@ -176,12 +196,10 @@ def test_endpoints_are_the_sdks(service: str, monkeypatch: pytest.MonkeyPatch) -
     """In every region of every partition, host and signature are those of the SDK with all its data."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    session = botocore.session.Session()
+    sdk = botocore.session.Session()
     whole, quick = Loader(), service_models.TrimmedLoader()
     regions = [
-        region
-        for partition in session.get_available_partitions()
-        for region in session.get_available_regions("ec2", partition)
+        region for partition in sdk.get_available_partitions() for region in sdk.get_available_regions("ec2", partition)
     ]
     assert {"eu-central-1", "cn-north-1", "us-gov-west-1"} <= set(regions)
     for region in regions:
@@ -206,8 +224,12 @@ def imds_of(aws: RunningAws) -> Imds:
 
 def client_of(aws: RunningAws, seconds: float = 60.0) -> Ec2:
     """Our client; its calls are tried again for so many seconds."""
-    region = aws.account.topology.region
-    return Ec2(ec2_calls(Account(region), Deadline(seconds), imds_of(aws), Progress("")), region)
+    return Ec2(calls_of(aws, seconds), aws.account.topology.region)
+
+
+def calls_of(aws: RunningAws, seconds: float = 60.0) -> Calls:
+    """The calls of a client of ours, which are tried again for so many seconds."""
+    return ec2_calls(Account(aws.account.topology.region), Deadline(seconds), imds_of(aws), Progress(""))
 
 
 def everything(aws: RunningAws, seconds: float = 60.0) -> Tuple[object, ...]:
@@ -220,7 +242,12 @@ def everything(aws: RunningAws, seconds: float = 60.0) -> Tuple[object, ...]:
     except RouteExistsError:
         ec2.replace_route(table, overlay, node.network_interface_id)
     found = ec2.network_interface(node.network_interface_id)
+    around = Survey(calls_of(aws, seconds))
     return (
+        around.security_groups(found.vpc_id),
+        around.network_acls(found.vpc_id),
+        around.peerings(found.vpc_id),
+        around.interface_limits(ec2.instance(node.instance_id).instance_type),
         ec2.route_tables([table]),
         found,
         ec2.instance(node.instance_id),

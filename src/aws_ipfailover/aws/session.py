@@ -12,7 +12,6 @@ import socket
 import stat
 import threading
 import warnings
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Tuple
 from urllib.parse import urlsplit
@@ -22,7 +21,6 @@ import botocore.session
 from botocore import exceptions as sdk
 from botocore import xform_name
 from botocore.config import Config
-from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 
 from aws_ipfailover.aws.certificate_authorities import authorities, context
@@ -83,13 +81,10 @@ def ec2_calls(
     imds: Imds,
     progress: Progress,
     connections: int = 10,
-    *,
-    all_operations: bool = False,
 ) -> Calls:
     """Calls of EC2 with the credentials of the SDK's chain, which ends with the instance's role, or of `account.role`.
 
-    `connections`: the highest number of parallel calls. `all_operations`: also those that the trimmed models leave out,
-    for which the SDK's own model is loaded, in a tenth of a second.
+    `connections`: the highest number of parallel calls.
 
     Raises:
         NodeError: no such profile.  Error: no credentials, or the role cannot be assumed.  UnknownError: no answer.
@@ -101,7 +96,7 @@ def ec2_calls(
                 _bypass_proxy(imds_url)
             source = _Credentials(_Sessions(account, deadline, connections), imds, progress)
             url = account.endpoint_url or _configured_endpoint("EC2")
-            client = ServiceClient(source, "ec2", account.region, url, all_operations=all_operations)
+            client = ServiceClient(source, "ec2", account.region, url)
             _check_endpoint(account, "EC2", client.endpoint_url)
             return Calls(client, deadline, progress)
     except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
@@ -109,7 +104,7 @@ def ec2_calls(
 
 
 def sts_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progress) -> Calls:
-    """Calls of STS with this node's own credentials, whatever `account.role` is, and with all of its operations.
+    """Calls of STS with this node's own credentials, whatever `account.role` is.
 
     Raises:
         as `ec2_calls`.
@@ -119,7 +114,7 @@ def sts_calls(account: Account, deadline: Deadline, imds: Imds, progress: Progre
             warnings.simplefilter("ignore")
             account = account._replace(role=None)
             source = _Credentials(_Sessions(account, deadline, 1), imds, progress)
-            client = ServiceClient(source, "sts", account.region, _configured_endpoint("STS"), all_operations=True)
+            client = ServiceClient(source, "sts", account.region, _configured_endpoint("STS"))
             _check_endpoint(account, "STS", client.endpoint_url)
             return Calls(client, deadline, progress)
     except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
@@ -416,12 +411,6 @@ class _OwnCredentials:
         return self._session
 
 
-@lru_cache(maxsize=1)
-def _whole_models(data_path: Optional[str]) -> Loader:
-    """A loader of the SDK's own models, which it parses once for all clients."""
-    return create_loader(data_path)
-
-
 # Errors that other models do not prevent: the server's answer, or its absence.
 _NOT_OF_MODELS = (
     *(Error, UnusableAnswer, sdk.ClientError, sdk.HTTPClientError, sdk.ConnectionError, sdk.NoCredentialsError),
@@ -439,13 +428,10 @@ class ServiceClient:
     """A client of one service with credentials of `source`, with the trimmed models if the SDK accepts them.
 
     `url` is the endpoint, `None` for the SDK's own choice. The SDK's own models replace the trimmed ones
-    permanently as soon as it refuses those: when the client is created, or at any call; `all_operations`: from the
-    beginning. Safe to use from many threads.
+    permanently as soon as it refuses those: when the client is created, or at any call. Safe to use from many threads.
     """
 
-    def __init__(
-        self, source: SessionSource, name: str, region: str, url: Optional[str], *, all_operations: bool = False
-    ) -> None:
+    def __init__(self, source: SessionSource, name: str, region: str, url: Optional[str]) -> None:
         self._source = source
         self._name = name
         self._region = region
@@ -454,8 +440,7 @@ class ServiceClient:
         self._thread = _Request()
         self._session = source.session()
         # Models of the user's own come first.
-        self._trimmed = not all_operations and not self._session.get_config_variable("data_path")
-        self._all_operations = all_operations
+        self._trimmed = not self._session.get_config_variable("data_path")
         self._client = self._create()
 
     @property
@@ -509,10 +494,7 @@ class ServiceClient:
 
     def _create(self) -> Any:
         """The client, with the SDK's own models if it refuses the trimmed ones."""
-        if self._all_operations:  # the session can be one that has made another client with the trimmed models
-            loader = _whole_models(self._session.get_config_variable("data_path"))
-            self._session.register_component("data_loader", loader)
-        elif self._trimmed:
+        if self._trimmed:
             self._session.register_component("data_loader", TrimmedLoader())
             try:
                 return self._new()

@@ -1,7 +1,6 @@
 """EC2's and STS's operations that only commands use, and never the agent, each as one method.
 
-Their models are not among the trimmed ones: the calls are made with the SDK's own. Facts: Amazon EC2 API Reference and
-AWS STS API Reference, each operation's page.
+Facts: Amazon EC2 API Reference and AWS STS API Reference, each operation's page.
 """
 
 from __future__ import annotations

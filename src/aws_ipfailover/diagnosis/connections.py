@@ -217,7 +217,7 @@ class Connections:
         make: Callable[..., Any] = sessions().ec2_calls
         connections = max(_MOST_AT_ONCE, connections_for(self.values()))
         with _connecting:
-            calls = make(account, self._until, self.metadata(), self.progress, connections, all_operations=True)
+            calls = make(account, self._until, self.metadata(), self.progress, connections)
         return Clients(Ec2(calls, account.region), Survey(calls))
 
     def _soon(self) -> Deadline:
