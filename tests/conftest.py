@@ -18,7 +18,7 @@ from vpc_lab.topology import SubnetSpec, topology_for
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How scripts/pythons has each test run by one Python."""
-    parser.addoption("--share", metavar="K/N", help="run the K-th of N shares of the tests; every test is in one share")
+    parser.addoption("--share", metavar="K[-L]/N", help="run the K-th (to L-th) of N shares of the tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
@@ -27,7 +27,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     if share is None:
         return
     which, _, shares = share.partition("/")
-    ours = [item for item in items if crc32(item.nodeid.encode()) % int(shares) == int(which) - 1]
+    first, _, last = which.partition("-")
+    wanted = range(int(first), int(last or first) + 1)
+    ours = [item for item in items if crc32(item.nodeid.encode()) % int(shares) + 1 in wanted]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(ours)])
     items[:] = ours
 

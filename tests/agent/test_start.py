@@ -155,7 +155,7 @@ def test_several_failures_are_all_named(make_node: Callable[..., Node]) -> None:
     node.aws.faults.add(Fault("error", action="ReplaceRoute", resource=throttled, code="RequestLimitExceeded"))
     node.aws.account.delete_route(node.destination, full)
     node.aws.faults.add(Fault("error", action="CreateRoute", resource=full, code="RouteLimitExceeded"))
-    ran = node.agent.run("start", timeout=6)
+    ran = node.agent.run("start", timeout=12)
     assert ran.code == 0, ran
     for table, code in (
         (denied, "UnauthorizedOperation"),

@@ -117,7 +117,7 @@ def wait_banned(lab: Lab, *expected: Tuple[str, str], undisturbed: Sequence[str]
         seen.update(which for which, count in (status.fail_counts.items() if status else ()) if count == FATAL)
         return seen.issuperset(expected)
 
-    eventually(f"a failed start of {expected}", all_seen, 90.0)
+    eventually(f"a failed start of {expected}", all_seen, 150.0)
 
 
 def on_every_node(lab: Lab, *resources: str) -> List[Tuple[str, str]]:

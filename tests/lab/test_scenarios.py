@@ -29,20 +29,17 @@ pytestmark = pytest.mark.root
 NAME = f"test-{os.getpid()}-scenarios"
 THREE = Configuration(nodes=3, tool="pcs")
 
-# What of the catalogue is played here, by the configuration that it is played with; `lab scenarios` plays all of it.
+# What of the catalogue is played here, by the configuration that it is played with; `lab scenarios` plays all of it. In
+# modes eni and private-ip the power of the active node fails in test_eni.py.
 PLAYED = {
     THREE: ("crash-of-the-active-node", "crash-of-the-dc", "split-brain"),
     Configuration(): ("stop-during-an-outage-of-ec2", "ipv6"),
     Configuration(mode="eni"): (
-        "crash-of-the-active-node",
         "freeze-of-the-active-node",
         "move-away-from-a-node-without-ec2",
         "detachment-that-sticks",
     ),
-    Configuration(mode="private-ip", tool="pcs"): (
-        "crash-of-the-active-node",
-        "hang-of-the-active-node",
-    ),
+    Configuration(mode="private-ip", tool="pcs"): ("hang-of-the-active-node",),
 }
 Cast = Tuple[Company, Configuration]
 

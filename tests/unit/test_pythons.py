@@ -140,16 +140,24 @@ def test_the_summary_says_what_ran(checkout: Checkout) -> None:
 
 
 def test_the_interpreters_that_are_here_can_share_the_tests(checkout: Checkout) -> None:
-    """Each gets its share of as many as there are, some tests at a time, and the summary says so."""
-    options = ("--share", "--workers", "2", "tests/agent")
-    done = checkout.run("pythona:oldest python-missing:newest pythonb:newest", *options)
+    """Half of the tests go to .venv's interpreter, each of the others to one of these, and the summary says so."""
+    checkout.interpreter(".venv/bin/python")
+    done = checkout.run("pythona:oldest python-missing:newest pythonb:newest", "--share", "tests/agent")
     assert checkout.calls("pytest") == [
-        "pythona-oldest: -p no:cacheprovider --numprocesses 2 --share 1/2 tests/agent",
-        "pythonb-newest: -p no:cacheprovider --numprocesses 2 --share 2/2 tests/agent",
+        ".venv: -p no:cacheprovider --numprocesses 6 --share 1-2/4 tests/agent",
+        "pythona-oldest: -p no:cacheprovider --numprocesses 6 --share 3/4 tests/agent",
+        "pythonb-newest: -p no:cacheprovider --numprocesses 6 --share 4/4 tests/agent",
     ]
-    assert (
-        "make pythons ran tests/agent with 2 of 3 pairs of Python and SDK, each test with one of them:" in done.stdout
+    first, *summary = done.stdout.splitlines()[-5:]
+    assert first.startswith(
+        "make pythons ran tests/agent with 2 of 3 pairs of Python and SDK, half of the tests with .venv"
     )
+    assert summary == [
+        "  .venv: passed with the versions of .venv",
+        "  pythona:oldest: passed with the versions of pythona-oldest",
+        "  python-missing:newest: not run: no python-missing that can make virtual environments on this machine",
+        "  pythonb:newest: passed with the versions of pythonb-newest",
+    ]
 
 
 def test_every_test_is_in_one_share() -> None:
@@ -160,10 +168,11 @@ def test_every_test_is_in_one_share() -> None:
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
         return sorted(line for line in done.stdout.splitlines() if "::" in line)
 
-    first, second = collected("--share", "1/2"), collected("--share", "2/2")
-    assert first
-    assert second
-    assert sorted(first + second) == collected()
+    half, third, fourth = collected("--share", "1-2/4"), collected("--share", "3/4"), collected("--share", "4/4")
+    assert half
+    assert third
+    assert fourth
+    assert sorted(half + third + fourth) == collected()
 
 
 @pytest.mark.parametrize("ci", ["true", ""])
