@@ -26,7 +26,7 @@ case "$2" in *platform*) echo "the versions of ${here##*/}" ;; esac
 
 
 # How each call of pip that installs from locks begins, and what installs the package itself.
-LOCKED = "install --quiet --require-hashes --only-binary :all:"
+LOCKED = "install --quiet --no-compile --require-hashes --only-binary :all:"
 ITSELF = "install --quiet --no-deps --no-build-isolation --editable . --editable lab"
 NEWEST = "--requirement requirements/lab.txt --requirement requirements/test.txt"
 OLDEST = "--requirement requirements/oldest.txt"

@@ -12,6 +12,19 @@ FENCE_DEVICE = "fence_aws"
 NOTHING_FOUND = 105
 
 
+# What the scheduler would have the cluster do now, printed as a transition graph; nothing is done.
+TRANSITION = ("crm_simulate", "--live-check", "--quiet", "--save-graph", "/dev/stdout")
+
+
+def is_anything_to_do(graph: str) -> bool:
+    """Whether a transition graph has an action: what `crm_resource --wait` waits for, notifications left out.
+
+    Fact: Pacemaker's tools/crm_resource_runtime.c (wait_till_stable), lib/pacemaker/pcmk_graph_producer.c.
+    """
+    actions = ET.fromstring(graph).iterfind("synapse/action_set/*")  # noqa: S314  of this cluster's own scheduler
+    return any(one.tag != "pseudo_event" and one.get("operation") != "notify" for one in actions)
+
+
 @dataclass(frozen=True)
 class NodeState:
     """A node as one of them sees it."""

@@ -16,12 +16,13 @@ import stat
 import struct
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab import examples
-from vpc_lab.cluster import FENCE_DEVICE, ClusterStatus, parse_status
+from vpc_lab.cluster import FENCE_DEVICE, TRANSITION, ClusterStatus, is_anything_to_do, parse_status
 from vpc_lab.errors import LabError, LabTimeoutError
 from vpc_lab.faults import Fault, InForce
 from vpc_lab.host.agents import need_package
@@ -36,6 +37,8 @@ Say = Callable[[str], None]
 DEFAULTS = Settings()
 # Seconds between two looks at a cluster: each starts crm_mon, and labs side by side are short of processor time.
 _CLUSTER_EVERY = 0.4
+# Seconds between the two looks that find a cluster with nothing to do: what Pacemaker hears just then is in the second.
+_CALM = 0.4
 PROGRAMS = ("corosync", "pacemakerd", "crm_mon", "crm", "fence_aws", "ip", "nft", "nsenter", "setpriv")
 PACKAGES = "pacemaker corosync crmsh pcs resource-agents fence-agents iproute2 nftables util-linux"
 
@@ -464,8 +467,27 @@ class Lab:
         self.order("put-role", arn=examples.NETWORK_ROLE_ARN, trusted_accounts=[topology_for().account_id])
 
     def settle(self, within: float = 60.0) -> None:
-        """Wait until the cluster has nothing left to do (`crm_resource --wait`)."""
-        self.exec(self.awake_node(), ["crm_resource", "--wait", f"--timeout={within:.0f}s"], timeout=within + 5)
+        """Wait until the cluster has nothing left to do, twice in succession.
+
+        As `crm_resource --wait`, which looks every two seconds, and not before two seconds are over.
+        """
+        since: List[float] = []
+
+        def is_calm() -> bool:
+            if since and time.monotonic() - since[0] < _CALM:
+                return False
+            if not self._is_idle():
+                since.clear()
+                return False
+            since.append(time.monotonic())
+            return len(since) == 2
+
+        eventually("that the cluster has nothing left to do", is_calm, within, every=0.5)
+
+    def _is_idle(self) -> bool:
+        """Whether the scheduler would have the cluster do nothing; no, where it does not say."""
+        done = self.exec(self.awake_node(), TRANSITION, check=False)
+        return done.returncode == 0 and not is_anything_to_do(done.stdout)
 
     def forget_failures(self, resource: Optional[str] = None, within: float = 60.0) -> None:
         """Forget the failures of one resource, or of all (`crm_resource --cleanup`), once nothing is moving.

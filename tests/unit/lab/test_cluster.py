@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vpc_lab.cluster import NodeState, parse_status
+from vpc_lab.cluster import NodeState, is_anything_to_do, parse_status
 
 PRINTED = """<?xml version="1.0"?>
 <pacemaker-result api-version="2.25" request="crm_mon --output-as=xml">
@@ -52,3 +52,32 @@ def test_what_is_no_status_is_refused() -> None:
     """As where the cluster is not running."""
     with pytest.raises(ValueError, match="did not print XML"):
         parse_status("crm_mon: Connection to cluster failed")
+
+
+GRAPH = """<transition_graph cluster-delay="60s" transition_id="7">
+  <synapse id="0">
+    <action_set>{}</action_set>
+    <inputs><trigger><rsc_op id="3" operation="monitor" operation_key="ip_monitor_0"/></trigger></inputs>
+  </synapse>
+</transition_graph>
+"""
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        ('<rsc_op id="9" operation="start" operation_key="ip_start_0" on_node="node1"/>', True),
+        ('<rsc_op id="9" operation="monitor" operation_key="ip_monitor_10000" on_node="node1"/>', True),
+        ('<crm_event id="9" operation="stonith" on_node="node2"/>', True),
+        ('<rsc_op id="9" operation="notify" operation_key="ip_pre_notify_start_0" on_node="node1"/>', False),
+        ('<pseudo_event id="9" operation="running" operation_key="grp_running_0"/>', False),
+    ],
+)
+def test_what_a_cluster_has_to_do(action: str, expected: bool) -> None:
+    """A resource's operation or a fencing; no notification, nothing that only orders others, nothing waited for."""
+    assert is_anything_to_do(GRAPH.format(action)) is expected
+
+
+def test_an_empty_transition_is_nothing_to_do() -> None:
+    """As the scheduler writes it for a cluster that is as it should be."""
+    assert not is_anything_to_do('<transition_graph cluster-delay="60s" transition_id="0"/>')
