@@ -49,7 +49,7 @@ locked = -m pip install --quiet --require-hashes --only-binary :all: $(patsubst 
 itself := -m pip install --quiet --no-deps --no-build-isolation --editable . --editable lab
 
 .PHONY: demo soak scenarios tutorials rehearsals examples test pythons bench screens docs packages packages-matrix release check install
-.PHONY: clean debian lock audit sbom
+.PHONY: clean debian lock audit sbom others
 
 demo: debian $(VENV)/.lab
 	$(BIN)/aws-ipfailover lab demo $(DEMO)
@@ -69,8 +69,12 @@ rehearsals: debian $(VENV)/.lab
 tutorials: debian $(VENV)/.lab $(VENV)/.peer
 	@$(BIN)/python scripts/tutorials.py $(TUTORIALS)
 
-test: debian $(VENV)/.dev $(VENV)/.peer $(VENV)/.docs check
+test: debian
+	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/.dev $(VENV)/.peer $(VENV)/.docs check $(if $(TESTS),,others)
 	@scripts/test $(TESTS)
+
+others: | $(BIN)/python
+	@scripts/pythons --prepare
 
 pythons: debian
 	@scripts/pythons $(TESTS)

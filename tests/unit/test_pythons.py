@@ -160,6 +160,26 @@ def test_the_interpreters_that_are_here_can_share_the_tests(checkout: Checkout) 
     ]
 
 
+def test_the_environments_can_be_made_before(checkout: Checkout) -> None:
+    """`--prepare` makes those of the interpreters that are here, and runs no test; who runs tests then makes none."""
+    done = checkout.run("pythona:oldest python-missing:newest pythonb", "--prepare")
+    assert done.returncode == 0, done
+    made = checkout.calls("pip")
+    assert {call.split(":")[0] for call in made} == {"pythona-oldest", "pythonb-newest"}
+    assert checkout.calls("pytest") == []
+    checkout.run("pythona:oldest python-missing:newest pythonb")
+    assert checkout.calls("pip") == made
+    assert len(checkout.calls("pytest")) == 2
+
+
+def test_one_that_cannot_be_made_before_is_told_by_who_runs_tests(checkout: Checkout) -> None:
+    """`--prepare` itself succeeds: what it cannot make is tried again."""
+    assert checkout.run("pythona:1.26", "--prepare").returncode == 0
+    done = checkout.run("pythona:1.26")
+    assert done.returncode == 1
+    assert "FAILED: could not make its virtual environment .venv/pythona-1.26" in done.stdout
+
+
 def test_every_test_is_in_one_share() -> None:
     """The shares of this file's own tests are all of them, and none twice."""
 
