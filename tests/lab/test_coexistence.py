@@ -54,7 +54,7 @@ while True:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Lab]:
-    """A cluster whose nodes both run that program: each has two interfaces in one subnet, which is the harder layout."""
+    """A cluster whose nodes both run that program; in the layout with two interfaces in one subnet."""
     with Lab.running(f"{NAME}-coexist", settings("eni", "same-subnet")) as lab, ExitStack() as daemons:
         router = service(lab)[0].rpartition(".")[0] + ".1"
         for node in lab.nodes():
