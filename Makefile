@@ -28,8 +28,9 @@
 # make install  the agent for this machine's Pacemaker, with a virtual environment in PREFIX=/opt/aws-ipfailover (root)
 # Each does its own set-up: Debian packages where missing, a virtual environment in .venv, this package in it.
 
-# The distribution's, as what Pacemaker starts has it, where it can make virtual environments; else the first on PATH.
-PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null && echo /usr/bin/python3 || echo python3)
+# The distribution's, where that is new enough and can make virtual environments; else the first on PATH.
+suits := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 9))
+PYTHON ?= $(shell /usr/bin/python3 -c '$(suits)' 2>/dev/null && echo /usr/bin/python3 || echo python3)
 PREFIX ?= /opt/aws-ipfailover
 MINUTES ?= 30
 SEED ?= 1

@@ -160,6 +160,13 @@ def test_the_interpreters_that_are_here_can_share_the_tests(checkout: Checkout) 
     ]
 
 
+def test_without_other_interpreters_all_tests_are_the_share_of_this_one(checkout: Checkout) -> None:
+    """.venv's interpreter runs every test where none of the others is here."""
+    checkout.interpreter(".venv/bin/python")
+    assert checkout.run("python-missing:newest", "--share", "tests/agent").returncode == 0
+    assert checkout.calls("pytest") == [".venv: -p no:cacheprovider --numprocesses 6 tests/agent"]
+
+
 def test_the_environments_can_be_made_before(checkout: Checkout) -> None:
     """`--prepare` makes those of the interpreters that are here, and runs no test; who runs tests then makes none."""
     done = checkout.run("pythona:oldest python-missing:newest pythonb", "--prepare")

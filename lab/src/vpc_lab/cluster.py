@@ -10,18 +10,20 @@ from typing import Mapping, Optional, Tuple
 FENCE_DEVICE = "fence_aws"
 # What cibadmin exits with where the CIB has nothing that an XPath describes (crm_error --exit 105, "No such object").
 NOTHING_FOUND = 105
-
-
 # What the scheduler would have the cluster do now, printed as a transition graph; nothing is done.
 TRANSITION = ("crm_simulate", "--live-check", "--quiet", "--save-graph", "/dev/stdout")
 
 
 def is_anything_to_do(graph: str) -> bool:
-    """Whether a transition graph has an action: what `crm_resource --wait` waits for, notifications left out.
+    """Whether a transition graph has an action: what `crm_resource --wait` waits for. ValueError if it is none.
 
-    Fact: Pacemaker's tools/crm_resource_runtime.c (wait_till_stable), lib/pacemaker/pcmk_graph_producer.c.
+    Fact: Pacemaker's tools/crm_resource_runtime.c (wait_till_stable), which leaves notifications out.
     """
-    actions = ET.fromstring(graph).iterfind("synapse/action_set/*")  # noqa: S314  of this cluster's own scheduler
+    try:
+        root = ET.fromstring(graph)  # noqa: S314 - what the installed Pacemaker prints
+    except ET.ParseError as error:
+        raise ValueError(f"crm_simulate did not print XML: {error}") from error
+    actions = root.iterfind("synapse/action_set/*")
     return any(one.tag != "pseudo_event" and one.get("operation") != "notify" for one in actions)
 
 

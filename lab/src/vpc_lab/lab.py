@@ -476,18 +476,21 @@ class Lab:
         def is_calm() -> bool:
             if since and time.monotonic() - since[0] < _CALM:
                 return False
-            if not self._is_idle():
+            if not self._is_idle(within):
                 since.clear()
                 return False
             since.append(time.monotonic())
             return len(since) == 2
 
-        eventually("that the cluster has nothing left to do", is_calm, within, every=0.5)
+        eventually("a cluster with nothing left to do", is_calm, within, every=0.5)
 
-    def _is_idle(self) -> bool:
-        """Whether the scheduler would have the cluster do nothing; no, where it does not say."""
-        done = self.exec(self.awake_node(), TRANSITION, check=False)
-        return done.returncode == 0 and not is_anything_to_do(done.stdout)
+    def _is_idle(self, within: float) -> bool:
+        """Whether the scheduler says that the cluster has nothing to do; one that says nothing is asked again."""
+        done = self.exec(self.awake_node(), TRANSITION, check=False, timeout=within)
+        try:
+            return done.returncode == 0 and not is_anything_to_do(done.stdout)
+        except ValueError:  # the cluster was lost while it printed
+            return False
 
     def forget_failures(self, resource: Optional[str] = None, within: float = 60.0) -> None:
         """Forget the failures of one resource, or of all (`crm_resource --cleanup`), once nothing is moving.

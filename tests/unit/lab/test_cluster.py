@@ -81,3 +81,9 @@ def test_what_a_cluster_has_to_do(action: str, expected: bool) -> None:
 def test_an_empty_transition_is_nothing_to_do() -> None:
     """As the scheduler writes it for a cluster that is as it should be."""
     assert not is_anything_to_do('<transition_graph cluster-delay="60s" transition_id="0"/>')
+
+
+def test_a_transition_that_is_cut_off_is_refused() -> None:
+    """It is neither something to do nor nothing."""
+    with pytest.raises(ValueError, match="crm_simulate did not print XML"):
+        is_anything_to_do('<transition_graph transition_id="0"')
