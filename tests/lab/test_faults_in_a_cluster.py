@@ -10,6 +10,7 @@ import pytest
 from vpc_lab.faults import AddressRemoved, Partition, Reboot
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
+from vpc_lab.scenarios.stage import operations
 from vpc_lab.settings import Settings
 from vpc_lab.waiting import eventually
 
@@ -113,3 +114,16 @@ def test_a_partition_of_one_direction_breaks_the_membership_until_it_is_healed(l
 
         eventually("each node to be alone", alone, 30)
     lab.wait_online()
+
+
+def test_settling_lasts_until_everything_is_done(lab: Lab) -> None:
+    """A start of three seconds and the monitor after it; not a moment before both are in the cluster's history."""
+    node = started(lab)
+    slow = ["slow", "ocf:pacemaker:Dummy", "params", "op_sleep=3", "op", "monitor", "interval=3600s", "timeout=20s"]
+    lab.exec(node, ["crm", "configure", "primitive", *slow])
+    lab.settle()
+    path = "//lrm_resource[@id='slow']/lrm_rsc_op[@rc-code='0']"
+    done = operations(lab.exec(node, ["cibadmin", "--query", "--xpath", path]).stdout)
+    lab.exec(node, ["crm", "--force", "configure", "delete", "slow"], check=False)
+    assert len(done) == 2
+    assert {"start", "monitor"} <= {word for entry in done for word in entry.split()}
