@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
+from vpc_lab.rehearsal import stand_ins
 from vpc_lab.rehearsal.programs import fence_agent, init_script, resource_agent, system_bus
 from vpc_lab.rehearsal.programs.resource_agent import FAILED, IN_SYNC, NOT_RUNNING, PROMOTED, SUCCESS, WAITING, Hana
 
@@ -239,3 +241,26 @@ def test_a_fence_agent_that_looks_at_something_else_reaches_no_instance(name: st
     assert fence_agent.perform("off", {"name": name, "region": "nowhere"}, {}) == code
     assert fence_agent.perform("monitor", {"name": name, "region": "nowhere"}, {}) == 0
     assert 'name="plug"' not in fence_agent.metadata({"name": name, "parameters": []})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("stonith:external/ec2", ["status"], "external/ec2 (stand-in): status: NoCredentialsError("),
+        ("stonith:fence_ec2", ["--action=monitor"], "fence_ec2 (stand-in): monitor: NoCredentialsError("),
+    ],
+)
+def test_a_fencing_device_that_cannot_ask_ec2_says_so_in_one_line(
+    name: str, options: List[str], said: str, tmp_path: Path
+) -> None:
+    """While instance metadata gives no credentials, for one: its monitor fails, and the fencer logs no traceback."""
+    one = stand_ins.StandIn(name, "fencing", ("tag", "profile"), promotable=False, resources=("fencing",), why="")
+    root = stand_ins.write([one], tmp_path, first="blue", region="eu-central-1")
+    program = next(path for path in root.rglob("*ec2") if path.is_file())
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    done = subprocess.run(
+        [sys.executable, "-I", program, *options], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(said)

@@ -82,9 +82,13 @@ def main() -> int:
     if action.startswith("get") and action != "gethosts":
         sys.stdout.write(about(action) + "\n")
         return 0
-    if action in ("gethosts", "status", "on", "off", "reset"):
+    if action not in ("gethosts", "status", "on", "off", "reset"):
+        return 1
+    try:
         return perform(action, sys.argv[2] if len(sys.argv) > 2 else "")
-    return 1
+    except Exception as error:  # noqa: BLE001 - the fencer's log gets a sentence
+        sys.stderr.write(f"external/{Path(sys.argv[0]).name} (stand-in): {action}: {error!r}\n")
+        return 1
 
 
 if __name__ == "__main__":
