@@ -263,10 +263,10 @@ class Stage:
         """Take the constraint of a move back."""
         self.command(["crm_resource", "--clear", "--resource", self.mover.resource], check=check)
 
-    def restart(self, within: float = MOVED_WITHIN) -> None:
-        """An administrator has Pacemaker restart the service where it is."""
+    def restart(self, resource: str, within: float = MOVED_WITHIN) -> None:
+        """An administrator has Pacemaker restart what holds the addresses, or a further resource, where it is."""
         self.recording.note("move", within=within + self.service.patience)
-        node, command = self.lab.awake_node(), ["crm_resource", "--restart", "--resource", self.resource]
+        node, command = self.lab.awake_node(), ["crm_resource", "--restart", "--resource", resource]
         self.lab.exec(node, command, timeout=within + self.service.patience)
 
     def care(self) -> None:
