@@ -108,6 +108,27 @@ def test_whether_pacemaker_runs(tmp_path: Path, comm: str, namespace: str, expec
 
 
 @pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["/usr/sbin/pacemakerd"], True),
+        (["/usr/sbin/pacemakerd", "-f", "-VV"], True),
+        (["pacemakerd", "--version"], False),
+        (["pacemakerd", "--features"], False),
+        (["pacemakerd", "-S"], False),
+        (["/usr/lib/pacemaker/pacemaker-based", "metadata"], False),
+        ([], False),
+    ],
+    ids=["daemon", "foreground", "version", "features", "shutdown", "metadata", "ended"],
+)
+def test_whether_it_is_the_daemon(tmp_path: Path, argv: List[str], expected: bool) -> None:
+    """Not one that is asked for its version, nor one that has ended and has no command line any more."""
+    process(tmp_path, "self", "python3", "pid:[1]")
+    process(tmp_path, "42", "pacemakerd", "pid:[1]")
+    (tmp_path / "42" / "cmdline").write_text("".join(f"{one}\0" for one in argv))
+    assert is_running(str(tmp_path)) is expected
+
+
+@pytest.mark.parametrize(
     ("ids", "expected"),
     [("42", True), ("42\t7", False), ("42\t7\t1", False), ("", True)],
     ids=["here", "in a container", "in a container in one", "not told"],

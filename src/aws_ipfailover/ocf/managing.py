@@ -31,6 +31,11 @@ _OWN = AgentName("heartbeat", AGENT)
 # Pacemaker's processes as /proc/PID/comm has them, cut to 15 characters; one of them runs on every node of a cluster,
 # on a remote node the last.
 _PROCESSES = ("pacemakerd", "pacemaker-based", "pacemaker-remot", "pacemaker_remot")
+# Arguments with which the same programs answer or tell the daemon something, and end: pacemakerd(8), and crmsh, which
+# asks pacemaker-based for its metadata.
+_QUESTIONS = frozenset(
+    ("-?", "-h", "--help", "--help-all", "-$", "--version", "-F", "--features", "-S", "--shutdown", "metadata")
+)
 # Seconds for all questions; a cluster that works answers each in a fraction of one.
 _PATIENCE = 10.0
 
@@ -50,7 +55,7 @@ class Managed(NamedTuple):
 
 
 def is_running(proc: str = "/proc") -> bool:
-    """Whether a process of Pacemaker runs on this node, and not in a container on it.
+    """Whether a daemon of Pacemaker runs on this node, and not in a container on it.
 
     Raises:
         UnknownError: the processes cannot be listed.
@@ -60,7 +65,20 @@ def is_running(proc: str = "/proc") -> bool:
     except OSError as error:
         raise UnknownError(f"{proc} cannot be read: {error.strerror}") from None
     found = [one for one in entries if one.isdigit() and _comm(proc, one) in _PROCESSES]
-    return any(_is_of_this_node(proc, one) for one in found)
+    return any(_is_daemon(proc, one) and _is_of_this_node(proc, one) for one in found)
+
+
+def _is_daemon(proc: str, pid: str) -> bool:
+    """Whether a process of that name does not only answer a question, or that cannot be found out.
+
+    One that has ended, and that nobody has waited for yet, has an empty command line: proc_pid_cmdline(5).
+    """
+    try:
+        with open(f"{proc}/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+            argv = file.read().split("\0")
+    except OSError:
+        return True
+    return argv != [""] and _QUESTIONS.isdisjoint(argv[1:])
 
 
 def _is_of_this_node(proc: str, pid: str) -> bool:
