@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.faults import InForce
@@ -97,6 +97,10 @@ class Status:
             known = ", ".join(one.name for one in self.instances)
             raise LabError(f"there is no instance '{name}' in lab '{self.name}'; there are {known}")
         return found
+
+    def torn(self, addresses: Iterable[str]) -> bool:
+        """Whether route tables lead to different instances, or one nowhere, for one of these addresses."""
+        return any(len(set(self.routes.get(address, {}).values())) > 1 for address in addresses)
 
     def to_json(self) -> Dict[str, Any]:
         """Plain values."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, List, Sequence, Tuple
 
@@ -12,7 +14,7 @@ from vpc_lab.cluster import ClusterStatus, Failure
 from vpc_lab.errors import LabError
 from vpc_lab.rehearsal import software
 from vpc_lab.rehearsal.catalogue import failure_of_the_application
-from vpc_lab.scenarios.catalogue import kill_agents
+from vpc_lab.scenarios.catalogue import denied_on_one_table, kill_agents
 from vpc_lab.scenarios.stage import Service
 
 SERVICE = Service("ip", ("192.168.10.10",), behind="app", tolerated=("fence",))
@@ -43,6 +45,31 @@ def test_a_failed_action_that_is_left_is_wrong(monkeypatch: pytest.MonkeyPatch) 
     of_the_application = Failure("app_monitor_10000", "node1", 7, "")
     with pytest.raises(LabError, match=r"crm_mon still shows failed actions: app_monitor_10000$"):
         failure_of_the_application(stage_with([of_a_device, of_the_application], monkeypatch))
+
+
+def test_who_was_refused_the_same_table_is_started_again() -> None:
+    """Where no monitor looks at EC2: the service, and of the other resources those whose tables do not agree."""
+    restarted: List[str] = []
+    nothing = SimpleNamespace(note=lambda *_, **__: None)
+    status = SimpleNamespace(torn=lambda addresses: addresses == ("192.168.10.11",))
+    others = {"torn": ("192.168.10.11",), "whole": ("192.168.10.12",)}
+    stage: Any = SimpleNamespace(
+        service=replace(SERVICE, others=others, looks=False),
+        resource="ip",
+        recording=nothing,
+        lab=SimpleNamespace(settle=lambda _: None, status=lambda: status),
+        active=lambda: "node1",
+        standbys=lambda: ["node2"],
+        tables=lambda: ["rtb-1", "rtb-2"],
+        fault=lambda _: nullcontext(),
+        ask_to_move=lambda _: None,
+        taken_over=lambda _: "node2",
+        take_back=lambda: None,
+        restart=restarted.append,
+        served=lambda: "node2",
+    )
+    denied_on_one_table(stage)
+    assert restarted == ["ip", "torn"]
 
 
 def test_only_the_agent_of_the_service_is_killed() -> None:

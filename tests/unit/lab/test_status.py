@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -44,3 +45,10 @@ def test_an_instance_is_found_by_its_name() -> None:
     assert STATUS.instance("node1") == NODE
     with pytest.raises(LabError, match="there is no instance 'node9' in lab 'mine'; there are node1"):
         STATUS.instance("node9")
+
+
+def test_an_address_is_torn_where_its_tables_lead_to_different_instances() -> None:
+    """And where one of them leads nowhere; not where all lead to one, nor where there is no route table."""
+    assert STATUS.torn(["10.0.3.60", "192.168.10.10"])
+    assert not STATUS.torn(["10.0.3.60"])
+    assert not replace(STATUS, routes={"192.168.10.10": {"rtb-1": "node1", "rtb-2": "node1"}}).torn(["192.168.10.10"])

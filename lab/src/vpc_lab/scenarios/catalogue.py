@@ -516,8 +516,7 @@ def denied_on_one_table(stage: Stage) -> None:
     else:  # started anew it may go to another node, as an ASCS follows its ERS
         stage.restart(stage.resource)
         for resource, addresses in stage.service.others.items():  # one that changed its node meanwhile was refused, too
-            routes = stage.lab.status().routes
-            if any(len(set(routes.get(address, {}).values())) > 1 for address in addresses):
+            if stage.lab.status().torn(addresses):
                 stage.restart(resource)
         stage.served()
 
