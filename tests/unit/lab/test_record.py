@@ -214,6 +214,15 @@ def test_operations_are_read_from_pacemaker_s_log_while_it_grows(tmp_path: Path)
     assert both[-1].time - both[0].time == pytest.approx(2.05)
 
 
+def test_the_end_of_a_fence_device_s_operation_is_read(tmp_path: Path) -> None:
+    """It is no process of the daemon's own, and has no PID."""
+    says = "Nov 22 23:02:51.950 node2 pacemaker-execd     [165] (log_finished) \tinfo: fence_aws start "
+    (tmp_path / "pacemaker.log").write_text(f"{says}(call 11) exited with status 1 (execution time 1.697s)\n")
+    (found,) = Log(tmp_path / "pacemaker.log", "node2").read()
+    assert isinstance(found, Operation)
+    assert (found.resource, found.action, found.call, found.exit_code) == ("fence_aws", "start", 11, 1)
+
+
 def test_results_of_monitors_and_operations_that_timed_out_are_read(tmp_path: Path) -> None:
     """Pacemaker tells of them in other words: of a monitor only what is new, of a probe always."""
     begins = "Nov 22 23:02:51.{} node2 pacemaker-controld  [168] (log_executor_event) \tnotice: Result of "

@@ -90,6 +90,27 @@ def test_faults_and_operations_are_spans() -> None:
     assert f"monitor of {RESOURCE}: does not run (7)" in in_row(found, "node2")
 
 
+def test_an_operation_that_the_power_ended_ends_there_although_its_number_comes_again() -> None:
+    """A node that was booted anew counts its operations from the beginning."""
+    run = crash().operation("start", "node1", 1.5).operation("start", "node1", 8.0, 8.5)
+    spans = [one for one in of(run, run.verdict())["spans"] if one["row"] == "node1"]
+    assert [(one["begins"] - T, one["ends"] - T, one["name"]) for one in spans] == [
+        (1.5, 2.0, f"start of {RESOURCE}, ended with the power"),
+        (8.0, 8.5, f"start of {RESOURCE}: exit code 0"),
+    ]
+
+
+def test_a_fence_device_that_is_not_seen_to_end_is_left_out() -> None:
+    """Also where its number comes again; one that ends is shown."""
+    run = crash()
+    for begin, code in ((6.0, None), (7.0, None), (7.5, 0)):
+        run.items.append(Operation(T + begin, "node2", "fence_aws", "start", 11, code))
+    spans = [one for one in of(run, run.verdict())["spans"] if "fence_aws" in one["name"]]
+    assert [(one["begins"] - T, one["ends"] - T, one["name"]) for one in spans] == [
+        (7.0, 7.5, "start of fence_aws: exit code 0")
+    ]
+
+
 def test_a_fault_that_goes_on_and_one_from_before() -> None:
     """From the beginning of the run on; one that was healed before is not there."""
     run = crash().fault("route-lag", -5.0, seconds=2.0).fault("slow", -9.0, -1.0, seconds=1.0)

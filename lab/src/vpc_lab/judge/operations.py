@@ -10,7 +10,8 @@ from vpc_lab.judge.record import TIMED_OUT, Event, Operation
 from vpc_lab.judge.timeline import MONTHS, QUARTER, STAMP, told_time
 
 _BEGINS = re.compile(r"executing - rsc:(\S+) action:(\w+) call_id:(\d+)")
-_DONE = re.compile(r"\b(\S+) (\w+) \(call (\d+), PID \d+\) exited with status (\d+) ")
+# Of a fence device's operations, which are no process of the daemon's own, without a PID.
+_DONE = re.compile(r"\b(\S+) (\w+) \(call (\d+)(?:, PID \d+)?\) exited with status (\d+) ")
 # Of monitors the daemon that runs them says nothing, and the one that asked for them what they found, where it is new.
 _RESULT = re.compile(r"Result of (monitor|probe) operation for (\S+) on \S+: .*; call=(\d+) key=\S+ rc=(\d+)")
 _TIMED_OUT = re.compile(r"Result of (\w+) operation for (\S+) on \S+: Timed Out .*; call=(\d+) ")

@@ -246,33 +246,34 @@ def operations(
 ) -> List[Values]:
     """A span for each operation that is no look; it ends with its node's power, where that went first.
 
-    Of what is none of `resources`, such as a fence device, Pacemaker's log does not always tell the end: it is left out
-    then.
+    One of what is none of `resources`, such as a fence device, that is not seen to end is left out: one that cannot be
+    executed says so in other words.
     """
     power = [(one.time, str(one.about.get("instance"))) for one in events if one.kind == "power-off"]
     found: List[Values] = []
+    # A node that was booted anew counts its calls from the beginning: it is the last one of that number that ends.
     under_way: Dict[Tuple[str, str, int], Values] = {}
+    unfinished: List[Tuple[str, Values]] = []
     for item in items:
         if item.action in _LOOKS:
             continue
         key = (item.node, item.resource, item.call)
         name = f"{item.action} of {item.resource}"
         if item.exit_code is None:
+            if key in under_way:
+                unfinished.append((item.resource, under_way.pop(key)))
             under_way[key] = {"row": item.node, "begins": item.time, "ends": None, "name": name, "wrong": False}
-            found.append(under_way[key])
             continue
-        span = under_way.pop(key, None)
-        if span is None:
-            span = {"row": item.node, "begins": item.time, "name": name}
-            found.append(span)
+        span = under_way.pop(key, {"row": item.node, "begins": item.time})
         told = "timed out" if item.exit_code == TIMED_OUT else f"exit code {item.exit_code}"
-        span.update(ends=item.time, name=f"{name}: {told}", wrong=item.exit_code != 0)
-    for (_, resource, _), span in under_way.items():
-        if resource not in resources:
-            found.remove(span)
-            continue
-        span["ends"] = next((when for when, node in power if node == span["row"] and when >= span["begins"]), None)
-        span["name"] += ", ended with the power" if span["ends"] is not None else ", not seen to end"
+        found.append({**span, "ends": item.time, "name": f"{name}: {told}", "wrong": item.exit_code != 0})
+    unfinished += [(resource, span) for (_, resource, _), span in under_way.items()]
+    for resource, span in unfinished:
+        if resource in resources:
+            ends = next((when for when, node in power if node == span["row"] and when >= span["begins"]), None)
+            how = ", ended with the power" if ends is not None else ", not seen to end"
+            found.append({**span, "ends": ends, "name": span["name"] + how})
+    found.sort(key=lambda one: one["begins"])
     return [{**one, "begins": max(one["begins"], begun)} for one in found if one["ends"] is None or one["ends"] > begun]
 
 
