@@ -326,12 +326,13 @@ class Place(NamedTuple):
     expected: str
 
 
+DENIAL = "a denial's message"
 ECHOES = {
     "the error's code": Place(lambda text: (400, ec2_error(text, "no")), "without a usable code (HTTP status 400): no"),
     "the error's message": Place(
         lambda text: (400, ec2_error("IncorrectState", text)), "IncorrectState: canaries: ***"
     ),
-    "a denial's message": Place(
+    DENIAL: Place(
         lambda text: (403, ec2_error("UnauthorizedOperation", f"no, because {text}")), "; AWS: canaries: ***"
     ),
     "a page instead of an answer": Place(lambda text: (200, f"<html>{html.escape(text)}</html>"), "no usable answer"),
@@ -339,14 +340,8 @@ ECHOES = {
 }
 
 
-# The lines of files are those of standard error, made by the same function: one way of quoting is enough to see that.
-PLACES = [*((one, "standard error") for one in ECHOES), ("a denial's message", "files")]
-
-
-@pytest.mark.parametrize(("echo", "place"), PLACES)
-@pytest.mark.parametrize("source", SOURCES)
-def test_ec2_quotes_credentials(container: Node, tmp_path: Path, source: Source, echo: str, place: str) -> None:
-    """Wherever credentials come from, and wherever EC2 quotes them, no output repeats any of them."""
+def no_output_repeats_them(container: Node, tmp_path: Path, source: Source, echo: str, place: str) -> None:
+    """Start with the credentials of this source, all of which EC2 quotes: no output repeats any of them."""
     node, others = container, source(container, tmp_path)
     answers: List[str] = []
 
@@ -361,6 +356,23 @@ def test_ec2_quotes_credentials(container: Node, tmp_path: Path, source: Source,
         outputs = run(node, tmp_path, "start", place, environ=environ, timeout=20)
     assert outputs.ran.code in (1, 4), outputs
     check(outputs, [*secrets_of(node.aws), *others], ECHOES[echo].expected)
+
+
+# What is kept secret is known by its source, and hidden where a line is written: not every pair says something new.
+@pytest.mark.parametrize("source", SOURCES)
+def test_ec2_quotes_credentials(container: Node, tmp_path: Path, source: Source) -> None:
+    """Wherever credentials come from."""
+    no_output_repeats_them(container, tmp_path, source, "the error's message", "standard error")
+
+
+# The lines of files are those of standard error, made by the same function: one way of quoting is enough to see that.
+@pytest.mark.parametrize(("echo", "place"), [*((one, "standard error") for one in ECHOES), (DENIAL, "files")])
+@pytest.mark.parametrize("source", [of_the_credentials_file, of_a_role_with_an_external_id])
+def test_ec2_quotes_credentials_anywhere(
+    container: Node, tmp_path: Path, source: Source, echo: str, place: str
+) -> None:
+    """In whatever part of its answers, and wherever the agent writes."""
+    no_output_repeats_them(container, tmp_path, source, echo, place)
 
 
 @pytest.mark.parametrize("part", ["secret_access_key", "session_token", "access_key_id", "IMDS"])

@@ -120,9 +120,13 @@ def test_no_request_reaches_a_server_with_a_wrong_certificate(
     node: Node, servers: Servers, tmp_path: Path, kind: str
 ) -> None:
     """Whether a setting is unset, blank, of blanks, or names the right authority: the server is refused in the
-    handshake, and nothing is sent to it. Where it names a missing file, or no certificate, no server is even asked."""
+    handshake, and nothing is sent to it. Where it names a missing file, or no certificate, no server is even asked.
+
+    Each setting with one kind: which authorities are used does not depend on what is wrong with a certificate.
+    """
     cases: Dict[str, Dict[str, Optional[str]]] = {"unset": {}}
-    for name in SETTINGS:
+    names = SETTINGS if kind == "self signed" else SETTINGS[:1]
+    for name in names:
         for what, value in (("blank", ""), ("of blanks", "  "), ("right", str(servers.authority))):
             cases[f"{name} {what}"] = setting(name, value, tmp_path)
     for case, environ in cases.items():
@@ -134,7 +138,7 @@ def test_no_request_reaches_a_server_with_a_wrong_certificate(
             assert server.received == [], case
             assert node.agent.run("stop").code == 0
     with servers.serve(kind) as server:
-        for name in SETTINGS:
+        for name in names:
             for value in (str(tmp_path / "missing.pem"), "/etc/hostname", "0"):
                 ran = node.agent.run(
                     "start", environ={"AWS_ENDPOINT_URL": server.url, **setting(name, value, tmp_path)}

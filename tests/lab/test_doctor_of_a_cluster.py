@@ -71,6 +71,12 @@ class Answer:
         return [shlex.split(one) if isinstance(one, str) else one for one in self.findings[check]["commands"]]
 
 
+@pytest.fixture(scope="module")
+def healthy(lab: Lab) -> Answer:
+    """What the doctor says on the node that has the address while nothing is broken, as every test leaves it."""
+    return Answer(lab)
+
+
 def crm_resource(*arguments: str) -> Tuple[str, ...]:
     """A command about the resource."""
     return ("crm_resource", "--resource", RESOURCE, *arguments)
@@ -101,10 +107,11 @@ BROKEN: Dict[str, Tuple[str, str, Tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("what", list(BROKEN))
-def test_what_is_broken_in_the_cluster_is_told_by_one_check_and_mended_as_it_says(lab: Lab, what: str) -> None:
+def test_what_is_broken_in_the_cluster_is_told_by_one_check_and_mended_as_it_says(
+    lab: Lab, healthy: Answer, what: str
+) -> None:
     """That check, and no other, has another outcome than before; after the commands that it tells it has it again."""
     check, outcome, breaks = BROKEN[what]
-    healthy = Answer(lab)
     assert healthy.outcomes[check] in ("pass", "warn")
     try:
         lab.exec(healthy.node, [healthy.node if one == "@NODE@" else one for one in breaks])
@@ -117,15 +124,15 @@ def test_what_is_broken_in_the_cluster_is_told_by_one_check_and_mended_as_it_say
             lab.exec(broken.node, command)
         lab.settle()
         assert Answer(lab).outcomes == healthy.outcomes
-    finally:
+    except BaseException:
         load(lab, example())
+        raise
 
 
 @pytest.mark.parametrize(("what", "lifetime"), [("standby", "forever"), ("maintenance", "reboot")])
-def test_a_node_that_is_told_to_do_nothing_is_no_standby(lab: Lab, what: str, lifetime: str) -> None:
+def test_a_node_that_is_told_to_do_nothing_is_no_standby(lab: Lab, healthy: Answer, what: str, lifetime: str) -> None:
     """Everything may be right there, and nothing would start; the command that is told ends it."""
-    active = Answer(lab).node
-    (other,) = (one for one in lab.nodes() if one != active)
+    (other,) = (one for one in lab.nodes() if one != healthy.node)
     assert Answer(lab, other).outcomes["cluster"] == "pass"
     lab.exec(other, ["crm_attribute", "-N", other, "-n", what, "-l", lifetime, "-v", "true"])
     lab.settle()
@@ -149,10 +156,9 @@ def test_a_node_that_is_told_to_do_nothing_is_no_standby(lab: Lab, what: str, li
     ],
 )
 def test_operations_that_are_missing_or_cut_off_are_told(
-    lab: Lab, check: str, outcome: str, change: Tuple[str, str]
+    lab: Lab, healthy: Answer, check: str, outcome: str, change: Tuple[str, str]
 ) -> None:
     """The administrator edits the resource, which the doctor says."""
-    healthy = Answer(lab)
     before, _, resource = example().partition("primitive ip_service")
     operations = f"//primitive[@id='{RESOURCE}']/operations/op"
     try:
@@ -166,9 +172,8 @@ def test_operations_that_are_missing_or_cut_off_are_told(
         load(lab, example())
 
 
-def test_a_restart_that_would_interrupt_others_is_told(lab: Lab) -> None:
+def test_a_restart_that_would_interrupt_others_is_told(lab: Lab, healthy: Answer) -> None:
     """With on_drift=restart a deleted route would restart what is in the address's group."""
-    healthy = Answer(lab)
     load(lab, SERVICE)
     try:
         lab.exec(healthy.node, list(crm_resource("-p", "on_drift", "-v", "restart")))

@@ -216,7 +216,7 @@ def test_an_example_loads_and_fails_over(lab: Lab, tmp_path: Path) -> None:
 
     `make examples` does this with every file.
     """
-    play(lab, "hana-read-enabled.pcs", tmp_path / "record")
+    play(lab, "hana-read-enabled.crm", tmp_path / "record")
 
 
 def test_make_before_break_moves_without_a_gap(lab: Lab) -> None:

@@ -27,8 +27,8 @@ UNDER_WAY = {"ConnectionResetError", "RemoteDisconnected", "timeout", "TimeoutEr
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """A cluster with the example, where routes take effect within a second."""
-    with Lab.running(f"test-{os.getpid()}-mbb", Settings(route_lag_seconds=1.0)) as lab:
+    """A cluster with the example, whose fence device is its own, where routes take effect within a second."""
+    with Lab.running(f"test-{os.getpid()}-mbb", Settings(fencing=False, route_lag_seconds=1.0)) as lab:
         lab.load(EXAMPLE.read_text(encoding="utf-8"))
         lab.settle()
         yield lab
