@@ -7,11 +7,11 @@ if cd -P /usr/lib/aws-ipfailover/current 2>/dev/null || cd -P /usr/lib/aws-ipfai
         if [ -x "$tree/bin/$python" ]; then
             exec "$tree/bin/$python" -IB -c 'import sys
 try:
-    from aws_ipfailover.cli.main import main
+    from aws_ipfailover.cli.main import command
 except Exception as error:
     sys.stderr.write(f"aws-ipfailover: the package is damaged, reinstall it ({error})\n")
     sys.exit(3)
-sys.exit(main())' "$@"
+command()' "$@"
         fi
     done
     echo "aws-ipfailover: no Python from @FIRST@ to @LAST@ is in /usr/bin, install one" >&2

@@ -19,6 +19,7 @@ from typing import Callable, Iterator, List, Set
 import click
 import pytest
 from jsonschema import Draft202012Validator
+from requests.certs import where  # type: ignore[attr-defined]
 from rich.console import Console
 from rich.text import Text
 
@@ -193,6 +194,37 @@ def test_a_command_loads_nothing_of_the_others(arguments: List[str], heavy: List
     )
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
     assert set(done.stderr.splitlines()) & set(heavy) == set()
+
+
+# -- the end of the process --------------------------------------------------------------------------------------------
+
+# What a command leaves that has its answer before it has the certificate authorities: threads in OpenSSL.
+LOADING = """
+import ssl, sys, threading
+from aws_ipfailover.cli import main
+began = threading.Event()
+def load():
+    while True:
+        began.set()
+        ssl.create_default_context(cafile=sys.argv[1])
+def answered():
+    for _ in range(3):
+        threading.Thread(target=load, daemon=True).start()
+    began.wait()
+    sys.stdout.write("the answer")
+    return 7
+main.main = answered
+main.command()
+"""
+
+
+def test_a_thread_that_goes_on_does_not_crash_the_end_of_a_command() -> None:
+    """Its exit code is the command's, and all is printed; Python's own end crashes every other such process."""
+    begun = [
+        subprocess.Popen([sys.executable, "-c", LOADING, where()], stdout=subprocess.PIPE, text=True) for _ in range(12)
+    ]
+    ended = [(one.communicate(timeout=60)[0], one.returncode) for one in begun]
+    assert ended == [("the answer", 7)] * 12
 
 
 # -- exit codes --------------------------------------------------------------------------------------------------------

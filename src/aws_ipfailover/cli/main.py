@@ -17,6 +17,27 @@ _MISSING = (
 )
 
 
+def command() -> None:
+    """Run the command line of this process, and end the process with its exit code.
+
+    At once where a thread goes on that was given up, or is not needed any more. It may be in OpenSSL, as one that loads
+    certificate authorities, and OpenSSL frees at the end of a process what that thread reads: SIGSEGV would be the end.
+    """
+    import os  # noqa: PLC0415 - see above
+    import threading  # noqa: PLC0415 - see above
+
+    code = main()
+    if threading.active_count() > 1:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:
+                    stream.flush()
+            except (OSError, ValueError):  # nobody reads it any more, or it is closed
+                pass
+        os._exit(code)
+    sys.exit(code)
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; returns its exit code. `arguments`: without the program's name; by default the process's."""
     # While modules are loaded, too, and where there is no click.
@@ -72,4 +93,4 @@ def _empty(given: List[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()
