@@ -188,6 +188,19 @@ def test_a_failed_monitor_of_what_is_gone_is_in_order() -> None:
     assert rules(monitored(7, answers=4.6).fault("crash", 1, 2, node="node2"), ALLOWED) == ["false alarm"]
 
 
+def test_who_is_answered_while_it_is_stopped_tells_that_it_was_there() -> None:
+    """Pacemaker stops at once what a monitor found failed: before that nobody may have asked."""
+
+    def failed() -> Run:
+        run = result(running(), "monitor", "node1", 4, 7).operation("stop", "node1", 4.01, 4.6)
+        return run.answers("node1", 0, 3.9).answers(None, 4.3, 9)
+
+    assert rules(failed().answers("node1", 4.05, 4.3)) == ["false alarm"]
+    assert rules(failed()) == []
+    # Before the stop began it was gone already for one of them.
+    assert rules(failed().answers("node1", 4.05, 4.3).answer(None, 4.005)) == []
+
+
 def test_a_failed_monitor_that_nothing_follows_is_judged_too() -> None:
     """Soon after, or when the run is over; what is lost much later is another matter."""
     later = result(running(), "monitor", "node1", 4, 7).answers("node1", 0, 7).answers(None, 7, 9)

@@ -47,11 +47,16 @@ class _Served:
 
 @dataclass
 class _Alarm:
-    """A look that found the service failed on a node where it was started, and what consumers got since."""
+    """A look that found the service failed on a node where it was started, and what consumers got since.
+
+    `stopping`: when the node began to stop it, as it does at once after most: what is lost from then on tells nothing,
+    and who is answered all the same tells that it was there.
+    """
 
     operation: Operation
     answered: Set[str] = field(default_factory=set)
     lost: bool = False
+    stopping: Optional[float] = None
 
 
 class Results:
@@ -100,7 +105,11 @@ class Results:
         if operation.action in _LOOKS:
             self._look(operation)
             return
-        self._judge_alarm(resource)
+        alarm = self._alarms.get(resource)
+        if alarm and operation.exit_code is None and operation.action in _ENDS and node == alarm.operation.node:
+            alarm.stopping = operation.time
+        else:
+            self._judge_alarm(resource)
         if operation.exit_code is None:
             self._begun[resource, node, operation.call] = operation.time
             if operation.action in STARTS:
@@ -226,7 +235,7 @@ class Results:
             self._judge_alarm(alarm.operation.resource)
         elif question.node == alarm.operation.node:
             alarm.answered.add(asked.address)
-        else:
+        elif alarm.stopping is None or question.sent < alarm.stopping:
             alarm.lost = True
 
     # -- the lab ------------------------------------------------------------------------------------------------
