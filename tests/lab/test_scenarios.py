@@ -35,7 +35,7 @@ THREE = Configuration(nodes=3, tool="pcs")
 PLAYED = {
     THREE: ("crash-of-the-dc", "split-brain"),
     Configuration(): ("ipv6",),
-    Configuration(mode="eni"): ("freeze-of-the-active-node", "move-away-from-a-node-without-ec2"),
+    Configuration(mode="eni"): ("move-away-from-a-node-without-ec2",),
 }
 Cast = Tuple[Company, Configuration]
 

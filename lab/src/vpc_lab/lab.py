@@ -482,7 +482,7 @@ class Lab:
             since.append(time.monotonic())
             return len(since) == 2
 
-        eventually("a cluster with nothing left to do", is_calm, within, every=0.5)
+        eventually("a cluster with nothing left to do", is_calm, within, every=1.0)
 
     def _is_idle(self, within: float) -> bool:
         """Whether the scheduler says that the cluster has nothing to do; one that says nothing is asked again."""
