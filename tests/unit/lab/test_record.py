@@ -7,16 +7,20 @@ import json
 import os
 import tracemalloc
 from pathlib import Path
-from typing import List
+from types import SimpleNamespace
+from typing import Any, Dict, List, cast
 
 import pytest
 
 from recorded_run import ADDRESS, PATIENT, Run, T
 from vpc_lab.errors import LabError
 from vpc_lab.judge import record as record_module
+from vpc_lab.judge import recording as recording_module
 from vpc_lab.judge import verdict
 from vpc_lab.judge.operations import Log
 from vpc_lab.judge.record import TIMED_OUT, Asked, Event, Header, Item, Operation, Record, Writer
+from vpc_lab.judge.recording import Recording
+from vpc_lab.lab import Lab
 from vpc_lab.traffic.question import Question
 
 FILES = ("questions/a.jsonl", "questions/b.jsonl", "events.jsonl", "operations.jsonl")
@@ -52,6 +56,33 @@ def times(items: List[Item]) -> List[float]:
 def others(items: List[Item]) -> List[Item]:
     """Those that are no questions."""
     return sorted((item for item in items if not isinstance(item, Asked)), key=repr)
+
+
+def test_what_was_before_a_record_is_in_its_order_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nodes' logs tell of now when the lab first tells of all that ever was: of a node that was switched on, say.
+
+    Read late, that would be news of a node on which the agent has been started since.
+    """
+    long_ago: List[Dict[str, Any]] = [
+        {"time": T - 1000 + second, "kind": "power-on", "instance": "node1"} for second in range(500)
+    ]
+    logged = [Event(T + second, "membership", {"node": "node2", "of": "node1", "state": "lost"}) for second in (1, 30)]
+
+    class OfALab:
+        def disk(self, _: str) -> Path:
+            return tmp_path
+
+        def events(self, since: float) -> List[Dict[str, Any]]:
+            return [one for one in long_ago if one["time"] >= since]
+
+    monkeypatch.setattr(record_module, "_CHUNK", 300)
+    monkeypatch.setattr(recording_module, "time", SimpleNamespace(time=lambda: T + 30))
+    monkeypatch.setattr(Log, "read", lambda _: logged)
+    run = Run(["a"])
+    recording = Recording(cast("Lab", OfALab()), Writer(tmp_path / "record", run.header), run.header, cast("Any", None))
+    found = times(recording.advance() + list(recording.rest()))
+    assert len(found) >= 502
+    assert found == sorted(found)
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -120,13 +120,13 @@ class Recording:
         self._writer.pack()
 
     def _collect(self, until: float) -> None:
-        operations: List[Union[Event, Operation]] = [one for log in self._logs for one in log.read()]
-        self._writer.add(*sorted(operations, key=lambda one: one.time))
-        events = [Event.of(event) for event in self._lab.events(self._fetched) if event["time"] < until]
-        events += [event for event in self._noted if event.time < until]
+        found: List[Union[Event, Operation]] = [one for log in self._logs for one in log.read()]
+        found += [Event.of(event) for event in self._lab.events(self._fetched) if event["time"] < until]
+        found += [event for event in self._noted if event.time < until]
         self._noted = [event for event in self._noted if event.time >= until]
         self._fetched = max(self._fetched, until)
-        self._writer.add(*sorted(events, key=lambda event: event.time))
+        # Together: the logs tell of now, the lab at first of all that ever was.
+        self._writer.add(*sorted(found, key=lambda one: one.time))
 
 
 def versions() -> Dict[str, str]:
