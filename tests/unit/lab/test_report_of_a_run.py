@@ -90,6 +90,26 @@ def test_faults_and_operations_are_spans() -> None:
     assert f"monitor of {RESOURCE}: does not run (7)" in in_row(found, "node2")
 
 
+@pytest.mark.parametrize(
+    ("code", "told", "wrong", "minor"),
+    [
+        (0, "runs (0)", False, True),
+        (8, "runs, promoted (8)", False, True),
+        (190, "runs, degraded (190)", False, False),
+        (191, "runs, promoted, degraded (191)", False, False),
+        (7, "does not run (7)", True, False),
+        (1, "fails (1)", True, False),
+        (9, "fails (9)", True, False),
+    ],
+)
+def test_what_a_monitor_found_is_told(code: int, told: str, wrong: bool, minor: bool) -> None:
+    """What runs as it should is no failure, as the promoted instance of a database is none."""
+    run = crash().operation("monitor", "node2", 6.0, 6.1, code)
+    found = of(run, run.verdict())
+    (mark,) = (one for one in found["marks"] if one["name"].startswith("monitor"))
+    assert (mark["name"], mark["wrong"], mark["minor"]) == (f"monitor of {RESOURCE}: {told}", wrong, minor)
+
+
 def test_an_operation_that_the_power_ended_ends_there_although_its_number_comes_again() -> None:
     """A node that was booted anew counts its operations from the beginning."""
     run = crash().operation("start", "node1", 1.5).operation("start", "node1", 8.0, 8.5)

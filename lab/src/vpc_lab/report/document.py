@@ -22,8 +22,9 @@ Values = Dict[str, Any]
 # Seconds in which several nodes tell of one and the same thing.
 _SAME = 5.0
 _LOOKS = frozenset(("monitor", "probe"))
-# What a look may find: it runs (OCF_SUCCESS, PCMK_OCF_DEGRADED), or it does not (OCF_NOT_RUNNING).
-_FOUND = {0: "runs", 190: "runs, degraded", 7: "does not run"}
+# What a look may find: it runs (OCF_SUCCESS, OCF_RUNNING_PROMOTED, both degraded), or it does not (OCF_NOT_RUNNING).
+_FOUND = {0: "runs", 8: "runs, promoted", 190: "runs, degraded", 191: "runs, promoted, degraded", 7: "does not run"}
+_DEGRADED = (190, 191)
 # Parameters of calls that a page shows: ids, addresses and what is asked for. No call has a secret in one of these.
 _SHOWN = (
     *("RouteTableId", "DestinationCidrBlock", "DestinationIpv6CidrBlock", "NetworkInterfaceId", "InstanceId"),
@@ -285,7 +286,7 @@ def looks(items: Iterable[Operation], begun: float) -> List[Values]:
             told = "timed out" if item.exit_code == TIMED_OUT else _FOUND.get(item.exit_code, "fails")
             code = "" if item.exit_code == TIMED_OUT else f" ({item.exit_code})"
             wrong = item.exit_code not in _FOUND or (item.action == "monitor" and item.exit_code == 7)
-            minor = not wrong and item.exit_code != 190
+            minor = not wrong and item.exit_code not in _DEGRADED
             name = f"{item.action} of {item.resource}: {told}{code}"
             found.append(_mark(item.node, item.time, name, wrong=wrong, minor=minor))
     return found
