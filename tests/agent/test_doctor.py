@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple, Union
 
 import jsonschema
 import pytest
@@ -165,7 +165,7 @@ def in_the_query_api(command: Sequence[str]) -> Tuple[str, Dict[str, str]]:
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A directory that everybody may search, unlike pytest's, with the agent _installed, and its interpreter."""
+    """A directory that everybody may search, unlike pytest's, with the agent installed, and its interpreter."""
     with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
         place = Path(folder)
         place.chmod(0o755)
@@ -242,8 +242,8 @@ def well(doctor: Doctor) -> Dict[str, str]:
 class Broken(NamedTuple):
     """How to break one precondition: the check, how, what comes of it, and how to mend it.
 
-    `mend`: `None` if the commands of the finding do, as they are printed; "--fix" if the command itself does; "by hand"
-    if an administrator has to, which nothing is tried of.
+    `mend`: `None` if the commands of the finding do, as they are printed; "--fix" if the command itself does; a
+    function where another command of this project does; "by hand" if an administrator has to, which is not tried.
     `also`: other checks that this breaks too, as they are about the same thing, with what comes of them. `timeout`:
     seconds for which what does not answer is waited for.
     """
@@ -251,7 +251,7 @@ class Broken(NamedTuple):
     check: str
     how: Callable[[Doctor], None]
     outcome: str = "fail"
-    mend: Optional[str] = None
+    mend: Union[str, Callable[[Doctor], None], None] = None
     also: Mapping[str, str] = {}
     timeout: str = "60"
 
@@ -282,11 +282,15 @@ def examined_so(doctor: Doctor, broken: Broken) -> None:
         assert [(one["check"], one["done"]) for one in mended.document["fixes"]] == [(broken.check, True)]
         assert mended.outcomes == before
         return
-    if broken.mend is None:
+    if broken.mend == "by hand":
+        return
+    if callable(broken.mend):
+        broken.mend(doctor)
+    else:
         assert finding["commands"]
         for command in finding["commands"]:
             doctor.paste(command)
-        assert doctor.examine().outcomes == before
+    assert doctor.examine().outcomes == before
 
 
 # -- this node --------------------------------------------------------------------------------------------------------
@@ -360,8 +364,8 @@ NODE = (
     Broken("root", _not_root, mend="by hand"),
     Broken("iproute2", _without_ip, mend="by hand"),
     Broken("sdk", _without_sdk, mend="by hand"),
-    Broken("agent-file", _not_installed, mend="by hand"),
-    Broken("agent-file", _somebody_elses_file, mend="by hand"),
+    Broken("agent-file", _not_installed, mend=_installed),
+    Broken("agent-file", _somebody_elses_file, mend=_installed),
     Broken("agent-interpreter", _without_interpreter, mend="by hand"),
     Broken("hacluster", _closed_directory),
     Broken("parameters", _wrong_parameter, mend="by hand"),
@@ -406,11 +410,6 @@ def _no_sts(doctor: Doctor) -> None:
     doctor.environ["AWS_ENDPOINT_URL_STS"] = "http://127.0.0.1:1"
 
 
-def _endpoints(doctor: Doctor) -> None:
-    for service in ("EC2", "STS"):
-        doctor.environ.pop(f"AWS_ENDPOINT_URL_{service}", None)
-
-
 def _clock_behind(doctor: Doctor) -> None:
     doctor.node.aws.faults.add(Fault("clock", service="api", seconds=1000.0))
 
@@ -440,7 +439,7 @@ ACCESS = (
 
 @pytest.mark.parametrize("broken", ACCESS, ids=str)
 def test_access(doctor: Doctor, broken: Broken) -> None:
-    """IMDS, region, _endpoints, clock, credentials: what depends on one of them is not asked, and does not fail."""
+    """IMDS, region, endpoints, clock, credentials: what depends on one of them is not asked, and does not fail."""
     examined_so(doctor, broken)
 
 
@@ -709,10 +708,6 @@ def _peered(doctor: Doctor) -> None:
     doctor.node.aws.account.change(lambda world: replace(world, peerings=(peering,)))
 
 
-def _alone(doctor: Doctor) -> None:
-    doctor.node.aws.account.change(lambda world: replace(world, vpn_gateways=(), peerings=()))
-
-
 def _nothing_in(doctor: Doctor) -> None:
     world = doctor.node.aws.account.world
     group = replace(world.security_groups[world.group_id], inbound=())
@@ -744,7 +739,7 @@ def _acl_of_the_nodes_subnet(doctor: Doctor) -> None:
 
 
 def _acl_of_the_vpc_alone(doctor: Doctor) -> None:
-    """An ACL that passes the VPC's own CIDR _alone, as many are."""
+    """An ACL that passes the VPC's own CIDR alone, as many are."""
     account = doctor.node.aws.account
     (acl,) = account.world.network_acls.values()
     allow = [AclEntry(100, True, outbound, ip_network("10.0.0.0/16")) for outbound in (False, True)]
