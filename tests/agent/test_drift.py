@@ -295,7 +295,7 @@ def test_what_can_be_mended_is_mended(make_node: Callable[..., Node]) -> None:
     denied, throttled, _ = node.tables
     deny(node, denied)
     number = deny(node, throttled, "RequestLimitExceeded")
-    assert node.agent.run("start", timeout=4).code == 0
+    assert node.agent.run("start", timeout=8).code == 0
     assert node.routes()[throttled] != node.me.network_interface_id
     node.aws.faults.remove(number)
     ran = look(node)

@@ -467,9 +467,9 @@ def test_a_second_read_that_fails(node: Node) -> None:
     """A contradiction that cannot be confirmed is UNKNOWN."""
     node.hold()
     node.point_routes_at("node2")
-    with node.agent.begin("monitor", level=10, interval=10, timeout=4) as running:
+    with node.agent.begin("monitor", level=10, interval=10) as running:
         eventually("the first read", lambda: [c for c in node.aws.calls("DescribeRouteTables") if c.outcome == "ok"])
-        node.aws.faults.add(Fault("error", code="RequestLimitExceeded", status=503))
+        node.aws.faults.add(Fault("error", code="UnauthorizedOperation", status=403))
         ran = running.end()
     assert ran.code == DEGRADED, ran
 

@@ -214,7 +214,7 @@ def test_one_table_that_stays_throttled(make_node: Callable[..., Node]) -> None:
     node = make_node(topology=topology_for(extra_route_tables=1))
     bad = node.tables[1]
     node.aws.faults.add(Fault("error", action="ReplaceRoute", resource=bad, code="RequestLimitExceeded", status=503))
-    ran = node.agent.run("start", timeout=4)
+    ran = node.agent.run("start", timeout=8)
     assert ran.code == 0, ran
     assert [line for line in errors(ran) if bad in line and "RequestLimitExceeded" in line]
     assert [table for table, target in node.routes().items() if target != node.me.network_interface_id] == [bad]
@@ -226,7 +226,7 @@ def test_one_table_without_an_answer(make_node: Callable[..., Node], kind: str) 
     node = make_node(topology=topology_for(extra_route_tables=1))
     bad = node.tables[1]
     node.aws.faults.add(Fault(kind, action="ReplaceRoute", resource=bad))  # type: ignore[arg-type]
-    ran = node.agent.run("start", timeout=4)
+    ran = node.agent.run("start", timeout=8)
     assert ran.code == 0, ran
     assert [line for line in errors(ran) if bad in line and "ReplaceRoute" in line], ran
 

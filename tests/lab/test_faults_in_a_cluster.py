@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Iterator
+from typing import FrozenSet, Iterator
 
 import pytest
 
+from vpc_lab.cluster import TRANSITION, actions_left
 from vpc_lab.faults import AddressRemoved, Partition, Reboot
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Lab
@@ -127,3 +128,30 @@ def test_settling_lasts_until_everything_is_done(lab: Lab) -> None:
     lab.exec(node, ["crm", "--force", "configure", "delete", "slow"], check=False)
     assert len(done) == 2
     assert {"start", "monitor"} <= {word for entry in done for word in entry.split()}
+
+
+def test_a_monitor_that_is_repeated_for_ever_is_not_waited_for(lab: Lab) -> None:
+    """A failure without a fail count, as the controller leaves one of a monitor that fails during a transition.
+
+    Once failure-timeout is over, the scheduler starts that monitor again whenever it looks.
+    """
+    node = started(lab)
+    operation = ["op", "monitor", "interval=1s", "on-fail=ignore", "meta", "failure-timeout=10s"]
+    lab.exec(node, ["crm", "configure", "primitive", "failed", "ocf:pacemaker:Dummy", *operation])
+    there = lab.wait_cluster("the second resource", lambda now: now.where("failed") is not None).where("failed")
+    assert there is not None
+    state = "/run/Dummy-failed.state"
+    lab.exec(there, ["rm", state])
+    lab.wait_cluster("a fail count", lambda now: now.fail_counts.get((there, "failed"), "0") != "0")
+    lab.exec(there, ["touch", state])
+    for what in ("fail-count", "last-failure"):
+        lab.exec(there, ["attrd_updater", "--delete", "--name", f"{what}-failed#monitor_1000", "--node", there])
+
+    def left() -> FrozenSet[str]:
+        return actions_left(lab.exec(node, TRANSITION).stdout)
+
+    eventually("a monitor that is begun again", left, 30.0)
+    lab.settle()
+    repeated = left()
+    lab.exec(node, ["crm", "--force", "configure", "delete", "failed"], check=False)
+    assert repeated == {f"failed_monitor_1000 on {there}"}

@@ -30,7 +30,7 @@ FATAL = "1000000"  # the fail count with which Pacemaker bans a node: INFINITY
 PRIMARY = str(TOPOLOGY.overlay)
 # In the order in which they are applied. Fencing first: its monitor is the one with an interval of 300 s.
 HASTENED = (
-    (r"op monitor interval=300s timeout=60s", "op monitor interval=8s timeout=3s"),
+    (r"op monitor interval=300s timeout=60s", "op monitor interval=8s timeout=8s"),
     (r"op monitor interval=(?:20|60)s timeout=\d+s", "op monitor interval=3s timeout=5s"),
     (r"op start interval=(0s?) timeout=180s", r"op start interval=\1 timeout=8s"),
     (r"failure-timeout=900s", "failure-timeout=25s"),

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
-from typing import Mapping, Optional, Tuple
+from typing import FrozenSet, Mapping, Optional, Tuple
 
 # The fence device that a lab's cluster has from the start, as the examples call it.
 FENCE_DEVICE = "fence_aws"
 # What cibadmin exits with where the CIB has nothing that an XPath describes (crm_error --exit 105, "No such object").
 NOTHING_FOUND = 105
 # What the scheduler would have the cluster do now, printed as a transition graph; nothing is done.
+_RECURRING = re.compile(r"_monitor_[1-9][0-9]* on ")
 TRANSITION = ("crm_simulate", "--live-check", "--quiet", "--save-graph", "/dev/stdout")
 
 
-def is_anything_to_do(graph: str) -> bool:
-    """Whether a transition graph has an action: what `crm_resource --wait` waits for. ValueError if it is none.
+def actions_left(graph: str) -> FrozenSet[str]:
+    """The actions of a transition graph, as `ip_start_0 on node1`: what `crm_resource --wait` waits for.
 
-    Fact: Pacemaker's tools/crm_resource_runtime.c (wait_till_stable), which leaves notifications out.
+    ValueError if it is no graph. Fact: Pacemaker's tools/crm_resource_runtime.c (wait_till_stable), which leaves
+    notifications out.
     """
     try:
         root = ET.fromstring(graph)  # noqa: S314 - what the installed Pacemaker prints
     except ET.ParseError as error:
         raise ValueError(f"crm_simulate did not print XML: {error}") from error
     actions = root.iterfind("synapse/action_set/*")
-    return any(one.tag != "pseudo_event" and one.get("operation") != "notify" for one in actions)
+    return frozenset(
+        f"{one.get('operation_key') or one.get('operation')} on {one.get('on_node')}"
+        for one in actions
+        if one.tag != "pseudo_event" and one.get("operation") != "notify"
+    )
+
+
+def is_recurring_monitor(action: str) -> bool:
+    """Whether an action of `actions_left` is a monitor with an interval."""
+    return bool(_RECURRING.search(action))
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,17 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from vpc_lab import examples
-from vpc_lab.cluster import FENCE_DEVICE, TRANSITION, ClusterStatus, is_anything_to_do, parse_status
+from vpc_lab.cluster import (
+    FENCE_DEVICE,
+    TRANSITION,
+    ClusterStatus,
+    actions_left,
+    is_recurring_monitor,
+    parse_status,
+)
 from vpc_lab.errors import LabError, LabTimeoutError
 from vpc_lab.faults import Fault, InForce
 from vpc_lab.host.agents import need_package
@@ -469,28 +476,47 @@ class Lab:
     def settle(self, within: float = 60.0) -> None:
         """Wait until the cluster has nothing left to do, twice in succession.
 
-        As `crm_resource --wait`, which looks every two seconds, and not before two seconds are over.
+        As `crm_resource --wait`, which looks every two seconds, and not before two seconds are over; but a cluster that
+        only ever repeats the same monitors has nothing left to do, where `--wait` waits for ever. The controller does
+        not count a monitor that fails while the transition that began it goes on. Once failure-timeout is over, the
+        scheduler starts that monitor again whenever it looks ("Rescheduling ... after failure expired"), until somebody
+        cleans up. Seen with Pacemaker 2.1.5.
         """
-        since: List[float] = []
+        # What was left to do, and when that was first seen.
+        seen: List[Tuple[FrozenSet[str], float]] = []
 
         def is_calm() -> bool:
-            if since and time.monotonic() - since[0] < _CALM:
+            if seen and time.monotonic() - seen[0][1] < _CALM:
                 return False
-            if not self._is_idle(within):
-                since.clear()
+            left = self._left_to_do(within)
+            if left is None or (left and not self._is_repeated(left, within)):
+                seen.clear()
                 return False
-            since.append(time.monotonic())
-            return len(since) == 2
+            if seen and seen[0][0] == left:
+                return True
+            seen[:] = [(left, time.monotonic())]
+            return False
 
         eventually("a cluster with nothing left to do", is_calm, within, every=1.0)
 
-    def _is_idle(self, within: float) -> bool:
-        """Whether the scheduler says that the cluster has nothing to do; one that says nothing is asked again."""
+    def _left_to_do(self, within: float) -> Optional[FrozenSet[str]]:
+        """What the scheduler says that the cluster has to do; None where it says nothing."""
         done = self.exec(self.awake_node(), TRANSITION, check=False, timeout=within)
         try:
-            return done.returncode == 0 and not is_anything_to_do(done.stdout)
+            return actions_left(done.stdout) if done.returncode == 0 else None
         except ValueError:  # the cluster was lost while it printed
+            return None
+
+    def _is_repeated(self, left: FrozenSet[str], within: float) -> bool:
+        """Whether what is left are monitors that the controller has not begun: it would, if they were not repeated."""
+        if not all(is_recurring_monitor(one) for one in left):
             return False
+        node = self.awake_node()
+        status = self.cluster_status(node)
+        if status is None or status.dc is None:
+            return False
+        done = self.exec(node, ["crmadmin", "--status", status.dc], check=False, timeout=within)
+        return "S_IDLE" in done.stdout + done.stderr
 
     def forget_failures(self, resource: Optional[str] = None, within: float = 60.0) -> None:
         """Forget the failures of one resource, or of all (`crm_resource --cleanup`), once nothing is moving.

@@ -23,10 +23,11 @@ def command() -> None:
     At once where a thread goes on that was given up, or is not needed any more. It may be in OpenSSL, as one that loads
     certificate authorities, and OpenSSL frees at the end of a process what that thread reads: SIGSEGV would be the end.
     """
+    code = main()
+    # Behind the part in which an interrupt is no traceback.
     import os  # noqa: PLC0415 - see above
     import threading  # noqa: PLC0415 - see above
 
-    code = main()
     if threading.active_count() > 1:
         for stream in (sys.stdout, sys.stderr):
             try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import pytest
 
-from vpc_lab.cluster import NodeState, is_anything_to_do, parse_status
+from vpc_lab.cluster import NodeState, actions_left, is_recurring_monitor, parse_status
 
 PRINTED = """<?xml version="1.0"?>
 <pacemaker-result api-version="2.25" request="crm_mon --output-as=xml">
@@ -66,24 +68,34 @@ GRAPH = """<transition_graph cluster-delay="60s" transition_id="7">
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
-        ('<rsc_op id="9" operation="start" operation_key="ip_start_0" on_node="node1"/>', True),
-        ('<rsc_op id="9" operation="monitor" operation_key="ip_monitor_10000" on_node="node1"/>', True),
-        ('<crm_event id="9" operation="stonith" on_node="node2"/>', True),
-        ('<rsc_op id="9" operation="notify" operation_key="ip_pre_notify_start_0" on_node="node1"/>', False),
-        ('<pseudo_event id="9" operation="running" operation_key="grp_running_0"/>', False),
+        ('<rsc_op id="9" operation="start" operation_key="ip_start_0" on_node="node1"/>', "ip_start_0 on node1"),
+        ('<crm_event id="9" operation="stonith" on_node="node2"/>', "stonith on node2"),
+        ('<rsc_op id="9" operation="notify" operation_key="ip_pre_notify_start_0" on_node="node1"/>', None),
+        ('<pseudo_event id="9" operation="running" operation_key="grp_running_0"/>', None),
     ],
 )
-def test_what_a_cluster_has_to_do(action: str, expected: bool) -> None:
+def test_what_a_cluster_has_to_do(action: str, expected: Optional[str]) -> None:
     """A resource's operation or a fencing; no notification, nothing that only orders others, nothing waited for."""
-    assert is_anything_to_do(GRAPH.format(action)) is expected
+    assert actions_left(GRAPH.format(action)) == ({expected} if expected else set())
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("ip_monitor_10000", True), ("ip_monitor_0", False), ("ip_start_0", False), ("my_monitor_5_stop_0", False)],
+)
+def test_a_recurring_monitor_is_told_from_all_else(key: str, expected: bool) -> None:
+    """By its interval: a probe has none, and a resource may have any name."""
+    action = f'<rsc_op id="9" operation="any" operation_key="{key}" on_node="node1"/>'
+    (left,) = actions_left(GRAPH.format(action))
+    assert is_recurring_monitor(left) is expected
 
 
 def test_an_empty_transition_is_nothing_to_do() -> None:
     """As the scheduler writes it for a cluster that is as it should be."""
-    assert not is_anything_to_do('<transition_graph cluster-delay="60s" transition_id="0"/>')
+    assert not actions_left('<transition_graph cluster-delay="60s" transition_id="0"/>')
 
 
 def test_a_transition_that_is_cut_off_is_refused() -> None:
     """It is neither something to do nor nothing."""
     with pytest.raises(ValueError, match="crm_simulate did not print XML"):
-        is_anything_to_do('<transition_graph transition_id="0"')
+        actions_left('<transition_graph transition_id="0"')
