@@ -140,17 +140,17 @@ def test_the_summary_says_what_ran(checkout: Checkout) -> None:
 
 
 def test_the_interpreters_that_are_here_can_share_the_tests(checkout: Checkout) -> None:
-    """Half of the tests go to .venv's interpreter, each of the others to one of these, and the summary says so."""
+    """Two thirds of the tests go to .venv's interpreter, each of the others to one of these; the summary says so."""
     checkout.interpreter(".venv/bin/python")
     done = checkout.run("pythona:oldest python-missing:newest pythonb:newest", "--share", "tests/agent")
     assert checkout.calls("pytest") == [
-        ".venv: -p no:cacheprovider --numprocesses 6 --share 1-2/4 tests/agent",
-        "pythona-oldest: -p no:cacheprovider --numprocesses 6 --share 3/4 tests/agent",
-        "pythonb-newest: -p no:cacheprovider --numprocesses 6 --share 4/4 tests/agent",
+        ".venv: -p no:cacheprovider --numprocesses 6 --share 1-4/6 tests/agent",
+        "pythona-oldest: -p no:cacheprovider --numprocesses 6 --share 5/6 tests/agent",
+        "pythonb-newest: -p no:cacheprovider --numprocesses 6 --share 6/6 tests/agent",
     ]
     first, *summary = done.stdout.splitlines()[-5:]
     assert first.startswith(
-        "make pythons ran tests/agent with 2 of 3 pairs of Python and SDK, half of the tests with .venv"
+        "make pythons ran tests/agent with 2 of 3 pairs of Python and SDK, two thirds of the tests with .venv"
     )
     assert summary == [
         "  .venv: passed with the versions of .venv",
@@ -195,11 +195,11 @@ def test_every_test_is_in_one_share() -> None:
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
         return sorted(line for line in done.stdout.splitlines() if "::" in line)
 
-    half, third, fourth = collected("--share", "1-2/4"), collected("--share", "3/4"), collected("--share", "4/4")
-    assert half
-    assert third
-    assert fourth
-    assert sorted(half + third + fourth) == collected()
+    most, fifth, sixth = collected("--share", "1-4/6"), collected("--share", "5/6"), collected("--share", "6/6")
+    assert most
+    assert fifth
+    assert sixth
+    assert sorted(most + fifth + sixth) == collected()
 
 
 @pytest.mark.parametrize("ci", ["true", ""])
