@@ -30,6 +30,9 @@ IP_PKTINFO = 8  # <linux/in.h>; Python's socket module has only the IPv6 names
 IN_PKTINFO = struct.Struct("=i4s4s")  # struct in_pktinfo: interface index, local address, header's destination
 IN6_PKTINFO = struct.Struct("=16sI")  # struct in6_pktinfo: address, interface index
 LONGEST_QUESTION = 512
+# How many connections or datagrams of one listener are taken before the others have their turn. With one at a time, a
+# family that has more addresses waits longer than the other one on a busy machine: at last longer than consumers wait.
+AT_ONCE = 64
 
 Ready = Callable[[int], None]
 
@@ -92,9 +95,14 @@ def tcp_listener(family: int, port: int, name: str, selector: selectors.BaseSele
     listener.setblocking(False)
 
     def ready(_events: int) -> None:
-        # A connection that was reset while it waited in the queue raises; the next one must not suffer for it.
-        with contextlib.suppress(OSError):
-            Connection(listener.accept()[0], name, selector)
+        for _ in range(AT_ONCE):
+            try:
+                accepted, _sender = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # a connection that was reset while it waited: the next one must not suffer for it
+                continue
+            Connection(accepted, name, selector)
 
     selector.register(listener, selectors.EVENT_READ, ready)
 
@@ -111,15 +119,21 @@ def udp_listener(family: int, port: int, name: str, selector: selectors.BaseSele
     listener.setblocking(False)
 
     def ready(_events: int) -> None:
-        # The address may have left this node since the question arrived: then no answer can leave from it, rightly.
-        with contextlib.suppress(OSError):
-            question, ancillary, _flags, sender = listener.recvmsg(LONGEST_QUESTION, socket.CMSG_SPACE(64))
+        for _ in range(AT_ONCE):
+            try:
+                question, ancillary, _flags, sender = listener.recvmsg(LONGEST_QUESTION, socket.CMSG_SPACE(64))
+            except BlockingIOError:
+                return
+            except OSError:  # what the network said of an earlier answer
+                continue
             asked = [
                 (level, kind, answer_from(data))
                 for level, kind, data in ancillary
                 if (level, kind) in ((socket.IPPROTO_IP, IP_PKTINFO), (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO))
             ]
-            listener.sendmsg([answer(name, question)], asked, 0, sender)
+            # The address may have left this node since the question arrived: then no answer can leave from it, rightly.
+            with contextlib.suppress(OSError):
+                listener.sendmsg([answer(name, question)], asked, 0, sender)
 
     selector.register(listener, selectors.EVENT_READ, ready)
 
