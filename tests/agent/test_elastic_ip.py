@@ -107,6 +107,11 @@ def service(make_service: Callable[..., Service], request: pytest.FixtureRequest
     return make_service(request.param)
 
 
+def in_mode(mode: str) -> pytest.MarkDecorator:
+    """For what depends on EC2's answer about the Elastic IP, which is the same in every mode: one of them."""
+    return pytest.mark.parametrize("service", [mode], indirect=True)
+
+
 def logged(ran: Ran, level: str) -> List[str]:
     """What was logged at a level."""
     return [line for line in ran.stderr.splitlines() if line.startswith(f"{level}:")]
@@ -187,6 +192,7 @@ def test_not_after_instance_metadata(make_service: Callable[..., Service]) -> No
         running.process.kill()
 
 
+@in_mode("eni")
 def test_an_answer_that_does_not_come(service: Service) -> None:
     """A hanging AssociateAddress holds the start up for a few seconds, not until its timeout: 0, and an error in the
     log that it is not known whether the Elastic IP is here."""
@@ -200,6 +206,7 @@ def test_an_answer_that_does_not_come(service: Service) -> None:
     assert answers_on(service.address)
 
 
+@in_mode("private-ip")
 def test_throttled(service: Service) -> None:
     """AssociateAddress is throttled to the end: 0, and an error in the log with EC2's code."""
     service.node.aws.faults.add(Fault("error", action="AssociateAddress", code="RequestLimitExceeded"))
@@ -209,6 +216,7 @@ def test_throttled(service: Service) -> None:
     assert "AssociateAddress: RequestLimitExceeded" in error
 
 
+@in_mode("overlay-ip")
 def test_nothing_outlasts_the_deadline(service: Service) -> None:
     """With no time left for its answer a start whose address is served succeeds all the same."""
     service.node.aws.faults.add(Fault("hang", action="AssociateAddress"))
@@ -218,6 +226,7 @@ def test_nothing_outlasts_the_deadline(service: Service) -> None:
     assert answers_on(service.address)
 
 
+@in_mode("eni")
 def test_denied(service: Service) -> None:
     """No permission: start is 0, with an error in the log that names EC2's code and the permission."""
     deny(service, "AssociateAddress")
@@ -229,6 +238,7 @@ def test_denied(service: Service) -> None:
     assert answers_on(service.address)
 
 
+@in_mode("private-ip")
 def test_unknown(service: Service) -> None:
     """An allocation id that EC2 does not know: start is 0, with an error in the log that names the parameter."""
     service.node.agent.parameters["allocation_id"] = UNKNOWN
@@ -237,6 +247,7 @@ def test_unknown(service: Service) -> None:
     assert "parameter allocation_id" in error
 
 
+@in_mode("overlay-ip")
 def test_of_another_account(service: Service) -> None:
     """Another account's Elastic IP: EC2's AuthFailure then says nothing about the node's credentials, nor does this."""
     words = f"The address '{service.allocation}' does not belong to you."
@@ -283,6 +294,7 @@ def test_repair(service: Service) -> None:
     assert service.look().stderr == ""
 
 
+@in_mode("overlay-ip")
 def test_repair_of_one_that_is_associated_with_nothing(service: Service) -> None:
     """Somebody has disassociated it: associated here again."""
     service.drifted()
@@ -313,6 +325,7 @@ def test_on_drift(service: Service, on_drift: str, code: int) -> None:
     assert "AssociateAddress" not in ran.ec2
 
 
+@in_mode("eni")
 def test_repair_that_fails(service: Service) -> None:
     """The address is served, so a repair that EC2 refuses is 190 and never 1."""
     service.drifted()
@@ -323,6 +336,7 @@ def test_repair_that_fails(service: Service) -> None:
     assert "AssociateAddress: UnauthorizedOperation" in ran.reason
 
 
+@in_mode("private-ip")
 def test_repair_without_an_answer(service: Service) -> None:
     """EC2 does not say whether it was associated: 190."""
     service.drifted()
@@ -351,6 +365,7 @@ def test_own_write(service: Service) -> None:
     assert service.allocation in ran.reason
 
 
+@in_mode("overlay-ip")
 def test_a_failed_start_is_no_write(service: Service) -> None:
     """After a start that could not associate it, the next monitor associates it, without those 60 s."""
     service.started()
@@ -364,6 +379,7 @@ def test_a_failed_start_is_no_write(service: Service) -> None:
     assert service.followed()
 
 
+@in_mode("eni")
 @pytest.mark.parametrize("on_drift", ["repair", "restart"])
 def test_unknown_to_a_monitor(service: Service, on_drift: str) -> None:
     """One that EC2 does not know is 190, naming it, whatever `on_drift` says."""
@@ -375,6 +391,7 @@ def test_unknown_to_a_monitor(service: Service, on_drift: str) -> None:
     assert "DescribeAddresses: InvalidAllocationID.NotFound" in ran.reason
 
 
+@in_mode("private-ip")
 def test_a_read_that_is_denied(service: Service) -> None:
     """No permission to read it: 190, naming the operation."""
     service.started()
@@ -384,6 +401,7 @@ def test_a_read_that_is_denied(service: Service) -> None:
     assert "DescribeAddresses: UnauthorizedOperation" in ran.reason
 
 
+@in_mode("overlay-ip")
 def test_a_read_without_an_answer(service: Service) -> None:
     """EC2 does not answer the read: 190."""
     service.started()
@@ -426,6 +444,7 @@ def test_validate(service: Service) -> None:
     assert service.there() == before
 
 
+@in_mode("eni")
 def test_validate_unknown(service: Service) -> None:
     """One that EC2 does not know: 2, naming the parameter and the value."""
     service.node.agent.parameters["allocation_id"] = UNKNOWN
@@ -434,6 +453,7 @@ def test_validate_unknown(service: Service) -> None:
     assert f"parameter allocation_id: {UNKNOWN}" in ran.reason
 
 
+@in_mode("private-ip")
 @pytest.mark.parametrize("action", ["AssociateAddress", "DescribeAddresses"])
 def test_validate_denied(service: Service, action: str) -> None:
     """A permission is missing: 4, naming it."""
