@@ -220,7 +220,7 @@ def test_throttled(service: Service) -> None:
 def test_nothing_outlasts_the_deadline(service: Service) -> None:
     """With no time left for its answer a start whose address is served succeeds all the same."""
     service.node.aws.faults.add(Fault("hang", action="AssociateAddress"))
-    ran = service.run("start", timeout=4)
+    ran = service.run("start", timeout=8)
     assert ran.code == 0, ran
     assert len(logged(ran, "ERROR")) == 1
     assert answers_on(service.address)

@@ -123,7 +123,7 @@ def test_incorrect_state(node: Node) -> None:
 def test_incorrect_state_to_the_end(node: Node) -> None:
     """IncorrectState until the deadline: 1, with AWS's words for what is being waited for; nothing is left here."""
     node.aws.faults.add(Fault("error", action="Assign*", code="IncorrectState", message="It moves.", status=400))
-    ran = node.agent.run("start", timeout=4)
+    ran = node.agent.run("start", timeout=8)
     assert ran.code == 1, ran
     assert "IncorrectState: It moves." in ran.reason
     assert not answers_on(node.address)

@@ -94,7 +94,7 @@ def test_a_start_that_is_refused(node: Node) -> None:
 def test_a_write_without_an_answer(node: Node) -> None:
     """Nobody knows whether it was done, and the record says so."""
     node.aws.faults.add(Fault("hang", "ReplaceRoute", service="ec2"))
-    found = record(run(node, "start", timeout=6))
+    found = record(run(node, "start", timeout=10))
     assert found["code"] == 1
     assert [set(entry["results"]) for entry in found["wrote"]] == [{"no answer"}]
 

@@ -169,7 +169,7 @@ def test_all_of_them_change_without_a_memory(served: Node) -> None:
 def test_ec2_does_not_answer(served: Node, fault: Fault) -> None:
     """A failed reload would stop the service: 0, an error in the log, and the next monitor writes what is missing."""
     served.aws.faults.add(fault)
-    ran = served.agent.run("reload-agent", {"ip": f"{KEPT},{ADDED}"}, timeout=6)
+    ran = served.agent.run("reload-agent", {"ip": f"{KEPT},{ADDED}"}, timeout=10)
     assert ran.code == 0, ran
     assert here() == [KEPT, ADDED]
     assert [line for line in ran.stderr.splitlines() if line.startswith("ERROR:")]
@@ -310,7 +310,7 @@ def test_an_eni_and_ec2_does_not_answer(eni_node: EniNode, fault: Fault) -> None
     eni_started(eni_node, f"{OWN},{EXTRA}")
     number = eni_node.aws.faults.add(fault)
     eni_node.agent.parameters["ip"] = ""
-    ran = eni_node.agent.run("reload-agent", timeout=6)
+    ran = eni_node.agent.run("reload-agent", timeout=10)
     assert ran.code == 0, ran
     assert eni_node.agent.run("monitor", interval=10).code == 0
     eni_node.aws.faults.remove(number)

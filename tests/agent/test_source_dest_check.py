@@ -73,7 +73,7 @@ def test_start_where_it_may_not_switch_it_off(checked: Node) -> None:
 def test_start_where_nobody_answers_the_switching_off(checked: Node, kind: str) -> None:
     """start: never a success that answers nobody: 2 with the command where EC2 does not answer to the end."""
     checked.aws.faults.add(Fault(kind, action=SWITCH))  # type: ignore[arg-type]
-    ran = checked.agent.run("start", timeout=6)
+    ran = checked.agent.run("start", timeout=10)
     assert ran.code == 2, ran
     has_command(checked, ran)
     assert checked.held() == []

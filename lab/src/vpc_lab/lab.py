@@ -479,8 +479,8 @@ class Lab:
         As `crm_resource --wait`, which looks every two seconds, and not before two seconds are over; but a cluster that
         only ever repeats the same monitors has nothing left to do, where `--wait` waits for ever. The controller does
         not count a monitor that fails while the transition that began it goes on. Once failure-timeout is over, the
-        scheduler starts that monitor again whenever it looks ("Rescheduling ... after failure expired"), until somebody
-        cleans up. Seen with Pacemaker 2.1.5.
+        scheduler starts that monitor again whenever it looks ("Rescheduling ... after failure expired"), until a
+        `crm_resource --refresh`; `--cleanup` leaves it. Seen with Pacemaker 2.1.5.
         """
         # What was left to do, and when that was first seen.
         seen: List[Tuple[FrozenSet[str], float]] = []
