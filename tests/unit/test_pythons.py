@@ -321,7 +321,7 @@ def test_it_is_part_of_make_test(checkout: Checkout, result: int) -> None:
     outcome = "FAILED" if result else "passed"
     assert told == {
         "lab": "passed",
-        "soak, 2 minutes": "passed",
+        "soak, 3 minutes": "passed",
         "aws, imds, kernel": "passed",
         "packages": "passed",
         "unit, Pythons": outcome,
