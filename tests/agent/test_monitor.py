@@ -472,6 +472,7 @@ def test_a_second_read_that_fails(node: Node) -> None:
         node.aws.faults.add(Fault("error", code="UnauthorizedOperation", status=403))
         ran = running.end()
     assert ran.code == DEGRADED, ran
+    assert reads(ran) == ["DescribeRouteTables"] * 2
 
 
 def test_no_time_for_a_second_read(node: Node) -> None:

@@ -12,8 +12,9 @@ FENCE_DEVICE = "fence_aws"
 # What cibadmin exits with where the CIB has nothing that an XPath describes (crm_error --exit 105, "No such object").
 NOTHING_FOUND = 105
 # What the scheduler would have the cluster do now, printed as a transition graph; nothing is done.
-_RECURRING = re.compile(r"_monitor_[1-9][0-9]* on ")
 TRANSITION = ("crm_simulate", "--live-check", "--quiet", "--save-graph", "/dev/stdout")
+# The end of a recurring monitor's operation key, as `actions_left` has it: RESOURCE_monitor_MILLISECONDS.
+_RECURRING = re.compile(r"_monitor_[1-9][0-9]* on ")
 
 
 def actions_left(graph: str) -> FrozenSet[str]:

@@ -69,9 +69,7 @@ def test_all_datagrams_that_wait_are_answered_in_one_turn(selector: selectors.Ba
     assert [int(answer[-1]) for answer in answers] == list(range(MANY))
 
 
-def test_a_connection_that_was_reset_does_not_hold_up_the_next(
-    selector: selectors.BaseSelector,
-) -> None:
+def test_a_connection_that_was_reset_does_not_hold_up_the_next(selector: selectors.BaseSelector) -> None:
     """Whatever its own end is, the next one is answered."""
     port = listening(selector, tcp_listener)
     with socket.create_connection((LOOPBACK, port), 5) as reset:
