@@ -58,9 +58,13 @@ class Checkout:
         return file
 
     def run(
-        self, pythons: Optional[str], *arguments: str, environ: Optional[Mapping[str, str]] = None
+        self,
+        pythons: Optional[str],
+        *arguments: str,
+        environ: Optional[Mapping[str, str]] = None,
+        own_group: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run the script with PYTHONS set to `pythons`."""
+        """Run the script with PYTHONS set to `pythons`; with `own_group` what it kills is not these tests' group."""
         chosen = {} if pythons is None else {"PYTHONS": pythons}
         return subprocess.run(
             # A shell cannot trap a signal that was ignored when it began, as SIGINT is in the background of another.
@@ -68,6 +72,7 @@ class Checkout:
             check=False,
             capture_output=True,
             text=True,
+            start_new_session=own_group,
             env={
                 "PATH": f"{self.directory}/bin:/usr/bin:/bin",
                 "HOME": str(self.directory),
@@ -143,21 +148,61 @@ def test_the_interpreters_that_are_here_can_share_the_tests(checkout: Checkout) 
     """Two thirds of the tests go to .venv's interpreter, each of the others to one of these; the summary says so."""
     checkout.interpreter(".venv/bin/python")
     done = checkout.run("pythona:oldest python-missing:newest pythonb:newest", "--share", "tests/agent")
-    assert checkout.calls("pytest") == [
-        ".venv: -p no:cacheprovider --numprocesses 6 --share 1-4/6 tests/agent",
-        "pythona-oldest: -p no:cacheprovider --numprocesses 6 --share 5/6 tests/agent",
-        "pythonb-newest: -p no:cacheprovider --numprocesses 6 --share 6/6 tests/agent",
+    assert sorted(checkout.calls("pytest")) == [
+        ".venv: -p no:cacheprovider --numprocesses 4 --share 1-4/6 tests/agent",
+        "pythona-oldest: -p no:cacheprovider --numprocesses 1 --share 5/6 tests/agent",
+        "pythonb-newest: -p no:cacheprovider --numprocesses 1 --share 6/6 tests/agent",
     ]
     first, *summary = done.stdout.splitlines()[-5:]
     assert first.startswith(
         "make pythons ran tests/agent with 2 of 3 pairs of Python and SDK, two thirds of the tests with .venv"
     )
     assert summary == [
+        "  python-missing:newest: not run: no python-missing that can make virtual environments on this machine",
         "  .venv: passed with the versions of .venv",
         "  pythona:oldest: passed with the versions of pythona-oldest",
-        "  python-missing:newest: not run: no python-missing that can make virtual environments on this machine",
         "  pythonb:newest: passed with the versions of pythonb-newest",
     ]
+
+
+@pytest.mark.parametrize(
+    ("at_once", "here", "each"), [("2", 2, ["1", "1", "1"]), ("9", 2, ["7", "1", "1"]), ("9", 1, ["6", "3"])]
+)
+def test_shares_are_run_at_the_same_time(checkout: Checkout, at_once: str, here: int, each: List[str]) -> None:
+    """AT_ONCE is for all of them together, and each runs at least one test at a time."""
+    checkout.interpreter(".venv/bin/python")
+    checkout.run(" ".join(["pythona", "pythonb"][:here]), "--share", "tests/unit", environ={"AT_ONCE": at_once})
+    assert [call.split("--numprocesses ")[1].split()[0] for call in sorted(checkout.calls("pytest"))] == each
+
+
+def test_a_share_that_fails_fails_it(checkout: Checkout) -> None:
+    """What its tests said is shown once it has ended, and the summary names it."""
+    checkout.interpreter(".venv/bin/python")
+    checkout.interpreter("bin/pythonb", f'{INTERPRETER}case "$2" in pytest) echo one failed; exit 1 ;; esac\n')
+    done = checkout.run("pythona pythonb", "--share", "tests/unit")
+    assert done.returncode == 1, done
+    assert done.stdout.count("one failed") == 1
+    assert "  pythona: passed with" in done.stdout
+    assert "  pythonb: FAILED with" in done.stdout
+
+
+@pytest.mark.parametrize("signal", ["INT", "TERM"])
+def test_a_signal_ends_all_shares(checkout: Checkout, signal: str) -> None:
+    """TERM to the script alone, INT to its group as Ctrl-C sends it: what ran is interrupted, shown, and gone.
+
+    Those beside .venv's interpreter wait for the interruption; .venv's has sent it once they have begun.
+    """
+    interrupted = f'{INTERPRETER}case "$2" in pytest) trap "echo interrupted; exit 2" INT; : >"$TREE/$$.begun"\n'
+    for name in ("pythona", "pythonb"):
+        checkout.interpreter(f"bin/{name}", f"{interrupted}while :; do sleep 0.05; done ;; esac\n")
+    begun = 'until [ "$(ls "$TREE" | grep -c begun)" = 2 ]; do sleep 0.05; done'
+    kill = "kill -INT 0" if signal == "INT" else 'kill -TERM "$PPID"'
+    checkout.interpreter(".venv/bin/python", f'{INTERPRETER}case "$2" in pytest) {begun}; {kill} ;; esac\n')
+    done = checkout.run("pythona pythonb", "--share", "tests/unit", own_group=True)
+    assert done.returncode == 130, done
+    assert done.stdout.count("interrupted") == 2
+    for file in checkout.directory.glob("*.begun"):
+        assert not Path("/proc", file.stem).exists()
 
 
 def test_without_other_interpreters_all_tests_are_the_share_of_this_one(checkout: Checkout) -> None:
