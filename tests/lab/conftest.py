@@ -15,6 +15,8 @@ from vpc_lab.judge.audits import Auditor
 from vpc_lab.lab import Lab, missing_programs
 from vpc_lab.settings import Settings
 
+from .calls import end_callers
+
 # The files that take minutes, longest first: begun last, one of them would be waited for by idle workers.
 LONG = (
     "test_outages",
@@ -61,6 +63,13 @@ def _rank(item: pytest.Item) -> int:
     if Path(__file__).parent not in item.path.parents:
         return -1
     return LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def callers() -> Iterator[None]:
+    """What `calls` has begun is gone after the last test."""
+    yield
+    end_callers()
 
 
 @pytest.fixture(scope="session")
