@@ -28,7 +28,8 @@ def ran(directory: Path, where: str, names: Dict[str, List[str]]) -> Dict[str, L
     """Run tests in files of another project that has the lab's conftest.py; their names and workers, by file."""
     place = directory / where
     place.mkdir(parents=True)
-    shutil.copy(TESTS / "lab/conftest.py", place)
+    for needed in ("__init__.py", "conftest.py", "calls.py"):
+        shutil.copy(TESTS / "lab" / needed, place)
     for file, wanted in names.items():
         (place / f"test_{file}.py").write_text(TEST.format(names=wanted), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "-n", "3", where]
