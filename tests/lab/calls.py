@@ -7,6 +7,7 @@ for each call, which has a session, credentials and connections of its own. boto
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 from typing import Any, Dict, Tuple
 
@@ -50,6 +51,8 @@ for line in sys.stdin:
     os.waitpid(child, 0)
 """
 
+_PATIENCE = 30.0  # seconds; a call takes a few at most, also where nobody answers
+
 _callers: Dict[Tuple[Lab, str], subprocess.Popen[str]] = {}
 
 
@@ -60,6 +63,9 @@ def asked(lab: Lab, node: str, operation: str, service: str = "ec2", **parameter
     assert caller.stdout is not None
     caller.stdin.write(json.dumps([service, operation, parameters]) + "\n")
     caller.stdin.flush()
+    if not select.select([caller.stdout], [], [], _PATIENCE)[0]:
+        caller.kill()  # what it says later would be taken for the answer to the next call
+        raise AssertionError(f"{operation} on {node}: nothing came back in {_PATIENCE:.0f} s")
     answer = caller.stdout.readline()
     assert answer, f"the process that calls EC2 from {node} has ended"
     return json.loads(answer)

@@ -194,7 +194,7 @@ def test_a_signal_ends_all_shares(checkout: Checkout, signal: str) -> None:
     """
     interrupted = f'{INTERPRETER}case "$2" in pytest) trap "echo interrupted; exit 2" INT; : >"$TREE/$$.begun"\n'
     for name in ("pythona", "pythonb"):
-        checkout.interpreter(f"bin/{name}", f"{interrupted}while :; do sleep 0.05; done ;; esac\n")
+        checkout.interpreter(f"bin/{name}", f"{interrupted}for i in $(seq 400); do sleep 0.05; done ;; esac\n")
     begun = 'until [ "$(ls "$TREE" | grep -c begun)" = 2 ]; do sleep 0.05; done'
     kill = "kill -INT 0" if signal == "INT" else 'kill -TERM "$PPID"'
     checkout.interpreter(".venv/bin/python", f'{INTERPRETER}case "$2" in pytest) {begun}; {kill} ;; esac\n')
