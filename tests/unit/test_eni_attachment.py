@@ -329,12 +329,24 @@ def test_a_configured_index_is_not_changed(cloud: Cloud, make: Make) -> None:
 
 
 @pytest.mark.parametrize("holder", [OTHER, None])
-def test_an_eni_that_is_not_here_has_no_other_index(cloud: Cloud, make: Make, holder: Optional[str]) -> None:
-    """Where it went meanwhile there is nothing to detach."""
+@pytest.mark.parametrize("index", [1, None])
+def test_an_eni_that_is_not_here_is_moved_here(
+    cloud: Cloud, make: Make, holder: Optional[str], index: Optional[int]
+) -> None:
+    """The read that showed it here was stale: no interface appears because it is elsewhere."""
     if holder is not None:
         cloud.holds(holder)
-    assert not make().use_another_index()
-    assert cloud.writes == []
+    assert make(index=index).use_another_index()
+    assert cloud.is_here(1)
+
+
+def test_a_detachment_that_is_refused_while_something_changes_is_requested_again(cloud: Cloud, make: Make) -> None:
+    """ "IncorrectState while something changes is waited for": no other index is used before EC2 has accepted it."""
+    holding = make()
+    holding.take()
+    cloud.changing_until["DetachNetworkInterface"] = cloud.now + 5.0
+    assert holding.use_another_index()
+    assert cloud.is_here(2)
 
 
 def test_indexes_of_secondary_interfaces_are_taken(cloud: Cloud, make: Make) -> None:

@@ -132,22 +132,33 @@ class EniAttachment:
     def use_another_index(self) -> bool:
         """Attach the ENI at another device index, because no interface appears at its present one.
 
-        Returns `False` if the index is configured (parameter device_index) or the ENI is not attached here.
+        Returns `False` if the index is configured (parameter device_index). If the ENI is attached elsewhere, because
+        the read that showed it here was stale, it is moved here instead.
 
         After a detachment by force an instance can be unable to use a device index until it is stopped and started
         (Amazon EC2 User Guide, "Detach a network interface").
         """
         held = self._describe().attachment
-        if self._device_index is not None or held is None or held.instance_id != self._instance_id:
-            return False
-        if held.device_index is None:
+        if held is None or held.instance_id != self._instance_id:
+            self._move()
+            return True
+        if self._device_index is not None or held.device_index is None:
             return False
         log.warning("device index %d brings no interface, using another one", held.device_index)
         self._unusable.add((held.network_card_index, held.device_index))
-        self._detach(Detach(held.attachment_id, force=False), held)
+        self._detach_until_accepted(held)
         self._memory.remember(f"{self._eni} without {held.attachment_id}")
         self._move()
         return True
+
+    def _detach_until_accepted(self, held: Attachment) -> None:
+        poll = self._deadline.poll(first=0.1, longest=1.0)
+        while True:
+            refusal = self._detach(Detach(held.attachment_id, force=False), held)
+            if refusal is None:
+                return
+            if not poll.wait():
+                raise refusal
 
     def release(self) -> None:
         """Request the detachment from this instance; the next active node waits until it is complete."""
