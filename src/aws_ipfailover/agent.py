@@ -20,7 +20,7 @@ from aws_ipfailover.ocf.action import Terminated, carry_out, ended_by_signal, pr
 from aws_ipfailover.ocf.environment import Environment
 from aws_ipfailover.ocf.exit_codes import Exit, exit_of
 from aws_ipfailover.ocf.name import name_of
-from aws_ipfailover.parameters import Held, Values, held, is_insecure, parse, without_effect
+from aws_ipfailover.parameters import Held, Values, held, is_insecure, is_true, parse, without_effect
 
 if TYPE_CHECKING:
     from aws_ipfailover.configured import LastConfigured
@@ -205,7 +205,7 @@ def _look(run: Run) -> Finding:
         values = run.values()
     except ParameterError as error:
         # The address is here, but a wrong parameter prevents the check of EC2.
-        deep = run.environment.check_level() >= 10
+        deep = run.environment.check_level() >= 10 or is_true(run.environment.parameters().get("monapi", ""))
         return Finding(Verdict.DEGRADED, str(error)) if deep else here
     if not values.monapi and run.environment.check_level() < 10:
         return here

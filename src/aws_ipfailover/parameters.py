@@ -25,7 +25,7 @@ _LONGEST_SHOWN = 200
 # Characters of an AWS tag.
 _LONGEST_TAG_KEY = 128
 _LONGEST_TAG = 256
-_LONGEST_DRAIN = 60  # seconds
+_LONGEST_DRAIN = 3600  # seconds
 
 
 class TableNames(NamedTuple):
@@ -186,7 +186,7 @@ def _external_id(text: str) -> str:
 
 
 def _role(text: str) -> str:
-    if not re.fullmatch(r"arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/[\w+=,.@/-]+", text, re.ASCII):
+    if not re.fullmatch(r"arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/(?!.*arn:)([!-~]*/)?[\w+=,.@-]+", text, re.ASCII):
         raise ValueError("the ARN of an IAM role, such as arn:aws:iam::123456789012:role/NAME")
     return text
 
@@ -252,6 +252,11 @@ def _boolean(text: str) -> bool:
     raise ValueError("true or false (also yes, no, on, off, 1, 0)")
 
 
+def is_true(text: str) -> bool:
+    """Whether a text is one of OCF's truth values for true."""
+    return text.strip().lower() in _TRUE
+
+
 def _on_drift(text: str) -> OnDrift:
     try:
         return OnDrift(text)
@@ -260,7 +265,7 @@ def _on_drift(text: str) -> OnDrift:
 
 
 def _drain(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,2}", text, re.ASCII) or int(text) > _LONGEST_DRAIN:
+    if not re.fullmatch("[0-9]{1,4}", text, re.ASCII) or int(text) > _LONGEST_DRAIN:
         raise ValueError(f"whole seconds from 0 to {_LONGEST_DRAIN}")
     return int(text)
 
@@ -465,7 +470,8 @@ PARAMETERS: Tuple[Parameter, ...] = (
         _drain,
         "Seconds to go on answering after a planned move",
         "overlay-ip with the meta attribute allow-migrate=true: for so many seconds after the new node has the routes,"
-        " the old one goes on answering, as AWS makes a written route effective at its own pace. 0 to 60.",
+        " the old one goes on answering, as AWS makes a written route effective at its own pace. 0 to 3600, and at most"
+        " half of the time that stop has.",
         content="integer",
         default="1",
         reloadable=True,
@@ -593,6 +599,8 @@ def parse(given: Mapping[str, str]) -> Values:
     if checked["device_index"] == 0 and checked["network_card_index"] == 0:
         # The primary ENI's, which cannot move; the other network cards have a 0 of their own.
         raise ParameterError(f"parameter device_index: '0' is wrong, expected {_RIGHT_DEVICE_INDEX}")
+    if checked["mode"] == "eni":  # the interface is the one with the ENI's MAC address, and gets no label
+        checked["interface"] = checked["iflabel"] = None
     checked["routing_table"] = checked["routing_table"] or TableNames()
     if checked["mode"] == "overlay-ip":
         checked["destination"] = _holding(checked["ip"], checked["destination"])

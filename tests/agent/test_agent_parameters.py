@@ -106,7 +106,7 @@ MALFORMED: Dict[str, Tuple[str, ...]] = {
     "insecure_endpoint": ("maybe", "http://10.0.0.1"),
     "monapi": ("maybe", "2", "truee", "-1", "o n"),
     "on_drift": ("mend", "REPAIR", "repair,report", "true"),
-    "drain": ("-1", "61", "1.5", "1s", "often", "²"),
+    "drain": ("-1", "3601", "10000", "1.5", "1s", "often", "²"),
     "address": ("10.99.0.500", "nonsense", "127.0.0.1"),
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]
@@ -167,7 +167,7 @@ WELL_FORMED: Dict[str, Tuple[str, ...]] = {
     ),
     "insecure_endpoint": ("true", "FALSE", ""),
     "on_drift": ("repair", "restart", "report", " report ", ""),
-    "drain": ("0", "1", "60", " 5 ", ""),
+    "drain": ("0", "1", "3600", " 5 ", ""),
     "address": ("192.168.10.10", ""),
     "lookup_type": ("InstanceId", "NetworkInterfaceId", "anything"),
     "auth_type": ("key", "role"),

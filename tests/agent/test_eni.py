@@ -63,6 +63,14 @@ def test_start_from_available(eni_node: EniNode) -> None:
     assert ran.ec2.count("AttachNetworkInterface") == 1
 
 
+def test_an_interface_that_is_named_beforehand(eni_node: EniNode) -> None:
+    """`interface` in eni is the NIC whose MAC is the ENI's, whatever is named: before the attachment it is not here."""
+    eni_node.agent.parameters |= {"interface": "enp0s31f6", "iflabel": "ten-letter"}
+    eni_node.started()
+    assert eni_node.agent.run("monitor", level=10, interval=10).code == 0
+    assert eni_node.agent.run("stop").code == 0
+
+
 def test_start_with_durations(make_eni_node: MakeEniNode) -> None:
     """Attached elsewhere, detaching and attaching take their time, the NIC comes later still: start waits for all."""
     node = make_eni_node(
