@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
@@ -26,54 +26,88 @@ Contradictions = Dict[str, str]
 
 
 class Write(NamedTuple):
-    """A successful write of this node: `what` it wrote, and `at`, the time in seconds on the clock of `_now`.
+    """Successful writes of this node: `what` it wrote, and `at`, the time of the last one in seconds on `_now`'s clock.
 
-    `wrote`: which parts of it, by the keys of `Contradictions`; empty for all of it.
+    `wrote`: when each part of it was written, by the keys of `Contradictions`; `None`: all of it, at `at`. `refused`:
+    the parts that EC2 refused for good.
     """
 
     what: str
     at: float
-    wrote: Tuple[str, ...] = ()
+    wrote: Optional[Dict[str, float]] = None
+    refused: Tuple[str, ...] = ()
 
 
 class WriteMemory:
-    """The last successful write of this node under a key, kept by `Memory`."""
+    """The last successful writes of this node under a key, kept by `Memory`."""
 
     def __init__(self, environ: Mapping[str, str], key: str) -> None:
         self._memory = Memory(environ, key)
 
-    def remember(self, what: str, wrote: Sequence[str] = ()) -> None:
-        """Record that `what`, or those parts of it, were written now; a failure is only logged."""
-        self._memory.remember(Write(what, _now(), tuple(wrote))._asdict())
+    def remember(self, what: str, wrote: Optional[Iterable[str]] = None, refused: Iterable[str] = ()) -> None:
+        """Record that `what`, or those parts of it, were written now, and which were refused.
+
+        A failure is only logged.
+        """
+        now = _now()
+        parts = None if wrote is None else dict.fromkeys(wrote, now)
+        self._keep(Write(what, now, parts, tuple(dict.fromkeys(refused))))
+
+    def remember_also(self, what: str, wrote: Iterable[str], refused: Iterable[str] = ()) -> None:
+        """Record that those parts of `what` were written now, beside what is recorded of it."""
+        write, now, parts = self._of(what), _now(), list(wrote)
+        if write is None:
+            return self.remember(what, parts, refused)
+        if write.wrote is None:  # all of it, at the time of the record, with these parts now: of no use to keep apart
+            return self.remember(what)
+        before = [one for one in write.refused if one not in parts]
+        self._keep(Write(what, now, {**write.wrote, **dict.fromkeys(parts, now)}, tuple({*before, *refused})))
+        return None
 
     def forget(self) -> None:
         """Delete the record."""
         self._memory.forget()
 
-    def wrote(self, what: str) -> Tuple[str, ...]:
-        """The parts that the last write of `what` reached; empty for all of it, or without a record of it."""
-        write = self._read()
-        return write.wrote if write is not None and write.what == what else ()
+    def refused(self, what: str) -> Tuple[str, ...]:
+        """The parts of `what` that EC2 refused for good when this node wrote it last."""
+        write = self._of(what)
+        return () if write is None else write.refused
 
-    def age(self, what: str) -> Optional[float]:
-        """Seconds since `what` was written; `None` if there is no record of it."""
-        write = self._read()
-        if write is None or write.what != what:
+    def age(self, what: str, part: Optional[str] = None) -> Optional[float]:
+        """Seconds since `what`, or that part of it, was written; `None` if there is no record of that."""
+        write, now = self._of(what), _now()
+        if write is None or write.at > now:  # a time in the future is from before a reboot
             return None
-        age = _now() - write.at
-        return age if age >= 0 else None  # a time in the future is from before a reboot
+        at = write.at
+        if part is not None and write.wrote is not None:
+            if part not in write.wrote:
+                return None
+            at = min(at, write.wrote[part])
+        return now - at
 
-    def is_recent(self, what: str) -> bool:
-        """Whether `what` was written so recently that reads may still show the state before it."""
-        age = self.age(what)
+    def is_recent(self, what: str, part: Optional[str] = None) -> bool:
+        """Whether `what`, or that part, was written so recently that reads may still show the state before it."""
+        age = self.age(what, part)
         return age is not None and age < SETTLE_SECONDS
 
-    def _read(self) -> Optional[Write]:
+    def _keep(self, write: Write) -> None:
+        self._memory.remember(write._asdict())
+
+    def _of(self, what: str) -> Optional[Write]:
         try:
             noted = self._memory.read()
-            return Write(str(noted["what"]), float(noted["at"]), tuple(map(str, noted.get("wrote", ()))))
+            write = Write(str(noted["what"]), float(noted["at"]), *_parts(noted))
         except (ValueError, KeyError, TypeError, OverflowError):
             return None
+        return write if write.what == what else None
+
+
+def _parts(noted: Mapping[str, Any]) -> Tuple[Optional[Dict[str, float]], Tuple[str, ...]]:
+    """What a record says of the parts that were written, and of those that were refused."""
+    wrote, refused = noted.get("wrote"), tuple(map(str, noted.get("refused", ())))
+    if wrote is not None:
+        wrote = {str(part): float(at) for part, at in dict(wrote).items()}
+    return wrote, refused
 
 
 def confirmed(read: Callable[[], Contradictions], memory: WriteMemory, what: str, deadline: Deadline) -> Contradictions:
@@ -88,15 +122,13 @@ def confirmed(read: Callable[[], Contradictions], memory: WriteMemory, what: str
     first = read()
     if not first:
         return {}
-    age = memory.age(what)
-    if age is not None and age < SETTLE_SECONDS:
-        wrote = memory.wrote(what)
-        written = {thing: text for thing, text in first.items() if not wrote or thing in wrote}
-        if written:
-            raise UnknownError(
-                f"EC2 contradicts what this node wrote {age:.0f} s ago, and reads can lag"
-                f" {SETTLE_SECONDS:.0f} s: {_sentence(written)}"
-            )
+    written = {thing: text for thing, text in first.items() if memory.is_recent(what, thing)}
+    if written:
+        age = min(memory.age(what, thing) or 0.0 for thing in written)
+        raise UnknownError(
+            f"EC2 contradicts what this node wrote {age:.0f} s ago, and reads can lag"
+            f" {SETTLE_SECONDS:.0f} s: {_sentence(written)}"
+        )
     pause = min(SECOND_READ_AFTER, deadline.remaining() / 3)
     if not deadline.poll(first=pause, longest=pause).wait():
         raise UnknownError(f"no time left to read a second time: {_sentence(first)}")
@@ -113,4 +145,4 @@ def _sentence(contradictions: Contradictions) -> str:
 
 def _now() -> float:
     # Counts time in suspend, and is not affected by changes of the wall clock.
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME), 3)

@@ -7,6 +7,7 @@
     |   `-- NetworkCardError  AttachNetworkInterface: the instance has no such network card
     |-- DeniedError           not root, or AWS denies these credentials the operation
     |   `-- ExpiredError      the credentials have expired, or this node's clock is wrong
+    |-- NoCredentialsError    this node has no AWS credentials, and nothing that could tell them is silent
     |-- MissingError          a program or Python package is not installed
     |-- NoRouteError          ReplaceRoute: the table has no such route
     |-- RouteExistsError      CreateRoute: the table already has the route
@@ -40,6 +41,10 @@ class DeniedError(Error):
 
 class ExpiredError(DeniedError):
     """AWS says that the credentials, or the request's time, are too old; renewed credentials can be accepted."""
+
+
+class NoCredentialsError(Error):
+    """There are no AWS credentials here: no profile, none in the environment, no role, or IMDS is switched off."""
 
 
 class MissingError(Error):

@@ -28,13 +28,15 @@ class Look(NamedTuple):
     """The result of `look`: `why` explains ELSEWHERE in half a sentence, and is empty for HERE.
 
     `is_nodes_own`: ELSEWHERE, because what is here belongs to the node and not to the service. `in_part`: ELSEWHERE,
-    because only some of several addresses are here.
+    because only some of several addresses are here. `restart_helps`: `False` where EC2 refused at the last start all
+    that is wrong now.
     """
 
     where: Where
     why: str = ""
     is_nodes_own: bool = False
     in_part: bool = False
+    restart_helps: bool = True
 
 
 HERE = Look(Where.HERE)
@@ -80,6 +82,7 @@ _CHANGED = (
     " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
 )
 _UNCONFIRMED = "Repair not confirmed"
+_REFUSED = "Served in part, EC2 refused the rest at the start"
 
 Evidence = Union[Where, UnknownError]
 
@@ -234,8 +237,13 @@ class Failover:
         except Error as error:
             # No answer, no permission, no software: in each case the state in EC2 is unknown.
             return not_checked(error)
-        if found.where is Where.HERE or on_drift is OnDrift.RESTART:
-            return Finding(verdict(Where.HERE, found.where), found.why)
+        if found.where is Where.HERE:
+            return Finding(Verdict.RUNNING)
+        if on_drift is OnDrift.RESTART:
+            if found.restart_helps:
+                return Finding(Verdict.FAILED, found.why)
+            # Every restart would end here again, until Pacemaker bans the node.
+            return Finding(Verdict.DEGRADED, f"{_REFUSED}: {found.why}")
         if on_drift is OnDrift.REPORT:
             return Finding(Verdict.DEGRADED, f"on_drift=report, nothing changed: {found.why}")
         return self._repair(holding, found, manager)

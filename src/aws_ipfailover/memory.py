@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterable, Mapping
 log = logging.getLogger(__name__)
 
 DEFAULT_DIRECTORY = "/run/resource-agents"
-_LONGEST_FILE = 1_000_000  # characters; 200 tables of 40 routes are a third of it
+_LONGEST_FILE = 1_000_000  # characters; 200 tables of 40 routes are half of it
 _LONGEST_NAME = 150  # characters of a key in a file's name, which can have 255
 
 

@@ -155,7 +155,10 @@ class Node:
                 found = self._eni_with(mac)
                 log.info("%s is no ENI's own interface: its traffic comes through the primary one", link.name)
             if found is None:
-                raise UnknownError(f"IMDS does not know (yet) the network interface of {link.name} ({mac})")
+                unknown = UnknownError(f"IMDS does not know (yet) the network interface of {link.name} ({mac})")
+                found = self._eni_by_ec2(mac, unknown)
+                if found is None:
+                    raise unknown
             self._own = OwnInterface(found, mac)
         return self._own
 
@@ -172,7 +175,10 @@ class Node:
         try:
             return self._imds.network_interface_id(mac)
         except Error as error:
-            return next((eni.network_interface_id for eni in self._enis_by_ec2(error) if eni.mac == mac), None)
+            return self._eni_by_ec2(mac, error)
+
+    def _eni_by_ec2(self, mac: str, refusal: Error) -> Optional[str]:
+        return next((eni.network_interface_id for eni in self._enis_by_ec2(refusal) if eni.mac == mac), None)
 
     def _enis_by_ec2(self, refusal: Error) -> Sequence[NetworkInterface]:
         """The ENIs of this instance as EC2 finds them by their MAC addresses."""

@@ -21,6 +21,7 @@ from aws_ipfailover.errors import (
     ExpiredError,
     InUseError,
     MissingError,
+    NoCredentialsError,
     NodeError,
     NoRouteError,
     NoTableError,
@@ -62,7 +63,7 @@ def effect_of(error: Error, if_certain: Effect = Effect.FAILS) -> Effect:
     Credentials that have expired are no answer: the next ones can be accepted. Nor is an error without a kind of its
     own: what EC2 means by it is not known.
     """
-    answers = (ParameterError, NodeError, DeniedError, MissingError)
+    answers = (ParameterError, NodeError, DeniedError, MissingError, NoCredentialsError)
     return if_certain if isinstance(error, answers) and not isinstance(error, ExpiredError) else Effect.UNKNOWN
 
 

@@ -80,6 +80,17 @@ def test_restart(drifted: Node) -> None:
     assert asked() == []
 
 
+def test_restart_where_the_start_was_refused(node: Node) -> None:
+    """A table that the start could not write is 190 under `restart` too: each restart would end there again."""
+    gone = "rtb-0123456789abcdef0"
+    parameters = {"routing_table": f"{','.join(node.tables)},{gone}", "on_drift": "restart"}
+    assert node.agent.run("start", parameters).code == 0
+    ran = node.agent.run("monitor", parameters, level=10, interval=10)
+    assert ran.code == DEGRADED, ran
+    assert gone in ran.reason[:110]
+    assert writes(ran) == []
+
+
 def test_report(drifted: Node) -> None:
     """`report` answers 190: nothing is written, and Pacemaker is not asked."""
     asked = crm_resource_stub(drifted, "managed")

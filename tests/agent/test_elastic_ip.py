@@ -379,6 +379,18 @@ def test_a_failed_start_is_no_write(service: Service) -> None:
     assert service.followed()
 
 
+@in_mode("overlay-ip")
+def test_one_that_cannot_be_associated_is_no_reason_to_restart(service: Service) -> None:
+    """ "One that cannot be associated … 190 at level 10", also under `restart`: each start would be refused again."""
+    service.started()
+    service.associate_elsewhere()
+    deny(service, "AssociateAddress")
+    assert service.node.agent.run("start").code == 0
+    ran = service.look("restart")
+    assert ran.code == DEGRADED, ran
+    assert service.allocation in ran.reason[:110]
+
+
 @in_mode("eni")
 @pytest.mark.parametrize("on_drift", ["repair", "restart"])
 def test_unknown_to_a_monitor(service: Service, on_drift: str) -> None:

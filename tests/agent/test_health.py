@@ -419,6 +419,14 @@ def test_an_outage(cluster: Cluster, node: Node, fault: Dict[str, Any]) -> None:
     assert ran.elapsed < 9  # half of the timeout, and a little for everything else
 
 
+def test_without_credentials(cluster: Cluster, node: Node) -> None:
+    """red: an instance without a role, by IMDS's own answer: a start here would certainly answer nobody."""
+    node.aws.imds.overrides["/latest/meta-data/iam/security-credentials"] = None
+    warning = cluster.warned(cluster.started())
+    assert cluster.colour() == "red"
+    assert "no AWS credentials found" in warning
+
+
 def test_terminated_in_the_middle_of_a_look(cluster: Cluster, node: Node) -> None:
     """Pacemaker's SIGTERM ends it at once, with 1, and leaves no file of the scheduler behind."""
     cluster.started()

@@ -270,7 +270,7 @@ def memory(tmp_path: Path) -> WriteMemory:
     """A memory with a write in it, in a directory of root's."""
     need_root()
     made = WriteMemory({"HA_RSCTMP": str(tmp_path / "memory")}, "ip")
-    made.remember("eni-1")
+    made.remember("eni-1", refused=["rtb-a"])
     assert made.is_recent("eni-1")
     return made
 
@@ -311,7 +311,7 @@ def test_a_file_that_is_not_roots_is_not_believed(
     (file,) = (tmp_path / "memory").iterdir()
     change(file)
     assert memory.age("eni-1") is None
-    assert memory.wrote("eni-1") == ()
+    assert memory.refused("eni-1") == ()
 
 
 @pytest.mark.parametrize("change", [chown, chmod(0o777), chmod(0o775)])

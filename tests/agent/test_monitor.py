@@ -402,6 +402,9 @@ def test_unknown_by_parameters(node: Node, bad: Dict[str, str | None]) -> None:
     node.hold()
     ran = node.agent.run("monitor", bad, level=10, interval=10)
     assert ran.code == DEGRADED, ran
+    ran = node.agent.run("monitor", {**bad, "monapi": "Yes"}, interval=10)
+    assert ran.code == DEGRADED, ran
+    assert node.agent.run("monitor", bad, interval=10).code == 0
 
 
 def test_a_degraded_resource_is_looked_at_again(node: Node) -> None:
@@ -537,7 +540,10 @@ def test_what_is_remembered_is_private(node: Node) -> None:
     node.started()
     files = sorted(node.directory.iterdir())
     assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
-    assert [set(json.loads(file.read_text())) for file in files] == [{"what", "at", "wrote"}, {"addresses", "cloud"}]
+    assert [set(json.loads(file.read_text())) for file in files] == [
+        {"what", "at", "wrote", "refused"},
+        {"addresses", "cloud"},
+    ]
     assert files[:1] == node.remembered()
 
 

@@ -87,6 +87,35 @@ def test_start_waits_for_the_switching_off(checked: Node) -> None:
     assert not is_on(checked)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("latency", action="DescribeNetworkInterfaces", seconds=4.0),
+        Fault("error", action="DescribeNetworkInterfaces", code="RequestLimitExceeded", status=503, times=6),
+    ],
+    ids=["slow", "throttled"],
+)
+def test_start_waits_for_the_read(checked: Node, fault: Fault) -> None:
+    """start: never a success that answers nobody: the read is waited for, for a third of the time that is left."""
+    checked.aws.faults.add(fault)
+    ran = checked.agent.run("start", timeout=60)
+    assert ran.code == 0, ran
+    assert not is_on(checked)
+
+
+def test_monitor_after_a_start_that_could_not_read_it(checked: Node) -> None:
+    """What this start has not seen off is no write of its own: the next monitor at level 10 switches it off."""
+    fault = checked.aws.faults.add(Fault("error", action="DescribeNetworkInterfaces", code="InternalError", status=500))
+    ran = checked.agent.run("start", timeout=10)
+    assert ran.code == 0, ran
+    assert is_on(checked)
+    checked.aws.faults.remove(fault)
+    crm_resource_stub(checked, "managed")
+    ran = look(checked)
+    assert ran.code == 0, ran
+    assert not is_on(checked)
+
+
 def test_start_without_permission_to_read_it(checked: Node) -> None:
     """start: no permission to read it: a warning."""
     may(checked, *ROUTES)

@@ -21,6 +21,7 @@ from aws_ipfailover.errors import (
     IndexTakenError,
     InUseError,
     NetworkCardError,
+    NoCredentialsError,
     NodeError,
     NoRouteError,
     NoTableError,
@@ -83,7 +84,7 @@ def answer(code: str, message: str = "Because.", status: int = 400, date: str = 
         (sdk.ConnectionClosedError(endpoint_url="https://ec2"), UnknownError),
         (sdk.SSLError(endpoint_url="https://ec2", error=OSError("certificate verify failed")), UnknownError),
         (ResponseParserError("invalid XML"), UnknownError),
-        (sdk.NoCredentialsError(), Error),
+        (sdk.NoCredentialsError(), NoCredentialsError),
         (sdk.ProfileNotFound(profile="cluster"), NodeError),
     ],
 )
@@ -356,10 +357,14 @@ def test_a_policys_denial_does_not_blame_the_clock() -> None:
 
 
 def test_what_is_waited_for_is_told() -> None:
-    """IncorrectState keeps EC2's message, which alone says what is still being changed; other unknowns need none."""
+    """IncorrectState keeps EC2's message, which alone says what is still being changed; others say what they mean."""
     said = translate("ReplaceRoute", answer("IncorrectState", "Instance i-0a is not 'running'."))
     assert str(said) == "ReplaceRoute: IncorrectState: Instance i-0a is not 'running'."
-    assert str(translate("ReplaceRoute", answer("InternalError", status=500))) == "ReplaceRoute: InternalError"
+    told = str(translate("ReplaceRoute", answer("InternalError", status=500)))
+    assert told == "ReplaceRoute: InternalError: trouble on AWS's side, retry later"
+    told = str(translate("ReplaceRoute", answer("RequestLimitExceeded", status=503)))
+    assert told == "ReplaceRoute: RequestLimitExceeded: AWS limits this account's calls, retry later"
+    assert str(translate("ReplaceRoute", answer("NoSuchCode", status=502))) == "ReplaceRoute: NoSuchCode"
 
 
 def test_a_table_that_does_not_exist_says_what_to_do() -> None:

@@ -47,9 +47,9 @@ class Thing:
 def test_a_call_that_hangs_ends_at_the_deadline(method: str) -> None:
     """UnknownError, naming what was waited for last."""
     end = threading.Event()
-    bounded = Bounded(Thing(lambda: end.wait(30)), Deadline(0.01), Progress("ReplaceRoute: InternalError, tried again"))
+    bounded = Bounded(Thing(lambda: end.wait(30)), Deadline(0.01), Progress("ReplaceRoute: Internal (tried again)"))
     try:
-        with pytest.raises(UnknownError, match="ReplaceRoute: InternalError, tried again: no answer before"):
+        with pytest.raises(UnknownError, match=r"ReplaceRoute: Internal \(tried again\): no answer before"):
             getattr(bounded, method)()
     finally:
         end.set()

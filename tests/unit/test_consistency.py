@@ -71,12 +71,42 @@ def test_what_was_written_is_recent_while_reads_may_lag(tmp_path: Path, monkeypa
 def test_what_a_write_reached_is_remembered(tmp_path: Path) -> None:
     """The parts that were written, of the last write of that very thing."""
     memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1")
-    assert memory.wrote("eni-1") == ()
+    assert not memory.is_recent("eni-1", "rtb-b")
     memory.remember("eni-1", wrote=["rtb-b", "rtb-c"])
-    assert memory.wrote("eni-1") == ("rtb-b", "rtb-c")
-    assert memory.wrote("eni-2") == ()
-    memory.remember("eni-1")
-    assert memory.wrote("eni-1") == ()
+    assert memory.is_recent("eni-1", "rtb-b")
+    assert not memory.is_recent("eni-1", "rtb-a")
+    assert not memory.is_recent("eni-2", "rtb-b")
+    memory.remember("eni-1")  # all of it
+    assert memory.is_recent("eni-1", "rtb-a")
+
+
+def test_a_later_write_of_a_part_makes_no_other_part_recent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repair of one route: of the others, reads may have lagged since the start, and no longer."""
+    now = [1000.0]
+    monkeypatch.setattr(consistency, "_now", lambda: now[0])
+    memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1")
+    memory.remember("eni-1", wrote=["rtb-a", "rtb-b"])
+    now[0] += SETTLE_SECONDS
+    memory.remember_also("eni-1", ["rtb-a"])
+    assert memory.is_recent("eni-1", "rtb-a")
+    assert not memory.is_recent("eni-1", "rtb-b")
+    assert memory.age("eni-1", "rtb-b") == SETTLE_SECONDS
+    memory.remember_also("eni-2", ["rtb-c"])  # another ENI: what was written before is of no use any more
+    assert memory.is_recent("eni-2", "rtb-c")
+    assert memory.age("eni-1") is None
+
+
+def test_what_was_refused_is_remembered_until_it_is_written(tmp_path: Path) -> None:
+    """By a later write of that part, or of all of it."""
+    memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1")
+    assert memory.refused("eni-1") == ()
+    memory.remember("eni-1", wrote=["rtb-a"], refused=["rtb-b", "rtb-c"])
+    assert memory.refused("eni-1") == ("rtb-b", "rtb-c")
+    assert memory.refused("eni-2") == ()
+    memory.remember_also("eni-1", ["rtb-b"])
+    assert memory.refused("eni-1") == ("rtb-c",)
+    memory.remember("eni-1", wrote=["rtb-a"])
+    assert memory.refused("eni-1") == ()
 
 
 class Reads:
@@ -105,7 +135,7 @@ def believed(tmp_path: Path) -> Callable[..., Contradictions]:
     def ask(reads: Reads, seconds: float = 30.0, wrote: Optional[float] = None) -> Contradictions:
         memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1")
         if wrote is not None:
-            memory.age = lambda what: wrote if what == "eni-1" else None  # type: ignore[method-assign]
+            memory.age = lambda what, part=None: wrote if what == "eni-1" else None  # type: ignore[method-assign]
         return confirmed(reads, memory, "eni-1", reads.deadline(seconds))
 
     return ask
@@ -171,10 +201,10 @@ def test_a_contradiction_of_ones_own_write_is_unknown_while_reads_may_lag(
 def test_what_was_not_written_is_no_old_read(tmp_path: Path, believed: Callable[..., Contradictions]) -> None:
     """ "Its own successful write": a contradiction of what could not be written counts at once, if two reads agree."""
     WriteMemory({"HA_RSCTMP": str(tmp_path)}, "10.0.0.1").remember("eni-1", wrote=["rtb-a"])
-    assert believed(Reads(B, B), wrote=1.0) == B
-    assert believed(Reads(B, {}), wrote=1.0) == {}
+    assert believed(Reads(B, B)) == B
+    assert believed(Reads(B, {})) == {}
     with pytest.raises(UnknownError, match="reads can lag 60 s: rtb-a is wrong"):
-        believed(Reads({**A, **B}), wrote=1.0)
+        believed(Reads({**A, **B}))
 
 
 def test_the_second_read_fits_into_the_deadline(believed: Callable[..., Contradictions]) -> None:

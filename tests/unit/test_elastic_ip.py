@@ -9,6 +9,7 @@ from typing import List, Optional, Union, cast
 
 import pytest
 
+from aws_ipfailover import consistency
 from aws_ipfailover.aws.client import Ec2
 from aws_ipfailover.aws.models import ElasticIp
 from aws_ipfailover.consistency import WriteMemory
@@ -163,3 +164,22 @@ def test_repair(tmp_path: Path) -> None:
     assert refused.leads_here is True
     with pytest.raises(UnknownError):
         association(Cloud(refuses=UnknownError("AssociateAddress: X")), tmp_path).repair()
+
+
+@pytest.mark.parametrize(
+    ("refuses", "helps"),
+    [
+        (DeniedError("AssociateAddress: UnauthorizedOperation"), False),
+        (NodeError("AssociateAddress: N"), False),
+        (UnknownError("AssociateAddress: RequestLimitExceeded"), True),
+        (None, True),
+    ],
+)
+def test_a_restart_does_not_help_against_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: Optional[Error], helps: bool
+) -> None:
+    """ "One that cannot be associated … 190 at level 10": a restart would end there again."""
+    monkeypatch.setattr(consistency, "SETTLE_SECONDS", 0.0)
+    association(Cloud(refuses=refuses), tmp_path).take()
+    found = association(Cloud(OTHER, OTHER), tmp_path).look()
+    assert (found.where, found.restart_helps) == (Where.ELSEWHERE, helps)

@@ -330,6 +330,14 @@ def test_what_a_monitor_makes_of_the_cloud_side(look: str, on_drift: OnDrift, an
     assert thing.repairs == (1 if to_be_repaired and answer == "managed" else 0)
 
 
+def test_what_ec2_refused_at_the_start_is_no_reason_to_restart() -> None:
+    """190 under `restart`: each restart would end there again, until Pacemaker bans the node."""
+    thing = Drifting(DRIFT._replace(restart_helps=False), MENDED)
+    found = Failover((thing,)).look_at_cloud(OnDrift.RESTART, Pacemaker(True))
+    assert found == Finding(Verdict.DEGRADED, f"Served in part, EC2 refused the rest at the start: {DRIFT.why}")
+    assert thing.repairs == 0
+
+
 def test_a_repair_is_a_warning_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Repairs are logged at WARNING: what was found is told before it is put right."""
     Failover((Drifting(DRIFT, MENDED),)).look_at_cloud(OnDrift.REPAIR, Pacemaker())

@@ -67,9 +67,9 @@ def test_a_table_without_an_answer_costs_itself(ec2: HalfSilentEc2, tmp_path: Pa
     values = parse({"ip": "192.168.10.10", "routing_table": f"{GOOD},{SILENT}"})
     _, routes = mode_named("overlay-ip").holdings(cast("Context", context), values)
     routes.take()
-    wrote = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "192.168.10.10").wrote(ENI)
-    assert GOOD in wrote
-    assert SILENT not in wrote
+    memory = WriteMemory({"HA_RSCTMP": str(tmp_path)}, "192.168.10.10")
+    assert memory.is_recent(ENI, GOOD)
+    assert not memory.is_recent(ENI, SILENT)
 
 
 @pytest.mark.parametrize("mode", ["overlay-ip", "eni", "private-ip"])

@@ -134,7 +134,7 @@ def test_an_interface_means_its_own_eni() -> None:
 def test_a_nic_that_imds_does_not_know_is_unknown() -> None:
     """IMDS lags behind an attachment; no other ENI is taken for it."""
     with pytest.raises(UnknownError, match="ens6"):
-        node("ens6", primary="eni-1").network_interface_id()
+        node_by(imds(primary="eni-1"), FakeEc2({PRIMARY: ("eni-1", 0)}), "ens6").network_interface_id()
 
 
 @pytest.mark.parametrize("name", ["lo", "br0"])
@@ -287,12 +287,17 @@ def test_where_ec2_does_not_tell_either_both_reasons_are_told(refusal: Error) ->
         assert str(raised.value) == f"{OFF}; and {refusal}"
 
 
+def test_an_interface_that_imds_does_not_know_is_looked_for_in_ec2() -> None:
+    """IMDS lags behind an attachment, and can answer 404 for a single key; where EC2 is silent, both are told."""
+    assert node_by(imds(primary="eni-1"), FakeEc2(ENIS), "ens6").network_interface_id() == "eni-2"
+    ec2 = FakeEc2({}, UnknownError("DescribeNetworkInterfaces: RequestLimitExceeded"))
+    with pytest.raises(UnknownError, match=r"IMDS does not know .*ens6.*RequestLimitExceeded"):
+        node_by(imds(primary="eni-1"), ec2, "ens6").network_interface_id()
+
+
 def test_where_imds_answers_ec2_is_not_asked() -> None:
-    """Not even where IMDS does not know an interface: what it says it says of this instance."""
+    """What IMDS says it says of this instance."""
     ec2 = FakeEc2(ENIS)
-    here = node_by(imds(primary="eni-1"), ec2, "ens6")
-    with pytest.raises(UnknownError):
-        here.network_interface_id()
     assert node_by(imds(primary="eni-1"), ec2).network_interface_id() == "eni-1"
     assert ec2.asked == []
 

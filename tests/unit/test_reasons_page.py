@@ -24,8 +24,6 @@ NO_REASONS: Set[str] = {
     # what is put into a gap of another text
     *("… at …:…", "ca_bundle of the AWS profile", "no certificate in PEM format", "the Python package requests"),
     *("the … endpoint", "the network interfaces of this node", "of network card …", "…: …: ……", "…: …; …", "… in …"),
-    # what is logged at INFO, or shown by a plan
-    "… assigned to …",
     # records, marks and bytes
     *("aws-ipfailover …, addresses:", "… without …", "0001 0800 06 04", "… is not a MAC address of six octets"),
     # metadata and usage

@@ -117,7 +117,7 @@ def test_what_is_waited_for_is_told() -> None:
     service = Service(answer("InternalError"))
     with pytest.raises(UnknownError):
         service.calls(5)("ReplaceRoute")
-    assert str(service.progress) == "ReplaceRoute: InternalError, tried again"
+    assert str(service.progress) == "ReplaceRoute: InternalError: trouble on AWS's side, retry later (tried again)"
 
 
 def test_an_answer_that_never_ends_is_given_up_at_the_deadline() -> None:

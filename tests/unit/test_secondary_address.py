@@ -206,17 +206,37 @@ def test_a_remap_that_takes_longer_is_a_warning(
     assert warnings(caplog) == [f"{IPV4} is assigned to {MINE}, but instance metadata does not list it yet"]
 
 
-@pytest.mark.parametrize("error", [Error("IMDS refuses to answer (403)"), UnknownError("IMDS does not answer")])
-def test_without_imds_the_remap_is_not_waited_for(
-    cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture, error: Error
+def test_where_imds_is_switched_off_the_remap_is_not_waited_for(
+    cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whether AWS has remapped it cannot be found out: a warning with the reason, and no failure."""
-    cloud.imds_error = error
+    cloud.imds_error = Error("IMDS is switched off (403)")
     make().take()
     assert (cloud.now, cloud.asked_imds) == (0.0, 1)
     (warning,) = warnings(caplog)
     assert "whether AWS has remapped it cannot be found out" in warning
-    assert str(error) in warning
+    assert "IMDS is switched off (403)" in warning
+
+
+def test_an_imds_that_is_silent_is_asked_until_a_third_of_the_time_has_passed(
+    cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ "… or the deadline's third has passed and a warning is logged": an IMDS that comes back is heard."""
+    cloud.imds_error = UnknownError("IMDS does not answer")
+    make(seconds=30.0).take()
+    assert 9.4 < cloud.now <= 10.0
+    (warning,) = warnings(caplog)
+    assert "whether AWS has remapped it cannot be found out" in warning
+    assert "IMDS does not answer" in warning
+    sleep = cloud._sleep
+
+    def recovers(seconds: float) -> None:
+        sleep(seconds)
+        cloud.imds_error = None
+
+    cloud._sleep = recovers  # type: ignore[method-assign]
+    make(seconds=30.0).take()
+    assert len(warnings(caplog)) == 1
 
 
 def test_what_imds_last_said_counts_when_its_next_answer_comes_too_late(
@@ -226,14 +246,14 @@ def test_what_imds_last_said_counts_when_its_next_answer_comes_too_late(
     answers: List[Union[List[str], Error]] = [[], [], UnknownError("IMDS does not answer")]
 
     def metadata_addresses() -> Sequence[str]:
-        answer = answers.pop(0)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Error):
             raise answer
         return answer
 
     monkeypatch.setattr(cloud, "metadata_addresses", metadata_addresses)
     make(seconds=30.0).take()
-    assert not answers
+    assert len(answers) == 1
     assert warnings(caplog) == [f"{IPV4} is assigned to {MINE}, but instance metadata does not list it yet"]
 
 
@@ -313,8 +333,53 @@ def test_where_it_is(cloud: Cloud, make: Make, address: str) -> None:
 
 def test_a_repair_assigns_it_again(cloud: Cloud, make: Make) -> None:
     """In place; the local part is taken again, so that the neighbours in the subnet hear where it is now."""
-    assert make().repair() == Repair(f"{IPV4} assigned to {MINE} again", replaced_local=True)
+    holding = make()
+    assert holding.look().where is Where.ELSEWHERE
+    assert holding.repair() == Repair(f"{IPV4} assigned to {MINE} again", replaced_local=True)
     assert cloud.holder[IPV4] == MINE
+
+
+SECOND = "10.0.1.10"
+
+
+@pytest.mark.parametrize("error", [DeniedError("AssignIpv6Addresses: UnauthorizedOperation"), UnknownError("silence")])
+def test_an_address_that_stays_elsewhere_costs_itself(cloud: Cloud, make: Make, error: Error) -> None:
+    """ "190 naming what could not be written, while any of it leads here": IPv4 is here, IPv6 may not be assigned."""
+    cloud.holder[IPV4] = MINE
+    cloud.fail = {"assign": [error]}
+    holding = make(IPV4, IPV6)
+    assert holding.look() == Look(Where.ELSEWHERE, f"{IPV6} is not assigned to {MINE}")
+    assert holding.repair() == Repair("", str(error), leads_here=True)
+    assert f"assign {IPV4}" not in cloud.writes
+
+
+def test_an_address_that_ec2_refuses_keeps_no_other_from_being_repaired(cloud: Cloud, make: Make) -> None:
+    """EC2 refuses a whole call for one of its addresses: then they are assigned one by one."""
+    cloud.holder[SECOND] = OTHER
+    cloud.prefixes = {OTHER: [f"{SECOND}/32"]}
+    holding = make(IPV4, SECOND)
+    assert holding.look().where is Where.ELSEWHERE
+    outcome = holding.repair()
+    assert (outcome.mended, outcome.leads_here, outcome.replaced_local) == (
+        f"{IPV4} assigned to {MINE} again",
+        True,
+        True,
+    )
+    assert SECOND in outcome.failed
+    assert cloud.holder[IPV4] == MINE
+    # What was mended is believed against a read that lags, the other is drift at once.
+    assert make(IPV4, SECOND).look() == Look(Where.ELSEWHERE, f"{SECOND} is not assigned to {MINE}")
+
+
+@pytest.mark.parametrize(
+    ("error", "leads_here"), [(DeniedError("AssignPrivateIpAddresses: denied"), False), (UnknownError("silence"), None)]
+)
+def test_a_repair_that_assigns_nothing(cloud: Cloud, make: Make, error: Error, leads_here: Optional[bool]) -> None:
+    """Nothing leads here; after no answer that is not known."""
+    cloud.fail = {"assign": [error] * 3}
+    holding = make(IPV4)
+    assert holding.look().where is Where.ELSEWHERE
+    assert holding.repair() == Repair("", str(error), leads_here=leads_here)
 
 
 def test_release_asks_nobody(cloud: Cloud, make: Make) -> None:

@@ -22,6 +22,7 @@ from aws_ipfailover.errors import (
     IndexTakenError,
     InUseError,
     NetworkCardError,
+    NoCredentialsError,
     NodeError,
     NoRouteError,
     NoTableError,
@@ -173,7 +174,9 @@ def translate(operation: str, error: BaseException) -> Error:
     if isinstance(error, sdk.ProfileNotFound):
         return NodeError(f"parameter profile, or else the variable AWS_PROFILE: {_short(str(error))}")
     if isinstance(error, sdk.NoCredentialsError):
-        return Error(f"{operation}: no AWS credentials found (no profile, no environment, no role of the instance)")
+        return NoCredentialsError(
+            f"{operation}: no AWS credentials found (no profile, no environment, no role of the instance)"
+        )
     if isinstance(error, sdk.SSLError):
         return UnknownError(
             f"{operation}: TLS failed (SSLError): is the endpoint's certificate authority trusted here?"
@@ -203,8 +206,15 @@ def _answered(operation: str, error: sdk.ClientError) -> Error:
     if kind is NoTableError:
         return kind(f"does not exist: remove it from routing_table ({operation}: {shown})")
     if issubclass(kind, UnknownError) and code not in _TOLD_WITH_MESSAGE:
-        return kind(f"{operation}: {shown}")
+        return kind(f"{operation}: {shown}{_of_trouble(code, kind)}")
     return kind(f"{operation}: {shown}: {_short(message)}".rstrip(": "))
+
+
+def _of_trouble(code: str, kind: Type[Error]) -> str:
+    """What an error code means that says nothing of the request, and what to do."""
+    if issubclass(kind, ThrottledError):
+        return ": AWS limits this account's calls, retry later"
+    return ": trouble on AWS's side, retry later" if code in TRANSIENT else ""
 
 
 def _usable(code: str) -> str:

@@ -21,8 +21,8 @@ from aws_ipfailover.redaction import keep_secret
 
 log = logging.getLogger(__name__)
 
-# Seconds for all tries of one request: a working IMDS answers in milliseconds, and EC2 may answer instead.
-_PATIENCE = 15.0
+# Seconds for all tries of one request whose answer EC2 can give too; a working IMDS answers in milliseconds.
+_PATIENCE = 5.0
 _TIMEOUT = 2.0
 _TOKEN_SECONDS = 300
 _LARGEST = 64 * 1024  # bytes of an answer; credentials, the longest, have some two thousand
@@ -69,7 +69,9 @@ class Imds:
         self._token = ""
         self._known: Dict[str, Optional[str]] = {}
         self._silent: Optional[Error] = None
-        # Whether EC2 can answer instead, but for credentials: then each request is given up after a third of the time.
+        self._has_answered = False
+        # Whether EC2 can answer instead, but for credentials: then a request is given up after `_PATIENCE`, or a third
+        # of the time. What nobody else can tell is asked for until the deadline.
         self.is_dispensable = False
 
     def primary_mac(self) -> str:
@@ -92,7 +94,12 @@ class Imds:
         return listed.split()
 
     def addresses(self, mac: str) -> List[str]:
-        """The private addresses of the ENI with this MAC address, IPv4 and IPv6, as IMDS lists them now."""
+        """The private addresses of the ENI with this MAC address, IPv4 and IPv6, as IMDS lists them now.
+
+        An IMDS that has told something is asked again for these also after it has been silent.
+        """
+        if self._has_answered and isinstance(self._silent, UnknownError):
+            self._silent = None
         listed = ""
         for key in ("local-ipv4s", "ipv6s"):
             listed += (self._get(f"meta-data/network/interfaces/macs/{mac}/{key}", _LIST, anew=True) or "") + "\n"
@@ -164,12 +171,14 @@ class Imds:
         if self._silent is not None:
             raise self._silent
         if anew or path not in self._known:
-            left = self._deadline.remaining(_PATIENCE)
-            deadline = self._deadline.within(left / 3 if self.is_dispensable and not only_here else left)
+            left = self._deadline.remaining()
+            patient = only_here or not self.is_dispensable
+            deadline = self._deadline.within(left if patient else min(_PATIENCE, left / 3))
             asking = Task(lambda: self._ask_until(path, pattern, deadline))
             try:
                 # A second longer, so that the error of the request itself arrives first.
                 self._known[path] = asking.result(self._deadline.within(deadline.remaining() + 1), f"IMDS: {path}")
+                self._has_answered = True
             except Error as error:
                 self._silent = error
                 raise

@@ -88,7 +88,7 @@ class Calls:
                 continue
             if not isinstance(failure, UnknownError):
                 raise failure
-            self._progress.text = f"{failure}, tried again"
+            self._progress.text = f"{failure} (tried again)"
             log.debug("%s; trying again", failure)
             if isinstance(failure, ThrottledError):
                 if queued:

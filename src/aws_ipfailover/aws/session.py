@@ -32,7 +32,7 @@ from aws_ipfailover.aws.service_models import TrimmedLoader
 from aws_ipfailover.aws.transport import Transport
 from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import DeniedError, Error, ExpiredError, ParameterError, UnknownError
+from aws_ipfailover.errors import DeniedError, Error, ExpiredError, NoCredentialsError, ParameterError, UnknownError
 from aws_ipfailover.parameters import PLAIN_HTTP, is_insecure
 from aws_ipfailover.redaction import keep_secret, keep_secrets_of
 
@@ -557,7 +557,8 @@ def _set_credentials(session: botocore.session.Session, imds: Imds) -> None:
     try:
         of_instance = None if disabled else imds.credentials()
     except Error as error:
-        raise type(error)(f"no AWS credentials, set parameter profile or mend IMDS: {error}") from None
+        kind = UnknownError if isinstance(error, UnknownError) else NoCredentialsError
+        raise kind(f"no AWS credentials, set parameter profile or mend IMDS: {error}") from None
     if of_instance is None:
         raise sdk.NoCredentialsError
     imds.is_dispensable = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Dict, Sequence
+from typing import TYPE_CHECKING, Dict, Sequence, Set
 
 from aws_ipfailover.address import Address, Cidr
 
@@ -50,6 +50,15 @@ class Destinations:
                 if narrower or (best and route.destination == best.destination and _comes_first(route, best)):
                     found[host] = route
         return {host: route for host, route in found.items() if route.destination not in self._known}
+
+    def used_in(self, table: RouteTable) -> Set[Cidr]:
+        """The routes that decide where the addresses' traffic goes, by the destination of the route to write."""
+        narrower = self.narrower_routes_in(table)
+        hosts = {address: ip_network(address) for address in self._addresses}
+        return {host if host in narrower else self._cidr_of(address) for address, host in hosts.items()}
+
+    def _cidr_of(self, address: Address) -> Cidr:
+        return max((cidr for cidr in self.cidrs if address in cidr), key=lambda cidr: cidr.prefixlen)
 
 
 def _comes_first(route: Route, other: Route | None) -> bool:

@@ -1,6 +1,7 @@
 """The Elastic IP that follows the service: associated with a private address of the ENI that serves it.
 
-Consumers in the VPC are served without it. So no failure here ends a start, and no monitor answers "failed" for one.
+Consumers in the VPC are served without it. So no failure here ends a start, and no monitor answers "failed" for one
+that EC2 refuses.
 Facts: Amazon EC2 API Reference, AssociateAddress (it takes the Elastic IP from whoever has it, and is idempotent),
 DescribeAddresses.
 """
@@ -104,7 +105,8 @@ class ElasticIpAssociation:
         """
         look = Task(lambda: confirmed(self._contradictions, self._memory, self._eni, self._deadline))
         found = look.result(self._deadline, "DescribeAddresses")
-        return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
+        refused = self._allocation_id in self._memory.refused(self._eni)
+        return Look(Where.ELSEWHERE, "; ".join(found.values()), restart_helps=not refused) if found else HERE
 
     def plan(self) -> List[Step]:
         """What `take` would do. Raises nothing, as it."""
@@ -144,7 +146,13 @@ class ElasticIpAssociation:
     def _associate(self) -> None:
         # What this node wrote before is no evidence any more: after a failure, reads alone tell.
         self._memory.forget()
-        self._ask_for_it(self._ec2)
+        try:
+            self._ask_for_it(self._ec2)
+        except UnknownError:
+            raise
+        except Error:
+            self._memory.remember(self._eni, (), refused=[self._allocation_id])
+            raise
         self._memory.remember(self._eni)
 
     def _ask_for_it(self, ec2: Ec2) -> None:

@@ -8,7 +8,7 @@ API Reference, ReplaceRoute, ModifyNetworkInterfaceAttribute.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.changes import changes
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds that a start whose routes are written still waits for the answer about the source/destination check.
-_CHECK_PATIENCE = 3.0
-# Seconds that a start waits for the tables to be looked up, where it has others to write.
+# The part of the time that is left for which a start whose routes are written still waits for the answer about the
+# source/destination check, and one that has written the tables with an id for the lookup of the others.
+_PATIENCE = 1 / 3
+# Seconds that a start waits for that lookup where it knows the tables that led to the address before: they are written
+# then.
 _LOOKUP_PATIENCE = 3.0
 # The key of a contradiction that is about the ENI instead of a route table.
 _CHECK = "source/destination check"
@@ -73,12 +75,14 @@ class OverlayRoutes:
         self._deadline = deadline
         self._progress = progress
         self._check_is_on = False
-        # Of the last read: what to write for each contradiction, tables that do not exist, the others, and the names in
-        # routing_table that no table has.
+        # Of the last read: what to write for each contradiction, tables that do not exist, the others, the routes that
+        # decide about the addresses, the names in routing_table that no table has, and why the check is not known.
         self._wrong: Dict[str, List[RouteId]] = {}
         self._missing: Tuple[str, ...] = ()
         self._looked_at: Tuple[str, ...] = ()
+        self._used: Set[RouteId] = set()
         self._unmatched: Tuple[str, ...] = ()
+        self._check_untold: Optional[UnknownError] = None
         self._drift: Contradictions = {}
 
     def take(self) -> None:
@@ -100,8 +104,10 @@ class OverlayRoutes:
         written = [route for route in writes.routes if route not in failures]
         if not written:
             raise summary(failures, self._size)
-        self._remember(written)
-        self._await_check(check)
+        refused = [route for route, error in failures.items() if not isinstance(error, UnknownError)]
+        self._memory.remember(self._eni, _keys(written), refused=_keys(refused))
+        if self._await_check(check):
+            self._memory.remember_also(self._eni, [_CHECK])
         for text in sentences(failures, self._size):
             log.error("%s", text)
         leading = list(dict.fromkeys(table for table, _ in written))
@@ -123,7 +129,9 @@ class OverlayRoutes:
         """
         self._drift = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
         if self._drift:
-            return Look(Where.ELSEWHERE, "; ".join(self._drift.values()))
+            refused = self._memory.refused(self._eni)
+            curable = any(thing not in refused for thing in self._drift)
+            return Look(Where.ELSEWHERE, "; ".join(self._drift.values()), restart_helps=curable)
         if self._unmatched:
             raise self._tables.none_found(self._unmatched)
         self._tables.remember(self._looked_at)
@@ -194,8 +202,9 @@ class OverlayRoutes:
             Error: it failed, and there are neither such tables nor others by id.
         """
         remembered = [one for one in self._tables.remembered() if one not in self._tables.ids]
-        enough = bool(remembered or self._tables.ids)
-        patience = self._deadline.within(_LOOKUP_PATIENCE) if enough else self._deadline
+        enough, patience = bool(remembered or self._tables.ids), self._deadline
+        if enough:
+            patience = patience.within(_LOOKUP_PATIENCE if remembered else patience.remaining() * _PATIENCE)
         try:
             found = looking.result(patience, "DescribeRouteTables")
         except Error as error:
@@ -227,27 +236,26 @@ class OverlayRoutes:
     def _size(self) -> int:
         return len(self._destinations.cidrs)
 
-    def _remember(self, written: Iterable[RouteId], before: Iterable[str] = ()) -> None:
-        """Record which contradictions of a later read can be stale: those of these routes, and those `before`."""
-        keys = [key for table, cidr in written for key in (table, f"{table} {cidr}")]
-        self._memory.remember(self._eni, wrote=list(dict.fromkeys((_CHECK, *before, *keys))))
+    def _await_check(self, check: Task[None]) -> bool:
+        """Wait until the source/destination check is off, at most `_PATIENCE` unless it is known to be on.
 
-    def _await_check(self, check: Task[None]) -> None:
-        """Wait until the source/destination check is off, at most `_CHECK_PATIENCE` unless it is known to be on.
+        Returns whether it is known to be off.
 
         Raises:
             NodeError: it is on and cannot be switched off.
         """
+        patience = self._deadline.within(self._deadline.remaining() * _PATIENCE)
         try:
-            check.result(self._deadline.within(_CHECK_PATIENCE), f"DescribeNetworkInterfaces for {self._eni}")
+            check.result(patience, f"DescribeNetworkInterfaces for {self._eni}")
         except UnknownError as error:
             if not self._check_is_on:
                 self._warn_of_check(error)
-                return
+                return False
             try:
                 check.result(self._deadline, "ModifyNetworkInterfaceAttribute")
             except UnknownError as late:
                 raise NodeError(check_is_on(self._ec2.region, self._eni, str(late))) from None
+        return True
 
     def repair(self) -> Repair:
         """Write the routes that the last `look` found wrong, and switch the check off if that was on.
@@ -263,12 +271,16 @@ class OverlayRoutes:
             check.result(self._deadline, self._progress)
         mended = [route for route in writes.routes if route not in failures]
         if mended or check is not None:
-            self._remember(mended, before=self._memory.wrote(self._eni))
+            self._memory.remember_also(self._eni, (*_keys(mended), *([_CHECK] if check is not None else ())))
         # Without a try: two reads agree that they do not exist.
         gone = [table for table in self._missing if table in self._drift]
         failed = [*sentences(failures, self._size), *map(_gone, gone)]
+        if self._unmatched:
+            failed.append(str(self._tables.none_found(self._unmatched)))
         for text in failed:
             log.error("%s", text)
+        if self._check_untold is not None:
+            failed.append(f"it is not known whether the source/destination check is off ({self._check_untold})")
         switched = [f"source/destination check of {self._eni} switched off"] if check is not None else []
         where = ", ".join(named(mended, self._size))
         routed = [f"{self._destinations} routed to {self._eni} again in {where}"] if mended else []
@@ -276,7 +288,7 @@ class OverlayRoutes:
 
     def _leads_here(self, failures: Mapping[RouteId, Error], gone: Sequence[str]) -> Optional[bool]:
         """Whether any route leads here; `None` where EC2 may have done what it did not confirm."""
-        if len(failures) < self._size * (len(self._looked_at) + len(self._missing) - len(gone)):
+        if len(gone) < len(self._missing) or any(route not in failures for route in self._used):
             return True
         return None if any(isinstance(error, UnknownError) for error in failures.values()) else False
 
@@ -338,7 +350,16 @@ class OverlayRoutes:
         check = Task(self._check_contradiction)
         tables, self._unmatched = self._tables.described()
         found = self._compare(tables)
-        text = check.result(self._deadline, self._progress)
+        self._check_untold = None
+        # What is wrong with the routes is wrong whatever the check is: time is left to mend it.
+        patience = self._deadline.within(self._deadline.remaining() / 4) if found else self._deadline
+        try:
+            text = check.result(patience, self._progress)
+        except UnknownError as error:
+            if not found:
+                raise
+            self._check_untold = error
+            return found
         return {_CHECK: text, **found} if text else found
 
     def _check_contradiction(self) -> Optional[str]:
@@ -358,6 +379,7 @@ class OverlayRoutes:
         self._missing = tables.missing
         self._looked_at = tuple(table.route_table_id for table in tables.found)
         self._wrong = {}
+        self._used = {(table.route_table_id, to) for table in tables.found for to in self._destinations.used_in(table)}
         found = {table: _gone(table) for table in tables.missing}
         for table in tables.found:
             for cidr, text in self._wrong_with(table).items():
@@ -383,6 +405,11 @@ class OverlayRoutes:
             changes.came_from(route.network_interface_id)
             return f"routes {destination} to {target} instead of {self._eni}"
         return "" if route.state == "active" else f"has a {route.state} route for {destination}"
+
+
+def _keys(routes: Iterable[RouteId]) -> List[str]:
+    """The keys of all contradictions that are about these routes."""
+    return [key for table, cidr in routes for key in (table, f"{table} {cidr}")]
 
 
 def check_is_on(region: str, network_interface_id: str, refusal: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Callable, List, Optional, Protocol, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.changes import changes
@@ -63,8 +63,7 @@ class SecondaryAddresses:
         self._ec2 = ec2
         self._memory = memory
         self._deadline = deadline
-        self._named = ", ".join(map(str, addresses))
-        self._are = "is" if len(self._addresses) == 1 else "are"
+        self._drift: Contradictions = {}
 
     def take(self) -> None:
         """Assign the addresses to this ENI, also if other ENIs of the subnet have them: one call for each IP version.
@@ -75,18 +74,19 @@ class SecondaryAddresses:
         Raises:
             NodeError: EC2 refused to, because one is inside a prefix that is delegated to an ENI of the subnet.
         """
-        self._assign()
+        self._assign(self._addresses)
+        self._memory.remember(self._eni, map(str, self._addresses))
         if self._when_assigned is not None:
             self._when_assigned()
-        self._wait_for_remap()
+        self._wait_for_remap(self._addresses)
 
     def release(self) -> None:
         """Nothing: without the addresses this node does not answer, and the next active node takes them over."""
 
     def look(self) -> Look:
         """Whether EC2 lists the addresses on this ENI, as far as its reads can be believed."""
-        found = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
-        return Look(Where.ELSEWHERE, "; ".join(found.values())) if found else HERE
+        self._drift = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
+        return Look(Where.ELSEWHERE, "; ".join(self._drift.values())) if self._drift else HERE
 
     def plan(self) -> List[Step]:
         """What `take` would do.
@@ -94,7 +94,7 @@ class SecondaryAddresses:
         Raises:
             Error: which ENIs have the IPv6 addresses cannot be found out, as in `take`.
         """
-        ipv4, ipv6 = self._of_versions()
+        ipv4, ipv6 = _of_versions(self._addresses)
         return [*(self._plan_ipv4(ipv4) if ipv4 else ()), *(self._plan_ipv6(ipv6) if ipv6 else ())]
 
     def _plan_ipv4(self, addresses: Sequence[IPv4Address]) -> List[Step]:
@@ -129,56 +129,75 @@ class SecondaryAddresses:
     def _assigned(self, addresses: Sequence[Address]) -> str:
         return f"{', '.join(map(str, addresses))} assigned to {self._eni}"
 
-    def _of_versions(self) -> Tuple[List[IPv4Address], List[IPv6Address]]:
-        ipv4 = [address for address in self._addresses if isinstance(address, IPv4Address)]
-        ipv6 = [address for address in self._addresses if isinstance(address, IPv6Address)]
-        return ipv4, ipv6
-
     def repair(self) -> Repair:
-        """Assign the addresses here again."""
-        self._assign()
-        self._wait_for_remap()
-        return Repair(f"{self._named} assigned to {self._eni} again", replaced_local=True)
+        """Assign those addresses here again that the last `look` found elsewhere: together, or else one by one."""
+        lost = [address for address in self._addresses if str(address) in self._drift]
+        failures = self._failures([one for one in _of_versions(lost) if one])
+        mended = [address for address in lost if address not in failures]
+        failed = "; ".join(dict.fromkeys(map(str, failures.values())))
+        if not mended:
+            unknown = any(isinstance(error, UnknownError) for error in failures.values())
+            return Repair("", failed, True if len(lost) < len(self._addresses) else None if unknown else False)
+        self._memory.remember_also(self._eni, map(str, mended))
+        self._wait_for_remap(mended)
+        return Repair(f"{_named(mended)} assigned to {self._eni} again", failed, replaced_local=True)
 
-    def _assign(self) -> None:
-        ipv4, ipv6 = self._of_versions()
+    def _failures(self, groups: Sequence[Sequence[Address]]) -> Dict[Address, Error]:
+        """Assign each group of addresses; returns those that could not be, and why."""
+        failures: Dict[Address, Error] = {}
+        for addresses in groups:
+            try:
+                self._assign(addresses)
+            except UnknownError as error:
+                failures.update(dict.fromkeys(addresses, error))
+            except Error as error:
+                # EC2 refuses all addresses of a call for one of them.
+                alone = self._failures([[address] for address in addresses]) if len(addresses) > 1 else {}
+                failures.update(alone if len(addresses) > 1 else {addresses[0]: error})
+        return failures
+
+    def _assign(self, addresses: Sequence[Address]) -> None:
+        ipv4, ipv6 = _of_versions(addresses)
         moving = Task(lambda: self._move_ipv6(ipv6)) if ipv6 else None
         if ipv4:
             self._assign_ipv4(ipv4)
         if moving is not None:
             moving.result(self._deadline, "AssignIpv6Addresses")
-        self._memory.remember(self._eni)
-        log.info("%s %s assigned to %s", self._named, self._are, self._eni)
+        log.info("%s assigned to %s", _are(addresses), self._eni)
 
-    def _wait_for_remap(self) -> None:
+    def _wait_for_remap(self, addresses: Sequence[Address]) -> None:
         patience = self._deadline.within(self._deadline.remaining() / 3)
         poll = patience.poll(first=0.05, longest=0.5)
-        assigned = f"{self._named} {self._are} assigned to {self._eni}"
+        assigned = f"{_are(addresses)} assigned to {self._eni}"
         unlisted: Sequence[str] = ()
-        try:
-            # In a task of its own: an IMDS in trouble is asked again for longer than the addresses are to wait for it.
-            while True:
-                unlisted = Task(self._unlisted).result(patience, "instance metadata")
+        unknown: Optional[Error] = None
+        while True:
+            try:
+                # In a task of its own: an IMDS in trouble is asked for longer than the addresses are to wait for it.
+                unlisted, unknown = Task(lambda: self._unlisted(addresses)).result(patience, "instance metadata"), None
                 if not unlisted:
                     return
-                if not poll.wait():
+            except Error as error:
+                unknown = error
+                if not isinstance(error, UnknownError):  # it is switched off
                     break
-        except Error as error:
-            # The last question may have had no time for an answer; then the answer before it is what is known.
-            if not unlisted:
-                log.warning("%s; whether AWS has remapped it cannot be found out: %s", assigned, error)
-                return
-        which = ", ".join(unlisted) if len(self._addresses) > 1 else "it"
+            if not poll.wait():
+                break
+        # The last question may have had no time for an answer; then the answer before it is what is known.
+        if unknown is not None and not unlisted:
+            log.warning("%s; whether AWS has remapped it cannot be found out: %s", assigned, unknown)
+            return
+        which = ", ".join(unlisted) if len(addresses) > 1 else "it"
         log.warning("%s, but instance metadata does not list %s yet", assigned, which)
 
-    def _unlisted(self) -> Sequence[str]:
+    def _unlisted(self, addresses: Sequence[Address]) -> Sequence[str]:
         listed = set()
         for text in self._node.metadata_addresses():
             try:
                 listed.add(ip_address(text))
             except ValueError:
                 continue  # not an address: something other than IMDS has answered
-        return [str(address) for address in self._addresses if address not in listed]
+        return [str(address) for address in addresses if address not in listed]
 
     def _assign_ipv4(self, addresses: Sequence[IPv4Address]) -> None:
         try:
@@ -252,6 +271,20 @@ class SecondaryAddresses:
             for address in self._addresses
             if address not in assigned
         }
+
+
+def _of_versions(addresses: Sequence[Address]) -> Tuple[List[IPv4Address], List[IPv6Address]]:
+    ipv4 = [address for address in addresses if isinstance(address, IPv4Address)]
+    ipv6 = [address for address in addresses if isinstance(address, IPv6Address)]
+    return ipv4, ipv6
+
+
+def _named(addresses: Sequence[Address]) -> str:
+    return ", ".join(map(str, addresses))
+
+
+def _are(addresses: Sequence[Address]) -> str:
+    return f"{_named(addresses)} {'is' if len(addresses) == 1 else 'are'}"
 
 
 def _taken_from(
