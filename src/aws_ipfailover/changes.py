@@ -44,10 +44,12 @@ class Write:
         self.result = "ok"
 
     def failed(self, text: str) -> None:
-        """EC2 has refused it, or not answered: `text` begins with the operation, and its error code if it has one."""
-        code = text.split(": ")[1:2]
-        if code and code[0].replace(".", "").isalnum():
-            self.result = code[0]
+        """EC2 has refused it, or not answered: in `text` the error code, if there is one, follows the operation."""
+        import re  # noqa: PLC0415 - here, because a probe has no call that fails
+
+        found = re.search(rf"\b{self.operation}: ([A-Za-z][A-Za-z0-9.]*)(?=[:)]|$)", text)
+        if found:
+            self.result = found.group(1)
 
 
 class Changes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Container, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import UnknownError
@@ -60,8 +60,10 @@ class WriteMemory:
             return self.remember(what, parts, refused)
         if write.wrote is None:  # all of it, at the time of the record, with these parts now: of no use to keep apart
             return self.remember(what)
-        before = [one for one in write.refused if one not in parts]
-        self._keep(Write(what, now, {**write.wrote, **dict.fromkeys(parts, now)}, tuple({*before, *refused})))
+        done = frozenset(parts)
+        before = [one for one in write.refused if one not in done]
+        refusals = tuple(dict.fromkeys((*before, *refused)))
+        self._keep(Write(what, now, {**write.wrote, **dict.fromkeys(parts, now)}, refusals))
         return None
 
     def forget(self) -> None:
@@ -73,17 +75,22 @@ class WriteMemory:
         write = self._of(what)
         return () if write is None else write.refused
 
+    def accept(self, what: str, but: Container[str]) -> None:
+        """Forget the refusals of all parts of `what` that are in order by now: all but these."""
+        write = self._of(what)
+        if write is not None and not all(one in but for one in write.refused):
+            self._keep(write._replace(refused=tuple(one for one in write.refused if one in but)))
+
+    def recent(self, what: str, parts: Iterable[str]) -> Dict[str, float]:
+        """The ages of those parts that were written so recently that reads may still show the state before it."""
+        write, now = self._of(what), _now()
+        ages = {part: _age(write, now, part) for part in parts} if write is not None else {}
+        return {part: age for part, age in ages.items() if age is not None and age < SETTLE_SECONDS}
+
     def age(self, what: str, part: Optional[str] = None) -> Optional[float]:
         """Seconds since `what`, or that part of it, was written; `None` if there is no record of that."""
-        write, now = self._of(what), _now()
-        if write is None or write.at > now:  # a time in the future is from before a reboot
-            return None
-        at = write.at
-        if part is not None and write.wrote is not None:
-            if part not in write.wrote:
-                return None
-            at = min(at, write.wrote[part])
-        return now - at
+        write = self._of(what)
+        return None if write is None else _age(write, _now(), part)
 
     def is_recent(self, what: str, part: Optional[str] = None) -> bool:
         """Whether `what`, or that part, was written so recently that reads may still show the state before it."""
@@ -100,6 +107,14 @@ class WriteMemory:
         except (ValueError, KeyError, TypeError, OverflowError):
             return None
         return write if write.what == what else None
+
+
+def _age(write: Write, now: float, part: Optional[str] = None) -> Optional[float]:
+    if write.at > now:  # a time in the future is from before a reboot
+        return None
+    if part is None or write.wrote is None:
+        return now - write.at
+    return now - min(write.at, write.wrote[part]) if part in write.wrote else None
 
 
 def _parts(noted: Mapping[str, Any]) -> Tuple[Optional[Dict[str, float]], Tuple[str, ...]]:
@@ -122,11 +137,11 @@ def confirmed(read: Callable[[], Contradictions], memory: WriteMemory, what: str
     first = read()
     if not first:
         return {}
-    written = {thing: text for thing, text in first.items() if memory.is_recent(what, thing)}
-    if written:
-        age = min(memory.age(what, thing) or 0.0 for thing in written)
+    ages = memory.recent(what, first)
+    if ages:
+        written = {thing: text for thing, text in first.items() if thing in ages}
         raise UnknownError(
-            f"EC2 contradicts what this node wrote {age:.0f} s ago, and reads can lag"
+            f"EC2 contradicts what this node wrote {min(ages.values()):.0f} s ago, and reads can lag"
             f" {SETTLE_SECONDS:.0f} s: {_sentence(written)}"
         )
     pause = min(SECOND_READ_AFTER, deadline.remaining() / 3)

@@ -120,7 +120,9 @@ def connect(values: Values, kernel: Kernel, deadline: Deadline, resource_id: str
         DeniedError, UnknownError, Error: no credentials, the role cannot be assumed, or no answer.
     """
     chosen = named_link(kernel.links, values.interface) if values.interface else None
-    metadata, progress = imds(deadline, values.profile), Progress("connecting to EC2")
+    # It gives up before what waits for it does, so that its reason is told.
+    metadata = imds(deadline.earlier(2 * _TO_TELL), values.profile)
+    progress = Progress("connecting to EC2")
     work = Task(lambda: _clients(values, metadata, deadline.earlier(_TO_TELL), progress, resource_id))
     own, by_role = work.result(deadline, progress)
     node = Node(kernel.links, metadata, own, chosen, deadline)

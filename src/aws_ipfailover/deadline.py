@@ -103,6 +103,10 @@ class Poll:
         self._pause = self._first
 
 
+NO_ANSWER = "no answer before the operation's timeout"
+"""What is said of a `Task` that the deadline ends."""
+
+
 class Progress:
     """What a `Task` is waiting for: its thread sets `text`, and the error that ends the waiting quotes it."""
 
@@ -149,7 +153,7 @@ class Task(Generic[T]):
     def result(self, deadline: Deadline, what: object) -> T:
         """Return or raise what `work` did; `UnknownError`, which names `what`, if the deadline comes first."""
         if not self.ends(deadline):
-            raise UnknownError(f"{what}: no answer before the operation's timeout")
+            raise UnknownError(f"{what}: {NO_ANSWER}")
         if self._error is not None:
             raise self._error
         return self._result[0]

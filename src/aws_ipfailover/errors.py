@@ -27,6 +27,11 @@ class Error(Exception):
     """Base of all; its text is one sentence for an administrator and never holds a secret."""
 
 
+def is_refusal(error: Error) -> bool:
+    """Whether AWS has refused it for good: the same call is refused again until somebody changes something."""
+    return isinstance(error, (NodeError, DeniedError)) and not isinstance(error, ExpiredError)
+
+
 class ParameterError(Error):
     """A parameter's value is invalid; the text names the parameter, the value and what is expected."""
 

@@ -28,8 +28,8 @@ class Look(NamedTuple):
     """The result of `look`: `why` explains ELSEWHERE in half a sentence, and is empty for HERE.
 
     `is_nodes_own`: ELSEWHERE, because what is here belongs to the node and not to the service. `in_part`: ELSEWHERE,
-    because only some of several addresses are here. `restart_helps`: `False` where EC2 refused at the last start all
-    that is wrong now.
+    because only some of several addresses are here. `restart_helps`: `False` where a start does not mend what is
+    wrong: it was refused it the last time, or writes other things.
     """
 
     where: Where
@@ -82,7 +82,7 @@ _CHANGED = (
     " (nm-cloud-setup, cloud-netconfig, amazon-ec2-net-utils and systemd-networkd are known to)"
 )
 _UNCONFIRMED = "Repair not confirmed"
-_REFUSED = "Served in part, EC2 refused the rest at the start"
+_NO_RESTART = "A restart would not mend this"
 
 Evidence = Union[Where, UnknownError]
 
@@ -243,7 +243,7 @@ class Failover:
             if found.restart_helps:
                 return Finding(Verdict.FAILED, found.why)
             # Every restart would end here again, until Pacemaker bans the node.
-            return Finding(Verdict.DEGRADED, f"{_REFUSED}: {found.why}")
+            return Finding(Verdict.DEGRADED, f"{_NO_RESTART}: {found.why}")
         if on_drift is OnDrift.REPORT:
             return Finding(Verdict.DEGRADED, f"on_drift=report, nothing changed: {found.why}")
         return self._repair(holding, found, manager)

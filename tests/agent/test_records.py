@@ -91,6 +91,15 @@ def test_a_start_that_is_refused(node: Node) -> None:
     assert found["removed"] == [f"{node.address} eth0"]
 
 
+def test_a_table_that_does_not_exist(node: Node) -> None:
+    """EC2's error code, where the reason begins with what it means."""
+    gone = "rtb-0123456789abcdef0"
+    ran = node.agent.run("start", {"routing_table": f"{node.tables[0]},{gone}"})
+    assert ran.code == 0, ran
+    (found,) = records(ran)
+    assert found["wrote"][0]["results"]["InvalidRouteTableID.NotFound"] == [gone]
+
+
 def test_a_write_without_an_answer(node: Node) -> None:
     """Nobody knows whether it was done, and the record says so."""
     node.aws.faults.add(Fault("hang", "ReplaceRoute", service="ec2"))

@@ -223,7 +223,7 @@ def test_a_page_that_is_no_answer_of_aws(status: int) -> None:
     deadline, as after a server error."""
     found = translate("ReplaceRoute", answer("", "", status=status))
     assert type(found) is UnknownError
-    assert str(found) == f"ReplaceRoute: an error without a usable code (HTTP status {status})"
+    assert str(found) == f"ReplaceRoute: an error without a usable code (HTTP status {status}): check the way to AWS"
     assert type(translate("ReplaceRoute", answer("", "", status=429))) is ThrottledError
 
 

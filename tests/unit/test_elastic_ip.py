@@ -14,7 +14,7 @@ from aws_ipfailover.aws.client import Ec2
 from aws_ipfailover.aws.models import ElasticIp
 from aws_ipfailover.consistency import WriteMemory
 from aws_ipfailover.deadline import Deadline, Progress
-from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
+from aws_ipfailover.errors import DeniedError, Error, ExpiredError, MissingError, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.holdings.elastic_ip import ElasticIpAssociation, WithElasticIp
 from aws_ipfailover.steps import Step
@@ -172,6 +172,8 @@ def test_repair(tmp_path: Path) -> None:
         (DeniedError("AssociateAddress: UnauthorizedOperation"), False),
         (NodeError("AssociateAddress: N"), False),
         (UnknownError("AssociateAddress: RequestLimitExceeded"), True),
+        (ExpiredError("AssociateAddress: RequestExpired"), True),
+        (Error("AssociateAddress: X"), True),
         (None, True),
     ],
 )

@@ -334,7 +334,7 @@ def test_what_ec2_refused_at_the_start_is_no_reason_to_restart() -> None:
     """190 under `restart`: each restart would end there again, until Pacemaker bans the node."""
     thing = Drifting(DRIFT._replace(restart_helps=False), MENDED)
     found = Failover((thing,)).look_at_cloud(OnDrift.RESTART, Pacemaker(True))
-    assert found == Finding(Verdict.DEGRADED, f"Served in part, EC2 refused the rest at the start: {DRIFT.why}")
+    assert found == Finding(Verdict.DEGRADED, f"A restart would not mend this: {DRIFT.why}")
     assert thing.repairs == 0
 
 

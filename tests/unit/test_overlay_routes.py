@@ -19,6 +19,7 @@ from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import (
     DeniedError,
     Error,
+    ExpiredError,
     NodeError,
     NoRouteError,
     NoTableError,
@@ -509,7 +510,7 @@ def test_the_settling_time_ends(ec2: FakeEc2, overlay: OverlayRoutes, monkeypatc
     """Later, contradictions count again."""
     overlay.take()
     ec2.routes = dict.fromkeys(TABLES, (to(OTHER),))
-    monkeypatch.setattr(WriteMemory, "age", lambda _self, _what, _part=None: 60.1)
+    monkeypatch.setattr(consistency, "SETTLE_SECONDS", 0.0)
     assert overlay.look().where is Where.ELSEWHERE
 
 
@@ -663,11 +664,25 @@ def test_a_narrower_route_that_stays_elsewhere_costs_its_own_addresses(
     assert outcome.leads_here is leads_here
 
 
-@pytest.mark.parametrize("hangs", [False, True])
-def test_routes_are_repaired_while_the_check_is_not_known(ec2: FakeEc2, make: Make, hangs: bool) -> None:
+def test_a_restart_does_not_help_against_a_narrower_route(ec2: FakeEc2, memory: WriteMemory) -> None:
+    """A start writes the wide route alone: the narrower one would be there after each restart; a wide one would not."""
+    wide = ip_network("192.168.10.0/24")
+    narrower = Route(ip_network("192.168.10.10/32"), OTHER)
+    fake, deadline, to_wide = cast("Ec2", ec2), Deadline(5.0), Destinations([IP], [wide])
+    tables = ChosenTables(TableNames(TABLES[:1]), to_wide, fake, lambda: "vpc-1", Memory({}, "none"), deadline)
+    overlay = OverlayRoutes(to_wide, tables, MINE, fake, fake, memory, deadline, Progress("ReplaceRoute"))
+    for routes, helps in (((Route(wide, MINE), narrower), False), ((Route(wide, OTHER), narrower), True)):
+        ec2.routes = {TABLES[0]: routes}
+        ec2.readings = [lambda: RouteTables(ec2.now().found, ())] * 2
+        found = overlay.look()
+        assert (found.where, found.restart_helps) == (Where.ELSEWHERE, helps)
+
+
+@pytest.mark.parametrize("error", [None, THROTTLED, NodeError("DescribeNetworkInterfaces: X"), Error("Weird")])
+def test_routes_are_repaired_while_the_check_is_not_known(ec2: FakeEc2, make: Make, error: Optional[Error]) -> None:
     """What two reads show of the routes is drift, whatever the ENI's read answers; what is not known is told."""
     drift(ec2, TABLES[0])
-    ec2.fail_check_read, ec2.check_read_hangs = (None, True) if hangs else (THROTTLED, False)
+    ec2.fail_check_read, ec2.check_read_hangs = error, error is None
     overlay = make(2.0)
     assert overlay.look() == Look(Where.ELSEWHERE, f"{TABLES[0]} routes {IP}/32 to {OTHER} instead of {MINE}")
     outcome = overlay.repair()
@@ -693,7 +708,13 @@ def test_a_name_that_no_table_has_is_told_also_after_a_repair(
     assert outcome.leads_here
 
 
-@pytest.mark.parametrize(("error", "helps"), [(DENIED, False), (NO_TABLE, False), (THROTTLED, True)])
+@pytest.mark.parametrize(
+    ("error", "helps"),
+    [
+        *((DENIED, False), (NO_TABLE, False), (THROTTLED, True), (Error("ReplaceRoute: X"), True)),
+        (ExpiredError("ReplaceRoute: RequestExpired: set the clock"), True),
+    ],
+)
 def test_a_restart_does_not_help_against_what_ec2_refused_at_the_start(
     ec2: FakeEc2, make: Make, error: Error, helps: bool
 ) -> None:
@@ -704,6 +725,61 @@ def test_a_restart_does_not_help_against_what_ec2_refused_at_the_start(
     ec2.routes[TABLES[1]] = (to(OTHER),)
     with pytest.raises(UnknownError, match="reads can lag"):  # its own write of a moment ago
         make().look()
+
+
+def test_what_was_refused_and_is_in_order_since_is_a_reason_to_restart_again(
+    ec2: FakeEc2, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has allowed it, and led the route here: when it drifts later, a start would write it."""
+    ec2.fail = {TABLES[0]: DENIED}
+    make().take()
+    monkeypatch.setattr(consistency, "SETTLE_SECONDS", 0.0)
+    assert not make().look().restart_helps
+    ec2.routes[TABLES[0]] = (to(MINE),)
+    assert make().look() == HERE
+    ec2.routes[TABLES[0]] = (to(OTHER),)
+    assert make().look().restart_helps
+
+
+def test_a_check_that_only_one_read_tells_is_not_known(
+    ec2: FakeEc2, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first read of the ENI fails, the second one says that it is on: a repair of routes does not pass over it."""
+    drift(ec2, TABLES[0], check_on=True)
+    ec2.fail_check_read = THROTTLED
+    read = ec2.network_interface
+
+    def once(network_interface_id: str) -> NetworkInterface:
+        try:
+            return read(network_interface_id)
+        finally:
+            ec2.fail_check_read = None
+
+    monkeypatch.setattr(ec2, "network_interface", once)
+    overlay = make()
+    assert overlay.look().where is Where.ELSEWHERE
+    outcome = overlay.repair()
+    assert ec2.mine == list(TABLES)
+    assert "it is not known whether the source/destination check is off" in outcome.failed
+
+
+def test_a_destination_within_another_one_that_cannot_be_written_costs_nothing(
+    ec2: FakeEc2, memory: WriteMemory
+) -> None:
+    """The /24 leads here, the /32 that is to be there too is not: whoever asks reaches this node."""
+    wide, host = ip_network("192.168.10.0/24"), ip_network(IP)
+    ec2.fail_create = DeniedError("CreateRoute: UnauthorizedOperation")
+    ec2.fail = {TABLES[0]: NoRouteError("ReplaceRoute: InvalidParameterValue")}
+    fake, deadline, to_both = cast("Ec2", ec2), Deadline(5.0), Destinations([IP], [wide, host])
+    tables = ChosenTables(TableNames(TABLES[:1]), to_both, fake, lambda: "vpc-1", Memory({}, "none"), deadline)
+    overlay = OverlayRoutes(to_both, tables, MINE, fake, fake, memory, deadline, Progress("ReplaceRoute"))
+    for route, leads_here in ((Route(wide, MINE), True), (Route(wide, OTHER), False)):
+        ec2.routes = {TABLES[0]: (route,)}
+        ec2.readings = [lambda: RouteTables(ec2.now().found, ())] * 2
+        assert overlay.look().where is Where.ELSEWHERE
+        outcome = overlay.repair()
+        assert outcome.failed
+        assert outcome.leads_here is leads_here
 
 
 def test_a_route_that_drifted_beside_a_refused_one_is_a_reason_to_restart(

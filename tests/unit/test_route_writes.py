@@ -6,6 +6,8 @@ import threading
 from ipaddress import ip_network
 from typing import List, Set
 
+import pytest
+
 from aws_ipfailover.deadline import Deadline, Progress
 from aws_ipfailover.errors import DeniedError
 from aws_ipfailover.holdings.route_writes import MOST_PARALLEL, RouteId, RouteWrites
@@ -69,3 +71,23 @@ def test_one_failure_keeps_no_other_from_being_written() -> None:
     expected: Set[RouteId] = {*all_of_them} - {all_of_them[2]}
     assert writes.failures(Deadline(60), PROGRESS) == {all_of_them[2]: denied}
     assert done == expected
+
+
+@pytest.mark.parametrize(
+    ("progress", "told"),
+    [
+        ("DescribeNetworkInterfaces: InternalError (tried again)", "ReplaceRoute"),
+        ("ReplaceRoute: RequestLimitExceeded (tried again)", "ReplaceRoute: RequestLimitExceeded (tried again)"),
+        ("CreateRoute: InternalError (tried again)", "CreateRoute: InternalError (tried again)"),
+    ],
+)
+def test_a_write_without_an_answer_is_named_as_what_it_is(progress: str, told: str) -> None:
+    """Beside the writes other calls are tried again, and what was tried again last is told only of a write."""
+    end = threading.Event()
+    writes = RouteWrites(lambda _: end.wait(30) and None)
+    writes.add(routes(1, 1))
+    try:
+        (failure,) = writes.failures(Deadline(0.05), Progress(progress)).values()
+    finally:
+        end.set()
+    assert str(failure) == f"{told}: no answer before the operation's timeout"

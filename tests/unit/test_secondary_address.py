@@ -222,13 +222,20 @@ def test_an_imds_that_is_silent_is_asked_until_a_third_of_the_time_has_passed(
     cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     """ "… or the deadline's third has passed and a warning is logged": an IMDS that comes back is heard."""
-    cloud.imds_error = UnknownError("IMDS does not answer")
+
+    def metadata_addresses() -> Sequence[str]:
+        if cloud.imds_error is not None:
+            raise UnknownError("IMDS does not answer")
+        return [IPV4]
+
+    cloud.imds_error = UnknownError("")
+    cloud.metadata_addresses = metadata_addresses  # type: ignore[method-assign]
     make(seconds=30.0).take()
     assert 9.4 < cloud.now <= 10.0
     (warning,) = warnings(caplog)
     assert "whether AWS has remapped it cannot be found out" in warning
     assert "IMDS does not answer" in warning
-    sleep = cloud._sleep
+    sleep = cloud._sleep  # each question got an error of its own
 
     def recovers(seconds: float) -> None:
         sleep(seconds)
@@ -236,6 +243,16 @@ def test_an_imds_that_is_silent_is_asked_until_a_third_of_the_time_has_passed(
 
     cloud._sleep = recovers  # type: ignore[method-assign]
     make(seconds=30.0).take()
+    assert len(warnings(caplog)) == 1
+
+
+def test_an_imds_that_is_not_asked_again_is_not_waited_for(
+    cloud: Cloud, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has been silent since the process began, and each question ends with the same error, at once."""
+    cloud.imds_error = UnknownError("IMDS does not answer")
+    make(seconds=30.0).take()
+    assert cloud.now < 0.2
     assert len(warnings(caplog)) == 1
 
 

@@ -76,6 +76,8 @@ _TOO_MANY = 429  # "Too Many Requests", of HTTP
 _LONGEST_MESSAGE = 200  # characters of a message that are told
 # Seconds; a larger skew is reported as the cause. AWS refuses requests whose time is five minutes off.
 _LARGEST_SKEW = 240
+# What to do where nothing answers, or something other than AWS: a proxy, an endpoint, a firewall.
+_WAY = "check the way to AWS"
 DENIED = frozenset(
     {
         "AccessDenied",
@@ -182,7 +184,7 @@ def translate(operation: str, error: BaseException) -> Error:
             f"{operation}: TLS failed (SSLError): is the endpoint's certificate authority trusted here?"
         )
     if isinstance(error, (sdk.HTTPClientError, sdk.ConnectionError, ResponseParserError, sdk.IncompleteReadError)):
-        return UnknownError(f"{operation}: no usable answer ({type(error).__name__})")
+        return UnknownError(f"{operation}: no usable answer ({type(error).__name__}): {_WAY}")
     if isinstance(error, (sdk.CredentialRetrievalError, sdk.MetadataRetrievalError)):
         return UnknownError(f"{operation}: AWS credentials could not be fetched ({type(error).__name__})")
     if isinstance(error, (sdk.BotoCoreError, boto3.exceptions.Boto3Error, ValueError)):
@@ -214,6 +216,8 @@ def _of_trouble(code: str, kind: Type[Error]) -> str:
     """What an error code means that says nothing of the request, and what to do."""
     if issubclass(kind, ThrottledError):
         return ": AWS limits this account's calls, retry later"
+    if not code:
+        return f": {_WAY}"
     return ": trouble on AWS's side, retry later" if code in TRANSIENT else ""
 
 

@@ -9,7 +9,7 @@ from typing import Any, Mapping, Protocol
 from aws_ipfailover.aws.errors import translate
 from aws_ipfailover.aws.throttling import Throttle
 from aws_ipfailover.changes import changes
-from aws_ipfailover.deadline import Deadline, Progress, Task
+from aws_ipfailover.deadline import NO_ANSWER, Deadline, Progress, Task
 from aws_ipfailover.errors import Error, ExpiredError, ThrottledError, UnknownError
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ class Calls:
                 continue
             if not isinstance(failure, UnknownError):
                 raise failure
-            self._progress.text = f"{failure} (tried again)"
+            if NO_ANSWER not in str(failure):  # which is said of the last call anyway
+                self._progress.text = f"{failure} (tried again)"
             log.debug("%s; trying again", failure)
             if isinstance(failure, ThrottledError):
                 if queued:

@@ -52,13 +52,18 @@ class Destinations:
         return {host: route for host, route in found.items() if route.destination not in self._known}
 
     def used_in(self, table: RouteTable) -> Set[Cidr]:
-        """The routes that decide where the addresses' traffic goes, by the destination of the route to write."""
-        narrower = self.narrower_routes_in(table)
-        hosts = {address: ip_network(address) for address in self._addresses}
-        return {host if host in narrower else self._cidr_of(address) for address, host in hosts.items()}
+        """The routes that decide where the addresses' traffic goes, or would if they were written, by destination.
 
-    def _cidr_of(self, address: Address) -> Cidr:
-        return max((cidr for cidr in self.cidrs if address in cidr), key=lambda cidr: cidr.prefixlen)
+        For each address the most specific one that the table has, and the most specific one that it is to have.
+        """
+        narrower, there = self.narrower_routes_in(table), self.routes_in(table)
+        found: Set[Cidr] = set()
+        for address in self._addresses:
+            host = ip_network(address)
+            holding = sorted((cidr for cidr in self.cidrs if address in cidr), key=lambda cidr: cidr.prefixlen)
+            existing = [cidr for cidr in holding if cidr in there]
+            found.update([host] if host in narrower else [*existing[-1:], holding[-1]])
+        return found
 
 
 def _comes_first(route: Route, other: Route | None) -> bool:

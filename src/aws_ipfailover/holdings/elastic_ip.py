@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Progress, Task
-from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
+from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError, is_refusal
 from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.steps import Need, Step, of_call
 
@@ -105,6 +105,7 @@ class ElasticIpAssociation:
         """
         look = Task(lambda: confirmed(self._contradictions, self._memory, self._eni, self._deadline))
         found = look.result(self._deadline, "DescribeAddresses")
+        self._memory.accept(self._eni, but=found)
         refused = self._allocation_id in self._memory.refused(self._eni)
         return Look(Where.ELSEWHERE, "; ".join(found.values()), restart_helps=not refused) if found else HERE
 
@@ -148,10 +149,9 @@ class ElasticIpAssociation:
         self._memory.forget()
         try:
             self._ask_for_it(self._ec2)
-        except UnknownError:
-            raise
-        except Error:
-            self._memory.remember(self._eni, (), refused=[self._allocation_id])
+        except Error as error:
+            if is_refusal(error):
+                self._memory.remember(self._eni, (), refused=[self._allocation_id])
             raise
         self._memory.remember(self._eni)
 

@@ -21,6 +21,7 @@ from aws_ipfailover.errors import (
     NoRouteError,
     RouteExistsError,
     UnknownError,
+    is_refusal,
 )
 from aws_ipfailover.failover import HERE, Look, Repair, Where
 from aws_ipfailover.holdings.chosen_tables import ChosenTables, Found
@@ -82,7 +83,7 @@ class OverlayRoutes:
         self._looked_at: Tuple[str, ...] = ()
         self._used: Set[RouteId] = set()
         self._unmatched: Tuple[str, ...] = ()
-        self._check_untold: Optional[UnknownError] = None
+        self._check_untold: Optional[Error] = None
         self._drift: Contradictions = {}
 
     def take(self) -> None:
@@ -104,7 +105,7 @@ class OverlayRoutes:
         written = [route for route in writes.routes if route not in failures]
         if not written:
             raise summary(failures, self._size)
-        refused = [route for route, error in failures.items() if not isinstance(error, UnknownError)]
+        refused = [route for route, error in failures.items() if is_refusal(error)]
         self._memory.remember(self._eni, _keys(written), refused=_keys(refused))
         if self._await_check(check):
             self._memory.remember_also(self._eni, [_CHECK])
@@ -127,10 +128,14 @@ class OverlayRoutes:
             UnknownError: EC2 did not answer, or the only contradiction can be a stale read.
             NodeError: no table has a tag of `routing_table`, or a route for `auto`; all others are in order.
         """
+        self._check_untold = None
         self._drift = confirmed(self._contradictions, self._memory, self._eni, self._deadline)
+        self._memory.accept(self._eni, but=self._drift)
         if self._drift:
-            refused = self._memory.refused(self._eni)
-            curable = any(thing not in refused for thing in self._drift)
+            # A start writes the routes to the destinations alone: narrower ones would be here after it as before.
+            refused = frozenset(self._memory.refused(self._eni))
+            narrower = {key for key, routes in self._wrong.items() if all(not self._is_written(one) for one in routes)}
+            curable = any(thing not in refused and thing not in narrower for thing in self._drift)
             return Look(Where.ELSEWHERE, "; ".join(self._drift.values()), restart_helps=curable)
         if self._unmatched:
             raise self._tables.none_found(self._unmatched)
@@ -231,6 +236,10 @@ class OverlayRoutes:
 
     def _routes_of(self, tables: Iterable[str]) -> List[RouteId]:
         return [(table, cidr) for cidr in self._destinations.cidrs for table in tables]
+
+    def _is_written(self, route: RouteId) -> bool:
+        """Whether a start writes it."""
+        return route[1] in self._destinations.cidrs
 
     @property
     def _size(self) -> int:
@@ -350,12 +359,11 @@ class OverlayRoutes:
         check = Task(self._check_contradiction)
         tables, self._unmatched = self._tables.described()
         found = self._compare(tables)
-        self._check_untold = None
         # What is wrong with the routes is wrong whatever the check is: time is left to mend it.
         patience = self._deadline.within(self._deadline.remaining() / 4) if found else self._deadline
         try:
             text = check.result(patience, self._progress)
-        except UnknownError as error:
+        except Error as error:
             if not found:
                 raise
             self._check_untold = error

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Callable, Deque, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from aws_ipfailover.address import Cidr
-from aws_ipfailover.deadline import Deadline, Task
+from aws_ipfailover.deadline import NO_ANSWER, Deadline, Task
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 
 if TYPE_CHECKING:
@@ -42,14 +42,13 @@ class RouteWrites:
 
     def failures(self, deadline: Deadline, progress: Progress) -> Dict[RouteId, Error]:
         """Wait for the writes; returns those that failed, or have no outcome at the deadline."""
-        late: Optional[Error] = None
         for worker in self._workers:
-            try:
-                worker.result(deadline, progress)
-            except UnknownError as error:
-                late = late or error
+            worker.ends(deadline)
         outcomes = dict(self._outcomes)
-        unknown = late or UnknownError(f"{progress}: no answer before the operation's timeout")
+        # The progress is that of the call that was tried again last, which can be a read beside the writes.
+        tried = str(progress)
+        what = tried if tried.startswith(("ReplaceRoute: ", "CreateRoute: ")) else "ReplaceRoute"
+        unknown = UnknownError(f"{what}: {NO_ANSWER}")
         failed = ((route, outcomes.get(route, unknown)) for route in self.routes)
         return {route: error for route, error in failed if error is not None}
 

@@ -178,9 +178,11 @@ class SecondaryAddresses:
                 if not unlisted:
                     return
             except Error as error:
-                unknown = error
-                if not isinstance(error, UnknownError):  # it is switched off
+                # It is switched off, or has never answered and is not asked again: then the same error comes at once.
+                if not isinstance(error, UnknownError) or error is unknown:
+                    unknown = error
                     break
+                unknown = error
             if not poll.wait():
                 break
         # The last question may have had no time for an answer; then the answer before it is what is known.
