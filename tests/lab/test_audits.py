@@ -10,7 +10,17 @@ from typing import Any, Dict, List
 import pytest
 
 from vpc_lab.judge import audits
-from vpc_lab.judge.audits import BAD_NEWS, Auditor, Holding, Process, Snapshot, complaints, leads_to, orphan_processes
+from vpc_lab.judge.audits import (
+    BAD_NEWS,
+    STRICT,
+    Auditor,
+    Holding,
+    Process,
+    Snapshot,
+    complaints,
+    leads_to,
+    orphan_processes,
+)
 from vpc_lab.judge.expectations import Excuse, Expectations
 from vpc_lab.lab import Lab
 from vpc_lab.status import ServiceStatus, Status
@@ -57,6 +67,10 @@ def test_a_clean_lab_has_no_complaints() -> None:
             f"the Elastic IP leads {OVERLAY} to node2, and Pacemaker has it started on node1",
         ),
         (in_order_but(leads_to={}), f"nothing in EC2 leads {OVERLAY} to node1"),
+        (
+            Snapshot(holdings={OVERLAY: replace(STARTED, unrouted=("rtb-c",))}),
+            f"rtb-c has no route for {OVERLAY} any more, and Pacemaker has it started on node1",
+        ),
         (Snapshot(leftovers={"node2": ("the rule 9 to table 5",)}), "node2 has what nothing on it needs: the rule 9"),
         (Snapshot(orphans={"node2": ("41 aws-ipfailover",)}), "node2 has an orphan process: 41 aws-ipfailover"),
         (Snapshot(temporary={"node1": ("/run/x",)}), "node1 has a temporary file that nobody removed: /run/x"),
@@ -181,6 +195,39 @@ def test_what_is_wrong_at_two_looks_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
     second = Snapshot(orphans={"node1": ("6 sleep", "7 sleep")})
     assert Looks(first, second).complaints() == ["node1 has an orphan process: 6 sleep"]
     assert Looks(Snapshot()).complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentence"),
+    [
+        (
+            Snapshot(processes=(Process(24, 6), Process(90, 6))),
+            Snapshot(processes=(Process(24, 6), Process(91, 6))),
+            "the supervisor has 91 open files, and had 24",
+        ),
+        (
+            Snapshot(processes=(Process(24, 6), Process(24, 40))),
+            Snapshot(processes=(Process(24, 6), Process(24, 41))),
+            "the supervisor has 41 threads, and had 6",
+        ),
+        (
+            Snapshot(records={"node1": 20}),
+            Snapshot(records={"node1": 21}),
+            "node1 has 21 records in /run/resource-agents, and 1 services to have them",
+        ),
+        (
+            Snapshot(fail_counts={("ip", "node1"): "2"}),
+            Snapshot(fail_counts={("ip", "node1"): "3"}),
+            "ip has a fail count of 3 on node1, and may have 0",
+        ),
+    ],
+)
+def test_what_grows_between_two_looks_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, first: Snapshot, second: Snapshot, sentence: str
+) -> None:
+    """Whatever its number is at the second one."""
+    monkeypatch.setattr(audits, "PAUSE", 0.0)
+    assert Looks(first, second).complaints(STRICT) == [sentence]
 
 
 @pytest.mark.root

@@ -129,6 +129,21 @@ def test_a_fault_may_explain_less_when_it_is_healed() -> None:
     assert rules(back.verdict(expected(Allowance("crash", 4.0, healed=0.0)))) == ["silence"]
 
 
+def test_what_the_cluster_has_recovered_from_explains_nothing_more() -> None:
+    """A step of a soak is over when everybody is served again: the next one's silences have their own reasons."""
+
+    def later() -> Run:
+        run = started().answers("node1", 0, 20).answers(None, 20, 24).answers("node1", 24, 31)
+        run.fault("crash", 2.0, 6.0, node="node1").event("move", 3.0, within=60.0)
+        return run.fault("freeze", 8.0, 30.0, node="node2")
+
+    explained = expected(Allowance("crash", 60.0, throughout=True), Allowance("freeze", 60.0, throughout=True))
+    assert later().event("whole", 10.0).verdict(explained).passed  # the second fault is in force still
+    explained = expected(Allowance("crash", 60.0, throughout=True))
+    assert later().verdict(explained).passed
+    assert rules(later().event("whole", 10.0).verdict(explained)) == ["silence"]
+
+
 def test_overlapping_faults_are_not_counted_twice() -> None:
     """Two faults that explain the same second explain one second."""
     run = silent(2, 5).fault("crash", 1.9, 3.4).fault("crash", 1.9, 3.4)

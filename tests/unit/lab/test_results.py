@@ -84,11 +84,25 @@ def test_a_fault_excuses_a_start_unless_it_happens_to_another_node(about: Any, e
 
 
 def test_a_start_is_not_judged_when_something_follows_it() -> None:
-    """A stop, another start, a loss of power: what comes then has its own reason. Nor is one that failed."""
+    """A stop, another start, a loss of power: what comes then has its own reason."""
     assert rules(moved(8.0, ended=7.0).operation("stop", "node2", 7.05, 7.2)) == []
     assert rules(moved(8.0, ended=7.0).event("power-off", 7.05, instance="node2")) == []
-    failed = running().answers("node1", 0, 2).operation("stop", "node1", 2, 2.1)
-    assert rules(failed.operation("start", "node2", 2.2, 3, code=1).answers(None, 2, 8)) == []
+
+
+@pytest.mark.parametrize(("code", "how"), [(1, "ended with 1"), (TIMED_OUT, "timed out")])
+def test_a_start_that_fails_while_nothing_is_wrong_is_a_violation(code: int, how: str) -> None:
+    """Nor was anything lately; where a fault is or was, or the scenario expects failures, it may fail."""
+
+    def failed() -> Run:
+        run = running().answers("node1", 0, 2).operation("stop", "node1", 2, 2.1)
+        return run.operation("start", "node2", 2.2, 3, code=code).answers(None, 2, 8)
+
+    verdict = failed().verdict(EXPECTED)
+    assert verdict.broken == {"failed start": 1}
+    assert verdict.violations[0].sentence == f"The start of ip_service on node2 {how}, and nothing was wrong."
+    assert rules(failed().fault("throttled", 0.5, 1.0)) == []
+    expects = Expectations(silence=1e6, recovered_within=1e6, unasked=1e6, fail_counts={RESOURCE: 1})
+    assert rules(failed(), expects) == []
 
 
 def test_a_start_from_before_the_run_is_not_judged() -> None:
@@ -110,14 +124,17 @@ def test_a_stop_that_fails_is_a_violation(code: int, how: str) -> None:
 
 
 def test_a_stop_in_a_system_that_stood_still_may_fail() -> None:
-    """As may one on a full disk; where another node stood still it may not."""
+    """Where another node stood still it may not. Too little processor time may delay it to its timeout, on any node."""
 
-    def stopped(node: str) -> List[str]:
-        run = running().answers("node1", 0, 2).fault("freeze", 1.0, 8.0, node=node)
-        return rules(run.operation("stop", "node1", 2, 9, code=1))
+    def stopped(node: str, fault: str = "freeze", code: int = 1) -> List[str]:
+        run = running().answers("node1", 0, 2).fault(fault, 1.0, 8.0, node=node)
+        return rules(run.operation("stop", "node1", 2, 9, code=code))
 
     assert stopped("node1") == []
     assert stopped("node2") == ["failed stop"]
+    assert stopped("node2", "cpu-hogged", TIMED_OUT) == []
+    assert stopped("node1", "cpu-hogged") == ["failed stop"]
+    assert stopped("node1", "disk-full") == ["failed stop"]
 
 
 # -- how long ---------------------------------------------------------------------------------------------------
@@ -223,6 +240,7 @@ def test_a_probe_finds_the_service_where_it_was_started() -> None:
     assert probed(running().operation("start", "node2", -20, -19, code=1)) == []
     assert probed(running().operation("start", "node2", -20).event("power-on", -5, instance="node2")) == ["false probe"]
     assert probed(running().fault("disk-full", 1, 2, node="node2", where="log")) == []
+    assert probed(running().fault("disk-full", 1, 2, node="node2", where="run")) == ["false probe"]
 
 
 # -- ENIs -------------------------------------------------------------------------------------------------------

@@ -154,6 +154,13 @@ def test_a_node_whose_log_is_full_may_have_been_started() -> None:
     assert rules(healed.verdict()) == ["after stop"]
 
 
+def test_what_is_written_beside_the_log_has_no_part_in_that() -> None:
+    """A full /run: starts and stops are logged as ever."""
+    run = Run().operation("start", "node1", -10, -9).answers("node1", 0, 2).operation("stop", "node1", 2, 2.1)
+    run.fault("disk-full", 1, 5, node="node1", where="run").answers("node1", 3, 4)
+    assert rules(run.verdict()) == ["after stop"]
+
+
 def test_a_node_with_a_full_log_may_take_over_from_one_without_power() -> None:
     """What was fenced holds nothing any more, though its agent was never stopped."""
     run = Run().operation("start", "node1", -10, -9).operation("start", "node2", -20, -19)

@@ -64,12 +64,14 @@ class Holding:
 
     `started`: where Pacemaker has its resource started, None where nowhere or where nobody was asked. `leads_to`: who
     it is in EC2's eyes, by a route table's id or another name for the source; a table without the route is left out.
+    `unrouted`: the tables that had a route for it when the auditor began, and have none now.
     """
 
     devices: FrozenSet[str] = frozenset()
     started: Optional[str] = None
     known: bool = False
     leads_to: Mapping[str, str] = field(default_factory=dict)
+    unrouted: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,33 @@ def complaints(seen: Snapshot, expected: Expectations = STRICT, *, over: bool = 
 
     `over`: nothing more is to come, so that an excuse that was not needed is told, and a fencing that was missing.
     """
+    return [sentence for _, sentence in _complaints(seen, expected, over=over)]
+
+
+def _complaints(seen: Snapshot, expected: Expectations, *, over: bool) -> List[Tuple[str, str]]:
+    """The sentences, each with what tells it from others in another look: without a number that may change."""
+    found = [(sentence, sentence) for sentence in _constant_complaints(seen, expected, over=over)]
+    for node, records in sorted(seen.records.items()):
+        if records > _RECORDS_EACH * seen.services:
+            many = f"{node} has {records} records in {TEMPORARY}, and {seen.services} services to have them"
+            found.append((f"records of {node}", many))
+    if expected.fail_counts is not None:
+        for (resource, node), count in sorted(seen.fail_counts.items()):
+            most = expected.fail_counts.get(resource, 0)
+            if count == "INFINITY" or int(count) > most:
+                text = f"{resource} has a fail count of {count} on {node}, and may have {most}"
+                found.append((f"fail count of {resource} on {node}", text))
+    if seen.processes is not None:
+        before, now = seen.processes
+        if now.descriptors > before.descriptors + _DESCRIPTORS:
+            text = f"the supervisor has {now.descriptors} open files, and had {before.descriptors}"
+            found.append(("open files", text))
+        if now.threads > before.threads + _THREADS:
+            found.append(("threads", f"the supervisor has {now.threads} threads, and had {before.threads}"))
+    return found
+
+
+def _constant_complaints(seen: Snapshot, expected: Expectations, *, over: bool) -> List[str]:
     found: List[str] = []
     for address, holding in sorted(seen.holdings.items()):
         found += _disagreements(address, holding)
@@ -116,27 +145,13 @@ def complaints(seen: Snapshot, expected: Expectations = STRICT, *, over: bool = 
         found.extend(f"{node} has an orphan process: {process}" for process in processes)
     for node, files in sorted(seen.temporary.items()):
         found.extend(f"{node} has a temporary file that nobody removed: {file}" for file in files)
-    for node, records in sorted(seen.records.items()):
-        if records > _RECORDS_EACH * seen.services:
-            found.append(f"{node} has {records} records in {TEMPORARY}, and {seen.services} services to have them")
     found += _bad_news(seen, expected, over=over)
     if not seen.cluster_known:
         found.append("no node can tell how the cluster is, so that neither starts nor fail counts can be judged")
-    if expected.fail_counts is not None:
-        for (resource, node), count in sorted(seen.fail_counts.items()):
-            most = expected.fail_counts.get(resource, 0)
-            if count == "INFINITY" or int(count) > most:
-                found.append(f"{resource} has a fail count of {count} on {node}, and may have {most}")
     found.extend(f"{name} was fenced" for name in seen.fenced if name not in expected.may_be_fenced)
     if over:
         found.extend(f"{name} was not fenced" for name in expected.must_be_fenced if name not in seen.fenced)
     found.extend(f"the lab itself failed: {error}" for error in seen.errors)
-    if seen.processes is not None:
-        before, now = seen.processes
-        if now.descriptors > before.descriptors + _DESCRIPTORS:
-            found.append(f"the supervisor has {now.descriptors} open files, and had {before.descriptors}")
-        if now.threads > before.threads + _THREADS:
-            found.append(f"the supervisor has {now.threads} threads, and had {before.threads}")
     return found
 
 
@@ -156,6 +171,10 @@ def _disagreements(address: str, holding: Holding) -> List[str]:
         f"{source} leads {address} to {node}, and Pacemaker has it started on {holding.started}"
         for source, node in sorted(holding.leads_to.items())
         if node != holding.started
+    ]
+    found += [
+        f"{table} has no route for {address} any more, and Pacemaker has it started on {holding.started}"
+        for table in sorted(holding.unrouted)
     ]
     if not holding.leads_to:
         found.append(f"nothing in EC2 leads {address} to {holding.started}, where Pacemaker has it started")
@@ -197,6 +216,8 @@ class Auditor:
         # Everything that may move, also what this audit is not about.
         self._services = frozenset((*addresses, *status.routes, *status.service.addresses))
         self._own = {name: held(lab, name) - self._services for name in lab.awake_nodes()}
+        # The tables that have a route for each address: a service's start writes all of its own.
+        self._routed = {address: _routed(status, address) for address in self._addresses}
         self._files = {name: frozenset(files(lab, name, *_OTHERS_TEMPORARY)) for name in lab.awake_nodes()}
         self._process = self._supervisor()
         self.restart()
@@ -306,7 +327,9 @@ class Auditor:
         if where is None or address not in self._resources:
             return holding
         started = where(self._resources[address])
-        return replace(holding, known=True, started=started, leads_to=leads_to(status, address))
+        there = status.routes.get(address, {})
+        unrouted = tuple(one for one in self._routed[address] if one in there and there[one] is None)
+        return replace(holding, known=True, started=started, leads_to=leads_to(status, address), unrouted=unrouted)
 
     def complaints(
         self, expected: Optional[Expectations] = None, *, may_be_fenced: Sequence[str] = (), over: bool = True
@@ -316,11 +339,15 @@ class Auditor:
         Without `expected` anything may have a fail count, and only `may_be_fenced` may be fenced.
         """
         judged = expected or Expectations(fail_counts=None, may_be_fenced=tuple(may_be_fenced))
-        first = complaints(self.snapshot(), judged, over=over)
+        first = {key for key, _ in _complaints(self.snapshot(), judged, over=over)}
         if not first:
             return []
         select.select([], [], [], PAUSE)
-        return [sentence for sentence in complaints(self.snapshot(), judged, over=over) if sentence in first]
+        return [text for key, text in _complaints(self.snapshot(), judged, over=over) if key in first]
+
+
+def _routed(status: Status, address: str) -> Tuple[str, ...]:
+    return tuple(table for table, node in status.routes.get(address, {}).items() if node is not None)
 
 
 def leads_to(status: Status, address: str) -> Dict[str, str]:

@@ -79,8 +79,14 @@ class Disturbances:
         """Take what comes next.
 
         A `move` is one that the scenario asked for. It is over `within` seconds later, or with the end of the start on
-        the node that it names as `to` (see `started`).
+        the node that it names as `to` (see `started`). With `whole` the cluster has recovered from all that is over:
+        nothing of that explains a later silence.
         """
+        if event.kind == "whole":
+            for span in self._spans:
+                if not math.isinf(span.ends):
+                    span.ends = min(span.ends, event.time)
+            self._last = min(self._last, event.time)
         if event.kind == "move":
             within = float(event.about.get("within", 0.0))
             to = event.about.get("to")

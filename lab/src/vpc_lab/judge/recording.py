@@ -102,6 +102,7 @@ class Recording:
         """An event of the scenario, now.
 
         `move` with `within=SECONDS`: from now on, an address may be moving; `to=NODE`: until it is started there.
+        `whole`: every consumer is served, and what has been healed explains nothing from now on.
         """
         self._noted.append(Event(time.time(), kind, about))
 

@@ -2,6 +2,7 @@
 
 - A start that has ended well: from then on whoever asks is answered. That it is so a moment later, after the first
   monitor, is too late: Pacemaker has begun what was to follow.
+- A start that nothing holds up ends well.
 - A stop ends well, always: after one that does not, Pacemaker fences the node.
 - A monitor or probe does not say that the service is not there while its node answers everybody, and a probe does not
   say that it is where it was not started.
@@ -26,8 +27,10 @@ _ENDS = frozenset(("stop", "demote"))
 _LOOKS = frozenset(("monitor", "probe"))
 # OCF_SUCCESS, and what Pacemaker has for a service that is degraded (PCMK_OCF_DEGRADED).
 _RUNS = frozenset((0, 190))
-# What befalls an operating system as a whole: no agent can promise a stop there.
-_OF_THE_SYSTEM = frozenset(("crash", "freeze", "reboot", "graceful-stop", "disk-full", "cpu-hogged"))
+# What befalls an operating system as a whole: no agent can promise a stop there. One that has too little processor time
+# may end too late, and not badly.
+_OF_THE_SYSTEM = frozenset(("crash", "freeze", "reboot", "graceful-stop", "cpu-hogged"))
+_ONLY_DELAYS = frozenset(("cpu-hogged",))
 # For how long before it a fault that is healed can be the reason of a failed monitor, and how long after a failed
 # monitor somebody is heard on it.
 _AFTERMATH = 30.0
@@ -125,6 +128,7 @@ class Results:
                 self._begin_to_serve(operation, begun)
             else:
                 self._here[resource, node] = None
+                self._judge_start(operation, begun)
         elif operation.action in _ENDS:
             self._here[resource, node] = False if operation.exit_code == 0 else None
             self._judge_stop(operation, begun)
@@ -145,10 +149,21 @@ class Results:
         }
         self._served[operation.resource] = _Served(operation.node, begun, operation.time, waiting)
 
+    def _judge_start(self, operation: Operation, begun: float) -> None:
+        """One that fails; a scenario that expects failures counts them instead."""
+        if operation.time < self._header.begun or (self._expected.fail_counts or {}).get(operation.resource, 0):
+            return
+        # What is over may have left its traces: an ENI that is being detached, a remapping that is under way.
+        if self._disturbances.between(begun - _AFTERMATH, operation.time):
+            return
+        told = f"The {operation.action} of {operation.resource} on {operation.node} {_how(operation)}"
+        self._add(operation, "failed start", f"{told}, and nothing was wrong.")
+
     def _judge_stop(self, operation: Operation, begun: float) -> None:
         if operation.exit_code == 0 or operation.time < self._header.begun:
             return
-        if _OF_THE_SYSTEM.intersection(self._disturbances.of(operation.node, begun, operation.time)):
+        excuses = _OF_THE_SYSTEM if operation.exit_code == TIMED_OUT else _OF_THE_SYSTEM - _ONLY_DELAYS
+        if excuses.intersection(self._disturbances.of(operation.node, begun, operation.time)):
             return
         self._add(operation, "failed stop", f"The stop of {operation.resource} on {operation.node} {_how(operation)}.")
 
@@ -242,7 +257,7 @@ class Results:
 
     def _event(self, event: Event) -> None:
         change = change_of(event)
-        if change is not None and change.name == "disk-full":
+        if change is not None and change.name == "disk-full" and change.parameters.get("where") == "log":
             # What happens while a node's log is full is not known.
             for node in set(change.parameters.values()) & set(self._header.nodes):
                 self._set(str(node), None)

@@ -8,7 +8,7 @@ answer is held against its node at the former. Questions that overtake each othe
 
 Nor does a node answer that has not started the agent since it was switched on, whose last stop had ended well, that EC2
 calls `stopped`, or that nobody knows. Starts and stops are not known of an address without a resource: there any node
-may take over once. Nor are those of a node whose log is full (the fault `disk-full`): until its log goes on, it may
+may take over once. Nor are those of a node whose log is full (`disk-full NODE log`): until its log goes on, it may
 answer as if it had been started, unless another node holds the address that has not been stopped.
 """
 
@@ -77,7 +77,7 @@ class Tenure:
 
     def _hear(self, event: Event) -> None:
         change = change_of(event)
-        if change is not None and change.name == "disk-full":
+        if change is not None and change.name == "disk-full" and change.parameters.get("where") == "log":
             for node in set(change.parameters.values()) & set(self._header.nodes):
                 self._unlogged[node] = None if change.begins else event.time
         if event.kind == "instance-state":

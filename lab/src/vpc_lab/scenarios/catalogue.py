@@ -377,12 +377,12 @@ def outage_of_ec2_during_a_planned_move(stage: Stage) -> None:
     stage.served(2 * MINUTE)
 
 
-@scenario(agents=(OURS,), allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),), looks=True)
+@scenario(allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),), looks=True)
 def stop_during_an_outage_of_ec2(stage: Stage) -> None:
     """EC2 is unreachable: crm_mon shows it, a new probe finds the service where it is, and a stop ends well."""
     active = stage.active()
     with stage.fault(Unreachable()):
-        stage.wait("crm_mon showing the outage", stage.degraded, MINUTE + stage.service.interval)
+        shown(stage, "the outage", within=MINUTE)
         stage.command(["crm_resource", "--refresh", "--resource", stage.resource])
         stage.lab.settle()
         if stage.active() != active:
@@ -444,7 +444,6 @@ def route_deleted(stage: Stage) -> None:
 
 @scenario(
     modes=("overlay-ip",),
-    agents=(OURS,),
     allowances=(Allowance("route-table-deleted", MENDED, throughout=True),),
     looks=True,
 )
@@ -453,7 +452,7 @@ def route_table_deleted(stage: Stage) -> None:
     table = stage.tables()[-1]
     before = stage.history()
     with stage.fault(RouteTableDeleted(table)):
-        stage.wait("crm_mon showing the table", lambda: stage.degraded(table), MENDED + stage.service.interval)
+        shown(stage, "the table", table, MENDED)
         if stage.acted_since(before):
             raise LabError("Pacemaker has restarted the service for a table that is gone")
     stage.served(MENDED + stage.service.interval)
@@ -493,7 +492,7 @@ def routing_rules_removed(stage: Stage) -> None:
     stage.served(MINUTE)
 
 
-@scenario(modes=("overlay-ip",), agents=(OURS,), allowances=(Allowance("access-denied", MENDED, throughout=True),))
+@scenario(modes=("overlay-ip",), allowances=(Allowance("access-denied", MENDED, throughout=True),))
 def denied_on_one_table(stage: Stage) -> None:
     """The role may not write to one table during a move: all others are served, crm_mon says which one is not.
 
@@ -506,8 +505,7 @@ def denied_on_one_table(stage: Stage) -> None:
         stage.ask_to_move(new)
         stage.taken_over(old)
         if stage.service.looks:
-            within = MENDED + stage.service.interval
-            stage.wait("crm_mon showing the table", lambda: stage.degraded(table), within)
+            shown(stage, "the table", table, MENDED)
         else:
             stage.lab.settle(MINUTE + stage.service.patience)
     stage.take_back()
@@ -521,7 +519,7 @@ def denied_on_one_table(stage: Stage) -> None:
         stage.served()
 
 
-@scenario(agents=(OURS,), modes=("overlay-ip",), allowances=(Allowance("route-changed", MENDED, throughout=True),))
+@scenario(modes=("overlay-ip",), allowances=(Allowance("route-changed", MENDED, throughout=True),))
 def maintenance_mode_with_a_route_moved_by_hand(stage: Stage) -> None:
     """In maintenance mode an administrator moves a route by hand: it stays so until Pacemaker manages the service.
 
@@ -608,7 +606,6 @@ def _with_role(configuration: Configuration) -> Configuration:
 
 @scenario(
     modes=("overlay-ip",),
-    agents=(OURS,),
     allowances=(Allowance("crash", LOST, healed=0.0),),
     settings=_shared,
     configure=_with_role,
@@ -625,7 +622,7 @@ def shared_vpc(stage: Stage) -> None:
 # -- the agent's own process -------------------------------------------------------------------------------------------
 
 
-@scenario(agents=(OURS,), allowances=(Allowance("slow", MINUTE, throughout=True),), fail_counts=INFINITY)
+@scenario(allowances=(Allowance("slow", MINUTE, throughout=True),), fail_counts=INFINITY)
 def killed_at_every_step_of_a_start(stage: Stage) -> None:
     """The agent's process is killed with SIGKILL during each of its calls to EC2 in a start: Pacemaker recovers."""
     since = time.time()
@@ -679,6 +676,14 @@ def kill_agents(stage: Stage, node: str) -> None:
             environment = stage.lab.exec(node, ["cat", f"/proc/{pid}/environ"], check=False).stdout
             if f"OCF_RESOURCE_INSTANCE={stage.resource}" in environment.split("\0"):
                 stage.lab.exec(node, ["kill", f"-{signal.SIGKILL.value}", pid], check=False)
+
+
+def shown(stage: Stage, what: str, text: str = "", within: float = MINUTE) -> None:
+    """Wait until crm_mon shows the service as degraded; the peer knows no such state, and is watched for as long."""
+    if stage.configuration.agent == OURS:
+        stage.wait(f"crm_mon showing {what}", lambda: stage.degraded(text), within + stage.service.interval)
+    else:
+        stage.watch(TWO_MONITORS)
 
 
 def writes_of(stage: Stage) -> str:

@@ -11,7 +11,8 @@ import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from statistics import median
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from vpc_lab.errors import LabError
 from vpc_lab.faults import FAULTS
@@ -34,6 +35,9 @@ from vpc_lab.settings import Settings
 # read of EC2's that contradicts its own write for a minute; a start that failed is tried again after failure_timeout.
 RECOVERED_WITHIN = 150.0
 INTERVAL = 0.1
+# A soak of so many steps is long enough to tell whether something grows: the last third of it against the first one.
+_TELLING = 12
+_LONGER, _LARGER = 2.0, 1.6
 
 
 @dataclass(frozen=True)
@@ -100,40 +104,68 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
     began = time.monotonic()
     number = options.first
     played = {"seed": options.seed, "first_step": options.first, **asdict(configuration)}
+    begun: List[Tuple[float, Step]] = []
     with Recording.running(
         lab, directory / "record", {RESOURCE: addresses}, interval=INTERVAL, settings=played
     ) as recording:
         judge = Judge(recording.header, expected)
         stage = Stage(lab, recording, judge, configuration, Service(RESOURCE, tuple(addresses)), voice)
         stage.serves(stage.active(), time.time(), RECOVERED_WITHIN)
-        while options.more(number, began) and failed is None:
-            auditor = Auditor(lab, addresses, {RESOURCE: addresses})
-            step = draw(options.seed, number, view_of(stage))
-            voice.say(f"Step {number}: {step}")
+        # One for all steps: what each of them leaves behind adds up.
+        auditor = Auditor(lab, addresses, {RESOURCE: addresses})
+        while options.more(number, began) and not wrong and not judge.found:
             step_began = time.monotonic()
+            step = Step(number, ())
             try:
+                step = draw(options.seed, number, view_of(stage))
+                voice.say(f"Step {number}: {step}")
+                begun.append((time.time(), step))
                 perform(stage, step)
                 stage.restore(RECOVERED_WITHIN)
-            except LabError as error:
-                wrong.append(f"step {number}: {error}")
-            judge.feed(*recording.advance())
-            if not wrong:
+                # Nor does anything of it explain what happens in the steps to come.
+                recording.note("whole")
                 audited = replace(expected, may_be_fenced=may_be_fenced(step, stage.nodes))
                 wrong += [f"after step {number}: {one}" for one in auditor.complaints(audited, over=False)]
-            if wrong or judge.found:
-                failed = step
-                with contextlib.suppress(LabError, OSError):
-                    lab.save_logs(directory / "logs")
-            else:
-                tidy(lab)
+                auditor.restart()
+                if not wrong:
+                    tidy(lab)
+            except LabError as error:
+                wrong.append(f"step {number}: {error}")
+                begun.append((time.time(), step))
+            judge.feed(*recording.advance())
             durations.append(time.monotonic() - step_began)
             memory.append(resident(lab.supervisor_pid()) + resident(os.getpid()))
             number += 1
+        if wrong or judge.found:
+            with contextlib.suppress(LabError, OSError):
+                lab.save_logs(directory / "logs")
     judge.feed(*recording.rest())
-    verdict = judge.finish(wrong)
-    if failed is None and not verdict.passed:
-        failed = step
+    verdict = judge.finish([*wrong, *growth(durations, memory)])
+    failed = None if verdict.passed else step_of(verdict, begun, wrong)
     return Soaked(verdict, tuple(durations), tuple(memory), failed, directory / "record")
+
+
+def step_of(verdict: Verdict, begun: Sequence[Tuple[float, Step]], wrong: Sequence[str]) -> Step:
+    """The step in which something was wrong first: what consumers got is known only some seconds later."""
+    times = [violation.time for violation in verdict.violations]
+    if not times or wrong:
+        return begun[-1][1]
+    return next((step for when, step in reversed(begun) if when <= min(times)), begun[0][1])
+
+
+def growth(durations: Sequence[float], memory: Sequence[int]) -> List[str]:
+    """A sentence for what grows with the length of a soak: by the medians of its first and of its last third."""
+    if len(durations) < _TELLING:
+        return []
+    third = len(durations) // 3
+    found = []
+    first, last = median(durations[:third]), median(durations[-third:])
+    if last > _LONGER * first:
+        found.append(f"steps take longer and longer: {first:.1f} s in the first third, {last:.1f} s in the last one")
+    small, large = median(memory[:third]) / 1024, median(memory[-third:]) / 1024
+    if large > _LARGER * small:
+        found.append(f"memory grows: {small:.0f} MB in the first third of the steps, {large:.0f} MB in the last one")
+    return found
 
 
 def resident(pid: int) -> int:
