@@ -409,7 +409,8 @@ class Node:
         """Make what the agent remembers of its own writes older than the minute in which reads may lag."""
         for path in self.remembered():
             noted = json.loads(path.read_text())
-            noted["at"] -= 61
+            if "at" in noted:  # the record of a write
+                noted["at"] -= 61
             path.write_text(json.dumps(noted))
 
     def remembered(self) -> List[Path]:
@@ -574,7 +575,8 @@ class EniNode:
         """Make what the agent remembers of its own writes older than the minute in which reads may lag."""
         for path in writes_remembered(self.directory):
             noted = json.loads(path.read_text())
-            noted["at"] -= 61
+            if "at" in noted:  # the record of a write
+                noted["at"] -= 61
             path.write_text(json.dumps(noted))
 
     def started(self) -> Ran:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Seque
 from aws_ipfailover.address import Address
 from aws_ipfailover.changes import changes
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import DeniedError, Error, ParameterError, defect
+from aws_ipfailover.errors import DeniedError, Error, ParameterError, StillHereError, defect
 from aws_ipfailover.failover import Failover, Finding, Verdict, find_locally, look_locally, not_checked, release_all
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
@@ -175,6 +175,8 @@ def _stop(run: Run) -> Tuple[Exit, str]:
         values = parse(given)
         if mode_named(values.mode).released_in_cloud:
             run.failover(values, run.cloud_deadline.within(_PATIENCE_OF_STOP)).release_in_cloud()
+    except StillHereError:
+        raise
     except Error as error:
         log.warning("%s; the network interface stays attached, quiesced", error)
     return Exit.SUCCESS, ""

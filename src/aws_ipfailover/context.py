@@ -72,13 +72,18 @@ class Context:
         return self.memory(key_of(addresses))
 
     @staticmethod
+    def mac_memory(network_interface_id: str) -> Memory:
+        """The record of an ENI's MAC address, by which a stop finds its interface before it carries a mark."""
+        return Memory(os.environ, f"mac-{network_interface_id}")
+
+    @staticmethod
     def tables_memory(values: Values) -> Memory:
         """The record of the tables that this node saw lead to the addresses, for the present `routing_table` alone."""
         return Memory(os.environ, f"tables-{key_of((*values.ip, values.routing_table))}")
 
 
 class MetadataLookup:
-    """Finds the MAC address of an ENI in IMDS, within a few seconds."""
+    """Finds the MAC address of an ENI: as the last start has recorded it, or in IMDS, within a few seconds."""
 
     def __init__(self, deadline: Deadline, profile: Optional[str] = None) -> None:
         self._deadline = deadline.within(_AT_ONCE)
@@ -86,6 +91,9 @@ class MetadataLookup:
 
     def mac_of(self, network_interface_id: str, macs: Sequence[str]) -> Optional[str]:
         """The one of `macs` that is the ENI's, never the primary ENI's; `None` if IMDS does not tell in time."""
+        recorded = Context.mac_memory(network_interface_id).read().get("mac")
+        if recorded in macs:
+            return str(recorded)
         try:
             metadata = imds(self._deadline, self._profile)
             others = [mac for mac in macs if mac != metadata.primary_mac()]

@@ -4,10 +4,12 @@
     |-- ParameterError        a parameter's value is invalid on every node
     |-- NodeError             a valid value does not fit this node or VPC: no such interface, no such ENI
     |   |-- NoTableError      no such route table
+    |   |-- NoIpv6Error       the kernel takes no IPv6 address
     |   `-- NetworkCardError  AttachNetworkInterface: the instance has no such network card
     |-- DeniedError           not root, or AWS denies these credentials the operation
     |   `-- ExpiredError      the credentials have expired, or this node's clock is wrong
     |-- NoCredentialsError    this node has no AWS credentials, and nothing that could tell them is silent
+    |-- StillHereError        a stop could not quiesce what answers on this node
     |-- MissingError          a program or Python package is not installed
     |-- NoRouteError          ReplaceRoute: the table has no such route
     |-- RouteExistsError      CreateRoute: the table already has the route
@@ -52,12 +54,20 @@ class NoCredentialsError(Error):
     """There are no AWS credentials here: no profile, none in the environment, no role, or IMDS is switched off."""
 
 
+class StillHereError(Error):
+    """What a stop has found through EC2 still answers on this node."""
+
+
 class MissingError(Error):
     """A program is not installed, or a Python package is not installed for the agent's interpreter."""
 
 
 class NoTableError(NodeError):
     """EC2 has no such route table."""
+
+
+class NoIpv6Error(NodeError):
+    """IPv6 is switched off in this node's kernel, or on the interface."""
 
 
 class NetworkCardError(NodeError):

@@ -150,6 +150,13 @@ def _eni(context: Context, values: Values) -> Tuple[PlannedHolding, ...]:
     from aws_ipfailover.holdings.eni_interface import EniInterface
 
     eni = values.required_network_interface_id
+
+    def remember(mac: str) -> None:
+        context.mac_memory(eni).remember({"mac": mac})
+
+    def quiesce(mac: str) -> None:
+        interface.quiesce(mac)
+
     attachment = EniAttachment(
         eni,
         values.device_index,
@@ -158,6 +165,8 @@ def _eni(context: Context, values: Values) -> Tuple[PlannedHolding, ...]:
         context.ec2,
         context.memory(eni),
         context.deadline,
+        found=remember,
+        quiesce=quiesce,
     )
     interface = EniInterface(context.kernel, eni, values.ip, attachment, _primary_mtu(context), context.deadline)
     attached = Bounded(attachment, context.deadline, context.progress)

@@ -19,6 +19,7 @@ from sandbox import (
     ip,
     secrets_of,
     silent_address,
+    with_profile,
     without_packages,
 )
 from vpc_lab.ec2 import Consistency, Fault, Timing
@@ -867,3 +868,62 @@ def test_killed_after_a_step(make_eni_node: MakeEniNode, tmp_path: Path, action:
         assert node.quiesced()
     else:
         node.started()
+
+
+# -- an interface that carries no mark yet ----------------------------------------------------------------------------
+
+
+def dhcp(node: EniNode) -> None:
+    """Another program has configured the ENI's interface, as soon as it appeared."""
+    ip("link", "set", "dev", node.nic, "up")
+    ip("address", "add", "10.0.1.60/24", "dev", node.nic, "valid_lft", "3600", "preferred_lft", "3600")
+
+
+@pytest.mark.parametrize("imds", ["lags", "error"])
+def test_stop_finds_an_unmarked_interface_by_ec2(make_eni_node: MakeEniNode, tmp_path: Path, imds: str) -> None:
+    """stop: "afterwards this node does not answer": where IMDS does not tell the interface, EC2 does."""
+    node = make_eni_node(timing=Timing(detach=math.inf, imds_interface_lag=math.inf))
+    if imds == "error":
+        with_profile(node, tmp_path)
+        node.aws.faults.add(Fault("error", service="imds", status=503))
+    node.attach(node.me)
+    dhcp(node)
+    ran = node.agent.run("stop", timeout=20)
+    assert ran.code == 0, ran
+    assert not answers_on("10.0.1.60")
+
+
+def test_stop_finds_the_interface_of_a_start_that_did_not_see_it(make_eni_node: MakeEniNode) -> None:
+    """It appears after the start has given up, and something configures it: neither IMDS nor EC2 answers the stop."""
+    node = make_eni_node(hot_plug=HotPlug(delay=8.0))
+    ran = node.agent.run("start", timeout=SHORT)
+    assert ran.code == 1, ran
+    eventually("the NIC", lambda: node.hot_plug.plugged, 20.0)
+    dhcp(node)
+    node.aws.faults.add(Fault("reset", service="imds"))
+    node.aws.faults.add(Fault("reset", service="ec2"))
+    ran = node.agent.run("stop", timeout=20)
+    assert ran.code == 0, ran
+    assert not answers_on("10.0.1.60")
+
+
+def test_a_probe_of_a_part(make_eni_node: MakeEniNode) -> None:
+    """Of two addresses one still answers: with 7 to a probe Pacemaker would stop nothing."""
+    node = make_eni_node("10.0.1.60", "10.0.1.61")
+    node.started()
+    ip("address", "delete", "10.0.1.61/32", "dev", node.nic)
+    assert node.agent.run("monitor").code == 1
+    assert node.agent.run("monitor", interval=10).code == NOT_RUNNING
+
+
+def test_a_kernel_without_ipv6(make_eni_node: MakeEniNode) -> None:
+    """start: 2: an ENI with an IPv6 address is wrong on this node; at once, with the sysctl."""
+    node = make_eni_node("10.0.1.60", "2001:db8:1000:1::60")
+    for where in ("all", "default"):
+        Path(f"/proc/sys/net/ipv6/conf/{where}/disable_ipv6").write_text("1")
+    ran = node.agent.run("start", timeout=60)
+    assert ran.code == 2, ran
+    assert "disable_ipv6" in ran.reason[:110]
+    assert ran.elapsed < 30
+    assert node.agent.run("stop").code == 0
+    assert node.quiesced()

@@ -9,7 +9,7 @@ import pytest
 
 from aws_ipfailover.aws import models
 from aws_ipfailover.aws.models import Attachment
-from aws_ipfailover.errors import DeniedError, DetachedError, Error, NodeError, UnknownError
+from aws_ipfailover.errors import DeniedError, DetachedError, Error, InUseError, NodeError, UnknownError
 from aws_ipfailover.failover import Repair, Where
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 from simulated_eni import ENI, ME, NEVER, OTHER, STATES, Cloud
@@ -194,8 +194,32 @@ def test_release_of_a_primary_interface(cloud: Cloud, make: Make) -> None:
     assert cloud.writes == []
 
 
+def test_release_of_what_is_detached_already(cloud: Cloud, make: Make) -> None:
+    """An old read shows the attachment: EC2's answer is no failure."""
+    cloud.holds(ME)
+    cloud.errors["DetachNetworkInterface"] = DetachedError("InvalidAttachmentID.NotFound")
+    make().release()
+    assert cloud.writes == ["detach"]
+
+
+def test_release_while_something_changes(cloud: Cloud, make: Make) -> None:
+    """ "IncorrectState while something changes is waited for"."""
+    cloud.holds(ME)
+    cloud.changing_until["DetachNetworkInterface"] = 4.0
+    make().release()
+    assert 4.0 <= cloud.now < 6.0
+    assert cloud.attachment is None or cloud.attachment.status == "detaching"
+
+
+def test_an_eni_that_nobody_has_and_that_is_not_free(cloud: Cloud, make: Make) -> None:
+    """An AWS service can have it: not "being attached", and no read tells who."""
+    cloud.errors["AttachNetworkInterface"] = InUseError("AttachNetworkInterface: InvalidNetworkInterface.InUse")
+    with pytest.raises(UnknownError, match="is in use by something that EC2 does not show, a longer timeout may do"):
+        make(seconds=5.0).take()
+
+
 @pytest.mark.parametrize("operation", ["DescribeNetworkInterfaces", "DetachNetworkInterface"])
-@pytest.mark.parametrize("kind", [DeniedError, NodeError, UnknownError, DetachedError])
+@pytest.mark.parametrize("kind", [DeniedError, NodeError, UnknownError])
 def test_release_says_what_ec2_said(cloud: Cloud, make: Make, operation: str, kind: type[Error]) -> None:
     """The error is EC2's own; that stop does not fail for it is the agent's decision."""
     cloud.holds(ME)
@@ -290,7 +314,7 @@ def test_what_never_ends_to_change_is_told(cloud: Cloud, make: Make, operation: 
     if operation == "DetachNetworkInterface":
         cloud.holds(OTHER)
     cloud.changing_until[operation] = NEVER
-    with pytest.raises(UnknownError, match=rf"the operation's timeout is near \({operation}: IncorrectState\)"):
+    with pytest.raises(UnknownError, match=rf"a longer timeout may do \({operation}: IncorrectState\)"):
         make(seconds=20.0).take()
 
 

@@ -17,7 +17,13 @@ NO_REASONS: Set[str] = {
     *("Encoded authorization failure message", r"\bbecause (.*)|\b(with an explicit deny .*)", "no route defined"),
     *("already has an interface attached at device index", "belong to different networks"),
     *("does not belong to you", "permission to access the specified resource", "address not found"),
-    *("cannot assign requested address", "cannot find device", "does not exist", "table does not exist"),
+    *(
+        "ipv6 is disabled",
+        "cannot assign requested address",
+        "cannot find device",
+        "does not exist",
+        "table does not exist",
+    ),
     # what is being done, in front of "no answer before the operation's timeout"
     *("AWS credentials (profile, environment, or by IMDS the instance's role)", "DescribeNetworkInterfaces for …"),
     *("certificate authorities in …", "connecting to EC2", "the region, from instance metadata (IMDS)"),

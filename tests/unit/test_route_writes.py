@@ -84,7 +84,11 @@ def test_one_failure_keeps_no_other_from_being_written() -> None:
 def test_a_write_without_an_answer_is_named_as_what_it_is(progress: str, told: str) -> None:
     """Beside the writes other calls are tried again, and what was tried again last is told only of a write."""
     end = threading.Event()
-    writes = RouteWrites(lambda _: end.wait(30) and None)
+
+    def write(_route: RouteId) -> None:
+        end.wait(30)
+
+    writes = RouteWrites(write)
     writes.add(routes(1, 1))
     try:
         (failure,) = writes.failures(Deadline(0.05), Progress(progress)).values()

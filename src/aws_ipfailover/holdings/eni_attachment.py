@@ -42,6 +42,8 @@ class EniAttachment:
 
     New attachments are on `network_card_index`, at `device_index` or the lowest free one of that card from 1 on. One
     that is on another card or index already serves as well, and stays.
+
+    `found` is told the ENI's MAC address before it is attached, and `quiesce` before it is detached from this instance.
     """
 
     local = False
@@ -55,7 +57,11 @@ class EniAttachment:
         ec2: Ec2,
         memory: WriteMemory,
         deadline: Deadline,
+        found: Optional[Callable[[str], None]] = None,
+        quiesce: Optional[Callable[[str], None]] = None,
     ) -> None:
+        self._found = found
+        self._quiesce = quiesce
         self._eni = network_interface_id
         self._device_index = device_index
         self._card = network_card_index
@@ -95,6 +101,8 @@ class EniAttachment:
             NodeError: as `check`.  UnknownError: EC2 does not show that before the deadline.
         """
         self.check()
+        if self._found is not None:
+            self._found(self.described().mac)
         self._move()
 
     def plan(self) -> List[Step]:
@@ -154,21 +162,32 @@ class EniAttachment:
     def _detach_until_accepted(self, held: Attachment) -> None:
         poll = self._deadline.poll(first=0.1, longest=1.0)
         while True:
-            refusal = self._detach(Detach(held.attachment_id, force=False), held)
-            if refusal is None:
-                return
-            if not poll.wait():
-                raise refusal
+            try:
+                self._ec2.detach(held.attachment_id, force=False)
+            except DetachedError as error:  # a stale read showed this attachment
+                log.info("%s", error)
+            except ChangingError as error:
+                log.info("%s", error)
+                if not poll.wait():
+                    raise
+                continue
+            log.info("detaching %s", self._eni)
+            return
 
     def release(self) -> None:
-        """Request the detachment from this instance; the next active node waits until it is complete."""
+        """Request the detachment from this instance; the next active node waits until it is complete.
+
+        Raises:
+            StillHereError: its interface cannot be quiesced.
+        """
         held = self._describe().attachment
         if held is None or held.instance_id != self._instance_id or held.is_primary:
             return
+        if self._quiesce is not None:
+            self._quiesce(self.described().mac)
         if held.status != "detaching":
-            self._ec2.detach(held.attachment_id, force=False)
+            self._detach_until_accepted(held)
             self._memory.remember(f"{self._eni} without {held.attachment_id}")
-            log.info("detaching %s", self._eni)
 
     def look(self) -> Look:
         """Whether EC2 has it attached here, as far as its reads can be believed."""
@@ -218,9 +237,8 @@ class EniAttachment:
             elif step.for_holder:
                 asked.note(force=False)
             if not poll.wait():
-                status = found.attachment.status if found.attachment else "being attached"
                 said = f" ({refusal})" if refusal else ""
-                raise UnknownError(f"{self._eni} is {status}, and the operation's timeout is near{said}")
+                raise UnknownError(f"{self._eni} is {_status(found, refusal)}, a longer timeout may do{said}")
 
     def may_attach(self) -> None:
         """Ask EC2 whether `take` may attach it. Changes nothing.
@@ -363,3 +381,10 @@ class _Asking:
         """Start the time that the holder has to take part, unless it runs already."""
         if self._grace is None:
             self._grace = self._deadline.within(min(_GRACE_SECONDS, self._deadline.remaining() / 3))
+
+
+def _status(found: NetworkInterface, refusal: Optional[Error]) -> str:
+    if found.attachment is not None:
+        return found.attachment.status
+    # Something that is no instance of this account, such as an AWS service.
+    return "in use by something that EC2 does not show" if isinstance(refusal, InUseError) else "being attached"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, List, Optional, Protocol, Sequence
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import Error, NodeError, UnknownError
+from aws_ipfailover.errors import Error, NodeError, NoIpv6Error, StillHereError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Where
 from aws_ipfailover.holdings.announcement import announce_all
 from aws_ipfailover.kernel.kernel import Kernel
@@ -136,7 +136,15 @@ class FoundInterface:
             missing = str(error)
         if missing and device is not None and device.name not in [one.name for one in self._kernel.links.all()]:
             missing = self._missing_of(self._marked())  # renamed or removed during the look
-        return Look(Where.ELSEWHERE, missing) if missing else HERE
+        # An interface that is up may answer at what is left: a probe must not call that stopped.
+        in_part = bool(missing) and device is not None and device.up and self._has_addresses(device)
+        return Look(Where.ELSEWHERE, missing, in_part=in_part) if missing else HERE
+
+    def _has_addresses(self, device: Link) -> bool:
+        try:
+            return any(not address.is_link_local for address in self._kernel.addresses.on(device.name))
+        except NodeError:  # it is gone
+            return False
 
     def _missing_of(self, device: Optional[Link]) -> str:
         if device is None:
@@ -192,6 +200,21 @@ class EniInterface(FoundInterface):
         self._mtu = mtu
         self._deadline = deadline
 
+    def quiesce(self, mac: str) -> None:
+        """Quiesce the interface with this MAC address, whether it carries the mark or not.
+
+        Raises:
+            StillHereError: it still has an address, or that cannot be found out.
+        """
+        try:
+            for link in self._kernel.links.all():
+                if link.mac == mac and (link.up or self._kernel.addresses.on(link.name)):
+                    log.warning("%s is the network interface of %s and was not quiesced yet", link.name, self._eni)
+                    self._quiesce(link.name)
+        except Error as error:
+            if any(link.mac == mac for link in self._kernel.links.all()):
+                raise StillHereError(str(error)) from None
+
     def take(self) -> None:
         """Wait for the interface, configure it (mark, link, addresses, routes, rules), and announce its addresses.
 
@@ -218,6 +241,8 @@ class EniInterface(FoundInterface):
             self._configure(self._kernel, link)
             log.info("%s has %s", link.name, ", ".join(map(str, self._addresses())))
             return self._missing_of(self._marked())
+        except NoIpv6Error:
+            raise
         except NodeError as error:  # it was renamed or removed meanwhile
             return str(error)
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence
 
 from aws_ipfailover import programs
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, UnknownError
+from aws_ipfailover.errors import DeniedError, Error, MissingError, NodeError, NoIpv6Error, UnknownError
 
 
 def ip_path() -> str:
@@ -80,6 +80,8 @@ class Ip:
 
 def _refusal(shown: str, said: str) -> Error:
     lower = said.lower()
+    if "ipv6 is disabled" in lower:
+        return NoIpv6Error(f"IPv6 is switched off here (sysctl net.ipv6.conf.*.disable_ipv6): switch it on ({shown})")
     if "not permitted" in lower or "permission denied" in lower:
         return DeniedError(f"{shown}: {said}; root is needed")
     if "cannot find device" in lower or "does not exist" in lower:
