@@ -914,6 +914,8 @@ def test_a_probe_of_a_part(make_eni_node: MakeEniNode) -> None:
     ip("address", "delete", "10.0.1.61/32", "dev", node.nic)
     assert node.agent.run("monitor").code == 1
     assert node.agent.run("monitor", interval=10).code == NOT_RUNNING
+    ip("address", "delete", "10.0.1.60/32", "dev", node.nic)
+    assert node.agent.run("monitor").code == NOT_RUNNING
 
 
 def test_a_kernel_without_ipv6(make_eni_node: MakeEniNode) -> None:

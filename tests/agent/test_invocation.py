@@ -228,7 +228,10 @@ def test_debug(node: Node) -> None:
     node.aws.faults.add(Fault("error", action="ReplaceRoute", code="RequestLimitExceeded", status=503, times=1))
     ran = node.agent.run("start", environ={"HA_debug": "1"})
     assert ran.code == 0, ran
-    assert "DEBUG: ReplaceRoute: RequestLimitExceeded; trying again" in ran.stderr
+    assert (
+        "DEBUG: ReplaceRoute: RequestLimitExceeded: AWS limits this account's calls, retry later; trying again"
+        in ran.stderr
+    )
 
 
 @pytest.mark.parametrize("streams", [">&- 2>&- <&-", "2>&-", ">&-", "2>/dev/full", ">/dev/full"])

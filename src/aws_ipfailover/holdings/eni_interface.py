@@ -136,15 +136,21 @@ class FoundInterface:
             missing = str(error)
         if missing and device is not None and device.name not in [one.name for one in self._kernel.links.all()]:
             missing = self._missing_of(self._marked())  # renamed or removed during the look
-        # An interface that is up may answer at what is left: a probe must not call that stopped.
-        in_part = bool(missing) and device is not None and device.up and self._has_addresses(device)
-        return Look(Where.ELSEWHERE, missing, in_part=in_part) if missing else HERE
+        return Look(Where.ELSEWHERE, missing, in_part=self._is_in_part(device)) if missing else HERE
 
-    def _has_addresses(self, device: Link) -> bool:
+    def _is_in_part(self, device: Optional[Link]) -> bool:
+        """Whether some of several addresses are there: a probe must not call them stopped."""
+        if device is None or not device.up:
+            return False
         try:
-            return any(not address.is_link_local for address in self._kernel.addresses.on(device.name))
+            there = self._kernel.addresses.on(device.name)
         except NodeError:  # it is gone
             return False
+        return 0 < sum(address in there for address in self._wanted()) < len(self._wanted())
+
+    def _wanted(self) -> List[Address]:
+        """The addresses that the interface was last configured with."""
+        return [*dict.fromkeys((*(rule.source for rule in self._kernel.rules.into(self._table)), *self._extra))]
 
     def _missing_of(self, device: Optional[Link]) -> str:
         if device is None:

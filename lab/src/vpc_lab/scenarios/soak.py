@@ -38,6 +38,8 @@ INTERVAL = 0.1
 # A soak of so many steps is long enough to tell whether something grows: the last third of it against the first one.
 _TELLING = 12
 _LONGER, _LARGER = 2.0, 1.6
+# A silence is dated by the last answer before it: by less than this before the fault that it follows.
+_BEFORE = 1.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def step_of(verdict: Verdict, begun: Sequence[Tuple[float, Step]], wrong: Sequen
     times = [violation.time for violation in verdict.violations]
     if not times or wrong:
         return begun[-1][1]
-    return next((step for when, step in reversed(begun) if when <= min(times)), begun[0][1])
+    return next((step for when, step in reversed(begun) if when <= min(times) + _BEFORE), begun[0][1])
 
 
 def growth(durations: Sequence[float], memory: Sequence[int]) -> List[str]:
