@@ -14,8 +14,9 @@ from typing import Dict, Iterator, List, Tuple, cast
 import pytest
 
 from vpc_lab import examples
+from vpc_lab.errors import LabError
 from vpc_lab.fabric.devices import device_of
-from vpc_lab.faults import StuckDetach, Unreachable
+from vpc_lab.faults import AddressTaken, EniDetached, StuckDetach, Unreachable
 from vpc_lab.judge.audits import held
 from vpc_lab.lab import Completed, Lab
 from vpc_lab.settings import Settings
@@ -325,3 +326,43 @@ def test_a_reply_that_takes_the_other_eni_is_seen_and_dropped(lab: Lab) -> None:
     assert asked.returncode == 1
     assert {line.split()[1] for line in seen} == {address}
     assert agent(lab, "node1", "monitor").returncode == 7
+
+
+# -- what somebody else does to what moves ----------------------------------------------------------------------------
+
+
+def test_an_eni_that_somebody_detaches(lab: Lab) -> None:
+    """It is on no instance; healing attaches it where it was, unless it is attached by then."""
+    succeeds(lab, "node1", "start")
+    injected = lab.inject(EniDetached())
+    eventually("EC2 to show it as free", lambda: holder(lab) is None, 20)
+    with pytest.raises(LabError, match="is attached to no instance"):
+        lab.inject(EniDetached())
+    injected.heal()
+    eventually("EC2 to show it as attached", lambda: holder(lab) == "node1", 20)
+    with lab.inject(EniDetached()):
+        succeeds(lab, "node2", "start")
+    assert holder(lab) == "node2"
+
+
+def test_a_private_address_that_somebody_takes() -> None:
+    """It is another instance's; healing gives it back, unless it went elsewhere meanwhile."""
+    with Lab.running(f"{NAME}-taken", settings("private-ip", cluster=False)) as lab:
+        (address, *_), enis = service(lab), lab.status().network_interfaces
+
+        def assign(node: str) -> None:
+            about = {"PrivateIpAddress.1": address, "AllowReassignment": "true"}
+            lab.administer("AssignPrivateIpAddresses", NetworkInterfaceId=enis[node], **about)
+
+        with pytest.raises(LabError, match=f"no network interface has {address}"):
+            lab.inject(AddressTaken("node2", address))
+        assign("node1")
+        with pytest.raises(LabError, match=f"node1 has {address} already"):
+            lab.inject(AddressTaken("node1", address))
+        with lab.inject(AddressTaken("node2", address)):
+            assert holder(lab) == "node2"
+        assert holder(lab) == "node1"
+        injected = lab.inject(AddressTaken("node2", address))
+        assign("node1")
+        injected.heal()
+        assert holder(lab) == "node1"

@@ -35,7 +35,8 @@ THREE = Configuration(nodes=3, tool="pcs")
 PLAYED = {
     THREE: ("crash-of-the-dc", "split-brain"),
     Configuration(): ("ipv6",),
-    Configuration(mode="eni"): ("move-away-from-a-node-without-ec2",),
+    Configuration(mode="eni"): ("move-away-from-a-node-without-ec2", "eni-detached"),
+    Configuration(mode="private-ip"): ("address-taken",),
 }
 Cast = Tuple[Company, Configuration]
 

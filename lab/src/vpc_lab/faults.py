@@ -577,10 +577,7 @@ class AddressRemoved(Drift):
     def __post_init__(self) -> None:
         """An address."""
         super().__post_init__()
-        try:
-            ip_address(self.address)
-        except ValueError as error:
-            raise LabError(f"{self.address!r} is no address: {error}") from None
+        _check_address(self.address)
 
 
 @dataclass(frozen=True)
@@ -598,6 +595,24 @@ class SourceDestCheck(Drift):
     """The source/destination check of the instance's primary ENI is switched on: it drops an overlay address."""
 
     node: str = _node()
+
+
+@dataclass(frozen=True)
+class AddressTaken(Drift):
+    """A private address that is not its ENI's first is assigned to another instance's primary ENI in the subnet."""
+
+    node: str = _parameter("who gets it: an instance's name")
+    address: str = _parameter("the address, without a prefix length")
+
+    def __post_init__(self) -> None:
+        """An address."""
+        super().__post_init__()
+        _check_address(self.address)
+
+
+@dataclass(frozen=True)
+class EniDetached(Drift):
+    """The service's ENI is detached by force from the instance that has it."""
 
 
 # -- network interfaces that move --------------------------------------------------------------------------------------
@@ -654,6 +669,8 @@ _ALL: Tuple[Type[Fault], ...] = (
     AddressRemoved,
     RulesRemoved,
     SourceDestCheck,
+    AddressTaken,
+    EniDetached,
     StuckDetach,
     DeadIndexes,
 )
@@ -710,6 +727,13 @@ def _written(parameter: Parameter) -> str:
 def _check_operation(text: str) -> None:
     if not _OPERATION.fullmatch(text):
         raise LabError(f"{text!r} is no operation of EC2's, nor a pattern of their names")
+
+
+def _check_address(text: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError as error:
+        raise LabError(f"{text!r} is no address: {error}") from None
 
 
 def _check_destination(text: str) -> None:

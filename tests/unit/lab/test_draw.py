@@ -15,8 +15,8 @@ from vpc_lab.topology import MODES, Mode
 NEVER = {"role-policy", "dead-indexes"}
 ONLY = {
     "overlay-ip": {"route-changed", "route-deleted", "route-table-deleted", "source-dest-check", "zone-cut"},
-    "eni": {"rules-removed", "stuck-detach"},
-    "private-ip": {"remap-lag"},
+    "eni": {"rules-removed", "stuck-detach", "eni-detached"},
+    "private-ip": {"remap-lag", "address-taken"},
 }
 
 

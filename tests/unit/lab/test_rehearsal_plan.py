@@ -69,9 +69,9 @@ def test_each_mode_is_put_through_what_can_befall_it(mode: Mode) -> None:
         *("route-changed", "route-deleted", "route-table-deleted", "source-destination-check-switched-on"),
         *("denied-on-one-table", "maintenance-mode-with-a-route-moved-by-hand"),
     }
-    of_an_eni = {"detachment-that-sticks", "routing-rules-removed"}
-    more = of_routes if mode == "overlay-ip" else of_an_eni if mode == "eni" else set()
-    assert found == everywhere | more
+    of_an_eni = {"detachment-that-sticks", "routing-rules-removed", "eni-detached"}
+    more = {"overlay-ip": of_routes, "eni": of_an_eni, "private-ip": {"address-taken"}}
+    assert found == everywhere | more[mode]
 
 
 def test_more_than_two_nodes_have_a_dc_of_their_own() -> None:

@@ -221,7 +221,7 @@ class Api:
         if fault is not None and fault.kind in ("clock", "empty_set"):
             reply, outcome, principal = self._serve(service, query, caller, fault)
             outcome = f"fault:{fault.kind}" if fault.kind == "empty_set" and outcome == "ok" else outcome
-        elif fault is not None and not fault.after:
+        elif fault is not None and not fault.after and fault.kind != "truncate":
             reply, outcome = self._faulty(service, fault, None)
         else:
             reply, outcome, principal = self._serve(service, query, caller)
@@ -261,8 +261,6 @@ class Api:
         if fault.kind == "error":
             error = fault.error()
             return self._error(service, error, new_request_id()), error.code
-        if fault.kind == "truncate" and right is None:
-            right = Reply(200, ec2_answer("Describe", {"routeTableSet": [{"routeTableId": "rtb-0"}]}, new_request_id()))
         return faulty(fault.kind, right), f"fault:{fault.kind}"
 
     @staticmethod

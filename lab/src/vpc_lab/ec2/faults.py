@@ -134,7 +134,7 @@ class Faults:
                     continue
                 if fault.kind == "latency":
                     latency += fault.seconds
-                elif found is None:
+                elif found is None or found.kind == "clock":  # a clock that is off keeps nothing else from happening
                     found = fault
                 else:
                     continue

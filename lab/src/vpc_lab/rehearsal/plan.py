@@ -67,6 +67,8 @@ ORDER = (
     "source-destination-check-switched-on",
     "local-address-removed",
     "routing-rules-removed",
+    "address-taken",
+    "eni-detached",
     "denied-on-one-table",
     "maintenance-mode-with-a-route-moved-by-hand",
     "rolling-restart",
@@ -84,7 +86,7 @@ OF_THEIR_OWN = {
 # What a short rehearsal plays.
 SHORT = ("planned-move", "crash-of-the-active-node", "crash-of-each-primary-in-turn")
 # Played where a monitor of the address, or of what is behind it, has to notice something first.
-_FOUND_LOCALLY = ("local-address-removed", "routing-rules-removed")
+_FOUND_LOCALLY = ("local-address-removed", "routing-rules-removed", "eni-detached")
 _MONITORED = (*_FOUND_LOCALLY, "denied-on-one-table", "maintenance-mode-with-a-route-moved-by-hand")
 _OF_SOFTWARE = tuple(name for name in OWN.known if name != "killed-during-a-start")
 # The agent under test is watched at work in these. awsvip, where that moves the address, is a stand-in.
@@ -95,7 +97,7 @@ _OF_THE_AGENT = (
 # The agent mends in these what somebody else has changed, unless its parameter on_drift has it do something else.
 _OF_REPAIR = (
     *("route-changed", "route-deleted", "route-table-deleted", "source-destination-check-switched-on"),
-    *("denied-on-one-table", "maintenance-mode-with-a-route-moved-by-hand"),
+    *("denied-on-one-table", "maintenance-mode-with-a-route-moved-by-hand", "address-taken"),
 )
 # A node that is lost does not let go in order: nobody answers beside its successor.
 _IN_NO_ORDER = ("crash-", "freeze-", "takeover-")
@@ -103,6 +105,7 @@ _OF_SEVERAL_TABLES = ("denied-on-one-table", "route-table-deleted")
 _ABOUT: Mapping[Tuple[Mode, ...], str] = {
     ("overlay-ip",): "it is about routes to an overlay address",
     ("eni",): "it is about an ENI that moves",
+    ("private-ip",): "it is about a private address that moves",
 }
 # Most nodes that the scenarios distinguish: what is played with three is played with more.
 _MOST_NODES = 3

@@ -17,9 +17,11 @@ from vpc_lab.examples import NETWORK_ACCOUNT, NETWORK_ROLE_ARN
 from vpc_lab.faults import (
     AccessDenied,
     AddressRemoved,
+    AddressTaken,
     AnswersLost,
     ApiError,
     Crash,
+    EniDetached,
     Fault,
     Freeze,
     GracefulStop,
@@ -360,10 +362,7 @@ def answers_lost_after_the_write(stage: Stage) -> None:
 
 @scenario(allowances=(Allowance("unreachable", 2 * MINUTE, throughout=True),), fail_counts=INFINITY)
 def outage_of_ec2_during_a_planned_move(stage: Stage) -> None:
-    """The service is moved while EC2 is unreachable: it is stopped cleanly, the start fails with the reason.
-
-    It is done once EC2 is back.
-    """
+    """The service is moved while EC2 is unreachable: it is stopped cleanly, and started as soon as EC2 is back."""
     old = stage.active()
     new = stage.standbys()[0]
     with stage.fault(Unreachable()):
@@ -440,6 +439,23 @@ def route_deleted(stage: Stage) -> None:
     """Somebody deletes the route of one table: it is there again, and the service is not restarted."""
     stage.inject(RouteDeleted(_host(stage.addresses[0]), stage.tables()[-1]))
     mended(stage)
+
+
+@scenario(modes=("private-ip",), allowances=(Allowance("address-taken", MENDED),), looks=True)
+def address_taken(stage: Stage) -> None:
+    """Somebody assigns the address to another instance: it comes back, and the service is not restarted."""
+    stage.inject(AddressTaken(stage.standbys()[0], stage.addresses[0]))
+    mended(stage)
+
+
+@scenario(modes=("eni",), allowances=(Allowance("eni-detached", MINUTE),), fail_counts=MONITORS)
+def eni_detached(stage: Stage) -> None:
+    """Somebody detaches the service's ENI: Pacemaker recovers the service, which attaches it again."""
+    active = stage.active()
+    stage.inject(EniDetached())
+    stage.wait("a failed monitor", lambda: stage.failed(active), MINUTE + stage.service.interval)
+    stage.served(MINUTE)
+    recovered_as_configured(stage, active)
 
 
 @scenario(

@@ -146,6 +146,14 @@ MAKERS: Tuple[Tuple[int, Maker], ...] = (
     (2, _only("overlay-ip", lambda view, random: faults.SourceDestCheck(_any(view, random)))),
     (3, _only("eni", lambda view, _: faults.RulesRemoved(view.active))),
     (3, _only("eni", lambda _view, _random: faults.StuckDetach())),
+    (2, _only("eni", lambda _view, _random: faults.EniDetached())),
+    (
+        2,
+        _only(
+            "private-ip",
+            lambda view, random: faults.AddressTaken(random.choice(view.standbys), random.choice(view.addresses)),
+        ),
+    ),
     (2, _only("private-ip", lambda _, random: faults.RemapLag(random.choice((0.3, 1.0)), random.choice((0.0, 1.0))))),
 )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from vpc_lab.ec2.account import Account
 from vpc_lab.errors import LabError
-from vpc_lab.faults import RouteChanged, RouteDeleted
+from vpc_lab.faults import AddressTaken, RouteChanged, RouteDeleted
 from vpc_lab.host.injection.layers import Layers
-from vpc_lab.vpc import Cidr, Route, RouteTable
+from vpc_lab.vpc import Address, Cidr, Route, RouteTable
 from vpc_lab.world import World
 
 Routes = Tuple[Route, ...]
@@ -24,6 +24,8 @@ class Drift:
         self._ids = ids
         self._routes: Layers[Tuple[str, Cidr], Routes] = Layers()
         self._checks: Layers[str, bool] = Layers()
+        # Which ENI has a private address.
+        self._holders: Layers[Address, str] = Layers()
         # Route tables that were deleted, with their tags and the order of all tables then.
         self._deleted: Dict[str, Tuple[RouteTable, Mapping[str, str], Tuple[str, ...]]] = {}
 
@@ -167,9 +169,58 @@ class Drift:
 
         self._apply(change)
 
+    # -- private addresses ---------------------------------------------------------------------------------------------
+
+    def take_address(self, number: int, fault: AddressTaken) -> None:
+        """Give a private address to another ENI; LabError where no ENI has it, or none that can lose it to that one."""
+        address = ip_address(fault.address)
+        target = self._account.instance(fault.node).network_interface_id
+
+        def change(world: World) -> World:
+            holder = _holder(world, address)
+            if holder is None:
+                raise LabError(f"no network interface has {address} beside its primary address")
+            if holder == target:
+                raise LabError(f"{fault.node} has {address} already")
+            if world.interfaces[holder].subnet_id != world.interfaces[target].subnet_id:
+                raise LabError(f"{address} cannot go to {fault.node}, which is in another subnet")
+            self._holders.put(number, address, holder, target)
+            return _given(world, address, holder, target)
+
+        self._apply(change)
+
+    def restore_address(self, number: int) -> None:
+        """Give it back, if the other one still has it."""
+
+        def change(world: World) -> World:
+            for address in self._holders.keys(number):
+                layer = self._holders.take(number, address)
+                if layer is not None and _holder(world, address) == layer.after and layer.before in world.interfaces:
+                    world = _given(world, address, layer.after, layer.before)
+            return world
+
+        self._apply(change)
+
     def _apply(self, change: Callable[[World], World]) -> None:
         self._account.change(change)
         self._account.settle()
+
+
+def _holder(world: World, address: Address) -> Optional[str]:
+    """The ENI that has the address, not as its primary one."""
+    having = (one for one in world.interfaces.values() if address in (*one.ipv4[1:], *one.ipv6))
+    return next((one.network_interface_id for one in having), None)
+
+
+def _given(world: World, address: Address, holder: str, target: str) -> World:
+    loses, gets = world.interfaces[holder], world.interfaces[target]
+    if isinstance(address, IPv4Address):
+        loses = replace(loses, ipv4=tuple(one for one in loses.ipv4 if one != address))
+        gets = replace(gets, ipv4=(*gets.ipv4, address))
+    else:
+        loses = replace(loses, ipv6=tuple(one for one in loses.ipv6 if one != address))
+        gets = replace(gets, ipv6=(*gets.ipv6, address))
+    return world.with_interface(loses).with_interface(gets)
 
 
 def _routes(table: RouteTable, destination: Cidr) -> Routes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
 
 from vpc_lab import faults
 from vpc_lab.ec2.cloud import Cloud
+from vpc_lab.ec2.errors import ApiError
 from vpc_lab.errors import LabError
 from vpc_lab.fabric.kernel import Fabric
 from vpc_lab.fabric.ruleset import Cuts
@@ -88,6 +90,8 @@ class Injector:
             faults.RouteDeleted: self._delete_route,
             faults.RouteTableDeleted: self._delete_table,
             faults.SourceDestCheck: self._switch_check,
+            faults.AddressTaken: self._take_address,
+            faults.EniDetached: self._detach_eni,
             faults.AddressRemoved: lambda _, fault: inside.remove_address(
                 machines.powered(fault.node), fault.address, lambda: list(machines.instances.values())
             ),
@@ -264,6 +268,34 @@ class Injector:
     def _switch_check(self, number: int, fault: faults.SourceDestCheck) -> Undo:
         self._drift.check(number, fault.node)
         return lambda: self._drift.restore_check(number)
+
+    def _take_address(self, number: int, fault: faults.AddressTaken) -> Undo:
+        self._drift.take_address(number, fault)
+        return lambda: self._drift.restore_address(number)
+
+    def _detach_eni(self, _: int, __: faults.EniDetached) -> Undo:
+        account, api = self._cloud.account, self._cloud.aws.api
+        eni = self._moving
+        if eni is None:
+            raise LabError("this lab has no network interface that moves: mode eni has one")
+        held = account.world.interfaces[eni].attachment
+        if held is None:
+            raise LabError(f"{eni} is attached to no instance")
+        try:
+            api.administer("DetachNetworkInterface", AttachmentId=held.attachment_id, Force="true")
+        except ApiError as error:
+            raise LabError(f"{eni} cannot be detached: {error}") from None
+
+        def undo() -> None:
+            if account.world.interfaces[eni].attachment is None:
+                index = str(held.device_index)
+                # Whoever has taken it, or the index, meanwhile is left alone.
+                with contextlib.suppress(ApiError):
+                    api.administer(
+                        "AttachNetworkInterface", NetworkInterfaceId=eni, InstanceId=held.instance_id, DeviceIndex=index
+                    )
+
+        return undo
 
     def _expire(self, _: int, fault: faults.ExpiredCredentials) -> Undo:
         with self._lock:
