@@ -87,6 +87,9 @@ def test_a_start_is_not_judged_when_something_follows_it() -> None:
     """A stop, another start, a loss of power: what comes then has its own reason."""
     assert rules(moved(8.0, ended=7.0).operation("stop", "node2", 7.05, 7.2)) == []
     assert rules(moved(8.0, ended=7.0).event("power-off", 7.05, instance="node2")) == []
+    assert rules(moved(8.0, ended=7.0).event("power-off", 6.95, instance="node2")) == []
+    back = moved(8.0, ended=7.0).event("power-off", 1.0, instance="node2").event("power-on", 1.5, instance="node2")
+    assert rules(back) == ["not served"]
 
 
 @pytest.mark.parametrize(("code", "how"), [(1, "ended with 1"), (TIMED_OUT, "timed out")])

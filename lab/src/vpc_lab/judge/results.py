@@ -81,8 +81,9 @@ class Results:
         }
         self._served: Dict[str, _Served] = {}
         self._alarms: Dict[str, _Alarm] = {}
-        # Nodes that EC2 does not call running.
+        # Nodes that EC2 does not call running, and nodes without power.
         self._down: Set[str] = set()
+        self._off: Set[str] = set()
         # When a detachment that has not ended by force was asked for first, by the id of the attachment.
         self._detaching: Dict[str, float] = {}
 
@@ -134,7 +135,8 @@ class Results:
             self._judge_stop(operation, begun)
 
     def _begin_to_serve(self, operation: Operation, begun: float) -> None:
-        if operation.time < self._header.begun:
+        # A log can tell the end of a start a moment after the power of its node has gone.
+        if operation.time < self._header.begun or operation.node in self._off:
             return
         if not self._disturbances.of(operation.node, begun, operation.time):
             self._disturbances.started(operation.node, begun, operation.time)
@@ -264,8 +266,10 @@ class Results:
         if event.kind == "instance-state":
             (self._down.discard if event.about["state"] == "running" else self._down.add)(str(event.about["instance"]))
         elif event.kind == "power-on":
+            self._off.discard(str(event.about.get("instance")))
             self._set(str(event.about.get("instance")), False)
         elif event.kind == "power-off":
+            self._off.add(str(event.about.get("instance")))
             for resource, served in list(self._served.items()):
                 if served.node == event.about.get("instance"):
                     del self._served[resource]
