@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Seque
 from aws_ipfailover.address import Address
 from aws_ipfailover.changes import changes
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import DeniedError, Error, ParameterError, StillHereError, defect
+from aws_ipfailover.errors import DeniedError, Error, ParameterError, defect
 from aws_ipfailover.failover import Failover, Finding, Verdict, find_locally, look_locally, not_checked, release_all
 from aws_ipfailover.kernel.command import ip_path
 from aws_ipfailover.kernel.kernel import Kernel
@@ -171,14 +171,17 @@ def _stop(run: Run) -> Tuple[Exit, str]:
 
     release_all(local_parts(run.kernel, what, MetadataLookup(run.cloud_deadline, given.get("profile"))))
     last.forget()
+    failover: Optional[Failover] = None
     try:
         values = parse(given)
         if mode_named(values.mode).released_in_cloud:
-            run.failover(values, run.cloud_deadline.within(_PATIENCE_OF_STOP)).release_in_cloud()
-    except StillHereError:
-        raise
+            failover = run.failover(values, run.cloud_deadline.within(_PATIENCE_OF_STOP))
+            failover.release_in_cloud()
     except Error as error:
         log.warning("%s; the network interface stays attached, quiesced", error)
+    if failover is not None:
+        # Again: an interface that carries no mark, and that IMDS did not tell, is known by what EC2 has said.
+        failover.release_locally()
     return Exit.SUCCESS, ""
 
 

@@ -76,9 +76,12 @@ class WriteMemory:
         return () if write is None else write.refused
 
     def accept(self, what: str, but: Container[str]) -> None:
-        """Forget the refusals of all parts of `what` that are in order by now: all but these."""
+        """Forget the refusals of all parts of `what` that are in order by now: all but these.
+
+        Not while the reads that tell so may lag behind the start.
+        """
         write = self._of(what)
-        if write is not None and not all(one in but for one in write.refused):
+        if write is not None and not self.is_recent(what) and not all(one in but for one in write.refused):
             self._keep(write._replace(refused=tuple(one for one in write.refused if one in but)))
 
     def recent(self, what: str, parts: Iterable[str]) -> Dict[str, float]:

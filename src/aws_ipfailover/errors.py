@@ -9,7 +9,6 @@
     |-- DeniedError           not root, or AWS denies these credentials the operation
     |   `-- ExpiredError      the credentials have expired, or this node's clock is wrong
     |-- NoCredentialsError    this node has no AWS credentials, and nothing that could tell them is silent
-    |-- StillHereError        a stop could not quiesce what answers on this node
     |-- MissingError          a program or Python package is not installed
     |-- NoRouteError          ReplaceRoute: the table has no such route
     |-- RouteExistsError      CreateRoute: the table already has the route
@@ -52,10 +51,6 @@ class ExpiredError(DeniedError):
 
 class NoCredentialsError(Error):
     """There are no AWS credentials here: no profile, none in the environment, no role, or IMDS is switched off."""
-
-
-class StillHereError(Error):
-    """What a stop has found through EC2 still answers on this node."""
 
 
 class MissingError(Error):

@@ -231,6 +231,14 @@ class Failover:
             if not holding.local:
                 holding.release()
 
+    def release_locally(self) -> None:
+        """Release the holdings in the kernel, last taken first.
+
+        Raises:
+            Error: one is still here, or that cannot be found out.
+        """
+        release_all([holding for holding in self.holdings if holding.local])
+
     def _look_at(self, holding: Holding, on_drift: OnDrift, manager: Manager) -> Finding:
         try:
             found = holding.look()

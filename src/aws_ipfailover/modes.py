@@ -154,9 +154,6 @@ def _eni(context: Context, values: Values) -> Tuple[PlannedHolding, ...]:
     def remember(mac: str) -> None:
         context.mac_memory(eni).remember({"mac": mac})
 
-    def quiesce(mac: str) -> None:
-        interface.quiesce(mac)
-
     attachment = EniAttachment(
         eni,
         values.device_index,
@@ -166,7 +163,6 @@ def _eni(context: Context, values: Values) -> Tuple[PlannedHolding, ...]:
         context.memory(eni),
         context.deadline,
         found=remember,
-        quiesce=quiesce,
     )
     interface = EniInterface(context.kernel, eni, values.ip, attachment, _primary_mtu(context), context.deadline)
     attached = Bounded(attachment, context.deadline, context.progress)

@@ -62,6 +62,9 @@ class Attached:
     def subnet_cidrs(self) -> Sequence[Cidr]:
         return CIDRS
 
+    def mac_here(self) -> Optional[str]:
+        return None
+
     def use_another_index(self) -> bool:
         if self._at_another_index is None:
             return False

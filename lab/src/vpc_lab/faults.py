@@ -515,7 +515,7 @@ class Drift(Fault):
     Healing puts back what nobody has mended, as it was before; what was mended or changed since is left alone.
     """
 
-    kind = "Changes behind the cluster's back"
+    kind = "Behind the cluster's back"
 
 
 @dataclass(frozen=True)
@@ -601,6 +601,7 @@ class SourceDestCheck(Drift):
 class AddressTaken(Drift):
     """A private address that is not its ENI's first is assigned to another instance's primary ENI in the subnet."""
 
+    kind = "What moves"
     node: str = _parameter("who gets it: an instance's name")
     address: str = _parameter("the address, without a prefix length")
 
@@ -614,6 +615,8 @@ class AddressTaken(Drift):
 class EniDetached(Drift):
     """The service's ENI is detached by force from the instance that has it."""
 
+    kind = "What moves"
+
 
 # -- network interfaces that move --------------------------------------------------------------------------------------
 
@@ -622,14 +625,14 @@ class EniDetached(Drift):
 class StuckDetach(Fault):
     """A plain detachment of the service's ENI does not end until this is healed; one by force does."""
 
-    kind = "Network interfaces that move"
+    kind = "What moves"
 
 
 @dataclass(frozen=True)
 class DeadIndexes(Fault):
     """After a detachment by force no NIC appears at that device index until the instance has been stopped."""
 
-    kind = "Network interfaces that move"
+    kind = "What moves"
 
 
 _ALL: Tuple[Type[Fault], ...] = (

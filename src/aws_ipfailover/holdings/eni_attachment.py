@@ -43,7 +43,7 @@ class EniAttachment:
     New attachments are on `network_card_index`, at `device_index` or the lowest free one of that card from 1 on. One
     that is on another card or index already serves as well, and stays.
 
-    `found` is told the ENI's MAC address before it is attached, and `quiesce` before it is detached from this instance.
+    `found` is told the ENI's MAC address before it is attached.
     """
 
     local = False
@@ -58,10 +58,8 @@ class EniAttachment:
         memory: WriteMemory,
         deadline: Deadline,
         found: Optional[Callable[[str], None]] = None,
-        quiesce: Optional[Callable[[str], None]] = None,
     ) -> None:
         self._found = found
-        self._quiesce = quiesce
         self._eni = network_interface_id
         self._device_index = device_index
         self._card = network_card_index
@@ -175,16 +173,10 @@ class EniAttachment:
             return
 
     def release(self) -> None:
-        """Request the detachment from this instance; the next active node waits until it is complete.
-
-        Raises:
-            StillHereError: its interface cannot be quiesced.
-        """
+        """Request the detachment from this instance; the next active node waits until it is complete."""
         held = self._describe().attachment
         if held is None or held.instance_id != self._instance_id or held.is_primary:
             return
-        if self._quiesce is not None:
-            self._quiesce(self.described().mac)
         if held.status != "detaching":
             self._detach_until_accepted(held)
             self._memory.remember(f"{self._eni} without {held.attachment_id}")
@@ -198,6 +190,14 @@ class EniAttachment:
     def described(self) -> NetworkInterface:
         """The ENI as EC2 described it last."""
         return self._described or self._describe()
+
+    def mac_here(self) -> Optional[str]:
+        """Its MAC address, if EC2 described it last as an interface of this instance, whatever it does with it now."""
+        found = self._described
+        held = None if found is None else found.attachment
+        if found is None or held is None or held.is_primary or held.instance_id != self._instance_id:
+            return None
+        return found.mac
 
     def subnet_cidrs(self) -> Sequence[Cidr]:
         """The CIDRs of its subnet, IPv4 first."""

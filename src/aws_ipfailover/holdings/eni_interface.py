@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, List, Optional, Protocol, Sequence
 
 from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.deadline import Deadline
-from aws_ipfailover.errors import Error, NodeError, NoIpv6Error, StillHereError, UnknownError
+from aws_ipfailover.errors import Error, NodeError, NoIpv6Error, UnknownError
 from aws_ipfailover.failover import HERE, Look, Where
 from aws_ipfailover.holdings.announcement import announce_all
 from aws_ipfailover.kernel.kernel import Kernel
@@ -54,6 +54,9 @@ class Attached(Protocol):
 
     def subnet_cidrs(self) -> Sequence[Cidr]:
         """The CIDRs of its subnet, IPv4 first."""
+
+    def mac_here(self) -> Optional[str]:
+        """Its MAC address, if EC2 described it last as an interface of this instance."""
 
     def use_another_index(self) -> bool:
         """Attach the ENI at another device index; `False` if no other may be chosen."""
@@ -206,20 +209,10 @@ class EniInterface(FoundInterface):
         self._mtu = mtu
         self._deadline = deadline
 
-    def quiesce(self, mac: str) -> None:
-        """Quiesce the interface with this MAC address, whether it carries the mark or not.
-
-        Raises:
-            StillHereError: it still has an address, or that cannot be found out.
-        """
-        try:
-            for link in self._kernel.links.all():
-                if link.mac == mac and (link.up or self._kernel.addresses.on(link.name)):
-                    log.warning("%s is the network interface of %s and was not quiesced yet", link.name, self._eni)
-                    self._quiesce(link.name)
-        except Error as error:
-            if any(link.mac == mac for link in self._kernel.links.all()):
-                raise StillHereError(str(error)) from None
+    def _known_to_metadata(self) -> Optional[Link]:
+        """The interface that EC2 has told to be here; an earlier look may have found no mark on it."""
+        mac = self._attachment.mac_here()
+        return next((link for link in self._kernel.links.all() if link.mac == mac), None) if mac else None
 
     def take(self) -> None:
         """Wait for the interface, configure it (mark, link, addresses, routes, rules), and announce its addresses.

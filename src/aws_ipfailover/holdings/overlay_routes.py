@@ -368,6 +368,8 @@ class OverlayRoutes:
                 raise
             self._check_untold = error
             return found
+        if not text:
+            self._check_untold = None  # whatever the read before this one did not tell
         return {_CHECK: text, **found} if text else found
 
     def _check_contradiction(self) -> Optional[str]:

@@ -124,6 +124,7 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
                 begun.append((time.time(), step))
                 perform(stage, step)
                 stage.restore(RECOVERED_WITHIN)
+                stage.served(RECOVERED_WITHIN)  # also where a node was fenced late, after all had been served
                 # Nor does anything of it explain what happens in the steps to come.
                 recording.note("whole")
                 audited = replace(expected, may_be_fenced=may_be_fenced(step, stage.nodes))
