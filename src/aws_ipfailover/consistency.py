@@ -53,17 +53,16 @@ class WriteMemory:
         parts = None if wrote is None else dict.fromkeys(wrote, now)
         self._keep(Write(what, now, parts, tuple(dict.fromkeys(refused))))
 
-    def remember_also(self, what: str, wrote: Iterable[str], refused: Iterable[str] = ()) -> None:
+    def remember_also(self, what: str, wrote: Iterable[str]) -> None:
         """Record that those parts of `what` were written now, beside what is recorded of it."""
         write, now, parts = self._of(what), _now(), list(wrote)
         if write is None:
-            return self.remember(what, parts, refused)
+            return self.remember(what, parts)
         if write.wrote is None:  # all of it, at the time of the record, with these parts now: of no use to keep apart
             return self.remember(what)
         done = frozenset(parts)
-        before = [one for one in write.refused if one not in done]
-        refusals = tuple(dict.fromkeys((*before, *refused)))
-        self._keep(Write(what, now, {**write.wrote, **dict.fromkeys(parts, now)}, refusals))
+        refused = tuple(one for one in write.refused if one not in done)
+        self._keep(Write(what, now, {**write.wrote, **dict.fromkeys(parts, now)}, refused))
         return None
 
     def forget(self) -> None:

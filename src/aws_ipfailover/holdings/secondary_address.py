@@ -151,9 +151,10 @@ class SecondaryAddresses:
             except UnknownError as error:
                 failures.update(dict.fromkeys(addresses, error))
             except Error as error:
-                # EC2 refuses all addresses of a call for one of them.
-                alone = self._failures([[address] for address in addresses]) if len(addresses) > 1 else {}
-                failures.update(alone if len(addresses) > 1 else {addresses[0]: error})
+                if len(addresses) == 1:
+                    failures[addresses[0]] = error
+                else:  # EC2 refuses all addresses of a call for one of them
+                    failures.update(self._failures([[address] for address in addresses]))
         return failures
 
     def _assign(self, addresses: Sequence[Address]) -> None:

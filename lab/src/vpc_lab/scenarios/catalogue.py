@@ -695,7 +695,7 @@ def kill_agents(stage: Stage, node: str) -> None:
 
 
 def shown(stage: Stage, what: str, text: str = "", within: float = MINUTE) -> None:
-    """Wait until crm_mon shows the service as degraded; the peer knows no such state, and is watched for as long."""
+    """Wait until crm_mon shows the service as degraded; the peer, which knows no such state, is watched."""
     if stage.configuration.agent == OURS:
         stage.wait(f"crm_mon showing {what}", lambda: stage.degraded(text), within + stage.service.interval)
     else:

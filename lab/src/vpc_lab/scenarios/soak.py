@@ -101,7 +101,6 @@ def _in(lab: Lab, configuration: Configuration, options: Options, directory: Pat
     expected = expectations()
     durations: List[float] = []
     memory: List[int] = []
-    failed: Optional[Step] = None
     wrong: List[str] = []
     began = time.monotonic()
     number = options.first
