@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 import requests
 
-from vpc_lab.ec2 import Fault, RunningAws, running_aws
+from sandbox import ip, need_root, network_namespace
+from vpc_lab.ec2 import Fault, RunningAws, http, running_aws
 from vpc_lab.ec2.account import Account
+from vpc_lab.ec2.http import HttpServer
+from vpc_lab.ec2.reply import Reply, Transport
 from vpc_lab.ec2.running import start_aws
 from vpc_lab.ec2.tls import make_certificates
 from vpc_lab.topology import topology_for
@@ -38,6 +42,30 @@ def test_keep_alive(aws: RunningAws) -> None:
         assert b"<routeTableSet>" in answer.read()
     assert connection.sock is socket
     connection.close()
+
+
+@pytest.mark.parametrize("transport", ["send", "hang"])
+def test_a_caller_that_loses_its_power(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> None:
+    """Its connections end, and their threads, although it never says so: also one that is not answered on purpose."""
+    need_root()
+    monkeypatch.setattr(http, "_GONE", 2)
+    reply = Reply(200, b"here", transport=transport)
+    with network_namespace():
+        ip("link", "set", "dev", "lo", "up")
+        with closing(HttpServer(lambda _: reply, [("127.0.0.1", 0)])) as server:
+            connection = HTTPConnection(*server.addresses[0], timeout=5)
+            connection.request("GET", "/")
+            if transport == "send":
+                assert connection.getresponse().read() == b"here"
+            eventually("a thread for it", serving)
+            ip("link", "set", "dev", "lo", "down")
+            eventually("no thread for it", lambda: not serving(), 20)
+            connection.close()
+
+
+def serving() -> bool:
+    """Whether a connection is open."""
+    return any(thread.name == "aws-connection" for thread in threading.enumerate())
 
 
 def test_garbage_request(aws: RunningAws) -> None:

@@ -38,6 +38,8 @@ class HttpRequest:
 
 Handler = Callable[[HttpRequest], Reply]
 
+# Seconds of silence after which a caller counts as gone.
+_GONE = 30
 # Host and port, or the path of a Unix socket.
 Endpoint = Union[Tuple[str, int], Path]
 
@@ -119,6 +121,7 @@ class HttpServer:
         try:
             if plain.family != socket.AF_UNIX:
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _end_with_its_caller(plain)
             if self._tls is not None:
                 plain.settimeout(30)
                 connection = self._tls.wrap_socket(plain, server_side=True)
@@ -222,6 +225,21 @@ class _Reader:
         data = self._connection.recv(65536)
         self._buffer += data
         return bool(data)
+
+
+def _end_with_its_caller(connection: socket.socket) -> None:
+    """Have the kernel end a connection whose other side is gone without a word, as a node that loses its power is.
+
+    Else it stays open for ever, and so does its thread: also one that hangs on purpose.
+    """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, max(1, _GONE // 2)),
+        (socket.TCP_KEEPINTVL, max(1, _GONE // 6)),
+        (socket.TCP_KEEPCNT, 3),
+        (socket.TCP_USER_TIMEOUT, 1000 * _GONE),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _listen(address: Endpoint) -> socket.socket:
