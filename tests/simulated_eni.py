@@ -18,6 +18,7 @@ from aws_ipfailover.errors import (
     Error,
     IndexTakenError,
     InUseError,
+    LimitError,
     NetworkCardError,
     NodeError,
 )
@@ -48,6 +49,10 @@ class Cloud:
         self.zones = {ENI: "zone-a", ME: "zone-a"}
         self.indexes: Dict[str, Set[int]] = {ME: {0}, OTHER: {0}}
         self.hidden: Set[int] = set()  # indexes of ME that are taken and that no read shows
+        self.leaving: Dict[int, float] = {}  # indexes of ME, and when the detachment of what is there ends
+        self.leaving_is_shown = True  # else reads show it as attached
+        self.limit = 100  # interfaces of an instance
+        self.index_first = False  # EC2 looks at the device index before it looks at the ENI
         self.cards = 1  # network cards of an instance
         self.on_other_cards: Set[Tuple[int, int]] = set()  # further interfaces of ME: network card and device index
         self.stale: List[Optional[Attachment]] = []  # what the next reads answer instead
@@ -108,7 +113,19 @@ class Cloud:
         zone = self.zones.get(instance_id, "zone-a")
         taken = [(0, index) for index in self.indexes[instance_id]]
         taken += self.on_other_cards if instance_id == ME else []
-        return Instance(instance_id, self.states[instance_id], zone, tuple(taken))
+        leaving = [(0, index) for index in self._leaving()] if instance_id == ME else []
+        here = self.attachment if self.attachment and self.attachment.instance_id == instance_id else None
+        return Instance(
+            instance_id,
+            self.states[instance_id],
+            zone,
+            (*taken, *leaving, *([(here.network_card_index, here.device_index or 0)] if here else [])),
+            changing=tuple(leaving) if self.leaving_is_shown else (),
+            network_interface_ids=(ENI,) if here else (),
+        )
+
+    def _leaving(self) -> List[int]:
+        return [index for index, until in self.leaving.items() if self.now < until]
 
     def subnet_cidrs(self, subnet_id: str) -> List[Cidr]:
         """As `Ec2.subnet_cidrs`."""
@@ -126,11 +143,15 @@ class Cloud:
         self._fail("AttachNetworkInterface")
         if card >= self.cards:
             raise NetworkCardError("AttachNetworkInterface: InvalidParameterValue: no such network card")
-        if self.attachment is not None:
+        held = self.attachment
+        if held is not None and not (self.index_first and held[1:3] == (instance_id, device_index)):
             raise InUseError("AttachNetworkInterface: InvalidNetworkInterface.InUse")
         taken = {(0, index) for index in self.indexes[instance_id] | self.hidden} | self.on_other_cards
-        if (card, device_index) in taken:
+        taken |= {(0, index) for index in self._leaving()}
+        if held is not None or (card, device_index) in taken:
             raise IndexTakenError("AttachNetworkInterface: InvalidParameterValue")
+        if len(taken) >= self.limit:
+            raise LimitError("AttachNetworkInterface: AttachmentLimitExceeded")
         self.holds(instance_id, "attaching", device_index, self.attach_seconds, card)
         self.step()
 

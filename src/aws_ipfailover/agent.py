@@ -162,7 +162,7 @@ def _stop(run: Run) -> Tuple[Exit, str]:
         log.warning("%s", complaint)
     _drain(run)
     last = run.last_configured()
-    what = what.and_also(_recorded(last))
+    what = _with_recorded_eni(what.and_also(_recorded(last)), last)
     if what.network_interface_id is None:
         release_all(local_parts(run.kernel, what))
         last.forget()
@@ -226,9 +226,11 @@ def _look(run: Run) -> Finding:
 
 def _look_locally(run: Run) -> Finding:
     what = held(run.environment.parameters())
-    if not what.addresses and not what.others and what.network_interface_id is None:
-        # A refused `ip` names nothing. With 7 to a probe, what is here would be stopped by nobody.
-        what = what.and_also(_recorded(run.last_configured()))
+    names_no_address = not what.addresses and not what.others
+    if what.network_interface_id is None and (names_no_address or what.mode == "eni"):
+        # A refused parameter names nothing. With 7 to a probe, what is here would be stopped by nobody.
+        last = run.last_configured()
+        what = _with_recorded_eni(what.and_also(_recorded(last)) if names_no_address else what, last)
     return find_locally(local_parts(run.kernel, what), "; ".join(what.complaints))
 
 
@@ -268,7 +270,7 @@ def _reload(run: Run) -> Tuple[Exit, str]:
     What EC2 refuses, or does not answer, is logged, and mended by the next monitor at level 10: a failed reload would
     make Pacemaker stop the resource.
     """
-    from aws_ipfailover.configured import Configured, configured
+    from aws_ipfailover.configured import configured
 
     values = run.values()
     what, last = held(run.environment.parameters()), run.last_configured()
@@ -283,7 +285,7 @@ def _reload(run: Run) -> Tuple[Exit, str]:
         return Exit.SUCCESS, ""
     if before == now or (before is None and all(found is Verdict.RUNNING for found in _each_locally(run, what))):
         return Exit.SUCCESS, ""  # without a record it cannot be told whether the cloud side changes
-    last.remember(Configured((*now.addresses, *dropped), ()))  # until all of it is done
+    last.remember(now._replace(addresses=(*now.addresses, *dropped), cloud=()))  # until all of it is done
     complete = taken = False
     try:
         complete = run.failover(values).take_more()
@@ -301,6 +303,14 @@ def _reload(run: Run) -> Tuple[Exit, str]:
 
 def _each_locally(run: Run, what: Held) -> List[Verdict]:
     return [look_locally([part]).verdict for part in local_parts(run.kernel, what)]
+
+
+def _with_recorded_eni(what: Held, last: LastConfigured) -> Held:
+    """The same; eni: with the ENI that is on record where the parameter is missing or refused."""
+    if what.mode != "eni" or what.network_interface_id is not None:
+        return what
+    before = last.read()
+    return what._replace(network_interface_id=before.network_interface_id or None) if before is not None else what
 
 
 def _recorded(last: LastConfigured) -> Tuple[Address, ...]:

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 
 class Configured(NamedTuple):
-    """The service addresses, and the text of what leads to them in EC2: destinations, route tables, an Elastic IP."""
+    """The service addresses, and the text of what leads to them in EC2: destinations, route tables, an Elastic IP.
+
+    `network_interface_id`: of the ENI that moves, empty in the other modes.
+    """
 
     addresses: Tuple[Address, ...]
     cloud: Tuple[str, ...]
+    network_interface_id: str = ""
 
 
 def configured(values: Values) -> Configured:
@@ -31,6 +35,7 @@ def configured(values: Values) -> Configured:
             *(["auto"] if tables.auto else []),
             *([values.allocation_id] if values.allocation_id else []),
         ),
+        (values.network_interface_id or "") if values.mode == "eni" else "",
     )
 
 
@@ -47,7 +52,8 @@ class LastConfigured:
 
         What was recorded before can be another resource's by the next stop, which would remove it.
         """
-        if not self._memory.remember({"addresses": list(map(str, what.addresses)), "cloud": list(what.cloud)}):
+        noted = {"addresses": list(map(str, what.addresses)), "cloud": list(what.cloud)}
+        if not self._memory.remember({**noted, "network_interface_id": what.network_interface_id}):
             self._memory.forget()
 
     def forget(self) -> None:
@@ -59,7 +65,9 @@ class LastConfigured:
         noted = self._memory.read()
         try:
             addresses = [ip_address(text) for text in _texts(noted["addresses"])]
-            return Configured(tuple(addresses), tuple(_texts(noted["cloud"])))
+            # A record of an earlier version has no ENI.
+            eni = str(noted.get("network_interface_id", ""))
+            return Configured(tuple(addresses), tuple(_texts(noted["cloud"])), eni)
         except (KeyError, TypeError, ValueError):
             return None
 

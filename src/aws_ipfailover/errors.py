@@ -5,6 +5,7 @@
     |-- NodeError             a valid value does not fit this node or VPC: no such interface, no such ENI
     |   |-- NoTableError      no such route table
     |   |-- NoIpv6Error       the kernel takes no IPv6 address
+    |   |-- LimitError        AttachNetworkInterface: the instance has as many ENIs as it may
     |   `-- NetworkCardError  AttachNetworkInterface: the instance has no such network card
     |-- DeniedError           not root, or AWS denies these credentials the operation
     |   `-- ExpiredError      the credentials have expired, or this node's clock is wrong
@@ -63,6 +64,10 @@ class NoTableError(NodeError):
 
 class NoIpv6Error(NodeError):
     """IPv6 is switched off in this node's kernel, or on the interface."""
+
+
+class LimitError(NodeError):
+    """AttachNetworkInterface: the instance has as many network interfaces as its type allows."""
 
 
 class NetworkCardError(NodeError):

@@ -32,6 +32,7 @@ from aws_ipfailover.holdings.delegated_prefixes import delegations
 from aws_ipfailover.holdings.eni_attachment import EniAttachment
 from aws_ipfailover.holdings.overlay_routes import CHECK_UNTOLD, check_is_on
 from aws_ipfailover.holdings.route_writes import RouteId, RouteWrites, few, sentences, summary
+from aws_ipfailover.holdings.secondary_address import primary_addresses
 from aws_ipfailover.modes import chosen_tables, destinations_of, elastic_ip, mode_named
 from aws_ipfailover.parameters import Values
 
@@ -154,7 +155,8 @@ class Checks:
         own = context.node.network_interface_id()
         try:
             eni = context.ec2.network_interface(own)
-            found = delegations(ips, [eni, *context.ec2.network_interfaces_in(eni.subnet_id)])
+            enis = [eni, *context.ec2.network_interfaces_in(eni.subnet_id)]
+            found = delegations(ips, enis)
         except Error as error:
             # A start with IPv4 addresses alone asks EC2 for nothing of this.
             needed = any(address.version == 6 for address in ips)
@@ -162,13 +164,8 @@ class Checks:
             return
         for one in found:
             yield Problem(one.refused(), Effect.FAILS)
-        for address in ips:
-            if address.version == 4 and eni.addresses[:1] == (address,):
-                text = (
-                    f"parameter ip: {address} is the primary private address of this node's own"
-                    f" {eni.network_interface_id}, which never moves; expected a secondary one"
-                )
-                yield Problem(NodeError(text), Effect.FAILS)
+        for refusal in primary_addresses(ips, enis):
+            yield Problem(refusal, Effect.FAILS)
 
     def _eni(self) -> Iterator[Problem]:
         """Check that this node can attach the ENI, and take it from whoever has it."""
@@ -186,7 +183,11 @@ class Checks:
         try:
             attachment.may_attach()
         except InUseError as error:
-            log.info("%s: whether this node may attach it cannot be asked while it is attached", error)
+            if held is None:
+                text = f"{eni} is in use by something that EC2 does not show, such as an AWS service: detach it"
+                yield Problem(UnknownError(f"{text} ({error})"), Effect.UNKNOWN)
+            else:
+                log.info("%s: whether this node may attach it cannot be asked while it is attached", error)
         except Error as error:
             yield Problem(error, effect_of(error, denied))
         if held is None:

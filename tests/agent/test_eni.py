@@ -625,6 +625,30 @@ def test_stop_without_a_proper_id(eni_node: EniNode, eni: str | None) -> None:
     assert ran.code == 0, ran
 
 
+@pytest.mark.parametrize("eni", [None, "eni-0123"])
+def test_stop_without_a_proper_id_after_a_start(eni_node: EniNode, eni: str | None) -> None:
+    """The start has recorded which ENI it is: a probe says 0, and stop takes its addresses away."""
+    eni_node.agent.environ["OCF_RESOURCE_INSTANCE"] = "the-eni"
+    eni_node.started()
+    assert eni_node.agent.run("monitor", {"network_interface_id": eni}).code == 0
+    ran = eni_node.agent.run("stop", {"network_interface_id": eni})
+    assert ran.code == 0, ran
+    assert eni_node.quiesced()
+
+
+def test_stop_of_an_interface_that_nothing_tells(eni_node: EniNode) -> None:
+    """Mark and records are gone, neither IMDS nor EC2 answers: the routing rules still name the addresses."""
+    eni_node.started()
+    ip("link", "set", "dev", eni_node.nic, "alias", "")
+    for record in eni_node.directory.iterdir():
+        record.unlink()
+    for service in ("imds", "ec2"):
+        eni_node.aws.faults.add(Fault("reset", service=service))
+    ran = eni_node.agent.run("stop", timeout=20)
+    assert ran.code == 0, ran
+    assert not answers_on("10.0.1.60")
+
+
 @pytest.mark.parametrize("eni", [None, "eni", "rtb-0123456789abcdef0", "eni-0123", "eni-0123456789ABCDEF0"])
 def test_start_without_a_proper_id(eni_node: EniNode, eni: str | None) -> None:
     """start and validate-all: 6, for what is wrong in the text; nothing is asked."""
@@ -778,6 +802,26 @@ def test_validate_where_a_write_is_denied(eni_node: EniNode, operation: str) -> 
     assert ran.code == 4, ran
     assert f"{operation}: UnauthorizedOperation" in ran.reason[:110]
     assert (eni_node.holder(), eni_node.status()) == (eni_node.other.instance_id, "attached")
+
+
+def test_validate_where_the_device_index_is_taken(eni_node: EniNode) -> None:
+    """validate-all, level 10: 2, as the start; EC2's DryRun looks at permissions only."""
+    attach(eni_node.aws, create_eni(eni_node.aws, eni_node.me.subnet.subnet_id, "10.0.1.70"), eni_node.me, 1)
+    eni_node.aws.account.settle()
+    ran = eni_node.agent.run("validate-all", {"device_index": "1"}, level=10)
+    assert ran.code == 2, ran
+    assert "device_index: 1 is taken" in ran.reason
+    assert eni_node.agent.run("validate-all", {"device_index": "2"}, level=10).code == 0
+
+
+def test_validate_where_a_service_has_the_interface(eni_node: EniNode) -> None:
+    """validate-all, level 10: it is in use, and EC2 shows no instance that has it: 1, not 0."""
+    eni_node.aws.faults.add(
+        Fault("error", action="AttachNetworkInterface", code="InvalidNetworkInterface.InUse", status=400)
+    )
+    ran = eni_node.agent.run("validate-all", level=10)
+    assert ran.code == 1, ran
+    assert "such as an AWS service" in ran.reason
 
 
 def test_no_secret(eni_node: EniNode) -> None:

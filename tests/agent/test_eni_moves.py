@@ -7,7 +7,7 @@ from typing import Callable, List
 
 import pytest
 
-from sandbox import EniNode, HotPlug, silent_address
+from sandbox import EniNode, HotPlug, answers_on, attach, create_eni, silent_address
 from vpc_lab.ec2 import Fault, Timing
 from vpc_lab.waiting import eventually
 
@@ -208,6 +208,27 @@ def test_a_dead_device_index_that_is_configured(make_eni_node: MakeEniNode) -> N
     assert ran.ec2.count("AttachNetworkInterface") == 1
     assert device_index(node) == 3
     assert node.quiesced()
+
+
+def test_a_place_that_becomes_free(make_eni_node: MakeEniNode) -> None:
+    """Another resource's stop has just requested the detachment of what has the device index: start waits for it."""
+    node = make_eni_node(timing=Timing(detach=3.0))
+    other = create_eni(node.aws, node.me.subnet.subnet_id, "10.0.1.70")
+    attach(node.aws, other, node.me, 1)
+    node.aws.account.settle()
+    assert node.agent.run("stop", {"network_interface_id": other}).code == 0
+    ran = node.agent.run("start", {"device_index": "1"}, timeout=60)
+    assert ran.code == 0, ran
+    assert device_index(node) == 1
+
+
+def test_a_late_nic_at_a_configured_index(make_eni_node: MakeEniNode) -> None:
+    """No other index may be tried, so that start waits for the interface for as long as it has time."""
+    node = make_eni_node(hot_plug=HotPlug(delay=6.0))
+    ran = node.agent.run("start", {"device_index": "3"}, timeout=17)
+    assert ran.code == 0, ran
+    assert answers_on("10.0.1.60")
+    assert detachments(node) == []
 
 
 def test_a_secondary_interface(eni_node: EniNode) -> None:

@@ -218,11 +218,14 @@ def test_a_start_that_fails(node: Node, fault: Fault) -> None:
 
 
 def test_a_primary_address(node4: Node) -> None:
-    """The primary address of another ENI cannot be taken away: start fails with EC2's words, nothing is here."""
+    """The primary address of another ENI cannot be taken away: 2 with EC2's words, nothing is here."""
     ran = node4.agent.run("start", {"ip": str(other(node4).address)})
-    assert ran.code in (1, 2), ran
+    assert ran.code == 2, ran
     assert "AssignPrivateIpAddresses" in ran.reason
+    assert "is the primary address of" in ran.reason
     assert not answers_on(str(other(node4).address))
+    ran = node4.agent.run("validate-all", {"ip": str(other(node4).address)}, level=10)
+    assert ran.code == 2, ran
 
 
 def test_one_throttled_call(node: Node) -> None:

@@ -578,6 +578,15 @@ def test_the_other_actions(action: str) -> None:
     assert "No module named" in ran.reason
 
 
+@pytest.mark.parametrize("action", ["migrate_to", "migrate_from"])
+def test_a_planned_move_with_a_single_holder(action: str) -> None:
+    """eni, private-ip: 1, because 5 would ban the node; overlay-ip: 5, as start."""
+    for parameters in ({"mode": "eni", "network_interface_id": ENI}, {"mode": "private-ip", "ip": ADDRESS}):
+        ran = BARE.agent(**parameters).run(action)
+        assert ran.code == 1, ran
+        assert "does not load" in ran.reason
+
+
 def test_every_other_way(broken: Broken) -> None:
     """5 and one reason, without a traceback, whatever keeps the package from loading."""
     ran = broken.agent(ip=ADDRESS).run("start")

@@ -99,11 +99,11 @@ def test_an_old_read_says_available(cloud: Cloud, make: Make) -> None:
 
 
 def test_an_old_read_after_attaching(cloud: Cloud, make: Make) -> None:
-    """Reads that lag behind this node's own write cost a refused call, nothing else."""
+    """Reads that lag behind this node's own write cost refused calls, nothing else."""
     cloud.stale = [None, None, None]
     make().take()
     assert cloud.is_here()
-    assert set(cloud.writes) == {"attach 1"}
+    assert {one.split()[0] for one in cloud.writes} == {"attach"}
 
 
 def test_an_old_read_of_what_stop_has_ended(cloud: Cloud, make: Make) -> None:
@@ -136,6 +136,71 @@ def test_a_configured_index(cloud: Cloud, make: Make) -> None:
     cloud.attachment, cloud.indexes[ME] = None, {0, 7}
     with pytest.raises(NodeError, match="device_index: 7 is taken"):
         make(index=7).take()
+
+
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("index", [1, None])
+def test_a_place_that_becomes_free(cloud: Cloud, make: Make, index: Optional[int], shown: bool) -> None:
+    """Another ENI is being detached from this instance: its device index, or its place under the limit, is waited for.
+
+    For a while also where the read of it is stale, and shows it as attached.
+    """
+    cloud.leaving, cloud.leaving_is_shown, cloud.limit = {1: 20.0 if shown else 2.0}, shown, 2
+    make(index=index).take()
+    assert cloud.is_here(1)
+
+
+def test_a_place_that_does_not_become_free(cloud: Cloud, make: Make) -> None:
+    """Nothing on this instance changes: NodeError after some seconds, with what to do first."""
+    cloud.limit = 1
+    with pytest.raises(NodeError, match=r"^this instance has as many .*: detach one \(.*AttachmentLimitExceeded"):
+        make().take()
+    assert cloud.now < 5.0
+
+
+def test_a_place_whose_detachment_does_not_end(cloud: Cloud, make: Make) -> None:
+    """It is no NodeError, which would ban this node, while the place may become free: UnknownError at the deadline."""
+    cloud.leaving = {1: NEVER}
+    with pytest.raises(UnknownError, match="a longer timeout may do"):
+        make(index=1, seconds=30.0).take()
+
+
+def test_the_index_is_taken_by_the_eni_itself(cloud: Cloud, make: Make) -> None:
+    """The answer to the attachment was lost, and reads are stale: it is here, whatever EC2 refuses first."""
+    cloud.index_first = True
+    cloud.holds(ME, "attaching", index=1, ends_in=8.0)
+    cloud.stale = [None] * 12
+    make(index=1).take()
+    assert cloud.is_here()
+
+
+def test_what_was_asked_of_an_earlier_holder(cloud: Cloud, make: Make) -> None:
+    """Somebody attaches the ENI elsewhere right after its detachment by force: that holder is asked, too."""
+    cloud.holds(OTHER)
+    cloud.states[OTHER] = "stopped"
+    attachment = make()
+    grabbed: List[bool] = []
+    ask = cloud.detach
+
+    def detach(attachment_id: str, *, force: bool) -> None:
+        ask(attachment_id, force=force)
+        if not grabbed:
+            grabbed.append(True)
+            cloud.holds(OTHER)
+            cloud.states[OTHER] = "running"
+
+    cloud.detach = detach  # type: ignore[method-assign]
+    attachment.take()
+    assert cloud.is_here()
+    assert cloud.writes == ["force", "detach", "attach 1"]
+
+
+def test_whether_it_may_be_attached_where_the_index_is_taken(cloud: Cloud, make: Make) -> None:
+    """Told without a question to EC2, whose dry run looks at permissions; not while that place may become free."""
+    cloud.indexes[ME] = {0, 7}
+    with pytest.raises(NodeError, match="device_index: 7 is taken"):
+        make(index=7).may_attach()
+    assert cloud.writes == []
 
 
 @pytest.mark.parametrize("state", ["", "stopped"])
@@ -425,7 +490,7 @@ def test_index_0_of_another_card(cloud: Cloud, make: Make) -> None:
     cloud.holds(ME, index=0)
     make().release()
     assert cloud.writes[3:] == []
-    with pytest.raises(NodeError, match="is the primary network interface"):
+    with pytest.raises(NodeError, match="is the primary one"):
         make().take()
 
 

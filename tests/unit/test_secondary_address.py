@@ -126,7 +126,8 @@ class Cloud:
         return self._eni(network_interface_id, self.holder)
 
     def _eni(self, network_interface_id: str, holders: Dict[str, str]) -> NetworkInterface:
-        held = tuple(ip_address(text) for text, holder in holders.items() if holder == network_interface_id)
+        primary = ip_address("10.0.1.4" if network_interface_id == MINE else "10.0.1.5")
+        held = (primary, *(ip_address(text) for text, holder in holders.items() if holder == network_interface_id))
         prefixes = tuple(ip_network(text) for text in self.prefixes.get(network_interface_id, []))
         zone, mac = "zone-a", "06:00:00:00:00:01"
         return NetworkInterface(network_interface_id, "vpc-1", True, SUBNET, zone, mac, held, None, prefixes)
@@ -436,6 +437,13 @@ def test_another_prefix_is_no_reason(cloud: Cloud, make: Make, address: str) -> 
     make(address).take()
     assert cloud.holder[address] == MINE
     assert cloud.searches == (1 if address == IPV6 else 0)
+
+
+def test_a_primary_address(cloud: Cloud, make: Make) -> None:
+    """NodeError with what to do, and EC2's words behind it: it is the primary one of another ENI."""
+    cloud.fail["assign"] = [Error("AssignPrivateIpAddresses: InvalidParameterValue: something else")]
+    with pytest.raises(NodeError, match=rf"10\.0\.1\.5 is the primary address of {OTHER}, .*something else"):
+        make("10.0.1.5").take()
 
 
 @pytest.mark.parametrize("search", [None, UnknownError("no answer"), DeniedError("denied")])

@@ -9,7 +9,7 @@ from aws_ipfailover.validation import Effect, effect_of
 
 ANSWERS = (
     *(errors.ParameterError, errors.NodeError, errors.NoTableError, errors.NetworkCardError, errors.DeniedError),
-    errors.NoIpv6Error,
+    *(errors.NoIpv6Error, errors.LimitError),
     *(errors.MissingError, errors.NoCredentialsError),
 )
 

@@ -143,7 +143,9 @@ class Ec2:
                 for found in page.get("NetworkInterfaces", ()):
                     if found.get("NetworkInterfaceId") == network_interface_id:
                         return models.network_interface(found)
-        raise NodeError(f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region")
+        raise NodeError(
+            f"DescribeNetworkInterfaces: EC2 does not know {network_interface_id} in this region: check both"
+        )
 
     def network_interfaces(self, network_interface_ids: Sequence[str]) -> Dict[str, NetworkInterface]:
         """Those of these ENIs that EC2 knows, by id; one is left out only after two reads.
@@ -214,7 +216,7 @@ class Ec2:
                     for found in reservation.get("Instances", ()):
                         if found.get("InstanceId") == instance_id:
                             return models.instance(found)
-        raise NodeError(f"DescribeInstances: EC2 does not know {instance_id} in this region")
+        raise NodeError(f"DescribeInstances: EC2 does not know {instance_id} in this region: check both")
 
     def instances(self, instance_ids: Sequence[str]) -> Dict[str, Instance]:
         """Those of these instances that EC2 knows, by id; as `network_interfaces`."""

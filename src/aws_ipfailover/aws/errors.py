@@ -21,6 +21,7 @@ from aws_ipfailover.errors import (
     ExpiredError,
     IndexTakenError,
     InUseError,
+    LimitError,
     NetworkCardError,
     NoCredentialsError,
     NodeError,
@@ -123,6 +124,7 @@ _BY_OPERATION: Tuple[Tuple[str, str, str, Type[Error]], ...] = (
     ("CreateRoute", "InvalidParameterValue", "belong to different networks", NodeError),
     ("CreateRoute", "RouteAlreadyExists", "", RouteExistsError),
     ("AttachNetworkInterface", "InvalidNetworkInterface.InUse", "", InUseError),
+    ("AttachNetworkInterface", "AttachmentLimitExceeded", "", LimitError),
     (
         "AttachNetworkInterface",
         "InvalidParameterValue",

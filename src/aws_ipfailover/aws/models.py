@@ -101,6 +101,7 @@ class NetworkInterface(NamedTuple):
 class Instance(NamedTuple):
     """An instance: its state (running, stopped, ...); `taken`: network card and device index of each interface.
 
+    `changing`: those of `taken` whose interface is attaching or detaching. `network_interface_ids`: all of its ENIs.
     `name`: its tag Name, empty without one. `addresses`: the private ones of all its interfaces.
     """
 
@@ -111,6 +112,8 @@ class Instance(NamedTuple):
     name: str = ""
     addresses: Tuple[Address, ...] = ()
     instance_type: str = ""
+    changing: Tuple[Tuple[int, int], ...] = ()
+    network_interface_ids: Tuple[str, ...] = ()
 
     def device_indexes(self, network_card_index: int) -> FrozenSet[int]:
         """The device indexes that are taken on a network card."""
@@ -213,18 +216,13 @@ def network_interface(described: Mapping[str, Any]) -> NetworkInterface:
 
 def instance(described: Mapping[str, Any]) -> Instance:
     """An instance from the element `Instance` of an answer."""
+    interfaces = [one for kind in ("NetworkInterfaces", "SecondaryInterfaces") for one in described.get(kind, ())]
+    places = [_place(one.get("Attachment", {})) for one in interfaces]
     return Instance(
         described.get("InstanceId", ""),
         described.get("State", {}).get("Name", ""),
         described.get("Placement", {}).get("AvailabilityZone", ""),
-        tuple(
-            (
-                int(one.get("Attachment", {}).get("NetworkCardIndex") or 0),
-                int(one.get("Attachment", {}).get("DeviceIndex", 0)),
-            )
-            for interfaces in ("NetworkInterfaces", "SecondaryInterfaces")
-            for one in described.get(interfaces, ())
-        ),
+        tuple(places),
         next((tag.get("Value", "") for tag in described.get("Tags", ()) if tag.get("Key") == "Name"), ""),
         tuple(
             _address(one[key])
@@ -234,7 +232,18 @@ def instance(described: Mapping[str, Any]) -> Instance:
             if one.get(key)
         ),
         described.get("InstanceType", ""),
+        tuple(
+            place
+            for one, place in zip(interfaces, places)
+            if one.get("Attachment", {}).get("Status") in ("attaching", "detaching")
+        ),
+        tuple(one["NetworkInterfaceId"] for one in interfaces if one.get("NetworkInterfaceId")),
     )
+
+
+def _place(attachment: Mapping[str, Any]) -> Tuple[int, int]:
+    """Network card and device index."""
+    return int(attachment.get("NetworkCardIndex") or 0), int(attachment.get("DeviceIndex", 0))
 
 
 def subnet(described: Mapping[str, Any]) -> Subnet:

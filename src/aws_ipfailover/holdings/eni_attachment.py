@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from aws_ipfailover.address import Cidr
 from aws_ipfailover.changes import changes
@@ -15,6 +15,7 @@ from aws_ipfailover.errors import (
     Error,
     IndexTakenError,
     InUseError,
+    LimitError,
     NetworkCardError,
     NodeError,
     UnknownError,
@@ -35,6 +36,9 @@ _GRACE_SECONDS = 30.0
 # Seconds, or a tenth of the remaining time if that is less, that are kept for the last read: the error then tells the
 # ENI's state instead of "no answer".
 _LAST_READ = 1.0
+# Seconds, or a tenth of the remaining time if that is less, for which EC2 has to refuse a place on this instance while
+# reads show nothing on it that changes: such a read can be stale.
+_OLD_READS = 3.0
 
 
 class EniAttachment:
@@ -71,6 +75,8 @@ class EniAttachment:
         self._unusable: Set[Tuple[int, int]] = set()
         self._card_is_told = network_card_index > 0
         self._described: Optional[NetworkInterface] = None
+        self._me: Optional[Instance] = None
+        self._no_place_until: Optional[Deadline] = None
         self._cidrs: Sequence[Cidr] = ()
 
     def check(self) -> None:
@@ -82,13 +88,13 @@ class EniAttachment:
         found, me = self._describe(), self._myself()
         if found.availability_zone and me.availability_zone and found.availability_zone != me.availability_zone:
             raise NodeError(
-                f"{self._eni} is in {found.availability_zone}, this instance in {me.availability_zone}: a network"
-                " interface cannot leave its availability zone, use mode=overlay-ip across zones"
+                f"{self._eni} is in {found.availability_zone}, this instance in {me.availability_zone}: use"
+                " mode=overlay-ip across zones, a network interface cannot leave its own"
             )
         if found.attachment is not None and found.attachment.is_primary:
             raise NodeError(
-                f"{self._eni} is the primary network interface of {found.attachment.instance_id}, which cannot be"
-                " detached: create one of its own for the service"
+                f"{self._eni} is the primary one of {found.attachment.instance_id}: create a network interface for the"
+                " service, a primary one cannot be detached"
             )
         self.subnet_cidrs()
 
@@ -210,7 +216,7 @@ class EniAttachment:
         return self._described
 
     def _move(self) -> None:
-        asked = _Asking(self._deadline)
+        askings: Dict[str, _Asking] = {}
         until = self._deadline.earlier(min(_LAST_READ, self._deadline.remaining() / 10))
         poll, last = until.poll(first=0.05, longest=0.5), None
         while True:
@@ -219,6 +225,9 @@ class EniAttachment:
             if found.attachment != last:  # its state has changed: read again soon
                 poll.restart()
                 last = found.attachment
+            # What was asked of an earlier holder has no effect on the next one.
+            held = found.attachment.attachment_id if found.attachment is not None else ""
+            asked = askings.setdefault(held, _Asking(self._deadline))
             step = next_step(
                 *(found, self._instance_id, self._holder_state(found.attachment, asked.so_far), asked.so_far),
                 own_detachment=self._has_just_ended(found.attachment),
@@ -244,19 +253,30 @@ class EniAttachment:
         """Ask EC2 whether `take` may attach it. Changes nothing.
 
         Raises:
-            DeniedError: it may not.  NodeError: this instance has no such network card.
+            DeniedError: it may not.  NodeError: this instance has no such network card, or no place for it.
             InUseError: not to be found out while it is attached.
+            ChangingError: not to be found out while another interface of this instance is attached or detached.
         """
         index = self._free_index()
+        me = self._me or self._myself()
+        is_here, place = self._eni in me.network_interface_ids, (self._card, index)
+        if not is_here and place in me.taken and place not in me.changing:
+            raise self._taken(index)
         try:
             self._ec2.may_attach(self._eni, self._instance_id, index, self._told_card())
         except NetworkCardError as error:
             raise self._wrong_card(error) from None
+        except (IndexTakenError, LimitError) as error:
+            if is_here:
+                raise InUseError(str(error)) from None
+            if me.changing:
+                raise ChangingError(str(error)) from None
+            raise self._no_place(error, index) from None
 
     def _myself(self) -> Instance:
-        me = self._ec2.instance(self._instance_id)
-        self._card_is_told = self._card_is_told or me.uses_several_cards
-        return me
+        self._me = self._ec2.instance(self._instance_id)
+        self._card_is_told = self._card_is_told or self._me.uses_several_cards
+        return self._me
 
     def _told_card(self) -> Optional[int]:
         """The network card to name in a call; `None` for the first one of an instance that uses no other.
@@ -290,22 +310,57 @@ class EniAttachment:
             f" its type has ({refusal})"
         )
 
+    def _taken(self, index: int) -> NodeError:
+        return NodeError(
+            f"parameter device_index: {index}{self._of_card} is taken on this instance, expected one that is free, or"
+            " none for the lowest free one"
+        )
+
+    def _no_place(self, refusal: Error, index: int) -> Error:
+        """What EC2's refusal for want of a place on this instance means once nothing changes on it any more."""
+        if isinstance(refusal, LimitError):
+            return LimitError(f"this instance has as many network interfaces as it may: detach one ({refusal})")
+        return refusal if self._device_index is None else self._taken(index)
+
+    def _awaited(self, refusal: Error, index: int) -> Error:
+        """The same refusal, for want of a place on this instance, while one may become free.
+
+        An interface has its device index, and counts towards the instance's limit, until its detachment has ended: a
+        stop on this node only requests it. The interface that has the place can also be this ENI, by a request whose
+        answer was lost.
+
+        Raises:
+            NodeError: nothing on this instance changes.
+        """
+        me = self._myself()
+        changes_here = (self._card, index) in me.changing if isinstance(refusal, IndexTakenError) else bool(me.changing)
+        waits = changes_here or self._eni in me.network_interface_ids
+        if waits or self._no_place_until is None:
+            self._no_place_until = self._deadline.within(min(_OLD_READS, self._deadline.remaining() / 10))
+        if not waits and self._no_place_until.expired:
+            raise self._no_place(refusal, index)
+        return refusal
+
+    @property
+    def _of_card(self) -> str:
+        return f" of network card {self._card}" if self._card else ""
+
     def _attach(self) -> Optional[Error]:
         """Request the attachment; returns EC2's refusal if a retry may succeed, else `None`."""
         index = self._free_index()
-        card = f" of network card {self._card}" if self._card else ""
         try:
             self._attach_at(index)(self._ec2)
-            log.info("attaching %s at device index %d%s", self._eni, index, card)
+            log.info("attaching %s at device index %d%s", self._eni, index, self._of_card)
         except NetworkCardError as error:
             raise self._wrong_card(error) from None
         except (InUseError, ChangingError) as error:
             log.info("%s", error)  # a stale read showed it as available, or EC2 is still changing it
             return error
-        except IndexTakenError as error:
-            if self._device_index is not None:
-                raise NodeError(f"parameter device_index: {index}{card} is taken on this instance") from None
-            log.info("device index %d%s was taken meanwhile", index, card)
+        except (IndexTakenError, LimitError) as error:
+            if isinstance(error, LimitError) or self._device_index is not None:
+                log.info("%s", error)
+                return self._awaited(error, index)
+            log.info("device index %d%s was taken meanwhile", index, self._of_card)
             self._unusable.add((self._card, index))
             return error
         return None

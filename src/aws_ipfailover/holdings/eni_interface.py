@@ -59,7 +59,7 @@ class Attached(Protocol):
         """Its MAC address, if EC2 described it last as an interface of this instance."""
 
     def use_another_index(self) -> bool:
-        """Attach the ENI at another device index; `False` if no other may be chosen."""
+        """Attach the ENI at another device index; `False` if it stays at the present one."""
 
 
 class Metadata(Protocol):
@@ -89,6 +89,8 @@ class FoundInterface:
     def release(self) -> None:
         """Remove the addresses and rules, set the link down, and verify that.
 
+        The rules name the addresses also where the interface has lost its mark.
+
         Raises:
             Error: something is left, or that cannot be found out.
         """
@@ -96,6 +98,7 @@ class FoundInterface:
             self._remove(address)
         self._quiesce_interface()
         for rule in self._kernel.rules.into(self._table):
+            self._remove(rule.source)
             try:
                 self._kernel.rules.remove(rule)
             except Error:
@@ -290,17 +293,24 @@ class EniInterface(FoundInterface):
         """The interface with this MAC address; tries other device indexes if none appears.
 
         Raises:
-            UnknownError: none appears, and no other device index can be tried.
+            UnknownError: none appears before the deadline.
         """
+        if not mac:
+            raise UnknownError(f"EC2 does not tell the MAC address of {self._eni}")
+        patience = min(_APPEARANCE, self._deadline.remaining() / 3)
         while True:
-            patience = min(_APPEARANCE, self._deadline.remaining() / 3)
             for _ in self._deadline.within(patience).poll(first=0.02, longest=0.5):
                 for link in self._kernel.links.all():
                     if link.mac == mac:
                         return link
-            text = f"{self._eni} is attached, but no network interface with {mac} has appeared"
-            if self._deadline.remaining() < _LAST_TRY or not self._attachment.use_another_index():
-                raise UnknownError(text)
+            left = self._deadline.remaining()
+            if left < _LAST_TRY:
+                raise UnknownError(
+                    f"no interface of {self._eni} has appeared on this node: stop and start the instance (EC2 shows it"
+                    f" as attached, with MAC address {mac})"
+                )
+            # Where no other index may be chosen there is nothing to do but wait.
+            patience = min(_APPEARANCE, left / 3) if self._attachment.use_another_index() else left - _LAST_TRY / 2
 
     def _route(self, kernel: Kernel, device: str, addresses: Sequence[Address]) -> None:
         cidrs, rules = self._attachment.subnet_cidrs(), kernel.rules

@@ -12,7 +12,7 @@ from aws_ipfailover.consistency import Contradictions, WriteMemory, confirmed
 from aws_ipfailover.deadline import Deadline, Task
 from aws_ipfailover.errors import DeniedError, Error, NodeError, UnknownError
 from aws_ipfailover.failover import HERE, Look, Repair, Where
-from aws_ipfailover.holdings.delegated_prefixes import Delegation, delegations
+from aws_ipfailover.holdings.delegated_prefixes import delegations
 from aws_ipfailover.steps import Need, Step, of_call
 
 if TYPE_CHECKING:
@@ -208,18 +208,19 @@ class SecondaryAddresses:
         except (DeniedError, NodeError, UnknownError):
             raise
         except Error as refusal:
-            found = self._delegations(addresses)
-            if found:
-                raise found[0].refused(refusal) from None
+            for reason in self._reasons(addresses, refusal):
+                raise reason from None
             raise
 
-    def _delegations(self, addresses: Sequence[Address]) -> List[Delegation]:
-        """Those of the addresses that are inside a prefix of any ENI of the subnet; none if that cannot be read."""
+    def _reasons(self, addresses: Sequence[Address], refusal: Error) -> List[NodeError]:
+        """Why EC2 never assigns some of the addresses, by the ENIs of the subnet; none if they cannot be read."""
         try:
-            return delegations(addresses, self._ec2.network_interfaces_in(self._node.subnet_id()))
+            enis = self._ec2.network_interfaces_in(self._node.subnet_id())
         except Error as error:
             log.info("%s", error)
             return []
+        inside = [one.refused(refusal) for one in delegations(addresses, enis)]
+        return [*inside, *primary_addresses(addresses, enis, refusal)]
 
     def _move_ipv6(self, addresses: Sequence[IPv6Address]) -> None:
         """Unassign the addresses from their holders and assign them here, as EC2 does not reassign IPv6 addresses.
@@ -274,6 +275,25 @@ class SecondaryAddresses:
             for address in self._addresses
             if address not in assigned
         }
+
+
+def primary_addresses(
+    addresses: Sequence[Address], enis: Sequence[NetworkInterface], refusal: Optional[Error] = None
+) -> List[NodeError]:
+    """An error for each of the addresses that is the primary private address of one of the ENIs, which never moves.
+
+    `refusal`: what EC2 answered to the assignment.
+    """
+    holders = {one.addresses[0]: one.network_interface_id for one in enis if one.addresses}
+    said = f" ({refusal})" if refusal is not None else ""
+    return [
+        NodeError(
+            f"parameter ip: {address} is the primary address of {holders[address]}, expected a secondary one: a primary"
+            f" one never moves{said}"
+        )
+        for address in addresses
+        if address.version == 4 and address in holders
+    ]
 
 
 def _of_versions(addresses: Sequence[Address]) -> Tuple[List[IPv4Address], List[IPv6Address]]:
