@@ -1,4 +1,4 @@
-"""The types of IP addresses and CIDRs, of either version."""
+"""IP addresses and CIDRs, of either version."""
 
 from __future__ import annotations
 
@@ -7,3 +7,8 @@ from typing import Union
 
 Address = Union[IPv4Address, IPv6Address]
 Cidr = Union[IPv4Network, IPv6Network]
+
+
+def is_inside(cidr: Cidr, other: Cidr) -> bool:
+    """Whether a CIDR is a part of another one, and not all of it."""
+    return cidr.version == other.version and cidr.prefixlen > other.prefixlen and cidr.network_address in other

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from aws_ipfailover.address import Address
+from aws_ipfailover.address import Address, is_inside
 from aws_ipfailover.changes import changes
 from aws_ipfailover.deadline import Deadline
 from aws_ipfailover.errors import DeniedError, Error, ParameterError, defect
@@ -23,7 +23,7 @@ from aws_ipfailover.ocf.name import name_of
 from aws_ipfailover.parameters import Held, Values, held, is_insecure, is_true, parse, without_effect
 
 if TYPE_CHECKING:
-    from aws_ipfailover.configured import LastConfigured
+    from aws_ipfailover.configured import Configured, LastConfigured
     from aws_ipfailover.consistency import WriteMemory
     from aws_ipfailover.context import Context
 
@@ -62,9 +62,9 @@ class Run:
         except Terminated:
             return ended_by_signal(self.action)
         except Exception as error:
-            if self.action == "stop":
-                # The agent's file then performs stop, so that a defect here does not fence the node. It knows fewer
-                # secrets than this package.
+            if self.action == "stop" or (self.action == "monitor" and self.environment.is_probe()):
+                # The agent's file then performs it, so that a defect here fences no node, and no probe calls active
+                # what is not here. It knows fewer secrets than this package.
                 from aws_ipfailover.output import line
 
                 raise RuntimeError(line(defect(error))) from None
@@ -283,6 +283,7 @@ def _reload(run: Run) -> Tuple[Exit, str]:
         if before is None:  # Pacemaker reloads what runs
             log.warning("%s", _NO_RECORD)
         return Exit.SUCCESS, ""
+    _warn_of_what_goes_before(before, now)
     if before == now or (before is None and all(found is Verdict.RUNNING for found in _each_locally(run, what))):
         return Exit.SUCCESS, ""  # without a record it cannot be told whether the cloud side changes
     last.remember(now._replace(addresses=(*now.addresses, *dropped), cloud=()))  # until all of it is done
@@ -299,6 +300,17 @@ def _reload(run: Run) -> Tuple[Exit, str]:
     _give_up(run, what, dropped)
     last.remember(now if complete else now._replace(cloud=()))
     return Exit.SUCCESS, ""
+
+
+def _warn_of_what_goes_before(before: Optional[Configured], now: Configured) -> None:
+    """Tell the routes that this resource had, that stay in the tables, and that EC2 prefers to those of `destination`.
+
+    The next node's start writes the destinations alone.
+    """
+    for cidr in before.destinations if before is not None else ():
+        for wide in now.destinations:
+            if cidr not in now.destinations and is_inside(cidr, wide):
+                log.warning("the routes to %s stay, and go before those to %s: delete them", cidr, wide)
 
 
 def _each_locally(run: Run, what: Held) -> List[Verdict]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, List, Mapping, NamedTuple, Optional, Tuple
 
-from aws_ipfailover.address import Address
+from aws_ipfailover.address import Address, Cidr
 from aws_ipfailover.memory import Memory, key_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,17 @@ class Configured(NamedTuple):
     addresses: Tuple[Address, ...]
     cloud: Tuple[str, ...]
     network_interface_id: str = ""
+
+    @property
+    def destinations(self) -> Tuple[Cidr, ...]:
+        """The CIDRs of its routes."""
+        found = []
+        for text in self.cloud:
+            try:
+                found.append(ip_network(text))
+            except ValueError:
+                continue  # a route table or an Elastic IP
+        return tuple(found)
 
 
 def configured(values: Values) -> Configured:

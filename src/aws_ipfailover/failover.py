@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence, Tuple, Union, cast
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, Union, cast
 
 from aws_ipfailover.errors import Error, UnknownError
 
@@ -76,6 +76,7 @@ class Verdict(enum.Enum):
 
 # Exit reasons begin with the conclusion: Pacemaker shows only some 110 characters.
 _NOT_CHECKED = "Address up, nothing moved"
+_NOT_ALL_CHECKED = "Address up, and not all of it was checked"
 _PARTLY = "Served in part"
 _CHANGED = (
     "; something other than the cluster changed it"
@@ -107,10 +108,14 @@ class Finding(NamedTuple):
     reason: str = ""
 
 
-def not_checked(error: Error) -> Finding:
-    """The finding for an address that is here, when `error` prevented the check of EC2."""
+def not_checked(error: Error, *, repaired: bool = False) -> Finding:
+    """The finding for an address that is here, when `error` prevented the check of EC2.
+
+    `repaired`: something else has been repaired before.
+    """
     again = "; asked again at the next monitor" if isinstance(error, UnknownError) else ""
-    return Finding(verdict(Where.HERE, UnknownError(str(error))), f"{_NOT_CHECKED}: {error}{again}")
+    conclusion = _NOT_ALL_CHECKED if repaired else _NOT_CHECKED
+    return Finding(verdict(Where.HERE, UnknownError(str(error))), f"{conclusion}: {error}{again}")
 
 
 def look_locally(parts: Sequence[LocalPart], cause: str = _CHANGED) -> Finding:
@@ -206,10 +211,11 @@ class Failover:
 
         RUNNING has a reason if something was repaired. Nothing is written while `manager` does not manage the resource.
         """
-        findings = []
+        findings: List[Finding] = []
         for holding in self.holdings:
             if not holding.local:
-                finding = self._look_at(holding, on_drift, manager)
+                repaired = any(one.verdict is Verdict.RUNNING and one.reason for one in findings)
+                finding = self._look_at(holding, on_drift, manager, repaired=repaired)
                 if finding.verdict is Verdict.FAILED:
                     return finding
                 findings.append(finding)
@@ -239,12 +245,12 @@ class Failover:
         """
         release_all([holding for holding in self.holdings if holding.local])
 
-    def _look_at(self, holding: Holding, on_drift: OnDrift, manager: Manager) -> Finding:
+    def _look_at(self, holding: Holding, on_drift: OnDrift, manager: Manager, *, repaired: bool) -> Finding:
         try:
             found = holding.look()
         except Error as error:
             # No answer, no permission, no software: in each case the state in EC2 is unknown.
-            return not_checked(error)
+            return not_checked(error, repaired=repaired)
         if found.where is Where.HERE:
             return Finding(Verdict.RUNNING)
         if on_drift is OnDrift.RESTART:
@@ -278,7 +284,7 @@ class Failover:
         if not outcome.failed:
             return Finding(Verdict.RUNNING, outcome.mended)
         if outcome.leads_here is None:
-            return Finding(Verdict.DEGRADED, f"{_UNCONFIRMED}: {outcome.failed}; {found.why}")
+            return Finding(Verdict.DEGRADED, f"{_UNCONFIRMED}: {outcome.failed}; {outcome.mended or found.why}")
         if outcome.leads_here:
             return Finding(Verdict.DEGRADED, f"{_PARTLY}: {outcome.failed}")
         return Finding(Verdict.FAILED, f"{outcome.failed}; {found.why}")

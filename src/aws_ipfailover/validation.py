@@ -79,6 +79,7 @@ def validate(context: Context, values: Values) -> None:
     def check() -> None:
         for problem in checks.problems():
             raise problem.error
+        checks.warn_of_narrower_routes()
         checks.warn_of_uncovered_subnets()
 
     Task(check).result(context.deadline, context.progress)
@@ -110,6 +111,20 @@ class Checks:
             yield Problem(error, effect_of(error))
             return
         yield from self._elastic_ip()
+
+    def warn_of_narrower_routes(self) -> None:
+        """overlay-ip: warn of routes that EC2 prefers to those that a start writes, after `problems`.
+
+        A start does not move them: the monitor at level 10 that follows takes the address.
+        """
+        destinations = destinations_of(self._values)
+        for table in self._tables:
+            for host, route in destinations.narrower_routes_in(table).items():
+                log.warning(
+                    "%s has a route to %s, which goes before %s and which a start does not move: %s follows only by a"
+                    " monitor at level 10, so delete that route",
+                    *(table.route_table_id, route.destination, destinations, host.network_address),
+                )
 
     def warn_of_uncovered_subnets(self) -> None:
         """overlay-ip: warn of the VPC's subnets whose route table is none of the resource's, after `problems`.

@@ -204,7 +204,7 @@ def box_routes(node: Node) -> Dict[str, Optional[str]]:
     [
         (TAG, "has the tag ha=hana"),
         ("auto", "auto finds no table of"),
-        (f"{TAG},auto", "has the tag ha=hana; auto finds"),
+        (f"{TAG},auto", "or correct it; auto finds"),
     ],
 )
 def test_none_found(box: Node, named: str, says: str) -> None:

@@ -212,7 +212,7 @@ def test_a_dead_device_index_that_is_configured(make_eni_node: MakeEniNode) -> N
 
 def test_a_place_that_becomes_free(make_eni_node: MakeEniNode) -> None:
     """Another resource's stop has just requested the detachment of what has the device index: start waits for it."""
-    node = make_eni_node(timing=Timing(detach=3.0))
+    node = make_eni_node(timing=Timing(detach=8.0))
     other = create_eni(node.aws, node.me.subnet.subnet_id, "10.0.1.70")
     attach(node.aws, other, node.me, 1)
     node.aws.account.settle()

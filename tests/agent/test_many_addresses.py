@@ -184,6 +184,9 @@ def test_a_narrower_route_for_others_too_is_left_to_them(many: Node) -> None:
     other = many.aws.account.instance("node2").network_interface_id
     assert routed(many, "192.168.20.0/28")["192.168.20.0/28"][0] == other
     assert routed(many, "192.168.20.5/32")["192.168.20.5/32"][0] == many.me.network_interface_id
+    validated = many.agent.run("validate-all", level=10)
+    assert validated.code == 0, validated
+    assert f"{many.tables[0]} has a route to 192.168.20.5/32, which goes before 192.168.20.0/24" in validated.stderr
 
 
 @pytest.mark.parametrize(

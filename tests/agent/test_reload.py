@@ -87,6 +87,7 @@ def test_from_forty_routes_to_one(served: Node) -> None:
     assert ran.code == 0, ran
     assert touched(ran) == []
     assert sorted(ran.ec2) == [*["CreateRoute"] * 2, "DescribeNetworkInterfaces", *["ReplaceRoute"] * 2]
+    assert f"WARNING: the routes to {KEPT}/32 stay, and go before those to {OWNED}: delete them" in ran.stderr
     assert set(to(served, OWNED)) == {served.me.network_interface_id}
     assert set(to(served, f"{THIRD}/32")) == {served.me.network_interface_id}
     for number in range(10, 50):

@@ -145,6 +145,17 @@ def test_stop_where_there_is_nothing(namespace: None, broken: Broken) -> None:
     assert held() == []
 
 
+@pytest.mark.parametrize("content", [b"\1" * 100, b"", b"raise SystemExit(0)"])
+def test_a_damaged_file_that_is_loaded_late(namespace: None, tmp_path: Path, content: bytes) -> None:
+    """stop and a probe: a file that only they load, after the package has loaded, decides nothing either."""
+    agent = damaged(tmp_path, "holdings/local_address.py", content).agent(ip=ADDRESS)
+    done(agent.run("monitor"), 7)
+    ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")
+    done(agent.run("monitor"))
+    done(agent.run("stop"))
+    assert held() == []
+
+
 def test_a_defect_in_stop(namespace: None, tmp_path: Path) -> None:
     """stop: 0 and the address is gone, also where the package loads and one of its modules fails in the middle."""
     ip("address", "add", f"{ADDRESS}/32", "dev", "eth0")

@@ -377,7 +377,9 @@ def test_every_thing_of_the_cloud_is_looked_at() -> None:
     one, other = Drifting(DRIFT, Repair("one mended")), Drifting(DRIFT, Repair("other mended"))
     found = Failover((one, Drifting(HERE, MENDED), other)).look_at_cloud(OnDrift.REPAIR, Pacemaker())
     assert found == Finding(Verdict.RUNNING, "one mended; other mended")
-    assert Failover((one, Drifting(UNKNOWN, MENDED), other)).look_at_cloud(OnDrift.REPAIR, Pacemaker()) == NOT_CHECKED
+    found = Failover((one, Drifting(UNKNOWN, MENDED), other)).look_at_cloud(OnDrift.REPAIR, Pacemaker())
+    assert found.verdict is Verdict.DEGRADED
+    assert found.reason.startswith("Address up, and not all of it was checked: ")
     assert other.repairs == 2
     failed = Failover((one, Drifting(DRIFT, Error("failed")), other)).look_at_cloud(OnDrift.REPAIR, Pacemaker())
     assert failed.verdict is Verdict.FAILED

@@ -96,6 +96,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "validation": {
         *("address", "coexistence", "context", "deadline", "errors", "holdings.eni_attachment"),
         *("holdings.delegated_prefixes", "holdings.overlay_routes", "holdings.route_writes", "modes", "parameters"),
+        "holdings.secondary_address",
     },
     "by_hand": {
         *("agent", "aws.writes", "context", "deadline", "errors", "kernel.kernel", "memory", "ocf", "ocf.action"),

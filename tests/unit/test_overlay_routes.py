@@ -374,7 +374,7 @@ def test_a_check_whose_read_hangs_is_a_warning(ec2: FakeEc2, make: Make, caplog:
     make(1.2).take()
     assert 0.3 < time.monotonic() - begun < 1.0
     (warning,) = logged(caplog, "WARNING")
-    assert "no answer" in warning
+    assert "no usable answer" in warning
 
 
 def test_a_check_that_is_read_late_is_switched_off(ec2: FakeEc2, make: Make) -> None:
@@ -704,7 +704,7 @@ def test_a_name_that_no_table_has_is_told_also_after_a_repair(
     assert overlay.look().where is Where.ELSEWHERE
     outcome = overlay.repair()
     assert ec2.mine == list(TABLES)
-    assert "no route table of vpc-1 has the tag ha=x" in outcome.failed
+    assert "no table has the tag ha=x, tag the tables of vpc-1" in outcome.failed
     assert outcome.leads_here
 
 
@@ -838,6 +838,48 @@ def test_a_repair_switches_the_check_off(
     ec2.check_on = True
     with pytest.raises(UnknownError, match="reads can lag"):
         overlay.look()
+
+
+@pytest.mark.parametrize("tables", ["denied", "hang"])
+def test_a_check_that_is_on_where_the_tables_cannot_be_read(ec2: FakeEc2, make: Make, tables: str) -> None:
+    """It is drift of everything: switched off; where the routes lead is not known then, and said."""
+    ec2.check_on = True
+    denied = DeniedError("DescribeRouteTables: UnauthorizedOperation")
+
+    def read(_ids: Sequence[str]) -> RouteTables:
+        if tables == "hang":
+            ec2.end.wait(30)
+        raise denied
+
+    ec2.route_tables = read  # type: ignore[assignment, method-assign]
+    overlay = make(4.0)
+    found = overlay.look()
+    assert found.where is Where.ELSEWHERE
+    assert CHECK_COMMAND in found.why
+    outcome = overlay.repair()
+    assert not ec2.check_on
+    assert outcome.mended == f"source/destination check of {MINE} switched off"
+    assert outcome.failed.startswith("where the routes lead is not known (DescribeRouteTables: ")
+    assert outcome.leads_here is None
+
+
+def test_tables_that_cannot_be_read_while_the_check_is_off(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """What keeps them from being read is raised, as without a check."""
+    denied = DeniedError("DescribeRouteTables: UnauthorizedOperation")
+
+    def read() -> RouteTables:
+        raise denied
+
+    ec2.readings = [read, read]
+    with pytest.raises(DeniedError, match="DescribeRouteTables"):
+        overlay.look()
+
+
+def test_a_check_that_a_start_found_off(ec2: FakeEc2, overlay: OverlayRoutes) -> None:
+    """It was not written, so that two reads decide when somebody switches it on within the minute after the start."""
+    overlay.take()
+    ec2.check_on = True
+    assert overlay.look().where is Where.ELSEWHERE
 
 
 @pytest.mark.parametrize("reads", ["answered", "throttled"])

@@ -25,7 +25,7 @@ NO_REASONS: Set[str] = {
         "table does not exist",
     ),
     # what is being done, in front of "no answer before the operation's timeout"
-    *("AWS credentials (profile, environment, or by IMDS the instance's role)", "DescribeNetworkInterfaces for …"),
+    *("AWS credentials (profile, environment, or by IMDS the instance's role)",),
     *("certificate authorities in …", "connecting to EC2", "the region, from instance metadata (IMDS)"),
     # what is put into a gap of another text
     *("… at …:…", "ca_bundle of the AWS profile", "no certificate in PEM format", "the Python package requests"),

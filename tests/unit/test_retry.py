@@ -120,6 +120,21 @@ def test_what_is_waited_for_is_told() -> None:
     assert str(service.progress) == "ReplaceRoute: InternalError: trouble on AWS's side, retry later (tried again)"
 
 
+def test_what_is_waited_for_is_told_beside_other_calls() -> None:
+    """A call that the deadline ends names its own operation, whatever another one has said last."""
+    service = Dripping({})
+    call = service.call
+
+    def beside_another(operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        service.progress.text = "AssociateAddress: ServiceUnavailable"
+        return call(operation, arguments)
+
+    service.call = beside_another  # type: ignore[method-assign]
+    with pytest.raises(UnknownError, match=r"^ReplaceRoute: no answer"):
+        Calls(service, Deadline(0.1), service.progress)("ReplaceRoute")
+    service.never.set()
+
+
 def test_an_answer_that_never_ends_is_given_up_at_the_deadline() -> None:
     """A server that sends a byte now and then holds the SDK for ever, and whoever calls it not beyond the deadline."""
     service = Dripping({})

@@ -72,11 +72,13 @@ class Calls:
 
     def _with_retries(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         poll, queued = self._deadline.poll(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE, factor=2), False
+        # What is told where the deadline ends this call: other calls run beside it, and say theirs in `_progress`.
+        said = Progress(operation)
         self._progress.text = operation
         while True:
             renewed = self._renewed
             try:
-                answer = self._answer(operation, arguments)
+                answer = self._answer(operation, arguments, said)
             except Exception as error:  # noqa: BLE001  translated; nothing of the SDK leaves this package
                 failure = translate(operation, error)
             else:
@@ -89,7 +91,7 @@ class Calls:
             if not isinstance(failure, UnknownError):
                 raise failure
             if NO_ANSWER not in str(failure):  # which is said of the last call anyway
-                self._progress.text = f"{failure} (tried again)"
+                said.text = self._progress.text = f"{failure} (tried again)"
             log.debug("%s; trying again", failure)
             if isinstance(failure, ThrottledError):
                 if queued:
@@ -100,12 +102,12 @@ class Calls:
             elif not poll.wait():
                 raise failure
 
-    def _answer(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _answer(self, operation: str, arguments: Mapping[str, Any], said: Progress) -> Mapping[str, Any]:
         """The answer to one request; `UnknownError` where it is not complete in time."""
         request = Task(lambda: self._service.call(operation, arguments))
         if not request.ends(self._deadline.within(LONGEST_ANSWER)) and not self._deadline.expired:
             raise UnknownError(f"{operation}: no complete answer in {LONGEST_ANSWER:.0f} s")
-        return request.result(self._deadline, self._progress)
+        return request.result(self._deadline, said)
 
     def _renew(self, failure: ExpiredError) -> None:
         """Renew the credentials; only the first of all calls that find them expired does so."""

@@ -108,7 +108,7 @@ class ChosenTables:
     def _sought(self, name: str) -> str:
         if name == "auto":
             return f"auto finds no table of {self._vpc} with a route for {self._destinations}: create that route once"
-        return f"no route table of {self._vpc} has the tag {name[len('tag:') :]}"
+        return f"no table has the tag {name[len('tag:') :]}, tag the tables of {self._vpc} or correct it"
 
     def _read(self) -> Found:
         self._vpc = self._vpc or self._vpc_id()

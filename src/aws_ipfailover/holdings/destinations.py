@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Dict, Sequence, Set
 
-from aws_ipfailover.address import Address, Cidr
+from aws_ipfailover.address import Address, Cidr, is_inside
 
 if TYPE_CHECKING:
     from aws_ipfailover.aws.models import Route, RouteTable
@@ -42,7 +42,7 @@ class Destinations:
         """
         found: Dict[Cidr, Route] = {}
         for route in table.routes:
-            if not any(_is_inside(route.destination, cidr) for cidr in self._wide):
+            if not any(is_inside(route.destination, cidr) for cidr in self._wide):
                 continue
             for host in (ip_network(address) for address in self._addresses if address in route.destination):
                 best = found.get(host)
@@ -68,8 +68,3 @@ class Destinations:
 
 def _comes_first(route: Route, other: Route | None) -> bool:
     return other is None or (route.static and not other.static)
-
-
-def _is_inside(cidr: Cidr, other: Cidr) -> bool:
-    """Whether a CIDR is a part of another one, and not all of it."""
-    return cidr.version == other.version and cidr.prefixlen > other.prefixlen and cidr.network_address in other

@@ -76,14 +76,17 @@ class OverlayRoutes:
         self._deadline = deadline
         self._progress = progress
         self._check_is_on = False
+        self._check_is_written = False
         # Of the last read: what to write for each contradiction, tables that do not exist, the others, the routes that
-        # decide about the addresses, the names in routing_table that no table has, and why the check is not known.
+        # decide about the addresses, the names in routing_table that no table has, why the check is not known, and why
+        # the tables are not.
         self._wrong: Dict[str, List[RouteId]] = {}
         self._missing: Tuple[str, ...] = ()
         self._looked_at: Tuple[str, ...] = ()
         self._used: Set[RouteId] = set()
         self._unmatched: Tuple[str, ...] = ()
         self._check_untold: Optional[Error] = None
+        self._tables_untold: Optional[Error] = None
         self._drift: Contradictions = {}
 
     def take(self) -> None:
@@ -107,7 +110,8 @@ class OverlayRoutes:
             raise summary(failures, self._size)
         refused = [route for route, error in failures.items() if is_refusal(error)]
         self._memory.remember(self._eni, _keys(written), refused=_keys(refused))
-        if self._await_check(check):
+        self._await_check(check)
+        if self._check_is_written:
             self._memory.remember_also(self._eni, [_CHECK])
         for text in sentences(failures, self._size):
             log.error("%s", text)
@@ -245,26 +249,22 @@ class OverlayRoutes:
     def _size(self) -> int:
         return len(self._destinations.cidrs)
 
-    def _await_check(self, check: Task[None]) -> bool:
+    def _await_check(self, check: Task[None]) -> None:
         """Wait until the source/destination check is off, at most `_PATIENCE` unless it is known to be on.
-
-        Returns whether it is known to be off.
 
         Raises:
             NodeError: it is on and cannot be switched off.
         """
-        patience = self._deadline.within(self._deadline.remaining() * _PATIENCE)
+        seconds = self._deadline.remaining() * _PATIENCE
+        if not check.ends(self._deadline.within(seconds)) and not self._check_is_on:
+            self._warn_of_check(f"DescribeNetworkInterfaces: no usable answer in {seconds:.0f} s")
+            return
         try:
-            check.result(patience, f"DescribeNetworkInterfaces for {self._eni}")
+            check.result(self._deadline, "ModifyNetworkInterfaceAttribute")
         except UnknownError as error:
-            if not self._check_is_on:
-                self._warn_of_check(error)
-                return False
-            try:
-                check.result(self._deadline, "ModifyNetworkInterfaceAttribute")
-            except UnknownError as late:
-                raise NodeError(check_is_on(self._ec2.region, self._eni, str(late))) from None
-        return True
+            if self._check_is_on:
+                raise NodeError(check_is_on(self._ec2.region, self._eni, str(error))) from None
+            self._warn_of_check(error)
 
     def repair(self) -> Repair:
         """Write the routes that the last `look` found wrong, and switch the check off if that was on.
@@ -290,13 +290,17 @@ class OverlayRoutes:
             log.error("%s", text)
         if self._check_untold is not None:
             failed.append(f"it is not known whether the source/destination check is off ({self._check_untold})")
+        if self._tables_untold is not None:
+            failed.append(f"where the routes lead is not known ({self._tables_untold})")
         switched = [f"source/destination check of {self._eni} switched off"] if check is not None else []
         where = ", ".join(named(mended, self._size))
         routed = [f"{self._destinations} routed to {self._eni} again in {where}"] if mended else []
         return Repair("; ".join([*switched, *routed]), "; ".join(failed), leads_here=self._leads_here(failures, gone))
 
     def _leads_here(self, failures: Mapping[RouteId, Error], gone: Sequence[str]) -> Optional[bool]:
-        """Whether any route leads here; `None` where EC2 may have done what it did not confirm."""
+        """Whether any route leads here; `None` where that is not known: EC2 can have done what it did not confirm."""
+        if not self._looked_at and not self._missing:
+            return None
         if len(gone) < len(self._missing) or any(route not in failures for route in self._used):
             return True
         return None if any(isinstance(error, UnknownError) for error in failures.values()) else False
@@ -352,12 +356,25 @@ class OverlayRoutes:
             self._without_check(self._ec2)
         except Error as error:
             raise NodeError(check_is_on(self._ec2.region, self._eni, str(error))) from None
+        self._check_is_written = True
         log.warning("the source/destination check of %s was on, switched off", self._eni)
 
     def _contradictions(self) -> Contradictions:
         """What is wrong, by one read of the tables and a parallel read of the ENI."""
-        check = Task(self._check_contradiction)
-        tables, self._unmatched = self._tables.described()
+        check, reading = Task(self._check_contradiction), Task(self._tables.described)
+        self._tables_untold = None
+        # A check that is on is drift of everything: time is left to mend it also where the tables are never told.
+        early = self._deadline.within(self._deadline.remaining() / 4)
+        try:
+            if not reading.ends(early) and self._is_on(check, early):
+                raise UnknownError("DescribeRouteTables: no answer yet")
+            tables, self._unmatched = reading.result(self._deadline, self._progress)
+        except Error as error:
+            if not self._is_on(check, self._deadline):
+                raise
+            self._missing = self._looked_at = self._unmatched = ()
+            self._wrong, self._used, self._tables_untold = {}, set(), error
+            return {_CHECK: check_is_on(self._ec2.region, self._eni)}
         found = self._compare(tables)
         # What is wrong with the routes is wrong whatever the check is: time is left to mend it.
         patience = self._deadline.within(self._deadline.remaining() / 4) if found else self._deadline
@@ -371,6 +388,13 @@ class OverlayRoutes:
         if not text:
             self._check_untold = None  # whatever the read before this one did not tell
         return {_CHECK: text, **found} if text else found
+
+    def _is_on(self, check: Task[Optional[str]], deadline: Deadline) -> bool:
+        """Whether the check is known to be on before the deadline."""
+        try:
+            return bool(check.result(deadline, self._progress))
+        except Error:
+            return False
 
     def _check_contradiction(self) -> Optional[str]:
         try:
