@@ -542,7 +542,7 @@ def test_what_is_remembered_is_private(node: Node) -> None:
     assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
     assert [set(json.loads(file.read_text())) for file in files] == [
         {"what", "at", "wrote", "refused"},
-        {"addresses", "cloud"},
+        {"addresses", "cloud", "network_interface_id"},
     ]
     assert files[:1] == node.remembered()
 
