@@ -65,6 +65,7 @@ ADDED = {
     "InstanceSecondaryInterfaceList",
     "InstanceSecondaryInterfacePrivateIpAddress",
     "InstanceSecondaryInterfacePrivateIpAddressList",
+    "SecondaryInterfaceStatus",
 }
 
 
